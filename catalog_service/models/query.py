@@ -1,0 +1,136 @@
+"""The steps of a query's journey: text, tree, resolved tree, scan plan, engine query, outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .schema import Column, Table
+from .tree import Query
+
+__all__ = [
+    "EngineQuery",
+    "Language",
+    "Outcome",
+    "ParsedQuery",
+    "QueryText",
+    "RaDecBox",
+    "ResolvedQuery",
+    "ResultFormat",
+    "ScanPlan",
+    "TableScan",
+]
+
+
+class Language(Enum):
+    """Query languages; the value is TAP's LANG."""
+
+    ADQL = "ADQL"
+
+
+class ResultFormat(Enum):
+    """Result formats; the value is the short name of RESPONSEFORMAT."""
+
+    VOTABLE = "votable"
+    """VOTable with BINARY2 serialization."""
+    VOTABLE_TABLEDATA = "votable/td"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryText:
+    """A query as the user wrote it."""
+
+    text: str
+    language: Language = Language.ADQL
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedQuery:
+    """A tree of names, and the relaxations of the strict language that its text used."""
+
+    tree: Query
+    relaxations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """A tree of references to tables and columns that the caller may read."""
+
+    tree: Query
+    columns: tuple[Column, ...]
+    """Result columns, in order, with unique names, types, units and UCDs."""
+    relaxations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RaDecBox:
+    """A cheap prefilter on stored degrees: rows outside cannot match. Bounds are inclusive."""
+
+    dec_min_deg: float
+    dec_max_deg: float
+    ra_ranges_deg: tuple[tuple[float, float], ...] = ()
+    """One range, or two over RA 0; empty means no bound on RA."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableScan:
+    """What to read for one base table of the query.
+
+    The scan may return rows that do not match; the query's own conditions are always evaluated as well.
+    """
+
+    table: Table
+    files: tuple[str, ...]
+    """Absolute paths of the shards; empty if no row can match."""
+    healpix_ranges: tuple[tuple[int, int], ...] = ()
+    """At most 4 half-open ranges of ``_healpix_29`` outside which no row matches; empty means no bound."""
+    box: RaDecBox | None = None
+    """Prefilter on the table's own position columns."""
+    visible_schemas: tuple[str, ...] | None = None
+    """For TAP_SCHEMA's own tables: names of the schemas whose rows the caller may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """Which files each base table of a resolved query needs."""
+
+    scans: Mapping[int, TableScan]
+    """By the `source` number of the tree's `TableRef`."""
+    files: int = 0
+    files_total: int = 0
+    rows: int = 0
+    """Rows stored in the chosen files: an upper bound of the rows read."""
+    size_bytes: int = 0
+    """Size of the chosen files: an upper bound of the bytes read."""
+    reasons: tuple[str, ...] = ()
+    """One sentence per table: what pruned it, or why nothing did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineQuery:
+    """What a worker runs: generated SQL and how to deliver its rows."""
+
+    query_id: str
+    sql: str
+    """One SELECT for DuckDB, already limited to `max_rows` + 1 rows."""
+    columns: tuple[Column, ...]
+    format: ResultFormat
+    max_rows: int
+    """MAXREC: rows beyond it are cut and the result is marked OVERFLOW."""
+    timeout_s: float
+    infos: Mapping[str, str] = field(default_factory=dict)
+    """Provenance that travels inside the result (VOTable INFO, Arrow and Parquet metadata)."""
+    position: tuple[str, str] | None = None
+    """Result columns that hold an ICRS position, for the VOTable's COOSYS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a query ended, for the audit line and the closing of the result."""
+
+    rows: int = 0
+    overflow: bool = False
+    bytes_out: int = 0
+    seconds: float = 0.0

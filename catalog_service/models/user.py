@@ -1,0 +1,26 @@
+"""Who asks: every request carries an identity, anonymous is one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ANONYMOUS", "Identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller: a name for logs and quotas, and the groups that open schemas."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+
+    def may_read(self, access: str | None) -> bool:
+        """Return whether a schema with access rule `access` is open to this caller.
+
+        A rule is ``public`` or ``group:<name>``; a schema without a rule (None) is closed to all.
+        """
+        if access is None:
+            return False
+        return access == "public" or (access.startswith("group:") and access.removeprefix("group:") in self.groups)
+
+
+ANONYMOUS: Final = Identity("anonymous")

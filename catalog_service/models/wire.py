@@ -1,0 +1,132 @@
+"""Bodies of the JSON API, shared by server and client; plain dataclasses that import nothing of ours.
+
+======================================  ==============================================================
+``GET /api/v1/catalogs``                `CatalogList`
+``GET /api/v1/catalogs/SCHEMA.TABLE``   `TableDetail`
+``POST /api/v1/query``                  `QueryRequest` in, a result in the asked format out
+``GET /api/v1/cone``                    parameters of `ConeRequest`, a result in the asked format out
+any error                               ``{"error": {code, message, line, column, remedy, query_id}}``
+======================================  ==============================================================
+
+Results carry the headers `QUERY_ID_HEADER` and, when it is known before the first byte, `OVERFLOW_HEADER`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = [
+    "OVERFLOW_HEADER",
+    "QUERY_ID_HEADER",
+    "CatalogList",
+    "ColumnInfo",
+    "ConeRequest",
+    "QueryRequest",
+    "SchemaInfo",
+    "TableDetail",
+    "TableSummary",
+]
+
+QUERY_ID_HEADER: Final = "X-Query-Id"
+"""Identifies the query in the service's log."""
+
+OVERFLOW_HEADER: Final = "X-Overflow"
+"""``true`` or ``false``: whether the result was cut at MAXREC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnInfo:
+    """One column of a table."""
+
+    name: str
+    datatype: str
+    is_array: bool = False
+    unit: str | None = None
+    ucd: str | None = None
+    description: str | None = None
+    principal: bool = False
+    indexed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSummary:
+    """One table, without its columns."""
+
+    name: str
+    """``schema.table``."""
+    description: str | None = None
+    rows: int = 0
+    columns: int = 0
+    ra: str | None = None
+    """Column of the table's right ascension, degrees ICRS; None if it has no position."""
+    dec: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDetail:
+    """One table with its columns."""
+
+    table: TableSummary
+    columns: tuple[ColumnInfo, ...]
+
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> "TableDetail":
+        """Return the detail that a JSON body describes."""
+        return TableDetail(
+            table=TableSummary(**body["table"]), columns=tuple(ColumnInfo(**column) for column in body["columns"])
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaInfo:
+    """One schema and its tables."""
+
+    name: str
+    description: str | None = None
+    tables: tuple[TableSummary, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogList:
+    """Everything that the caller may read."""
+
+    schemas: tuple[SchemaInfo, ...]
+
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> "CatalogList":
+        """Return the list that a JSON body describes."""
+        return CatalogList(
+            schemas=tuple(
+                SchemaInfo(
+                    name=schema["name"],
+                    description=schema["description"],
+                    tables=tuple(TableSummary(**table) for table in schema["tables"]),
+                )
+                for schema in body["schemas"]
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryRequest:
+    """A query to run at once."""
+
+    query: str
+    lang: str = "ADQL"
+    maxrec: int | None = None
+    """None: the service's default limit."""
+    format: str = "arrow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConeRequest:
+    """A cone search; unlike Simple Cone Search, radius 0 means the exact position."""
+
+    table: str
+    ra: float
+    dec: float
+    radius_deg: float
+    columns: str | None = None
+    """Comma-separated names; None: the table's principal columns, ``*``: all."""
+    maxrec: int | None = None
+    format: str = "arrow"

@@ -1,0 +1,1 @@
+"""Offline partitioner: HEALPix-shards sky catalogs into Parquet in the HATS layout."""

@@ -1,0 +1,211 @@
+"""The manifest of one published release of one table.
+
+Three files in ``<catalog>/manifest/``:
+
+``manifest.json``
+    `Manifest`: what the release is, how it was placed, its columns and counts.
+``files.parquet``
+    One row per tile, sorted by ``_healpix_29``: the `FILES_SCHEMA` columns. Read at open.
+``row_groups.parquet``
+    One row per row group, in file order: file number, rows, bytes, ``_healpix_29`` bounds and per-column
+    minimum, maximum and NULL count. Read on demand, a few columns at a time.
+
+A release of 139 billion rows has 20,000 files and 4 million row groups; opening one reads the first two only.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..exceptions import LayoutError
+from .partition_map import PartitionMap
+from .paths import MANIFEST_DIR
+
+__all__ = [
+    "FILES_SCHEMA",
+    "MANIFEST_VERSION",
+    "ROW_GROUP_KEYS",
+    "Manifest",
+    "Placement",
+    "StoredColumn",
+    "read_manifest",
+    "read_partition_map",
+    "write_manifest",
+]
+
+MANIFEST_VERSION: Final = 1
+
+FILES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("norder", pa.uint8(), nullable=False),
+        pa.field("npix", pa.int64(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("row_groups", pa.int32(), nullable=False),
+        pa.field("healpix_min", pa.int64(), nullable=False),
+        pa.field("healpix_max", pa.int64(), nullable=False),
+        pa.field("max_separation_deg", pa.float64(), nullable=False),
+        pa.field("xxh3_128", pa.string(), nullable=False),
+    ]
+)
+"""Columns of ``files.parquet``. A file's path follows from its pixel (`paths.leaf_path`)."""
+
+ROW_GROUP_KEYS: Final = pa.schema(
+    [
+        pa.field("file", pa.int32(), nullable=False),
+        pa.field("row_group", pa.int32(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("healpix_min", pa.int64(), nullable=False),
+        pa.field("healpix_max", pa.int64(), nullable=False),
+    ]
+)
+"""Leading columns of ``row_groups.parquet``; ``<column>.min``, ``.max``, ``.nulls`` follow for ordered columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredColumn:
+    """One stored column and its statistics over the whole release."""
+
+    name: str
+    arrow_type: str
+    """Arrow's spelling of the type, e.g. ``int64``, ``double``, ``list<element: double>``."""
+    nulls: int
+    bytes: int
+    """Compressed bytes of the column in all files."""
+    minimum: float | int | str | bool | None = None
+    maximum: float | int | str | bool | None = None
+    hidden: bool = False
+    """Whether the column is the store's own (index, parent's position) rather than the table's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Which position decided a row's tile, and which position is the row's own (degrees, ICRS)."""
+
+    ra_column: str
+    dec_column: str
+    """Stored columns of the position that rows are placed by (``hats_col_ra/dec``)."""
+    own_ra_column: str | None
+    own_dec_column: str | None
+    """Stored columns of the row's own position; None if the table has none."""
+    parent: str | None = None
+    """Declared parent table in the same schema, whose position places the rows."""
+    parent_key: tuple[str, str] | None = None
+    """(child column, parent column) of the look-up."""
+    ra_min: float | None = None
+    ra_max: float | None = None
+    """Bounds of the stored own RA: a plain RA box may prune only if they lie in [0, 360)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What one immutable release of one table is."""
+
+    schema: str
+    table: str
+    release: int
+    created: str
+    """ISO 8601 UTC time at which the build started."""
+    builder: str
+    rows: int
+    bytes: int
+    input_rows: int
+    rejected_rows: int
+    schema_fingerprint: str
+    """xxh3-128 of names and types of the stored columns, in order."""
+    placement: Placement | None
+    """None for a table without positions, stored as one tile-less file."""
+    columns: tuple[StoredColumn, ...]
+    id_columns: tuple[str, ...] = ()
+    inputs: tuple[Mapping[str, Any], ...] = ()
+    """Provenance per input file: ``name``, ``rows``, ``rejected``, ``bytes``."""
+    margins: tuple[str, ...] = ()
+    """Directory names of the release's margin catalogs."""
+
+
+def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, row_groups: pa.Table) -> None:
+    """Write the three manifest files of a catalog under construction.
+
+    Parameters
+    ----------
+    catalog
+        Directory of the main catalog; not yet published.
+    files
+        Rows of `FILES_SCHEMA`, sorted by ``healpix_min``.
+    row_groups
+        `ROW_GROUP_KEYS` columns first, then statistics.
+    """
+    directory = catalog / MANIFEST_DIR
+    directory.mkdir(parents=True, exist_ok=True)
+    pq.write_table(files.cast(FILES_SCHEMA), directory / "files.parquet", compression="zstd", use_dictionary=False)
+    pq.write_table(row_groups, directory / "row_groups.parquet", compression="zstd", row_group_size=65_536)
+    body = {"format": "catalog-service manifest", "version": MANIFEST_VERSION, **asdict(manifest)}
+    (directory / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(catalog: Path) -> Manifest:
+    """Read ``manifest.json`` of the catalog in directory `catalog`.
+
+    Raises
+    ------
+    LayoutError
+        If the file is missing, not a manifest, or of another version.
+    """
+    path = catalog / MANIFEST_DIR / "manifest.json"
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{path}: no readable manifest ({error}); was the catalog built or adopted by catalog-partition?"
+        raise LayoutError(msg) from error
+    if body.pop("format", None) != "catalog-service manifest" or body.pop("version", None) != MANIFEST_VERSION:
+        msg = f"{path}: not a manifest of version {MANIFEST_VERSION}"
+        raise LayoutError(msg)
+    try:
+        return _manifest_from(body)
+    except (KeyError, TypeError) as error:
+        msg = f"{path}: malformed manifest ({error})"
+        raise LayoutError(msg) from error
+
+
+def _manifest_from(body: dict[str, Any]) -> Manifest:
+    placement = body.pop("placement")
+    if placement is not None:
+        key = placement.pop("parent_key")
+        placement = Placement(**placement, parent_key=None if key is None else (key[0], key[1]))
+    columns = tuple(StoredColumn(**column) for column in body.pop("columns"))
+    lists: dict[str, Any] = {name: tuple(body.pop(name)) for name in ("id_columns", "inputs", "margins")}
+    return Manifest(**body, **lists, placement=placement, columns=columns)
+
+
+def read_partition_map(catalog: Path) -> PartitionMap:
+    """Read ``files.parquet`` of the catalog in directory `catalog` into sorted arrays.
+
+    Raises
+    ------
+    LayoutError
+        If the file is missing or damaged.
+    """
+    path = catalog / MANIFEST_DIR / "files.parquet"
+    names = ["norder", "npix", "healpix_min", "healpix_max", "rows", "bytes", "max_separation_deg"]
+    try:
+        table = pq.read_table(path, columns=names, memory_map=False)
+        arrays = {name: table.column(name).to_numpy() for name in names}
+    except (OSError, pa.ArrowException, KeyError) as error:
+        msg = f"{path}: no readable list of files ({error})"
+        raise LayoutError(msg) from error
+    return PartitionMap(
+        orders=arrays["norder"].astype(np.uint8),
+        numbers=arrays["npix"],
+        starts=arrays["healpix_min"],
+        stops=arrays["healpix_max"] + 1,
+        rows=arrays["rows"],
+        size_bytes=arrays["bytes"],
+        separations_deg=arrays["max_separation_deg"],
+    )

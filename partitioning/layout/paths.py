@@ -1,0 +1,80 @@
+"""Where things lie on disk.
+
+::
+
+    <root>/<schema>/schema.yaml                             Felis description of the schema
+    <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
+    <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
+    <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
+    <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
+    <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
+    <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, rejects.parquet
+    <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release
+
+    <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
+    <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
+
+Sources: IVOA Note HATS 1.0 for the tree of a catalog; the rest is this project's.
+"""
+
+from typing import Final
+
+from ..sky.healpix import Pixel
+
+__all__ = [
+    "COLLECTION_PROPERTIES",
+    "COMMON_METADATA",
+    "HEALPIX_COLUMN",
+    "MANIFEST_DIR",
+    "PARENT_DEC_COLUMN",
+    "PARENT_RA_COLUMN",
+    "PLAIN_FILE",
+    "PLAIN_PROPERTIES",
+    "SCHEMA_FILE",
+    "leaf_path",
+    "margin_name",
+    "release_name",
+]
+
+COLLECTION_PROPERTIES: Final = "collection.properties"
+"""Pointer file of a table: names the current release's catalogs. Replacing it publishes a release."""
+
+PLAIN_PROPERTIES: Final = "table.properties"
+"""Pointer file of a table without positions; same keys, but not a HATS collection."""
+
+PLAIN_FILE: Final = "table.parquet"
+"""The one data file of a table without positions, inside its release directory."""
+
+SCHEMA_FILE: Final = "schema.yaml"
+"""Felis YAML of a schema, beside its tables."""
+
+MANIFEST_DIR: Final = "manifest"
+"""Directory inside a main catalog that holds our manifest; other HATS readers ignore it."""
+
+COMMON_METADATA: Final = "dataset/_common_metadata"
+"""Parquet footer with the schema of every leaf."""
+
+HEALPIX_COLUMN: Final = "_healpix_29"
+"""First stored column: order-29 NESTED index of the declared position, int64, never NULL."""
+
+PARENT_RA_COLUMN: Final = "_parent_ra"
+"""Stored RA of the declared parent, where a child table has no position or another of its own."""
+
+PARENT_DEC_COLUMN: Final = "_parent_dec"
+"""Stored Dec of the declared parent, see `PARENT_RA_COLUMN`."""
+
+
+def leaf_path(pixel: Pixel) -> str:
+    """Return a leaf's path relative to its catalog (HATS 1.0: ``Dir`` is Npix rounded down to 10,000)."""
+    directory = pixel.number // 10_000 * 10_000
+    return f"dataset/Norder={pixel.order}/Dir={directory}/Npix={pixel.number}.parquet"
+
+
+def release_name(table: str, release: int) -> str:
+    """Return the directory name of a table's main catalog in release number `release`."""
+    return f"{table}_r{release}"
+
+
+def margin_name(main: str, threshold_arcsec: float) -> str:
+    """Return the directory name of a margin catalog, as the usual HATS tools spell it."""
+    return f"{main}_{threshold_arcsec:g}arcs"

@@ -1,0 +1,158 @@
+"""Coverage: regions to sorted, disjoint, merged ranges of order-29 indices.
+
+A coverage is an int64 array of shape ``(N, 2)`` of half-open ranges ``[start, stop)``. It holds the
+region and a little more, never less: pruning by it loses no row.
+"""
+
+import math
+from typing import Final
+
+import hpgeom
+import numpy as np
+from numpy.typing import NDArray
+
+from .healpix import ORDER, SKY_STOP, order_shift
+from .regions import Box, Cone, ConvexPolygon, Polygon, Region, bounding_cone
+from .separation import unit_vectors
+
+__all__ = ["COVERAGE_PAD_DEG", "EMPTY", "WHOLE_SKY", "Coverage", "complement", "cover", "intersection", "union"]
+
+Coverage = NDArray[np.int64]
+
+COVERAGE_PAD_DEG: Final = 0.01 / 3600
+"""Every region is enlarged by this much before it is covered. Rows are placed by one library's
+rounding and covered by another's; it also gives radius 0 an extent, which hpgeom demands."""
+
+WHOLE_SKY: Final[Coverage] = np.array([[0, SKY_STOP]], dtype=np.int64)
+EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
+
+_CELL_DEG: Final = 58.6
+"""Side of an order-0 cell in degrees."""
+
+
+def cover(region: Region, pad_deg: float = 0.0) -> Coverage:
+    """Return the order-29 ranges that hold `region` enlarged by `pad_deg` degrees."""
+    match region:
+        case Cone():
+            return _cover_cone(region, pad_deg)
+        case Box():
+            return _cover_box(region, pad_deg)
+        case ConvexPolygon():
+            return _cover_convex(region, pad_deg)
+        case Polygon():
+            return _merged(np.concatenate([_cover_convex(piece, pad_deg) for piece in region.pieces]))
+
+
+def union(first: Coverage, second: Coverage) -> Coverage:
+    """Return the ranges in either coverage."""
+    return _merged(np.concatenate([first, second]))
+
+
+def complement(coverage: Coverage) -> Coverage:
+    """Return the ranges of the sky outside `coverage`."""
+    edges = np.concatenate([[0], coverage.ravel(), [SKY_STOP]]).reshape(-1, 2)
+    return edges[edges[:, 0] < edges[:, 1]]
+
+
+def intersection(first: Coverage, second: Coverage) -> Coverage:
+    """Return the ranges in both coverages."""
+    return complement(union(complement(first), complement(second)))
+
+
+def _merged(ranges: Coverage) -> Coverage:
+    """Sort ranges and join those that touch or overlap."""
+    if len(ranges) == 0:
+        return EMPTY
+    ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(ranges[:, 1])
+    first = np.concatenate([[True], ranges[1:, 0] > reach[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    return np.stack([ranges[first, 0], reach[last]], axis=1)
+
+
+def _covering_order(size_deg: float) -> int:
+    """Return the order whose cells are about a quarter of `size_deg`: some ten ranges a region."""
+    if size_deg <= 0:
+        return ORDER - 2
+    return int(np.clip(math.floor(math.log2(_CELL_DEG / size_deg)) + 2, 2, ORDER - 2))
+
+
+def _scaled(ranges: NDArray[np.int64], order: int) -> Coverage:
+    return _merged(np.asarray(ranges, dtype=np.int64) << order_shift(order))
+
+
+def _cover_cone(cone: Cone, pad_deg: float) -> Coverage:
+    radius = cone.radius_deg + pad_deg + COVERAGE_PAD_DEG
+    if radius >= 180:
+        return WHOLE_SKY
+    order = _covering_order(radius)
+    ranges = hpgeom.query_circle(
+        1 << order, cone.ra_deg, cone.dec_deg, radius, inclusive=True, fact=4, return_pixel_ranges=True
+    )
+    return _scaled(ranges, order)
+
+
+def _cover_box(box: Box, pad_deg: float) -> Coverage:
+    pad = pad_deg + COVERAGE_PAD_DEG
+    dec_min, dec_max = max(-90.0, box.dec_min_deg - pad), min(90.0, box.dec_max_deg + pad)
+    widest = max(abs(dec_min), abs(dec_max))
+    ra_pad = (
+        360.0 if widest >= 90 - 1e-6 and pad_deg > 0 else pad / max(math.cos(math.radians(min(widest, 89.9999))), 1e-9)
+    )
+    span = (box.ra_max_deg - box.ra_min_deg) if box.all_ra else (box.ra_max_deg - box.ra_min_deg) % 360.0
+    order = _covering_order(max(min(span, dec_max - dec_min), pad))
+    if box.all_ra or span + 2 * ra_pad >= 360:
+        ra_min, ra_max = 0.0, 360.0
+    else:
+        ra_min, ra_max = (box.ra_min_deg - ra_pad) % 360.0, (box.ra_max_deg + ra_pad) % 360.0
+    order = min(order, 10)  # long thin boxes would need many cells
+    ranges = hpgeom.query_box(
+        1 << order, ra_min, ra_max, dec_min, dec_max, inclusive=True, fact=4, return_pixel_ranges=True
+    )
+    return _scaled(ranges, order)
+
+
+def _cover_convex(polygon: ConvexPolygon, pad_deg: float) -> Coverage:
+    outer = _grown(polygon, pad_deg + COVERAGE_PAD_DEG)
+    around = bounding_cone(polygon.vertices)
+    order = _covering_order(around.radius_deg)
+    if outer is None:
+        return _cover_cone(around, pad_deg)
+    try:
+        ranges = hpgeom.query_polygon(
+            1 << order, outer[:, 0], outer[:, 1], inclusive=True, fact=4, return_pixel_ranges=True
+        )
+    except (RuntimeError, ValueError):  # degenerate to within rounding: its bounding cone holds it too
+        return _cover_cone(around, pad_deg)
+    return _scaled(ranges, order)
+
+
+def _grown(polygon: ConvexPolygon, pad_deg: float) -> NDArray[np.float64] | None:
+    """Return vertices (degrees) of the polygon with each side moved outwards by `pad_deg`.
+
+    A new vertex ``p`` solves ``n1.p = n2.p = -sin(pad)`` for its two sides. None where sides are
+    too nearly parallel, or the polygon too large, for that to be well defined.
+    """
+    normals = np.asarray(polygon.normals)
+    before = np.roll(normals, 1, axis=0)
+    cosines = (normals * before).sum(axis=1)
+    axes = np.cross(before, normals)
+    sines = np.linalg.norm(axes, axis=1)
+    height = -math.sin(math.radians(pad_deg))
+    if sines.min() < 1e-9:
+        return None
+    base = (before + normals) * (height / (1 + cosines))[:, None]
+    remainder = 1 - (base**2).sum(axis=1)
+    if remainder.min() <= 0:
+        return None
+    points = base + (axes / sines[:, None]) * np.sqrt(remainder)[:, None]
+    corners = unit_vectors(*np.asarray(polygon.vertices).T)
+    if ((points * corners).sum(axis=1) < math.cos(math.radians(min(45.0, 1000 * pad_deg)))).any():
+        return None
+    return np.stack(
+        [
+            np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360.0,
+            np.degrees(np.arcsin(np.clip(points[:, 2], -1, 1))),
+        ],
+        axis=1,
+    )

@@ -1,0 +1,68 @@
+"""HEALPix indices: positions to order-29 NESTED pixels, pixels to index ranges.
+
+All pixel arithmetic is hpgeom's; order-29 indices fit int64 (12 * 4**29 < 2**62).
+"""
+
+from typing import Final, NamedTuple
+
+import hpgeom
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ORDER", "SKY_STOP", "Pixel", "order_shift", "pixel_range", "radec_to_index"]
+
+ORDER: Final = 29
+"""Order of the stored spatial index, the column ``_healpix_29``."""
+
+SKY_STOP: Final = 12 << (2 * ORDER)
+"""One past the largest order-29 index: the whole sky is ``[0, SKY_STOP)``."""
+
+
+class Pixel(NamedTuple):
+    """One cell of the NESTED HEALPix quadtree."""
+
+    order: int
+    """HEALPix order, 0 to 29 (``Norder`` in HATS)."""
+    number: int
+    """Pixel number at that order (``Npix`` in HATS)."""
+
+
+def order_shift(order: int) -> int:
+    """Return how many bits separate an index at `order` from one at order 29."""
+    return 2 * (ORDER - order)
+
+
+def pixel_range(pixel: Pixel) -> tuple[int, int]:
+    """Return the half-open order-29 index range ``[start, stop)`` that `pixel` covers."""
+    shift = order_shift(pixel.order)
+    return pixel.number << shift, (pixel.number + 1) << shift
+
+
+def radec_to_index(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order-29 NESTED index of each position.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        ICRS positions in degrees, shape ``(N,)``. RA may lie outside [0, 360); it is folded.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(N,)``.
+
+    Raises
+    ------
+    ValueError
+        If a position is not finite or a declination lies outside [-90, 90]: HEALPix libraries
+        return a valid-looking pixel for NaN, so callers must reject such rows first.
+    """
+    ra = np.asarray(ra_deg, dtype=np.float64)
+    dec = np.asarray(dec_deg, dtype=np.float64)
+    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        msg = "positions must be finite; reject NaN and infinite positions before indexing"
+        raise ValueError(msg)
+    if ra.size == 0:
+        return np.empty(0, dtype=np.int64)
+    index: NDArray[np.int64] = hpgeom.angle_to_pixel(1 << ORDER, ra, dec)
+    return index
