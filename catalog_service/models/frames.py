@@ -2,20 +2,23 @@
 
 A frame is one kind byte, a 4-byte big-endian length, and that many bytes:
 
-``Q``  parent to worker: a query (JSON of `EngineQuery`)
+``S``  parent to worker, once: set up (JSON of the worker's configuration)
+``Q``  parent to worker: a query (JSON of `EngineQuery` and the seconds left of its time limit)
 ``C``  parent to worker: cancel the running query (empty)
-``R``  worker to parent: ready for a query (JSON: pid, versions)
+``R``  worker to parent, once: ready for a query (JSON: pid)
 ``H``  worker to parent: head, before any data (JSON: overflow true/false, or null when not yet known)
 ``D``  worker to parent: final bytes of the result
-``E``  worker to parent: the end (JSON: outcome, or an error as in `CatalogServiceError.to_json`)
+``E``  worker to parent: the end (JSON of `End`)
 
 After ``E`` the worker is free for the next query. End of file without ``E`` means that it crashed.
 """
 
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
+
+from catalog_service.exceptions import CatalogServiceError
 
 from .query import EngineQuery, Outcome, ResultFormat
 from .schema import Column, DataType
@@ -29,15 +32,19 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "QUERY",
     "READY",
+    "SETUP",
+    "End",
+    "decode_end",
     "decode_header",
-    "decode_outcome",
     "decode_query",
+    "encode_end",
     "encode_frame",
+    "encode_header",
     "encode_json_frame",
-    "encode_outcome",
     "encode_query",
 ]
 
+SETUP: Final = b"S"
 QUERY: Final = b"Q"
 CANCEL: Final = b"C"
 READY: Final = b"R"
@@ -50,6 +57,26 @@ MAX_FRAME_BYTES: Final = 1 << 20
 """Data frames are at most this long, so that the parent never holds more of a result."""
 
 _HEADER: Final = struct.Struct(">cI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a query ended in the worker: exactly one of `outcome`, `error` and `cancelled` is set."""
+
+    outcome: Outcome | None = None
+    error: CatalogServiceError | None = None
+    cancelled: bool = False
+    body_complete: bool = False
+    """Whether the bytes sent are a whole document all the same (a VOTable that ends with INFO ERROR)."""
+    rss_bytes: int = 0
+    """Resident memory of the worker now."""
+    retire: bool = False
+    """Whether the worker should not be given another query."""
+
+
+def encode_header(kind: bytes, length: int) -> bytes:
+    """Return the header of a frame with a payload of `length` bytes."""
+    return _HEADER.pack(kind, length)
 
 
 def encode_frame(kind: bytes, payload: bytes = b"") -> bytes:
@@ -68,32 +95,48 @@ def decode_header(header: bytes) -> tuple[bytes, int]:
     return kind, length
 
 
-def encode_query(query: EngineQuery) -> bytes:
-    """Return the payload of a ``Q`` frame."""
+def encode_query(query: EngineQuery, *, remaining_s: float) -> bytes:
+    """Return the payload of a ``Q`` frame; `remaining_s` is what is left of the query's time limit."""
     body = asdict(query)
     body["format"] = query.format.value
     for column, described in zip(query.columns, body["columns"], strict=True):
         described["datatype"] = column.datatype.value
-    return json.dumps(body).encode()
+    return json.dumps({"query": body, "remaining_s": remaining_s}).encode()
 
 
-def decode_query(payload: bytes) -> EngineQuery:
-    """Return the query of a ``Q`` frame's payload."""
-    body: dict[str, Any] = json.loads(payload)
+def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
+    """Return (query, seconds left of its time limit) of a ``Q`` frame's payload."""
+    frame: dict[str, Any] = json.loads(payload)
+    body: dict[str, Any] = frame["query"]
     columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
     position = body.pop("position")
-    return EngineQuery(
+    query = EngineQuery(
         **{**body, "format": ResultFormat(body["format"])},
         columns=columns,
         position=None if position is None else (position[0], position[1]),
     )
+    return query, float(frame["remaining_s"])
 
 
-def encode_outcome(outcome: Outcome) -> dict[str, Any]:
-    """Return the JSON body of an ``E`` frame for a query that ended well."""
-    return {"outcome": asdict(outcome)}
+def encode_end(end: End) -> bytes:
+    """Return the payload of an ``E`` frame."""
+    body = {
+        "outcome": None if end.outcome is None else asdict(end.outcome),
+        "error": None if end.error is None else end.error.to_json(),
+        "cancelled": end.cancelled,
+        "body_complete": end.body_complete,
+        "rss_bytes": end.rss_bytes,
+        "retire": end.retire,
+    }
+    return json.dumps(body).encode()
 
 
-def decode_outcome(body: dict[str, Any]) -> Outcome:
-    """Return the outcome that `encode_outcome` described."""
-    return Outcome(**body["outcome"])
+def decode_end(payload: bytes) -> End:
+    """Return the end that `encode_end` described."""
+    body: dict[str, Any] = json.loads(payload)
+    outcome, error = body.pop("outcome"), body.pop("error")
+    return End(
+        outcome=None if outcome is None else Outcome(**outcome),
+        error=None if error is None else CatalogServiceError.from_json(error),
+        **body,
+    )

@@ -1,0 +1,118 @@
+"""Configuration of the service: one TOML file, overridden by environment variables ``CATALOG_SERVICE_*``.
+
+Built once, in `catalog_service.main`; values are handed on by the factory, nothing else reads it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from .exceptions import ConfigurationError
+
+__all__ = ["Config", "SchemaConfig", "load_config"]
+
+
+class SchemaConfig(BaseModel):
+    """Access and names of one schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    access: str | None = Field(None, pattern=r"^(public|group:[\w.-]+)$")
+    """``public`` or ``group:<name>``; without a rule the schema is closed."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which users know the schema."""
+
+
+class Config(BaseSettings):
+    """All settings of the service."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="CATALOG_SERVICE_", env_nested_delimiter="__", case_sensitive=False
+    )
+
+    catalog_root: Path
+    """Directory of published catalogs: ``<root>/<schema>/<Table>/``."""
+    access: Literal["public"] | None = None
+    """Access rule of every schema that has none of its own under ``schemas``."""
+    schemas: dict[str, SchemaConfig] = Field(default_factory=dict)
+    """Rules by schema name."""
+    state_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / f"catalog-service-{os.getuid()}")
+    """Directory on a local disk for TAP_SCHEMA files, spools and spills; created if missing."""
+    public_url: str | None = None
+    """Address under which clients reach the service, without a trailing slash; default: the one it listens on."""
+    title: str = "Catalog service"
+    """Name shown on pages and in VO metadata."""
+
+    workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1)
+    """Worker processes: queries that run at the same time."""
+    worker_threads: int = Field(2, ge=1)
+    """DuckDB threads per worker."""
+    worker_memory_mb: int = Field(1500, ge=128)
+    """Memory limit of a worker's queries in MB."""
+    worker_spill_mb: int = Field(10_000, ge=0)
+    """Disk that one worker's sorts and spools may take in MB."""
+    queue_length: int = Field(200, ge=0)
+    """Queries that may wait for a worker; more are refused with 503."""
+
+    sync_timeout_s: float = Field(60.0, gt=0)
+    """Time limit of a synchronous query in seconds, waiting and parsing included."""
+    maxrec_default: int = Field(100_000, ge=0)
+    """Rows of a result when the request names no MAXREC."""
+    maxrec_hard: int = Field(10_000_000, ge=0)
+    """Largest MAXREC; higher requests are clamped."""
+    cone_max_radius_deg: float = Field(180.0, gt=0, le=180)
+    """Largest radius of a Simple Cone Search in degrees."""
+    max_query_bytes: int = Field(262_144, ge=1024)
+    """Longest query text in bytes."""
+    poll_s: float = Field(2.0, gt=0)
+    """Seconds between looks for newly published releases."""
+
+    _file: ClassVar[Path | None] = None
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, env_settings, file_secret_settings)
+        return sources if cls._file is None else (*sources, TomlConfigSettingsSource(settings_cls, cls._file))
+
+
+def load_config(path: Path | None, **overrides: Any) -> Config:
+    """Read the configuration file at `path` (None: environment only) and validate it.
+
+    Relative paths in it are relative to the file.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is missing or a setting is unknown or invalid; the message names each.
+    """
+    if path is not None and not path.is_file():
+        msg = f"configuration file {path} does not exist"
+        raise ConfigurationError(msg)
+    reader = type("_FileConfig", (Config,), {"_file": path})
+    try:
+        config: Config = reader(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        msg = f"{path or 'environment'}: {problems}"
+        raise ConfigurationError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: not a TOML file: {error}"
+        raise ConfigurationError(msg) from error
+    base = path.parent if path is not None else Path.cwd()
+    return config.model_copy(
+        update={
+            "catalog_root": (base / config.catalog_root).resolve(),
+            "state_dir": (base / config.state_dir).resolve(),
+        }
+    )

@@ -1,0 +1,89 @@
+"""Builds every service from the configuration; process-wide objects stop here."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .config import Config
+from .engines.base import WorkerConfig
+from .engines.pool import WorkerPool
+from .services.catalogs import Catalogs
+from .services.cone import ConeService
+from .services.limits import Limits
+from .services.metadata import MetadataService, SiteInfo
+from .services.query import QueryService
+from .storage.catalogs import Registry, SchemaRule
+
+__all__ = ["Services", "build_services"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that handlers call, and what must be started and stopped."""
+
+    catalogs: Catalogs
+    pool: WorkerPool
+    limits: Limits
+    queries: QueryService
+    cones: ConeService
+    metadata: MetadataService
+    run_dir: Path
+    """Scratch directory of this process, removed at the end."""
+    poll_s: float
+
+    async def close(self) -> None:
+        """Stop the workers and remove scratch files."""
+        await self.pool.close()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+
+def build_services(config: Config, *, public_url: str) -> Services:
+    """Load the catalogs and wire up the services; workers are not started yet.
+
+    Raises
+    ------
+    ConfigurationError
+        If the catalog root is missing or a catalog in it is damaged.
+    """
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=config.state_dir))
+    catalogs = Catalogs(_registry(config), run_dir / "tap_schema")
+    pool = WorkerPool(_worker_config(config, run_dir), size=config.workers, max_queued=config.queue_length)
+    limits = Limits(
+        sync_timeout_s=config.sync_timeout_s,
+        maxrec_default=min(config.maxrec_default, config.maxrec_hard),
+        maxrec_hard=config.maxrec_hard,
+        max_query_bytes=config.max_query_bytes,
+        cone_max_radius_deg=config.cone_max_radius_deg,
+    )
+    queries = QueryService(catalogs, pool, limits)
+    site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
+    return Services(
+        catalogs=catalogs,
+        pool=pool,
+        limits=limits,
+        queries=queries,
+        cones=ConeService(catalogs, queries),
+        metadata=MetadataService(catalogs, pool, limits, site),
+        run_dir=run_dir,
+        poll_s=config.poll_s,
+    )
+
+
+def _registry(config: Config) -> Registry:
+    rules = {name: SchemaRule(rule.access or config.access, rule.aliases) for name, rule in config.schemas.items()}
+    return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
+
+
+def _worker_config(config: Config, run_dir: Path) -> WorkerConfig:
+    scratch = run_dir / "workers"
+    scratch.mkdir()
+    return WorkerConfig(
+        allowed_directories=(f"{config.catalog_root}/", f"{run_dir / 'tap_schema'}/"),
+        temp_directory=str(scratch),
+        memory_limit_bytes=config.worker_memory_mb * 1_000_000,
+        max_temp_bytes=config.worker_spill_mb * 1_000_000,
+        threads=config.worker_threads,
+    )

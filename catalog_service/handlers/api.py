@@ -1,0 +1,62 @@
+"""``/api/v1``: the JSON API of our own clients; bodies in `catalog_service.models.wire`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from ..dependencies import Caller, ServicesDep
+from ..exceptions import CatalogServiceError
+from ..models.query import QueryText
+from ..models.wire import CatalogList, ConeRequest, QueryRequest, TableDetail
+from ..services.cone import ConeSearch
+from ..services.query import ResultOptions
+from ..writers.negotiate import negotiate
+from .parameters import language
+from .responses import ResultResponse, api_error, unless_disconnected
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["API"])
+
+
+@router.get("/catalogs", summary="Schemas and tables")
+def catalogs(services: ServicesDep, caller: Caller) -> CatalogList:
+    """Return everything that the caller may read."""
+    return services.metadata.catalogs(caller)
+
+
+@router.get("/catalogs/{table}", summary="One table with its columns", response_model=TableDetail)
+def table(table: str, services: ServicesDep, caller: Caller) -> TableDetail | Response:
+    """Return one table, named ``schema.table``."""
+    try:
+        return services.metadata.table(caller, table)
+    except CatalogServiceError as error:
+        return api_error(error)
+
+
+@router.post("/query", summary="Run a query and stream its result")
+async def query(body: QueryRequest, request: Request, services: ServicesDep, caller: Caller) -> Response:
+    """Run a query; errors come as JSON."""
+    try:
+        options = ResultOptions(format=negotiate(body.format), maxrec=body.maxrec)
+        text = QueryText(body.query, language(body.lang))
+        return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+    except CatalogServiceError as error:
+        return api_error(error)
+
+
+@router.get("/cone", summary="Cone search of one table")
+async def cone(
+    asked: Annotated[ConeRequest, Query()], request: Request, services: ServicesDep, caller: Caller
+) -> Response:
+    """Return rows within a radius of a position; radius 0 means the exact position."""
+    try:
+        columns = tuple(asked.columns.split(",")) if asked.columns else None
+        search = ConeSearch(
+            table=asked.table, ra_deg=asked.ra, dec_deg=asked.dec, radius_deg=asked.radius_deg, columns=columns
+        )
+        options = ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec)
+        return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))
+    except CatalogServiceError as error:
+        return api_error(error)

@@ -1,0 +1,112 @@
+"""Responses: streamed results that notice a client's going away, and errors in the form each protocol wants."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar, cast
+
+from fastapi import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from ..exceptions import CatalogServiceError, UnavailableError
+from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
+from ..services.query import Delivery
+from ..writers.negotiate import content_type, file_suffix
+from ..writers.votable import error_document, scs_error_document
+
+__all__ = ["ResultResponse", "api_error", "scs_error", "tap_error", "unless_disconnected", "xml"]
+
+T = TypeVar("T")
+
+VOTABLE_TYPE: Final = "application/x-votable+xml"
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its answer began."""
+
+
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns; cancel it as soon as the client goes away."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return task.result()
+    finally:
+        for future in (task, gone):
+            if not future.done():
+                future.cancel()
+                await asyncio.wait({future})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+class ResultResponse(Response):
+    """Streams a `Delivery`.
+
+    A result that breaks off in a format that cannot say so ends with an aborted connection, never with a clean end.
+    """
+
+    def __init__(self, delivery: Delivery, *, media_type: str | None = None) -> None:
+        super().__init__(None, media_type=media_type or content_type(delivery.format))
+        self._delivery = delivery
+        del self.headers["content-length"]
+        self.headers[QUERY_ID_HEADER] = delivery.query_id
+        name = f"result-{delivery.query_id}{file_suffix(delivery.format)}"
+        self.headers["Content-Disposition"] = f'inline; filename="{name}"'
+        if delivery.overflow is not None:
+            self.headers[OVERFLOW_HEADER] = "true" if delivery.overflow else "false"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send the result; stop the query when the client goes away."""
+        sending, gone = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            for future in (sending, gone):
+                if not future.done():
+                    future.cancel()
+                    await asyncio.wait({future})
+            await self._delivery.close()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(cast("Any", self._delivery.chunks())) as chunks:
+            async for chunk in cast("AsyncIterator[bytes]", chunks):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def xml(document: str) -> Response:
+    """Return an XML document as a response."""
+    return Response(document, media_type="text/xml")
+
+
+def _error_headers(error: CatalogServiceError) -> dict[str, str]:
+    headers = {} if error.query_id is None else {QUERY_ID_HEADER: error.query_id}
+    return headers | ({"Retry-After": "5"} if isinstance(error, UnavailableError) else {})
+
+
+def tap_error(error: CatalogServiceError) -> Response:
+    """Return a TAP error: HTTP status and a VOTable with QUERY_STATUS=ERROR (DALI 1.1 section 4.2)."""
+    return Response(error_document(str(error)), error.status, _error_headers(error), VOTABLE_TYPE)
+
+
+def scs_error(error: CatalogServiceError) -> Response:
+    """Return a cone-search error: HTTP 200 and an INFO named Error (SCS 1.03 section 2.3)."""
+    status = 200 if error.status < 500 else error.status
+    return Response(scs_error_document(str(error)), status, _error_headers(error), "text/xml")
+
+
+def api_error(error: CatalogServiceError) -> Response:
+    """Return an error of the JSON API."""
+    return JSONResponse({"error": error.to_json()}, error.status, _error_headers(error))

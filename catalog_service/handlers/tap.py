@@ -1,0 +1,25 @@
+"""``/tap/sync``: synchronous queries (TAP 1.1 section 2)."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ..dependencies import Caller, ServicesDep
+from ..exceptions import CatalogServiceError
+from .parameters import query_text, read_parameters, result_options
+from .responses import ResultResponse, tap_error, unless_disconnected
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/tap", tags=["TAP"])
+
+
+@router.api_route("/sync", methods=["GET", "POST"], summary="Run an ADQL query and stream its result")
+async def sync_query(request: Request, services: ServicesDep, caller: Caller) -> Response:
+    """Run QUERY in LANG; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
+    try:
+        parameters = await read_parameters(request)
+        query, options = query_text(parameters), result_options(parameters)
+        work = services.queries.run(query, caller, options)
+        return ResultResponse(await unless_disconnected(request, work))
+    except CatalogServiceError as error:
+        return tap_error(error)

@@ -1,0 +1,46 @@
+"""VOSI 1.1: ``/tap/capabilities``, ``/tap/availability``, ``/tap/tables``."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ..dependencies import Caller, ServicesDep
+from ..exceptions import CatalogServiceError, ParameterError
+from .parameters import read_parameters
+from .responses import tap_error, xml
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/tap", tags=["VOSI"])
+
+
+@router.get("/capabilities", summary="What the TAP service supports")
+def capabilities(services: ServicesDep) -> Response:
+    """Return the VOSI capabilities document."""
+    return xml(services.metadata.capabilities())
+
+
+@router.get("/availability", summary="Whether the TAP service is up")
+def availability(services: ServicesDep) -> Response:
+    """Return the VOSI availability document."""
+    return xml(services.metadata.availability())
+
+
+@router.get("/tables", summary="Schemas, tables and columns")
+async def tables(request: Request, services: ServicesDep, caller: Caller) -> Response:
+    """Return the VOSI tableset; ``detail=min`` leaves out columns."""
+    try:
+        detail = (await read_parameters(request)).one("DETAIL") or "max"
+        if detail not in {"min", "max"}:
+            raise ParameterError(f"detail={detail!r} is not min or max")
+        return xml(services.metadata.vosi_tables(caller, detail=detail))
+    except CatalogServiceError as error:
+        return tap_error(error)
+
+
+@router.get("/tables/{table}", summary="One table with its columns")
+def one_table(table: str, services: ServicesDep, caller: Caller) -> Response:
+    """Return the VOSI description of one table."""
+    try:
+        return xml(services.metadata.vosi_table(caller, table))
+    except CatalogServiceError as error:
+        return tap_error(error)

@@ -1,0 +1,52 @@
+"""What is published on disk: a table joined with where its rows lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partitioning.layout.manifest import Placement
+from partitioning.layout.partition_map import PartitionMap
+from partitioning.layout.paths import PLAIN_FILE, leaf_path
+
+from .schema import Table
+
+__all__ = ["StoredTable"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTable:
+    """One published release of one table."""
+
+    table: Table
+    directory: Path
+    """Of the release's main catalog."""
+    release: int
+    rows: int
+    size_bytes: int
+    partitions: PartitionMap | None
+    """None for a table without positions: one plain file."""
+    placement: Placement | None
+
+    @property
+    def file_count(self) -> int:
+        """Number of data files of the release."""
+        return 1 if self.partitions is None else len(self.partitions)
+
+    @property
+    def max_separation_deg(self) -> float:
+        """Largest separation between a row's own position and the one that places it."""
+        if self.partitions is None or len(self.partitions) == 0:
+            return 0.0
+        return float(self.partitions.separations_deg.max())
+
+    def paths(self, tiles: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return the absolute paths of the tiles numbered `tiles`, computed, never listed."""
+        assert self.partitions is not None
+        base = str(self.directory)
+        return tuple(f"{base}/{leaf_path(self.partitions.pixel(int(tile)))}" for tile in tiles)
+
+    def plain_path(self) -> str:
+        """Return the absolute path of the one file of a table without positions."""
+        return f"{self.directory}/{PLAIN_FILE}"

@@ -1,0 +1,1 @@
+"""Which files, and which part of them, a query must read."""

@@ -1,0 +1,163 @@
+"""Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partitioning.exceptions import RegionError
+from partitioning.layout.partition_map import PartitionMap
+from partitioning.sky.coverage import COVERAGE_PAD_DEG, WHOLE_SKY, Coverage, intersection
+from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding_cone
+
+from ..models.query import RaDecBox
+from ..models.stored import StoredTable
+from .regions import AllOf, AnyOf, RegionExpr, cover_expr
+
+__all__ = ["Bound", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
+
+MAX_RANGES: Final = 4
+"""More OR-ed index ranges cost DuckDB more than they save (measured: 4 merged ranges or the hull are best)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A region that the placing position of a table's rows lies in, enlarged by `pad_deg`."""
+
+    region: RegionExpr
+    pad_deg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Tiles that may hold rows, and a coverage of the rows' placing positions."""
+
+    tiles: NDArray[np.int64]
+    coverage: Coverage | None
+    """None: unbounded."""
+
+
+def choose_tiles(stored: StoredTable, own: RegionExpr | None, shared: Sequence[Bound]) -> Chosen:
+    """Return the tiles of a sharded table that may hold matching rows.
+
+    Parameters
+    ----------
+    stored
+        The table; must have partitions.
+    own
+        Region of the rows' own position. A row may lie away from the position that placed it, so each tile is tested
+        against the region enlarged by the tile's largest such separation.
+    shared
+        Regions of the placing position, from tables joined on the parent's key.
+    """
+    partitions = stored.partitions
+    assert partitions is not None
+    if own is None and not shared:
+        return Chosen(np.arange(len(partitions), dtype=np.int64), None)
+    coverage = WHOLE_SKY
+    for bound in shared:
+        coverage = intersection(coverage, cover_expr(bound.region, bound.pad_deg))
+    if own is None:
+        return Chosen(partitions.select(coverage), coverage)
+    return _choose_by_level(partitions, own, coverage)
+
+
+def _choose_by_level(partitions: PartitionMap, own: RegionExpr, coverage: Coverage) -> Chosen:
+    """Test tiles in groups of like separation, each group with one coverage."""
+    levels = _separation_levels(partitions.separations_deg)
+    chosen: list[NDArray[np.int64]] = []
+    widest: Coverage = np.empty((0, 2), dtype=np.int64)
+    for level in np.unique(levels):
+        padded = intersection(coverage, cover_expr(own, float(level)))
+        tiles = partitions.select(padded)
+        tiles = tiles[levels[tiles] == level]
+        if len(tiles):
+            chosen.append(tiles)
+            widest = padded  # levels ascend, so the last one used covers the others
+    return Chosen(np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64), widest)
+
+
+def _separation_levels(separations_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round separations up to 0 or a power of two of an arcsecond: few distinct pads."""
+    if not separations_deg.any():
+        return np.zeros(len(separations_deg))
+    arcsec = np.maximum(separations_deg * 3600, 2.0**-10)
+    return np.where(separations_deg > 0, np.exp2(np.ceil(np.log2(arcsec))) / 3600, 0.0)
+
+
+def merged_ranges(
+    coverage: Coverage, partitions: PartitionMap, tiles: NDArray[np.int64]
+) -> tuple[tuple[int, int], ...]:
+    """Return at most `MAX_RANGES` ranges that hold the coverage where the chosen tiles have rows.
+
+    Ranges are joined over the smallest gaps. Empty if the tiles lie wholly inside the coverage.
+    """
+    starts, stops = partitions.starts[tiles], partitions.stops[tiles]
+    low, high = int(starts.min()), int(stops.max())
+    clipped = coverage[(coverage[:, 1] > low) & (coverage[:, 0] < high)]
+    if _all_inside(starts, stops, clipped):
+        return ()
+    gaps = clipped[1:, 0] - clipped[:-1, 1]
+    cuts = np.sort(np.argsort(gaps, kind="stable")[::-1][: MAX_RANGES - 1])
+    firsts = np.concatenate([[0], cuts + 1])
+    lasts = np.concatenate([cuts, [len(clipped) - 1]])
+    return tuple((int(clipped[a, 0]), int(clipped[b, 1])) for a, b in zip(firsts, lasts, strict=True))
+
+
+def _all_inside(starts: NDArray[np.int64], stops: NDArray[np.int64], coverage: Coverage) -> bool:
+    at = np.searchsorted(coverage[:, 0], starts, side="right") - 1
+    return bool((at >= 0).all() and (stops <= coverage[np.maximum(at, 0), 1]).all())
+
+
+def position_box(stored: StoredTable, own: RegionExpr | None) -> RaDecBox | None:
+    """Return a prefilter on the table's own position columns, or None if it would not help.
+
+    Right ascension is bounded only where the manifest says that every stored value lies in [0, 360).
+    """
+    cone = None if own is None else _around(own)
+    if cone is None or cone.radius_deg > 60:
+        return None
+    radius = cone.radius_deg + COVERAGE_PAD_DEG
+    dec_low, dec_high = cone.dec_deg - radius, cone.dec_deg + radius
+    return RaDecBox(max(dec_low, -90.0), min(dec_high, 90.0), _ra_ranges(stored, cone, radius))
+
+
+def _ra_ranges(stored: StoredTable, cone: Cone, radius: float) -> tuple[tuple[float, float], ...]:
+    placement = stored.placement
+    folded = (
+        placement is not None
+        and placement.ra_min is not None
+        and placement.ra_max is not None
+        and placement.ra_min >= 0
+        and placement.ra_max < 360
+    )
+    if not folded or abs(cone.dec_deg) + radius >= 89.999:
+        return ()
+    half = math.degrees(math.asin(math.sin(math.radians(radius)) / math.cos(math.radians(cone.dec_deg))))
+    half += COVERAGE_PAD_DEG
+    low, high = cone.ra_deg - half, cone.ra_deg + half
+    if low < 0:
+        return ((0.0, high), (low + 360, 360.0))
+    if high >= 360:
+        return ((low, 360.0), (0.0, high - 360))
+    return ((low, high),)
+
+
+def _around(expr: RegionExpr) -> Cone | None:
+    """Return a cone that holds the region, None if it has no small one."""
+    match expr:
+        case Cone():
+            return expr
+        case Polygon(vertices=vertices) | ConvexPolygon(vertices=vertices):
+            try:
+                return bounding_cone(vertices)
+            except RegionError:
+                return None
+        case AllOf(parts):
+            cones = [cone for part in parts if (cone := _around(part)) is not None]
+            return min(cones, key=lambda cone: cone.radius_deg, default=None)
+        case AnyOf() | Box():
+            return None

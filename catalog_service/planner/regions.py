@@ -1,0 +1,231 @@
+"""Which parts of a condition bound a table's position on the sky.
+
+A condition gives, for each FROM item, a region expression that every row satisfying the condition lies in: a
+superset, never less. What is not recognised gives no bound, so an unknown form costs speed, not rows.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from partitioning.exceptions import RegionError
+from partitioning.sky.coverage import Coverage, cover, intersection, union
+from partitioning.sky.regions import Box, Cone, Polygon, Region
+
+from ..models.schema import SkyPosition
+from ..models.tree import (
+    And,
+    Between,
+    Circle,
+    ColumnRef,
+    Comparison,
+    Contains,
+    Distance,
+    Expr,
+    IntegerLiteral,
+    Or,
+    Point,
+    PolygonShape,
+    RealLiteral,
+    Unary,
+)
+
+__all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr"]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Intersection of regions."""
+
+    parts: tuple["RegionExpr", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Union of regions."""
+
+    parts: tuple["RegionExpr", ...]
+
+
+RegionExpr = Region | AllOf | AnyOf
+
+Positions = Mapping[int, SkyPosition]
+"""Own position columns of the FROM items that have one, by source number."""
+
+
+def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
+    """Return a coverage of `expr` with every region enlarged by `pad_deg`."""
+    match expr:
+        case AllOf(parts):
+            return reduce(intersection, (cover_expr(part, pad_deg) for part in parts))
+        case AnyOf(parts):
+            return reduce(union, (cover_expr(part, pad_deg) for part in parts))
+        case _:
+            return cover(expr, pad_deg)
+
+
+def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
+    """Return the conditions that must all hold for `condition` to hold."""
+    if condition is None:
+        return ()
+    if isinstance(condition, And):
+        return tuple(part for operand in condition.operands for part in conjuncts(operand))
+    return (condition,)
+
+
+def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
+    """Return the region that bounds each source's own position where `condition` is true."""
+    parts = conjuncts(condition)
+    bounds = [
+        _disjunction_regions(part, positions) if isinstance(part, Or) else _atom_regions(part, positions)
+        for part in parts
+    ]
+    bounds.append(_box_regions(parts, positions))
+    return _merged(bounds)
+
+
+def _merged(bounds: Iterable[Mapping[int, RegionExpr]]) -> dict[int, RegionExpr]:
+    collected: dict[int, list[RegionExpr]] = {}
+    for bound in bounds:
+        for source, expr in bound.items():
+            collected.setdefault(source, []).append(expr)
+    return {source: exprs[0] if len(exprs) == 1 else AllOf(tuple(exprs)) for source, exprs in collected.items()}
+
+
+def _disjunction_regions(condition: Or, positions: Positions) -> dict[int, RegionExpr]:
+    """Return bounds for the sources that every branch of an OR bounds."""
+    branches = [condition_regions(operand, positions) for operand in condition.operands]
+    common = set.intersection(*(set(branch) for branch in branches))
+    return {source: AnyOf(tuple(branch[source] for branch in branches)) for source in common}
+
+
+def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr]:
+    if not isinstance(condition, Comparison):
+        return {}
+    found = _contains_region(condition, positions) or _distance_region(condition, positions)
+    return {} if found is None else {found[0]: found[1]}
+
+
+def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
+    """``CONTAINS(POINT(ra, dec), shape) = 1``, either way round."""
+    left, right = condition.left, condition.right
+    if not isinstance(left, Contains):
+        left, right = right, left
+    if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
+        return None
+    source, shape = _own_position(left.inner, positions), _shape(left.outer)
+    return None if source is None or shape is None else (source, shape)
+
+
+def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
+    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r``, with either order of everything."""
+    op, left, right = condition.op, condition.left, condition.right
+    if isinstance(right, Distance):
+        op, left, right = {">": "<", ">=": "<=", "=": "="}.get(op, ""), right, left
+    if op not in {"<", "<=", "="} or not isinstance(left, Distance):
+        return None
+    radius = _constant(right)
+    for point, centre in ((left.first, left.second), (left.second, left.first)):
+        source = _own_position(point, positions)
+        if source is not None and radius is not None:
+            shape = _shape(Circle(centre=centre, radius=RealLiteral(min(max(radius, 0.0), 180.0))))
+            return None if shape is None else (source, shape)
+    return None
+
+
+def _own_position(point: Expr, positions: Positions) -> int | None:
+    """Return the source whose own position `point` is, or None."""
+    if not (isinstance(point, Point) and isinstance(point.ra, ColumnRef) and isinstance(point.dec, ColumnRef)):
+        return None
+    position = positions.get(point.ra.source)
+    if point.ra.source != point.dec.source or position is None:
+        return None
+    return point.ra.source if (point.ra.column.name, point.dec.column.name) == (position.ra, position.dec) else None
+
+
+def _shape(shape: Expr) -> Region | None:
+    """Return the region of a shape made of constants; None for any other."""
+    try:
+        match shape:
+            case Circle(centre=Point(ra=ra, dec=dec), radius=radius):
+                numbers = _constants((ra, dec, radius))
+                return None if numbers is None else Cone(*numbers)
+            case PolygonShape(vertices=vertices):
+                corners = [_constants((v.ra, v.dec)) for v in vertices if isinstance(v, Point)]
+                if len(corners) != len(vertices):
+                    return None
+                return Polygon(tuple((c[0], c[1]) for c in corners if c is not None)) if None not in corners else None
+            case _:
+                return None
+    except RegionError:  # the language layer reports it with its position
+        return None
+
+
+def _box_regions(parts: Iterable[Expr], positions: Positions) -> dict[int, RegionExpr]:
+    """Plain comparisons of position columns with constants: a range of Dec, or of RA and Dec.
+
+    RA is used only if bounded on both sides, since a stored RA may be of any turn.
+    """
+    bounds: dict[tuple[int, str], tuple[float, float]] = {}
+    for part in parts:
+        for key, low, high in _column_bounds(part):
+            old = bounds.get(key, (-math.inf, math.inf))
+            bounds[key] = (max(old[0], low), min(old[1], high))
+    boxes: dict[int, RegionExpr] = {}
+    for source, position in positions.items():
+        box = _box(bounds.get((source, position.ra)), bounds.get((source, position.dec)))
+        if box is not None:
+            boxes[source] = box
+    return boxes
+
+
+def _box(ra: tuple[float, float] | None, dec: tuple[float, float] | None) -> Box | None:
+    ra_low, ra_high = ra if ra is not None and math.isfinite(ra[0]) and math.isfinite(ra[1]) else (0.0, 360.0)
+    dec_low, dec_high = dec if dec is not None else (-90.0, 90.0)
+    dec_low, dec_high = max(dec_low, -90.0), min(dec_high, 90.0)
+    bounded = dec_low > -90 or dec_high < 90 or ra_high - ra_low < 360
+    if not bounded or ra_low > ra_high or dec_low > dec_high:
+        return None
+    return Box(ra_low, ra_high, dec_low, dec_high)
+
+
+def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
+    """Return ((source, column), low, high) for a comparison of a column with constants."""
+    if isinstance(part, Between) and not part.negated and isinstance(part.operand, ColumnRef):
+        limits = _constants((part.low, part.high))
+        return [] if limits is None else [((part.operand.source, part.operand.column.name), limits[0], limits[1])]
+    if not isinstance(part, Comparison):
+        return []
+    op, left, right = part.op, part.left, part.right
+    if isinstance(right, ColumnRef):
+        op, left, right = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op), right, left
+    value = _constant(right)
+    if not isinstance(left, ColumnRef) or value is None:
+        return []
+    key = (left.source, left.column.name)
+    ranges = {
+        "=": (value, value),
+        "<": (-math.inf, value),
+        "<=": (-math.inf, value),
+        ">": (value, math.inf),
+        ">=": (value, math.inf),
+    }
+    return [(key, *ranges[op])] if op in ranges else []
+
+
+def _constants(exprs: Iterable[Expr]) -> tuple[float, ...] | None:
+    values = [_constant(expr) for expr in exprs]
+    return None if any(value is None for value in values) else tuple(value for value in values if value is not None)
+
+
+def _constant(expr: Expr) -> float | None:
+    """Return the value of a numeric literal, signs included; arithmetic is folded before planning."""
+    match expr:
+        case IntegerLiteral(value=value) | RealLiteral(value=value):
+            return float(value)
+        case Unary(op=op, operand=operand):
+            unsigned = _constant(operand)
+            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""The rules: each public action of the service is one call here."""

@@ -1,0 +1,77 @@
+"""The catalogs published now, TAP_SCHEMA included, and what each caller may see of them."""
+
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..models.schema import Schema, Table
+from ..models.stored import StoredTable
+from ..models.user import Identity
+from ..storage.catalogs import Registry
+from .tap_schema import TAP_SCHEMA, build_tap_schema
+from .visibility import VisibleCatalogs
+
+__all__ = ["Catalogs", "Published"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One immutable state of all catalogs."""
+
+    schemas: tuple[Schema, ...]
+    stored: dict[str, StoredTable]
+    tap_schema_dir: Path
+    _visible: dict[Identity, VisibleCatalogs] = field(default_factory=dict)
+
+    def lookup(self, table: Table) -> StoredTable:
+        """Return where a table's rows lie."""
+        return self.stored[table.full_name]
+
+    def visible(self, identity: Identity) -> VisibleCatalogs:
+        """Return what `identity` may see; kept, since names are indexed once per state."""
+        if identity not in self._visible:
+            self._visible[identity] = VisibleCatalogs(self.schemas, identity)
+        return self._visible[identity]
+
+    @cached_property
+    def table_count(self) -> int:
+        """Number of published tables, without TAP_SCHEMA's."""
+        return sum(len(schema.tables) for schema in self.schemas) - len(TAP_SCHEMA.tables)
+
+
+class Catalogs:
+    """Keeps the published state up to date.
+
+    Parameters
+    ----------
+    registry
+        Published catalogs on disk.
+    state_dir
+        Existing local directory for TAP_SCHEMA's files.
+    """
+
+    def __init__(self, registry: Registry, state_dir: Path) -> None:
+        self._registry = registry
+        self._state_dir = state_dir
+        self._retired: list[Path] = []
+        self.published = self._publish()
+
+    def refresh(self) -> bool:
+        """Take up newly published releases; return whether there were any.
+
+        TAP_SCHEMA files of the state before the last are removed: queries planned for them have ended by then.
+        """
+        if not self._registry.refresh():
+            return False
+        for directory in self._retired:
+            shutil.rmtree(directory, ignore_errors=True)
+        self._retired = [self.published.tap_schema_dir]
+        self.published = self._publish()
+        return True
+
+    def _publish(self) -> Published:
+        snapshot = self._registry.snapshot
+        tap_schema = build_tap_schema(snapshot.schemas, self._state_dir)
+        directory = next(iter(tap_schema.values())).directory.parent
+        return Published((TAP_SCHEMA, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)

@@ -1,0 +1,145 @@
+"""Descriptions of the service and its tables: VOSI documents, JSON for our own clients, the home page."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..engines.base import Engine
+from ..exceptions import NotFoundError
+from ..language.functions import declared_features
+from ..models.schema import Column, Table
+from ..models.user import Identity
+from ..models.votypes import vo_type
+from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, TableSummary
+from ..models.words import delimited_if_needed
+from ..writers.negotiate import OUTPUT_FORMATS
+from .catalogs import Catalogs
+from .limits import Limits
+
+__all__ = ["MetadataService", "SiteInfo"]
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("catalog_service", "web/templates"), autoescape=True, undefined=StrictUndefined
+)
+_TEMPLATES.filters |= {"vo_type": vo_type, "delimited": delimited_if_needed}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """How the service presents itself."""
+
+    title: str
+    public_url: str
+    """Without a trailing slash."""
+    started: datetime
+
+
+class MetadataService:
+    """Describes the service to a caller; every answer comes from memory."""
+
+    def __init__(self, catalogs: Catalogs, engine: Engine, limits: Limits, site: SiteInfo) -> None:
+        self._catalogs = catalogs
+        self._engine = engine
+        self._limits = limits
+        self._site = site
+
+    def vosi_tables(self, identity: Identity, *, detail: str = "max") -> str:
+        """Return the VOSI tableset (VOSI 1.1); ``detail="min"`` leaves out columns."""
+        schemas = self._catalogs.published.visible(identity).schemas
+        return _TEMPLATES.get_template("tables.xml").render(schemas=schemas, detail=detail)
+
+    def vosi_table(self, identity: Identity, name: str) -> str:
+        """Return the VOSI description of one table.
+
+        Raises
+        ------
+        NotFoundError
+            If the caller can see no such table.
+        """
+        return _TEMPLATES.get_template("tables.xml").render(table=self._table(identity, name), detail="max")
+
+    def capabilities(self) -> str:
+        """Return the VOSI capabilities: what is really supported, with the real limits."""
+        return _TEMPLATES.get_template("capabilities.xml").render(
+            tap_url=f"{self._site.public_url}/tap",
+            language_features=declared_features(),
+            formats=OUTPUT_FORMATS,
+            limits=self._limits,
+        )
+
+    def availability(self) -> str:
+        """Return the VOSI availability document."""
+        return _TEMPLATES.get_template("availability.xml").render(
+            available=self._engine.ready(),
+            up_since=self._site.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            note=f"{self._site.title}: {self._catalogs.published.table_count} tables",
+        )
+
+    def ready(self) -> bool:
+        """Return whether queries can be answered: a worker answers and something is published."""
+        return self._engine.ready() and self._catalogs.published.table_count > 0
+
+    def catalogs(self, identity: Identity) -> CatalogList:
+        """Return schemas and tables that the caller may see."""
+        visible = self._catalogs.published.visible(identity)
+        return CatalogList(
+            schemas=tuple(
+                SchemaInfo(name=s.name, description=s.description, tables=tuple(map(_summary, s.tables)))
+                for s in visible.schemas
+            )
+        )
+
+    def table(self, identity: Identity, name: str) -> TableDetail:
+        """Return one table with its columns.
+
+        Raises
+        ------
+        NotFoundError
+            If the caller can see no such table.
+        """
+        table = self._table(identity, name)
+        return TableDetail(table=_summary(table), columns=tuple(_column_infos(table.columns)))
+
+    def home_page(self, identity: Identity) -> str:
+        """Return the HTML of the home page."""
+        return _TEMPLATES.get_template("home.html").render(
+            title=self._site.title, url=self._site.public_url, catalogs=self.catalogs(identity)
+        )
+
+    def _table(self, identity: Identity, name: str) -> Table:
+        visible = self._catalogs.published.visible(identity)
+        table = visible.find_full_name(name)
+        if table is None:
+            close = get_close_matches(name, visible.table_names(), n=1)
+            raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
+        return table
+
+
+def _summary(table: Table) -> TableSummary:
+    position = table.position
+    return TableSummary(
+        name=table.full_name,
+        description=table.description,
+        rows=table.rows,
+        columns=len(table.columns),
+        ra=None if position is None else position.ra,
+        dec=None if position is None else position.dec,
+    )
+
+
+def _column_infos(columns: Iterable[Column]) -> Iterable[ColumnInfo]:
+    for column in columns:
+        yield ColumnInfo(
+            name=column.name,
+            datatype=column.datatype.value,
+            is_array=column.is_array,
+            unit=column.unit,
+            ucd=column.ucd,
+            description=column.description,
+            principal=column.principal,
+            indexed=column.indexed,
+        )

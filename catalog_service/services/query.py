@@ -1,0 +1,181 @@
+"""THE path of every query: language, planner, emit, engine, delivery; with its limits and its audit line."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from ..engines.base import Engine, EngineResult
+from ..exceptions import CatalogServiceError
+from ..language.pipeline import emit, parse, resolve, result_position
+from ..models.query import EngineQuery, ParsedQuery, QueryText, ResolvedQuery, ResultFormat, ScanPlan
+from ..models.user import Identity
+from ..planner.plan import plan
+from ..version import VERSION
+from .catalogs import Catalogs, Published
+from .limits import Limits
+
+__all__ = ["Delivery", "QueryService", "ResultOptions"]
+
+_AUDIT = structlog.get_logger("audit")
+
+_LONG_TEXT: Final = 4096
+"""Longer texts are parsed beside the event loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOptions:
+    """How a caller wants the result."""
+
+    format: ResultFormat = ResultFormat.VOTABLE
+    maxrec: int | None = None
+    runid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """What the audit line of one query says from its start."""
+
+    query_id: str
+    identity: Identity
+    text: str
+    runid: str | None
+    started: float = field(default_factory=time.perf_counter)
+
+    def record(self, status: str, *, scan: ScanPlan | None = None, **facts: object) -> None:
+        """Write the one line that every query leaves."""
+        planned = (
+            {} if scan is None else {"files": scan.files, "files_total": scan.files_total, "bytes": scan.size_bytes}
+        )
+        seconds = round(time.perf_counter() - self.started, 6)
+        names = {"query_id": self.query_id, "who": self.identity.name, "what": self.text, "runid": self.runid}
+        _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
+
+
+class Delivery:
+    """A result on its way: final bytes, streamed; close it when the receiver has gone."""
+
+    def __init__(self, result: EngineResult, audit: _Audit, scan: ScanPlan, options: ResultOptions) -> None:
+        self._result = result
+        self._audit = audit
+        self._scan = scan
+        self._recorded = False
+        self.query_id = audit.query_id
+        self.format = options.format
+        self.overflow = result.overflow
+        """Whether rows were cut; None if that is not known before the end."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of the result; raises if it broke off in a format that cannot say so itself."""
+        sent = 0
+        try:
+            async for chunk in self._result:
+                sent += len(chunk)
+                yield chunk
+            outcome = self._result.outcome
+            status = "ok" if outcome is not None and not outcome.overflow else "overflow"
+            self._record(status, rows=0 if outcome is None else outcome.rows, bytes_out=sent)
+        except CatalogServiceError as error:
+            self._record(error.code, bytes_out=sent, message=str(error))
+            raise
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Stop the query if it still runs and free its worker."""
+        await self._result.aclose()
+        self._record("cancelled")
+
+    def _record(self, status: str, **facts: object) -> None:
+        if not self._recorded:
+            self._recorded = True
+            self._audit.record(status, scan=self._scan, **facts)
+
+
+class QueryService:
+    """Runs queries for callers.
+
+    Parameters
+    ----------
+    catalogs
+        What is published.
+    engine
+        Runs generated SQL.
+    limits
+        Published limits.
+    """
+
+    def __init__(self, catalogs: Catalogs, engine: Engine, limits: Limits) -> None:
+        self._catalogs = catalogs
+        self._engine = engine
+        self._limits = limits
+
+    async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
+        """Run a query text; return when its first bytes are there.
+
+        Raises
+        ------
+        CatalogServiceError
+            Any of its classes; the error carries the query's id.
+        """
+        audit = _Audit(secrets.token_hex(8), identity, query.text, options.runid)
+        published = self._catalogs.published
+        try:
+            self._limits.check_length(query.text)
+            parsed = await _parsed(query)
+            resolved = resolve(parsed, published.visible(identity))
+            return await self._deliver(resolved, published, audit, options)
+        except CatalogServiceError as error:
+            error.query_id = audit.query_id
+            audit.record(error.code, message=str(error))
+            raise
+
+    async def run_resolved(
+        self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
+    ) -> Delivery:
+        """Run a query that some other front end built; `text` describes it in the audit line."""
+        audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
+        try:
+            return await self._deliver(resolved, self._catalogs.published, audit, options)
+        except CatalogServiceError as error:
+            error.query_id = audit.query_id
+            audit.record(error.code, message=str(error))
+            raise
+
+    async def _deliver(
+        self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
+    ) -> Delivery:
+        scan = plan(resolved, published.lookup, visible_schemas=published.visible(audit.identity).schema_names)
+        max_rows = self._limits.rows(options.maxrec)
+        engine_query = EngineQuery(
+            query_id=audit.query_id,
+            sql=emit(resolved, scan.scans, max_rows=max_rows),
+            columns=resolved.columns,
+            format=options.format,
+            max_rows=max_rows,
+            timeout_s=max(0.1, self._limits.sync_timeout_s - (time.perf_counter() - audit.started)),
+            infos=_provenance(audit, resolved, scan),
+            position=result_position(resolved),
+        )
+        result = await self._engine.run(engine_query)
+        return Delivery(result, audit, scan, options)
+
+
+async def _parsed(query: QueryText) -> ParsedQuery:
+    return await asyncio.to_thread(parse, query) if len(query.text) > _LONG_TEXT else parse(query)
+
+
+def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:
+    infos = {
+        "QUERY": audit.text,
+        "QUERY_ID": audit.query_id,
+        "SERVICE_VERSION": f"catalog-service {VERSION}",
+        "TILES_READ": f"{scan.files} of {scan.files_total}",
+    }
+    if resolved.relaxations:
+        infos["RELAXATIONS"] = ", ".join(resolved.relaxations)
+    return infos

@@ -1,0 +1,70 @@
+"""What one caller may see: the one place where access rules are applied.
+
+Tables of closed schemas do not exist for a caller: not in names, suggestions, metadata or errors.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..models.schema import Schema, Table
+from ..models.user import Identity
+
+__all__ = ["VisibleCatalogs"]
+
+
+@dataclass(frozen=True)
+class VisibleCatalogs:
+    """The schemas that one caller may read, looked up as query languages do.
+
+    Parameters
+    ----------
+    schemas
+        All schemas published now, TAP_SCHEMA included.
+    identity
+        Who asks.
+    """
+
+    all_schemas: tuple[Schema, ...]
+    identity: Identity
+
+    @cached_property
+    def schemas(self) -> tuple[Schema, ...]:
+        """Schemas that the caller may read."""
+        return tuple(schema for schema in self.all_schemas if self.identity.may_read(schema.access))
+
+    @cached_property
+    def schema_names(self) -> frozenset[str]:
+        """Names of the schemas that the caller may read."""
+        return frozenset(schema.name for schema in self.schemas)
+
+    def tables(self) -> Iterator[Table]:
+        """Yield every visible table."""
+        for schema in self.schemas:
+            yield from schema.tables
+
+    @cached_property
+    def _by_name(self) -> dict[str, dict[str, Table]]:
+        """Tables by folded schema name or alias, then by folded table name."""
+        return {
+            name.lower(): {table.name.lower(): table for table in schema.tables}
+            for schema in self.schemas
+            for name in (schema.name, *schema.aliases)
+        }
+
+    def find(self, schema: str | None, table: str) -> tuple[Table, ...]:
+        """Return the visible tables of that name, ignoring case; without a schema, of any schema."""
+        if schema is not None:
+            found = self._by_name.get(schema.lower(), {}).get(table.lower())
+            return () if found is None else (found,)
+        return tuple(t for t in self.tables() if t.name.lower() == table.lower())
+
+    def find_full_name(self, full_name: str) -> Table | None:
+        """Return the table called ``schema.table``, or by its bare name where that is unique."""
+        schema, _, table = full_name.strip().rpartition(".")
+        found = self.find(schema or None, table)
+        return found[0] if len(found) == 1 else None
+
+    def table_names(self) -> tuple[str, ...]:
+        """Return all visible names as ``schema.table``, for suggestions."""
+        return tuple(table.full_name for table in self.tables())

@@ -1,0 +1,1 @@
+"""Keeping things; no rules here."""

@@ -1,0 +1,246 @@
+"""The registry of published catalogs: what lies under the catalog root, and the metadata that describes it.
+
+A snapshot is immutable. Publishing a release replaces a table's pointer file; `Registry.refresh` notices by
+the pointers' identity (inode, size, time) and loads a new snapshot, queries under way keep the old one.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from partitioning.exceptions import PartitioningError
+from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, read_partition_map
+from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
+from partitioning.layout.properties import parse_properties
+
+from ..exceptions import ConfigurationError, StorageError
+from ..models.schema import Column, DataType, ForeignKey, Schema, SkyPosition, Table
+from ..models.stored import StoredTable
+from .felis import FelisColumn, FelisSchema, FelisTable, read_felis
+
+__all__ = ["Registry", "SchemaRule", "Snapshot", "column_type"]
+
+_LOG = logging.getLogger(__name__)
+
+_POINTERS = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)
+
+_TYPES: Mapping[str, DataType] = {
+    "bool": DataType.BOOLEAN,
+    "uint8": DataType.BYTE,
+    "int8": DataType.SHORT,
+    "int16": DataType.SHORT,
+    "uint16": DataType.INT,
+    "int32": DataType.INT,
+    "uint32": DataType.LONG,
+    "int64": DataType.LONG,
+    "float": DataType.FLOAT,
+    "double": DataType.DOUBLE,
+    "string": DataType.TEXT,
+    "large_string": DataType.TEXT,
+    "binary": DataType.BINARY,
+    "large_binary": DataType.BINARY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRule:
+    """What the configuration says about one schema."""
+
+    access: str | None = None
+    """``public``, ``group:<name>``, or None = closed."""
+    aliases: tuple[str, ...] = ()
+
+
+CLOSED: Final = SchemaRule()
+"""The rule of a schema that has none."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything published at one moment."""
+
+    schemas: tuple[Schema, ...]
+    stored: Mapping[str, StoredTable]
+    """By ``schema.table``."""
+    pointers: Mapping[Path, tuple[int, int, int]] = field(default_factory=dict)
+    """Identity of each pointer file when it was read: inode, size, time in ns."""
+
+
+class Registry:
+    """Published catalogs under one root directory.
+
+    Parameters
+    ----------
+    root
+        Directory of schema directories.
+    rules
+        Access rules and aliases by schema name.
+    default
+        Rule of every other schema: closed, unless the operator says otherwise.
+    """
+
+    def __init__(self, root: Path, rules: Mapping[str, SchemaRule], default: SchemaRule = CLOSED) -> None:
+        self._root = root
+        self._rules = rules
+        self._default = default
+        self.snapshot = self._load()
+
+    def refresh(self) -> bool:
+        """Load a new snapshot if a pointer file changed; return whether one did.
+
+        A broken new release is logged and the old snapshot stays.
+        """
+        if _pointers(self._root) == self.snapshot.pointers:
+            return False
+        try:
+            self.snapshot = self._load()
+        except (PartitioningError, StorageError, ConfigurationError):
+            _LOG.exception("a newly published release cannot be loaded; the previous one stays in use")
+            return False
+        return True
+
+    def _load(self) -> Snapshot:
+        if not self._root.is_dir():
+            msg = f"catalog root {self._root} is not a directory"
+            raise ConfigurationError(msg, remedy="Build a catalog with `catalog-partition build` first.")
+        pointers = _pointers(self._root)
+        by_schema: dict[Path, list[Path]] = {}
+        for pointer in pointers:
+            by_schema.setdefault(pointer.parent.parent, []).append(pointer)
+        loaded = [self._load_schema(directory, sorted(found)) for directory, found in sorted(by_schema.items())]
+        stored = {table.table.full_name: table for _, tables in loaded for table in tables}
+        return Snapshot(tuple(schema for schema, _ in loaded), stored, pointers)
+
+    def _load_schema(self, directory: Path, pointers: Iterable[Path]) -> tuple[Schema, tuple[StoredTable, ...]]:
+        name, path = directory.name, directory / SCHEMA_FILE
+        felis = read_felis(path) if path.is_file() else FelisSchema(name)
+        rule = self._rules.get(name, self._default)
+        stored = tuple(_load_table(name, pointer, felis) for pointer in pointers)
+        schema = Schema(
+            name=name,
+            tables=tuple(sorted((s.table for s in stored), key=_table_order)),
+            description=felis.description,
+            utype=felis.utype,
+            aliases=rule.aliases,
+            access=rule.access,
+        )
+        return schema, stored
+
+
+def column_type(arrow_type: str) -> tuple[DataType, bool] | None:
+    """Return (type, whether a list) of a stored column, None for types that TAP cannot name (structs)."""
+    if arrow_type.startswith("timestamp["):
+        return DataType.TIMESTAMP, False
+    if arrow_type.startswith(("list<", "large_list<", "fixed_size_list<")):
+        inner = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null")
+        return (_TYPES[inner], True) if inner in _TYPES else None
+    return (_TYPES[arrow_type], False) if arrow_type in _TYPES else None
+
+
+def _pointers(root: Path) -> dict[Path, tuple[int, int, int]]:
+    """Return the identity of every pointer file: ``<root>/<schema>/<table>/<pointer>``."""
+    found = {}
+    for table in sorted(root.glob("*/*/")):
+        for name in _POINTERS:
+            try:
+                status = (table / name).stat()
+            except OSError:
+                continue
+            found[table / name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTable:
+    properties = parse_properties(pointer.read_text(encoding="utf-8"))
+    directory = (pointer.parent / properties["hats_primary_table_url"]).resolve()
+    manifest = read_manifest(directory)
+    described = felis.tables.get(pointer.parent.name, FelisTable(name=pointer.parent.name))
+    return StoredTable(
+        table=_table(schema_name, described, manifest),
+        directory=directory,
+        release=manifest.release,
+        rows=manifest.rows,
+        size_bytes=manifest.bytes,
+        partitions=None if manifest.placement is None else read_partition_map(directory),
+        placement=manifest.placement,
+    )
+
+
+def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
+    columns = tuple(_columns(felis, manifest))
+    _refuse_case_twins(f"{schema_name}.{felis.name}", columns)
+    return Table(
+        schema_name=schema_name,
+        name=felis.name,
+        columns=columns,
+        description=felis.description,
+        utype=felis.utype,
+        index=felis.index,
+        rows=manifest.rows,
+        position=_position(manifest),
+        primary_key=felis.primary_key,
+        foreign_keys=tuple(
+            ForeignKey(
+                key_id=f"{schema_name}.{key.name}",
+                from_table=f"{schema_name}.{felis.name}",
+                target_table=f"{schema_name}.{key.target_table}",
+                column_pairs=tuple(zip(key.columns, key.target_columns, strict=True)),
+                description=key.description,
+            )
+            for key in felis.keys
+        ),
+    )
+
+
+def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
+    """Return the visible columns: those that are stored, described where Felis describes them."""
+    indexed = set(manifest.id_columns)
+    if manifest.placement is not None:
+        indexed |= {manifest.placement.own_ra_column or "", manifest.placement.own_dec_column or ""}
+    order = {name: number for number, name in enumerate(felis.columns)}
+    columns = []
+    for stored in manifest.columns:
+        kind = None if stored.hidden else column_type(stored.arrow_type)
+        if kind is not None:
+            columns.append(_column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed))
+    last = len(order)
+    return sorted(columns, key=lambda c: (c.index is None, c.index or 0, order.get(c.name, last)))
+
+
+def _column(stored: StoredColumn, kind: tuple[DataType, bool], felis: FelisColumn | None, *, indexed: bool) -> Column:
+    base = Column(name=stored.name, datatype=kind[0], is_array=kind[1], stored_name=stored.name, indexed=indexed)
+    if felis is None:
+        return base
+    return replace(
+        base,
+        length=felis.length,
+        unit=felis.unit,
+        ucd=felis.ucd,
+        utype=felis.utype,
+        description=felis.description,
+        principal=felis.principal,
+        std=felis.std,
+        index=felis.index,
+    )
+
+
+def _position(manifest: Manifest) -> SkyPosition | None:
+    placement = manifest.placement
+    if placement is None or placement.own_ra_column is None or placement.own_dec_column is None:
+        return None
+    return SkyPosition(placement.own_ra_column, placement.own_dec_column)
+
+
+def _refuse_case_twins(table: str, columns: Iterable[Column]) -> None:
+    seen: dict[str, str] = {}
+    for column in columns:
+        twin = seen.setdefault(column.name.lower(), column.name)
+        if twin != column.name:
+            msg = f"{table}: columns {twin!r} and {column.name!r} differ by case only, which SQL cannot tell apart"
+            raise ConfigurationError(msg, remedy="Rename one of them when the table is built.")
+
+
+def _table_order(table: Table) -> tuple[bool, int, str]:
+    return table.index is None, table.index or 0, table.name.lower()

@@ -1,0 +1,90 @@
+"use strict";
+// Home page: columns of a table on demand, and a cone search shown as a table.
+
+function cell(tag, text, className) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+function table(header, rows, classOf) {
+  const result = document.createElement("table");
+  const head = result.createTHead().insertRow();
+  for (const name of header) head.append(cell("th", name));
+  const body = result.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    row.forEach((value, at) => line.append(cell("td", value, classOf(value, at))));
+  }
+  return result;
+}
+
+// RFC 4180: quoted fields may hold commas, quotes (doubled) and line breaks.
+function parseCsv(text) {
+  const rows = [];
+  let row = [], field = "", quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c !== '"') field += c;
+      else if (text[i + 1] === '"') { field += '"'; i++; }
+      else quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === ",") { row.push(field); field = ""; }
+    else if (c === "\n") { row.push(field.replace(/\r$/, "")); rows.push(row); row = []; field = ""; }
+    else field += c;
+  }
+  if (field || row.length) { row.push(field); rows.push(row); }
+  return rows;
+}
+
+async function failure(response) {
+  try {
+    const { error } = await response.json();
+    return [error.message, error.remedy].filter(Boolean).join(" ");
+  } catch {
+    return `the service answered ${response.status}`;
+  }
+}
+
+async function showColumns(details) {
+  const target = details.querySelector(".columns");
+  if (!details.open || target.childElementCount) return;
+  const response = await fetch(`/api/v1/catalogs/${encodeURIComponent(details.dataset.table)}`);
+  if (!response.ok) { target.append(cell("p", await failure(response))); return; }
+  const { columns } = await response.json();
+  const rows = columns.map((c) => [c.name, c.datatype + (c.is_array ? "[]" : ""), c.unit ?? "", c.ucd ?? "", c.description ?? ""]);
+  target.append(table(["column", "type", "unit", "UCD", "description"], rows, (_, at) => (at === 4 ? "text" : "")));
+}
+
+async function runCone(event) {
+  event.preventDefault();
+  const form = event.target, button = form.querySelector("button");
+  const status = document.getElementById("status"), target = document.getElementById("result");
+  const query = new URLSearchParams(new FormData(form));
+  query.set("format", "csv");
+  button.disabled = true;
+  status.className = "";
+  status.textContent = "Searching…";
+  target.replaceChildren();
+  const started = performance.now();
+  try {
+    const response = await fetch(`/api/v1/cone?${query}`);
+    if (!response.ok) throw new Error(await failure(response));
+    const [header, ...rows] = parseCsv(await response.text());
+    const cut = response.headers.get("X-Overflow") === "true" ? ", more exist" : "";
+    status.textContent = `${rows.length} rows${cut} in ${Math.round(performance.now() - started)} ms`;
+    target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
+  } catch (error) {
+    status.className = "error";
+    status.textContent = error.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+document.getElementById("cone").addEventListener("submit", runCone);
+for (const details of document.querySelectorAll("details[data-table]")) {
+  details.addEventListener("toggle", () => showColumns(details));
+}

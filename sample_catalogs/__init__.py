@@ -1,0 +1,1 @@
+"""Sample catalogs: real stars, and a generator of synthetic surveys."""
