@@ -156,8 +156,10 @@ def columns(
 
 @app.command()
 def serve(
-    config: Annotated[Path, typer.Option(help="Configuration of the service (TOML).", exists=True, dir_okay=False)],
     *,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration (TOML); default: environment variables only.", dir_okay=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
 ) -> None:
@@ -270,3 +272,7 @@ def _print_records(records: Sequence[dict[str, Any]], heads: Sequence[str], *, a
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([heads, *rows])
     sys.stdout.write(text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -198,6 +198,8 @@ class UnavailableError(CatalogServiceError):
     """The service cannot take the request now; trying again later may work."""
 
     status, code = 503, "unavailable"
+    retry_after_s: int = 5
+    """What to send as ``Retry-After``, in seconds."""
 
 
 class ServerError(CatalogServiceError):

@@ -1,7 +1,7 @@
-"""The demonstration: build the sample catalogs, serve them, ask a first cone search and a first ADQL query through pyvo.
+"""The demonstration: build the sample catalogs, serve them, ask a first cone search and a first ADQL query.
 
-``python -m sample_catalogs.demo --directory .demo --port 8000 [--oneshot]``. Everything goes through the real doors: the
-partitioner's command line, a server process, and pyvo as a VO client.
+``python -m sample_catalogs.demo --directory .demo --port 8000 [--oneshot]``. Everything goes through the real doors:
+the partitioner's command line, a server process, and pyvo as a VO client.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def prepare(directory: Path) -> Path:
     survey = directory / "input" / "survey"
     if not (survey / "manifest.json").is_file():
         _say("Generating a small synthetic survey ...")
-        generate_survey(survey, SurveyConfig(n_object=20_000, n_visit=20, edge_tract=True))
+        generate_survey(survey, SurveyConfig(n_object=20_000, n_visit=20, with_edge_tract=True))
     _build("tycho2", "stars", _SAMPLES / "tycho2", catalogs)
     _build("survey", "MatchesTruth", survey, catalogs)
     config = directory / "service.toml"

@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
-from ..models.query import ResultFormat
 from .parameters import cone_search, read_parameters, result_options
 from .responses import ResultResponse, scs_error, unless_disconnected
 
@@ -26,7 +25,6 @@ async def simple_cone_search(table: str, request: Request, services: ServicesDep
         if cone.radius_deg == 0:
             options = replace(options, maxrec=0)
         delivery = await unless_disconnected(request, services.cones.run(cone, caller, options))
-        votable = options.format in {ResultFormat.VOTABLE, ResultFormat.VOTABLE_TABLEDATA}
-        return ResultResponse(delivery, media_type="text/xml" if votable else None)
+        return ResultResponse(delivery, media_type="text/xml" if options.format.suffix == ".vot" else None)
     except CatalogServiceError as error:
         return scs_error(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fastapi import Request
 
 from ..exceptions import ParameterError
-from ..models.query import Language, QueryText, ResultFormat
+from ..models.query import Language, QueryText
 from ..services.cone import ConeSearch
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
@@ -117,12 +117,12 @@ def language(name: str) -> Language:
     return _LANGUAGES[name.upper()]
 
 
-def result_options(parameters: Parameters, default: ResultFormat = ResultFormat.VOTABLE) -> ResultOptions:
+def result_options(parameters: Parameters) -> ResultOptions:
     """Return how the caller wants the result: RESPONSEFORMAT (or FORMAT), MAXREC, RUNID."""
     asked, old = parameters.one("RESPONSEFORMAT"), parameters.one("FORMAT")
     runid = parameters.one("RUNID")
     return ResultOptions(
-        format=negotiate(asked or old) if asked or old else default,
+        format=negotiate(asked or old),
         maxrec=parameters.count("MAXREC"),
         runid=None if runid is None else runid[:_RUNID_LENGTH],
     )

@@ -12,7 +12,6 @@ from starlette.types import Message, Receive, Scope, Send
 from ..exceptions import CatalogServiceError, UnavailableError
 from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
 from ..services.query import Delivery
-from ..writers.negotiate import content_type, file_suffix
 from ..writers.votable import error_document, scs_error_document
 
 __all__ = ["ResultResponse", "api_error", "scs_error", "tap_error", "unless_disconnected", "xml"]
@@ -55,11 +54,11 @@ class ResultResponse(Response):
     """
 
     def __init__(self, delivery: Delivery, *, media_type: str | None = None) -> None:
-        super().__init__(None, media_type=media_type or content_type(delivery.format))
+        super().__init__(None, media_type=media_type or delivery.format.content_type)
         self._delivery = delivery
         del self.headers["content-length"]
         self.headers[QUERY_ID_HEADER] = delivery.query_id
-        name = f"result-{delivery.query_id}{file_suffix(delivery.format)}"
+        name = f"result-{delivery.query_id}{delivery.format.suffix}"
         self.headers["Content-Disposition"] = f'inline; filename="{name}"'
         if delivery.overflow is not None:
             self.headers[OVERFLOW_HEADER] = "true" if delivery.overflow else "false"

@@ -61,6 +61,7 @@ __all__ = [
     "Select",
     "SelectItem",
     "SetOperation",
+    "Shape",
     "Span",
     "Star",
     "StringLiteral",
@@ -74,19 +75,27 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in the query text."""
+    """A place in the query text; it keeps the text, so that any stage can point at it."""
 
     start: int
     """0-based offset of the first character."""
     stop: int
     """One past the last character."""
-    line: int
-    """1-based."""
-    column: int
-    """1-based."""
+    text: str = field(default="", repr=False)
+    """The whole query text."""
+
+    @property
+    def line(self) -> int:
+        """1-based line of the first character."""
+        return self.text.count("\n", 0, self.start) + 1
+
+    @property
+    def column(self) -> int:
+        """1-based column of the first character."""
+        return self.start - self.text.rfind("\n", 0, self.start)
 
 
-NO_SPAN = Span(0, 0, 0, 0)
+NO_SPAN = Span(0, 0)
 """Of nodes that no text made."""
 
 
@@ -319,11 +328,19 @@ class Exists(Node):
     query: "Query"
 
 
-# --- geometry (ADQL 2.1 section 4.2); coordinate-system arguments are checked and dropped by the parser -----
+# --- geometry (ADQL 2.1 section 4.2) --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape(Node):
+    """Base of geometry constructors."""
+
+    frame: str | None = field(default=None, compare=False)
+    """The deprecated coordinate-system argument; only ICRS passes resolution, which drops it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point(Node):
+class Point(Shape):
     """POINT(ra, dec), degrees."""
 
     ra: "Expr"
@@ -331,7 +348,7 @@ class Point(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Circle(Node):
+class Circle(Shape):
     """CIRCLE(centre, radius), degrees; the numeric form has a `Point` made of its numbers."""
 
     centre: "Expr"
@@ -339,8 +356,8 @@ class Circle(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class BoxShape(Node):
-    """BOX(centre, width, height): a polygon through the arm ends of a cross."""
+class BoxShape(Shape):
+    """BOX(centre, width, height): a polygon through the arm ends of a cross; a `PolygonShape` after resolution."""
 
     centre: "Expr"
     width: "Expr"
@@ -348,7 +365,7 @@ class BoxShape(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class PolygonShape(Node):
+class PolygonShape(Shape):
     """POLYGON(vertices): every vertex an expression of type point."""
 
     vertices: tuple["Expr", ...]
@@ -356,9 +373,9 @@ class PolygonShape(Node):
 
 @dataclass(frozen=True, slots=True)
 class RegionLiteral(Node):
-    """REGION('...'), already parsed into a shape of literals."""
+    """REGION('...'), an STC-S text; a shape of literals after resolution."""
 
-    shape: "Expr"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,6 +575,7 @@ class SetOperation(Node):
     left: "Query"
     right: "Query"
     order_by: tuple[OrderItem, ...] = ()
+    top: int | None = None
     offset: int | None = None
 
 

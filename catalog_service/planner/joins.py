@@ -47,12 +47,14 @@ def _key_join(condition: Expr, tables: Mapping[int, StoredTable]) -> tuple[int, 
 def _is_child_of(child: ColumnRef, parent: ColumnRef, tables: Mapping[int, StoredTable]) -> bool:
     """Return whether `child` is the key by which its rows were placed at `parent`'s rows.
 
-    Two children of one parent do not count: rows without a parent are placed by their own positions.
+    Two children of one parent do not count: rows without a parent are placed by their own positions. Nor does a
+    parent that was published anew since: its rows may have moved.
     """
     placement, there = tables[child.source].placement, tables[parent.source].table
     return (
         placement is not None
         and tables[child.source].table.schema_name == there.schema_name
         and placement.parent == there.name
+        and placement.parent_release == tables[parent.source].release
         and placement.parent_key == (child.column.name, parent.column.name)
     )

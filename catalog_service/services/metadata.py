@@ -8,7 +8,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..engines.base import Engine
+from ..engines.pool import WorkerPool
 from ..exceptions import NotFoundError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
@@ -41,9 +41,9 @@ class SiteInfo:
 class MetadataService:
     """Describes the service to a caller; every answer comes from memory."""
 
-    def __init__(self, catalogs: Catalogs, engine: Engine, limits: Limits, site: SiteInfo) -> None:
+    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, site: SiteInfo) -> None:
         self._catalogs = catalogs
-        self._engine = engine
+        self._pool = pool
         self._limits = limits
         self._site = site
 
@@ -74,14 +74,14 @@ class MetadataService:
     def availability(self) -> str:
         """Return the VOSI availability document."""
         return _TEMPLATES.get_template("availability.xml").render(
-            available=self._engine.ready(),
+            available=self._pool.ready(),
             up_since=self._site.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             note=f"{self._site.title}: {self._catalogs.published.table_count} tables",
         )
 
     def ready(self) -> bool:
         """Return whether queries can be answered: a worker answers and something is published."""
-        return self._engine.ready() and self._catalogs.published.table_count > 0
+        return self._pool.ready() and self._catalogs.published.table_count > 0
 
     def catalogs(self, identity: Identity) -> CatalogList:
         """Return schemas and tables that the caller may see."""

@@ -9,19 +9,26 @@ from typing import Final
 
 import structlog
 
-from ..engines.base import Engine, EngineResult
+from ..engines.pool import WorkerPool
+from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError
 from ..language.pipeline import emit, parse, resolve, result_position
-from ..models.query import EngineQuery, ParsedQuery, QueryText, ResolvedQuery, ResultFormat, ScanPlan
+from ..models.query import EngineQuery, Outcome, ParsedQuery, QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
 from ..planner.plan import plan
 from ..version import VERSION
+from ..writers.base import ResultDescription
+from ..writers.negotiate import NegotiatedFormat, negotiate
+from ..writers.select import empty_result
 from .catalogs import Catalogs, Published
 from .limits import Limits
 
 __all__ = ["Delivery", "QueryService", "ResultOptions"]
 
 _AUDIT = structlog.get_logger("audit")
+
+VOTABLE: Final = negotiate(None)
+"""The default format: VOTable with BINARY2 serialization."""
 
 _LONG_TEXT: Final = 4096
 """Longer texts are parsed beside the event loop."""
@@ -31,7 +38,7 @@ _LONG_TEXT: Final = 4096
 class ResultOptions:
     """How a caller wants the result."""
 
-    format: ResultFormat = ResultFormat.VOTABLE
+    format: NegotiatedFormat = VOTABLE
     maxrec: int | None = None
     runid: str | None = None
 
@@ -56,10 +63,27 @@ class _Audit:
         _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
 
 
+class _Columns:
+    """The answer to MAXREC=0: columns without rows, made without running anything."""
+
+    overflow = True
+    outcome = Outcome(overflow=True)
+    body_complete = True
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to stop."""
+
+
 class Delivery:
     """A result on its way: final bytes, streamed; close it when the receiver has gone."""
 
-    def __init__(self, result: EngineResult, audit: _Audit, scan: ScanPlan, options: ResultOptions) -> None:
+    def __init__(self, result: QueryResult | _Columns, audit: _Audit, scan: ScanPlan, options: ResultOptions) -> None:
         self._result = result
         self._audit = audit
         self._scan = scan
@@ -81,13 +105,14 @@ class Delivery:
             self._record(status, rows=0 if outcome is None else outcome.rows, bytes_out=sent)
         except CatalogServiceError as error:
             self._record(error.code, bytes_out=sent, message=str(error))
-            raise
+            if not self._result.body_complete:
+                raise
         finally:
             await self.close()
 
     async def close(self) -> None:
         """Stop the query if it still runs and free its worker."""
-        await self._result.aclose()
+        await self._result.close()
         self._record("cancelled")
 
     def _record(self, status: str, **facts: object) -> None:
@@ -103,15 +128,15 @@ class QueryService:
     ----------
     catalogs
         What is published.
-    engine
-        Runs generated SQL.
+    pool
+        Runs generated SQL in worker processes.
     limits
         Published limits.
     """
 
-    def __init__(self, catalogs: Catalogs, engine: Engine, limits: Limits) -> None:
+    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits) -> None:
         self._catalogs = catalogs
-        self._engine = engine
+        self._pool = pool
         self._limits = limits
 
     async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
@@ -150,19 +175,24 @@ class QueryService:
         self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
     ) -> Delivery:
         scan = plan(resolved, published.lookup, visible_schemas=published.visible(audit.identity).schema_names)
+        infos, position = _provenance(audit, resolved, scan), result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
+        if max_rows == 0:
+            description = ResultDescription(columns=resolved.columns, infos=infos, position=position)
+            return Delivery(
+                _Columns(empty_result(options.format.format, description, overflow=True)), audit, scan, options
+            )
         engine_query = EngineQuery(
             query_id=audit.query_id,
             sql=emit(resolved, scan.scans, max_rows=max_rows),
             columns=resolved.columns,
-            format=options.format,
+            format=options.format.format,
             max_rows=max_rows,
             timeout_s=max(0.1, self._limits.sync_timeout_s - (time.perf_counter() - audit.started)),
-            infos=_provenance(audit, resolved, scan),
-            position=result_position(resolved),
+            infos=infos,
+            position=position,
         )
-        result = await self._engine.run(engine_query)
-        return Delivery(result, audit, scan, options)
+        return Delivery(await self._pool.run(engine_query), audit, scan, options)
 
 
 async def _parsed(query: QueryText) -> ParsedQuery:

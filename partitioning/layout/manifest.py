@@ -5,7 +5,8 @@ Three files in ``<catalog>/manifest/``:
 ``manifest.json``
     `Manifest`: what the release is, how it was placed, its columns and counts.
 ``files.parquet``
-    One row per tile, sorted by ``_healpix_29``: the `FILES_SCHEMA` columns. Read at open.
+    One row per tile, sorted by ``_healpix_29``: the `FILES_SCHEMA` columns. Read at open. A table without
+    positions has one row that stands for the whole sky.
 ``row_groups.parquet``
     One row per row group, in file order: file number, rows, bytes, ``_healpix_29`` bounds and per-column
     minimum, maximum and NULL count. Read on demand, a few columns at a time.
@@ -14,7 +15,7 @@ A release of 139 billion rows has 20,000 files and 4 million row groups; opening
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from .paths import MANIFEST_DIR
 __all__ = [
     "FILES_SCHEMA",
     "MANIFEST_VERSION",
+    "ROW_GROUPS_FILE",
     "ROW_GROUP_KEYS",
     "Manifest",
     "Placement",
@@ -37,9 +39,16 @@ __all__ = [
     "read_manifest",
     "read_partition_map",
     "write_manifest",
+    "write_row_groups",
 ]
 
 MANIFEST_VERSION: Final = 1
+
+ROW_GROUPS_FILE: Final = "row_groups.parquet"
+
+_STATISTICS_ROWS: Final = 65_536
+_STATISTICS_CELLS: Final = 4_000_000
+"""Bounds of a row group of ``row_groups.parquet``; a table of 1,000 columns has 3,000 statistics a row."""
 
 FILES_SCHEMA: Final = pa.schema(
     [
@@ -99,6 +108,8 @@ class Placement:
     """Declared parent table in the same schema, whose position places the rows."""
     parent_key: tuple[str, str] | None = None
     """(child column, parent column) of the look-up."""
+    parent_release: int | None = None
+    """Release of the parent whose positions were looked up."""
     ra_min: float | None = None
     ra_max: float | None = None
     """Bounds of the stored own RA: a plain RA box may prune only if they lie in [0, 360)."""
@@ -130,8 +141,8 @@ class Manifest:
     """Directory names of the release's margin catalogs."""
 
 
-def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, row_groups: pa.Table) -> None:
-    """Write the three manifest files of a catalog under construction.
+def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table) -> None:
+    """Write ``files.parquet`` and ``manifest.json`` of a catalog under construction.
 
     Parameters
     ----------
@@ -139,15 +150,38 @@ def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, row_group
         Directory of the main catalog; not yet published.
     files
         Rows of `FILES_SCHEMA`, sorted by ``healpix_min``.
-    row_groups
-        `ROW_GROUP_KEYS` columns first, then statistics.
     """
     directory = catalog / MANIFEST_DIR
     directory.mkdir(parents=True, exist_ok=True)
     pq.write_table(files.cast(FILES_SCHEMA), directory / "files.parquet", compression="zstd", use_dictionary=False)
-    pq.write_table(row_groups, directory / "row_groups.parquet", compression="zstd", row_group_size=65_536)
     body = {"format": "catalog-service manifest", "version": MANIFEST_VERSION, **asdict(manifest)}
     (directory / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+def write_row_groups(catalog: Path, tables: Iterable[pa.Table]) -> None:
+    """Write ``row_groups.parquet`` of a catalog under construction, holding few of its rows in memory.
+
+    Parameters
+    ----------
+    tables
+        Row groups in file order, all of one schema: `ROW_GROUP_KEYS` columns first, then statistics.
+    """
+    directory = catalog / MANIFEST_DIR
+    directory.mkdir(parents=True, exist_ok=True)
+    writer, waiting, rows = None, list[pa.Table](), 0
+    try:
+        for table in tables:
+            writer = writer or pq.ParquetWriter(directory / ROW_GROUPS_FILE, table.schema, compression="zstd")
+            waiting.append(table)
+            rows += table.num_rows
+            if rows >= _STATISTICS_ROWS or rows * table.num_columns >= _STATISTICS_CELLS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting, rows = [], 0
+        if writer is not None and waiting:
+            writer.write_table(pa.concat_tables(waiting))
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def read_manifest(catalog: Path) -> Manifest:

@@ -30,7 +30,11 @@ __all__ = [
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
     "PLAIN_PROPERTIES",
+    "POINT_MAP",
+    "REJECTS_FILE",
     "SCHEMA_FILE",
+    "SKY_MAP",
+    "STAGING_DIR",
     "leaf_path",
     "margin_name",
     "release_name",
@@ -47,6 +51,18 @@ PLAIN_FILE: Final = "table.parquet"
 
 SCHEMA_FILE: Final = "schema.yaml"
 """Felis YAML of a schema, beside its tables."""
+
+POINT_MAP: Final = "point_map.fits"
+"""Exact rows per HEALPix pixel; LSDB takes a catalog's coverage from it."""
+
+SKY_MAP: Final = "skymap.fits"
+"""The same map under its newer name."""
+
+STAGING_DIR: Final = ".staging"
+"""Directory inside a table's directory where the next release is made; swept before each build."""
+
+REJECTS_FILE: Final = "manifest/rejects.parquet"
+"""Input rows that were not stored, with file, row number and reason; absent if there are none."""
 
 MANIFEST_DIR: Final = "manifest"
 """Directory inside a main catalog that holds our manifest; other HATS readers ignore it."""

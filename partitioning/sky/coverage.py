@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .healpix import ORDER, SKY_STOP, order_shift
 from .regions import Box, Cone, ConvexPolygon, Polygon, Region, bounding_cone
-from .separation import unit_vectors
+from .separation import separation_deg, unit_vectors
 
 __all__ = ["COVERAGE_PAD_DEG", "EMPTY", "WHOLE_SKY", "Coverage", "complement", "cover", "intersection", "union"]
 
@@ -29,6 +29,19 @@ EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
 _CELL_DEG: Final = 58.6
 """Side of an order-0 cell in degrees."""
 
+_LONGEST_SIDE: Final = 32
+"""Long thin boxes are covered with cells of at least a quarter of their length divided by this, not with very many."""
+
+_LARGEST_CONE_DEG: Final = 100.0
+"""Larger ones need half of the sky anyway, and hpgeom 1.6 leaves out pixels of circles beyond about 135 degrees."""
+
+_LARGEST_POLYGON_DEG: Final = 80.0
+"""A polygon whose padded corners lie farther from its centre than this is covered by the cone around it: near a
+hemisphere its inside is ill-defined."""
+
+_CAP_DEG: Final = 1.0
+"""Padded boxes that come this close to a pole hold all of the cap around it, where right ascension says little."""
+
 
 def cover(region: Region, pad_deg: float = 0.0) -> Coverage:
     """Return the order-29 ranges that hold `region` enlarged by `pad_deg` degrees."""
@@ -40,12 +53,12 @@ def cover(region: Region, pad_deg: float = 0.0) -> Coverage:
         case ConvexPolygon():
             return _cover_convex(region, pad_deg)
         case Polygon():
-            return _merged(np.concatenate([_cover_convex(piece, pad_deg) for piece in region.pieces]))
+            return union(*(_cover_convex(piece, pad_deg) for piece in region.pieces))
 
 
-def union(first: Coverage, second: Coverage) -> Coverage:
-    """Return the ranges in either coverage."""
-    return _merged(np.concatenate([first, second]))
+def union(*coverages: Coverage) -> Coverage:
+    """Return the ranges in any of the coverages."""
+    return _merged(np.concatenate([EMPTY, *coverages]))
 
 
 def complement(coverage: Coverage) -> Coverage:
@@ -83,7 +96,7 @@ def _scaled(ranges: NDArray[np.int64], order: int) -> Coverage:
 
 def _cover_cone(cone: Cone, pad_deg: float) -> Coverage:
     radius = cone.radius_deg + pad_deg + COVERAGE_PAD_DEG
-    if radius >= 180:
+    if radius > _LARGEST_CONE_DEG:
         return WHOLE_SKY
     order = _covering_order(radius)
     ranges = hpgeom.query_circle(
@@ -96,28 +109,27 @@ def _cover_box(box: Box, pad_deg: float) -> Coverage:
     pad = pad_deg + COVERAGE_PAD_DEG
     dec_min, dec_max = max(-90.0, box.dec_min_deg - pad), min(90.0, box.dec_max_deg + pad)
     widest = max(abs(dec_min), abs(dec_max))
-    ra_pad = (
-        360.0 if widest >= 90 - 1e-6 and pad_deg > 0 else pad / max(math.cos(math.radians(min(widest, 89.9999))), 1e-9)
-    )
-    span = (box.ra_max_deg - box.ra_min_deg) if box.all_ra else (box.ra_max_deg - box.ra_min_deg) % 360.0
-    order = _covering_order(max(min(span, dec_max - dec_min), pad))
-    if box.all_ra or span + 2 * ra_pad >= 360:
+    # a path of length `pad` that stays this far from the poles spans no more right ascension than this
+    ra_pad = pad / math.cos(math.radians(min(widest, 90 - _CAP_DEG)))
+    span = 360.0 if box.all_ra else (box.ra_max_deg - box.ra_min_deg) % 360.0
+    ra_min, ra_max = (box.ra_min_deg - ra_pad) % 360.0, (box.ra_max_deg + ra_pad) % 360.0
+    if span + 2 * ra_pad >= 360:
         ra_min, ra_max = 0.0, 360.0
-    else:
-        ra_min, ra_max = (box.ra_min_deg - ra_pad) % 360.0, (box.ra_max_deg + ra_pad) % 360.0
-    order = min(order, 10)  # long thin boxes would need many cells
+    short, long = sorted((span, dec_max - dec_min))
+    order = min(_covering_order(max(short, pad)), _covering_order(long / _LONGEST_SIDE))
     ranges = hpgeom.query_box(
         1 << order, ra_min, ra_max, dec_min, dec_max, inclusive=True, fact=4, return_pixel_ranges=True
     )
-    return _scaled(ranges, order)
+    caps = [Cone(0.0, math.copysign(90, dec), _CAP_DEG) for dec in (dec_min, dec_max) if abs(dec) > 90 - _CAP_DEG]
+    return union(_scaled(ranges, order), *(_cover_cone(cap, pad_deg) for cap in caps))
 
 
 def _cover_convex(polygon: ConvexPolygon, pad_deg: float) -> Coverage:
-    outer = _grown(polygon, pad_deg + COVERAGE_PAD_DEG)
     around = bounding_cone(polygon.vertices)
-    order = _covering_order(around.radius_deg)
-    if outer is None:
+    outer = _grown(polygon, pad_deg + COVERAGE_PAD_DEG)
+    if outer is None or separation_deg(around.ra_deg, around.dec_deg, *outer.T).max() > _LARGEST_POLYGON_DEG:
         return _cover_cone(around, pad_deg)
+    order = _covering_order(around.radius_deg + pad_deg)
     try:
         ranges = hpgeom.query_polygon(
             1 << order, outer[:, 0], outer[:, 1], inclusive=True, fact=4, return_pixel_ranges=True
@@ -135,13 +147,12 @@ def _grown(polygon: ConvexPolygon, pad_deg: float) -> NDArray[np.float64] | None
     """
     normals = np.asarray(polygon.normals)
     before = np.roll(normals, 1, axis=0)
-    cosines = (normals * before).sum(axis=1)
     axes = np.cross(before, normals)
     sines = np.linalg.norm(axes, axis=1)
-    height = -math.sin(math.radians(pad_deg))
     if sines.min() < 1e-9:
         return None
-    base = (before + normals) * (height / (1 + cosines))[:, None]
+    cosines = (normals * before).sum(axis=1)
+    base = (before + normals) * (-math.sin(math.radians(pad_deg)) / (1 + cosines))[:, None]
     remainder = 1 - (base**2).sum(axis=1)
     if remainder.min() <= 0:
         return None

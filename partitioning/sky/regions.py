@@ -7,7 +7,7 @@ accepted and folded into [0, 360).
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from ..exceptions import RegionError
 from .separation import EDGE_TOLERANCE_DEG, separation_deg, unit_vectors
 
-__all__ = ["Box", "Cone", "ConvexPolygon", "Polygon", "Region", "bounding_cone"]
+__all__ = ["MAX_VERTICES", "Box", "Cone", "ConvexPolygon", "Polygon", "Region", "bounding_cone"]
+
+MAX_VERTICES: Final = 1000
+"""Most vertices of a polygon: more take long to check, and make conditions that no engine evaluates fast."""
+
+_MOST_STEPS: Final = 1000
+"""Steps that find the hemisphere of any polygon within 88 degrees of some centre."""
 
 
 def _folded_ra(ra_deg: float) -> float:
@@ -82,6 +88,7 @@ class Box:
     def contains(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> NDArray[np.bool_]:
         """Return which positions (degrees, shape ``(N,)``) lie inside; NaN is outside."""
         ra, dec = np.asarray(ra_deg, np.float64) % 360.0, np.asarray(dec_deg, np.float64)
+        ra = np.where(ra == 360.0, 0.0, ra)  # what tiny negative numbers are folded to
         in_dec = (dec >= self.dec_min_deg) & (dec <= self.dec_max_deg)
         if self.all_ra:
             return in_dec & np.isfinite(ra)
@@ -122,8 +129,8 @@ class Polygon:
     def __post_init__(self) -> None:
         for ra, dec in self.vertices:
             _check_position(ra, dec, "a polygon vertex")
-        if len(self.vertices) < 3:
-            msg = f"a polygon needs at least 3 vertices, this one has {len(self.vertices)}"
+        if not 3 <= len(self.vertices) <= MAX_VERTICES:
+            msg = f"a polygon needs 3 to {MAX_VERTICES} vertices, this one has {len(self.vertices)}"
             raise RegionError(msg)
         _ = self.pieces  # refuses what cannot be decomposed
 
@@ -142,26 +149,25 @@ Region = Cone | Box | Polygon | ConvexPolygon
 
 
 def bounding_cone(vertices: ArrayLike) -> Cone:
-    """Return a cone around polygon `vertices` (degrees, shape ``(n, 2)``) that holds the polygon."""
-    corners = np.asarray(vertices, dtype=np.float64)
-    centre = _hemisphere_centre(unit_vectors(corners[:, 0], corners[:, 1]))
-    ra, dec = math.degrees(math.atan2(centre[1], centre[0])), math.degrees(math.asin(float(np.clip(centre[2], -1, 1))))
-    radius = float(separation_deg(ra, dec, corners[:, 0], corners[:, 1]).max())
-    return Cone(ra, dec, min(180.0, radius + 1e-9))
+    """Return a cone around polygon `vertices` (degrees, shape ``(n, 2)``) that holds the polygon.
+
+    Its radius is 180 degrees if the corners are not all within a hemisphere of their mean.
+    """
+    corners = unit_vectors(*np.asarray(vertices, dtype=np.float64).T)
+    x, y, z = corners.mean(axis=0).tolist()
+    ra, dec = math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
+    radius = float(separation_deg(ra, dec, *np.asarray(vertices, dtype=np.float64).T).max()) + 1e-9
+    return Cone(ra, dec, radius if radius < 90 else 180.0)
 
 
 def _hemisphere_centre(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a unit vector with every corner strictly within 90 degrees of it."""
+    """Return a unit vector with every corner strictly within 90 degrees of it (perceptron algorithm)."""
     centre: NDArray[np.float64] = corners.mean(axis=0)
-    for _ in range(200):
-        norm = float(np.linalg.norm(centre))
-        if norm > 1e-12:
-            heights = corners @ (centre / norm)
-            if heights.min() > 1e-6:
-                return centre / norm
-            centre = centre / norm
-        # perceptron step: lean towards the corner that is farthest behind
-        centre = centre + 0.5 * corners[int(np.argmin(corners @ centre))]
+    for _ in range(_MOST_STEPS):
+        heights = corners @ centre
+        if heights.min() > 1e-6 * np.linalg.norm(centre):
+            return centre / np.linalg.norm(centre)
+        centre = centre + corners[int(np.argmin(heights))]  # lean towards the corner that is farthest behind
     msg = "the polygon does not fit into a hemisphere; split it into smaller ones"
     raise RegionError(msg)
 
@@ -179,13 +185,16 @@ def _tangent_plane(corners: NDArray[np.float64], centre: NDArray[np.float64]) ->
     return np.stack([corners @ east, corners @ north], axis=1) / (corners @ centre)[:, None]
 
 
-def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> float:
-    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return twice the signed area of the triangles ``a b c``: positive for a turn to the left at `b`."""
+    ab, ac = b - a, c - a
+    turn: NDArray[np.float64] = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
+    return turn
 
 
 def _convex_pieces(vertices: NDArray[np.float64]) -> tuple[ConvexPolygon, ...]:
     corners = unit_vectors(vertices[:, 0], vertices[:, 1])
-    keep = [i for i in range(len(corners)) if np.linalg.norm(corners[i] - corners[i - 1]) > 1e-14]
+    keep = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1) > 1e-14
     vertices, corners = vertices[keep], corners[keep]
     if len(corners) < 3:
         msg = "the polygon has fewer than 3 distinct vertices"
@@ -196,13 +205,13 @@ def _convex_pieces(vertices: NDArray[np.float64]) -> tuple[ConvexPolygon, ...]:
     if area < 0:
         vertices, corners, plane = vertices[::-1], corners[::-1], plane[::-1]
     _refuse_crossing_sides(plane)
-    indices = list(range(len(plane)))
-    turns = [_turn(plane[i - 1], plane[i], plane[(i + 1) % len(plane)]) for i in indices]
+    turns = _turn(np.roll(plane, 1, axis=0), plane, np.roll(plane, -1, axis=0))
     scale = float(np.abs(plane - plane.mean(axis=0)).max()) ** 2
     if scale == 0 or abs(area) <= 1e-13 * scale:
         msg = "the polygon's vertices lie on one great circle; it has no area"
         raise RegionError(msg)
-    groups = [indices] if min(turns) >= -1e-14 * scale else _ears(plane)
+    flat = 1e-14 * scale
+    groups = [list(range(len(plane)))] if turns.min() >= -flat else _ears(plane, flat)
     return tuple(_convex(vertices[group], corners[group]) for group in groups)
 
 
@@ -217,40 +226,41 @@ def _convex(vertices: NDArray[np.float64], corners: NDArray[np.float64]) -> Conv
 
 def _refuse_crossing_sides(plane: NDArray[np.float64]) -> None:
     """Raise `RegionError` if two sides that share no vertex cross each other."""
-    sides = list(pairwise([*plane, plane[0]]))
-    for i, (a, b) in enumerate(sides):
-        for j in range(i + 2, len(sides) - (1 if i == 0 else 0)):
-            c, d = sides[j]
-            if _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0:
-                msg = f"the polygon crosses itself (sides {i + 1} and {j + 1}); list its vertices in order"
-                raise RegionError(msg)
+    ends = np.roll(plane, -1, axis=0)
+    for i, (a, b) in enumerate(zip(plane, ends, strict=True)):
+        others = slice(i + 2, len(plane) - (1 if i == 0 else 0))
+        c, d = plane[others], ends[others]
+        crossed = (_turn(a, b, c) * _turn(a, b, d) < 0) & (_turn(c, d, a) * _turn(c, d, b) < 0)
+        if crossed.any():
+            j = i + 2 + int(np.argmax(crossed))
+            msg = f"the polygon crosses itself (sides {i + 1} and {j + 1}); list its vertices in order"
+            raise RegionError(msg)
 
 
-def _ears(plane: NDArray[np.float64]) -> list[list[int]]:
-    """Split a simple counter-clockwise polygon of the plane into triangles (ear clipping)."""
+def _ears(plane: NDArray[np.float64], flat: float) -> list[list[int]]:
+    """Split a simple counter-clockwise polygon of the plane into triangles (ear clipping).
+
+    Corners that turn by less than `flat` are left out.
+    """
     rest, triangles = list(range(len(plane))), []
     while len(rest) > 3:
-        for k in range(len(rest)):
-            a, b, c = rest[k - 1], rest[k], rest[(k + 1) % len(rest)]
-            if _turn(plane[a], plane[b], plane[c]) > 0 and not _any_inside(plane, rest, (a, b, c)):
-                triangles.append([a, b, c])
-                del rest[k]
-                break
-        else:  # only flat corners are left
-            flat = min(
-                range(len(rest)), key=lambda k: abs(_turn(*(plane[rest[(k + d) % len(rest)]] for d in (-1, 0, 1))))
-            )
-            del rest[flat]
-    triangles.append(rest)
-    return [t for t in triangles if _turn(*(plane[i] for i in t)) > 0]
+        corners = plane[rest]
+        turns = _turn(np.roll(corners, 1, axis=0), corners, np.roll(corners, -1, axis=0))
+        k = next((int(k) for k in np.argsort(-turns) if turns[k] > flat and _is_empty_ear(corners, int(k))), None)
+        if k is not None:
+            triangles.append([rest[k - 1], rest[k], rest[(k + 1) % len(rest)]])
+        elif abs(turns).min() <= flat:
+            k = int(np.argmin(abs(turns)))
+        else:
+            msg = "the polygon touches itself; give its parts as separate polygons"
+            raise RegionError(msg)
+        del rest[k]
+    return [*triangles, rest]
 
 
-def _any_inside(plane: NDArray[np.float64], rest: list[int], ear: tuple[int, int, int]) -> bool:
-    a, b, c = (plane[i] for i in ear)
-    for i in rest:
-        if i in ear:
-            continue
-        p = plane[i]
-        if _turn(a, b, p) >= 0 and _turn(b, c, p) >= 0 and _turn(c, a, p) >= 0:
-            return True
-    return False
+def _is_empty_ear(corners: NDArray[np.float64], k: int) -> bool:
+    """Return whether no other corner lies in the triangle of corner `k` and its neighbours, nor on its border."""
+    a, b, c = corners[k - 1], corners[k], corners[(k + 1) % len(corners)]
+    others = np.delete(corners, [(k - 1) % len(corners), k, (k + 1) % len(corners)], axis=0)
+    inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
+    return not inside.any()

@@ -1,0 +1,218 @@
+"""The client: one object for one service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+from ..exceptions import CatalogServiceError
+from ..models.wire import CatalogList, ColumnInfo, ConeRequest, QueryRequest, TableDetail, TableSummary
+from .conversion import load_extra
+from .errors import UnexpectedAnswerError, point_at
+from .notebook import Listing
+from .positions import resolve_cone
+from .results import Result
+from .stream import ResultStream
+from .transport import Answer, Transport
+
+if TYPE_CHECKING:
+    import pyvo
+
+__all__ = ["CatalogClient"]
+
+Body = TypeVar("Body", CatalogList, TableDetail)
+
+_API: Final = "/api/v1"
+
+
+class CatalogClient:
+    """Cone searches and ADQL queries against one catalog service.
+
+    Parameters
+    ----------
+    url
+        Address of the service.
+    token
+        Access token, for catalogs that are not public.
+    timeout_s
+        Longest silence of the service that is waited for, seconds; a result that keeps arriving may take longer.
+
+    Raises
+    ------
+    ParameterError
+        If the URL is no http or https address. No request is sent yet.
+
+    Notes
+    -----
+    Errors of the service are raised in the classes that the service uses (`QuerySyntaxError`, `QueryNameError`,
+    `LimitError`, ...), with the position in the query and the remedy. Interrupting a cell closes the connection, so
+    that the service stops the query. The client may be shared by threads.
+
+    Examples
+    --------
+    >>> client = CatalogClient("http://127.0.0.1:8000")
+    >>> client.cone(56.75, 24.12, "30arcmin", table="tycho2.stars").to_table()  # doctest: +SKIP
+    >>> client.query("SELECT TOP 5 * FROM tycho2.stars ORDER BY vt_mag").to_pandas()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", token: str | None = None, *, timeout_s: float = 300.0
+    ) -> None:
+        self._token = token
+        self._transport = Transport(url, token=token, timeout_s=timeout_s)
+
+    @property
+    def url(self) -> str:
+        """Address of the service."""
+        return self._transport.url
+
+    def cone(  # noqa: PLR0913 - one parameter for each of the interface, the last three by name only
+        self,
+        ra: Any,
+        dec: Any = None,
+        radius: Any = None,
+        *,
+        table: str,
+        columns: str | Sequence[str] | None = None,
+        maxrec: int | None = None,
+    ) -> Result:
+        """Return the rows of a table within a radius of a position, the boundary included.
+
+        Call it as ``cone(ra, dec, radius, table=...)`` or ``cone(SkyCoord, radius, table=...)``.
+
+        Parameters
+        ----------
+        ra, dec
+            Position, ICRS: degrees, or astropy ``Angle`` or ``Quantity``; or one ``SkyCoord`` of any celestial frame.
+        radius
+            Degrees, an ``Angle`` or ``Quantity``, or a text such as ``"1deg"``, ``"5'"`` or ``"30arcsec"``; 0 finds
+            rows at exactly this position.
+        table
+            ``schema.table``.
+        columns
+            Names, as a sequence or separated by commas; None: the table's principal columns; ``"*"``: all.
+        maxrec
+            Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
+
+        Raises
+        ------
+        ParameterError
+            If position or radius are no single angles, or are out of range.
+        NotFoundError
+            If there is no such table that you may read.
+        TransferAbortedError
+            If the result breaks off.
+        """
+        ra_deg, dec_deg, radius_deg = resolve_cone(ra, dec, radius)
+        request = ConeRequest(
+            table=table,
+            ra=ra_deg,
+            dec=dec_deg,
+            radius_deg=radius_deg,
+            columns=columns if columns is None or isinstance(columns, str) else ",".join(columns),
+            maxrec=maxrec,
+        )
+        return ResultStream(self.open(request)).read_all()
+
+    def query(self, adql: str, *, maxrec: int | None = None) -> Result:
+        """Return the rows of an ADQL query.
+
+        Parameters
+        ----------
+        adql
+            The query.
+        maxrec
+            Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
+
+        Raises
+        ------
+        QueryError
+            If the query is at fault; `line` and `column` tell where.
+        LimitError
+            If it hits a limit of the service.
+        TransferAbortedError
+            If the result breaks off.
+        """
+        return self.stream(adql, maxrec=maxrec).read_all()
+
+    def stream(self, adql: str, *, maxrec: int | None = None) -> ResultStream:
+        """Run an ADQL query and return its record batches as they arrive, for results larger than the memory.
+
+        Use it in a ``with`` block. Errors are those of `query`; those of the transfer are raised by the iteration.
+        """
+        return ResultStream(self.open(QueryRequest(query=adql, maxrec=maxrec)))
+
+    def open(self, request: QueryRequest | ConeRequest) -> Answer:
+        """Send a request and return the bytes of the answer as they arrive, in the format that the request names.
+
+        Raises
+        ------
+        ConnectionFailedError
+            If the service cannot be reached or does not begin to answer in time.
+        CatalogServiceError
+            The error that the service answered with, in its own class; the place in the query, if it is known,
+            is shown below the message.
+        """
+        body = {name: value for name, value in asdict(request).items() if value is not None}
+        if isinstance(request, QueryRequest):
+            try:
+                return self._transport.post(f"{_API}/query", body)
+            except CatalogServiceError as error:
+                point_at(error, request.query)
+                raise
+        return self._transport.get(f"{_API}/cone", {name: str(value) for name, value in body.items()})
+
+    def tables(self) -> Listing[TableSummary]:
+        """Return all tables that you may read, with their sizes and position columns."""
+        catalogs = self._get(f"{_API}/catalogs", CatalogList)
+        return Listing(table for schema in catalogs.schemas for table in schema.tables)
+
+    def columns(self, table: str) -> Listing[ColumnInfo]:
+        """Return the columns of a table (``schema.table``), with units, UCDs and descriptions.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such table that you may read.
+        """
+        return Listing(self._get(f"{_API}/catalogs/{quote(table, safe='')}", TableDetail).columns)
+
+    def tap(self) -> "pyvo.dal.TAPService":
+        """Return a pyvo ``TAPService`` for this service, with the access token in its session.
+
+        Raises
+        ------
+        ImportError
+            If pyvo is not installed.
+        """
+        dal, requests = load_extra("pyvo.dal"), load_extra("requests")
+        session = requests.Session()
+        if self._token is not None:
+            session.headers["Authorization"] = f"Bearer {self._token}"
+        return dal.TAPService(f"{self.url}/tap", session=session)
+
+    def close(self) -> None:
+        """Close the connections to the service."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"CatalogClient({self.url!r})"
+
+    def _get(self, path: str, body_type: type[Body]) -> Body:
+        body: Mapping[str, Any] = self._transport.get_json(path)
+        try:
+            return body_type.from_json(body)
+        except (TypeError, KeyError) as error:
+            raise UnexpectedAnswerError(
+                f"{self.url}{path} answered with a body that this client does not know: {error}.",
+                remedy="Client and service may be of different versions: install the service's version of the client.",
+            ) from error

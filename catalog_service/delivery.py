@@ -1,0 +1,210 @@
+"""The rows of one query on their way from an engine, through a writer, into frames. Runs in a worker."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+from .engines.base import BatchStream
+from .models import frames
+from .models.query import EngineQuery
+from .models.schema import Column, DataType
+from .writers.base import ResultDescription, ResultWriter, Sample
+from .writers.columns import conform, result_schema
+from .writers.select import create_writer
+
+__all__ = ["Delivery", "FrameSender", "SpoolError", "batch_rows"]
+
+_MOST_BATCH_ROWS: Final = 65_536
+_LEAST_BATCH_ROWS: Final = 2_048
+"""DuckDB's own unit."""
+_BATCH_BYTES: Final = 32 << 20
+"""A batch is encoded in one piece, and several copies of it exist meanwhile."""
+_SPOOL_IN_MEMORY_BYTES: Final = 1 << 20
+_FLUSH_BYTES: Final = 1 << 18
+
+
+class SpoolError(Exception):
+    """The spool file of a result could not be written."""
+
+
+def batch_rows(columns: tuple[Column, ...]) -> int:
+    """Return how many rows to ask for at a time, so that wide rows come in smaller batches."""
+    row_bytes = sum(64 if c.is_array or c.datatype in {DataType.TEXT, DataType.POLYGON} else 8 for c in columns)
+    return max(_LEAST_BATCH_ROWS, min(_MOST_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
+
+
+class FrameSender:
+    """Writes frames to the parent; small ones wait for `flush`, so that a small result is one write.
+
+    Parameters
+    ----------
+    write
+        Writes all of the bytes it gets, such as `socket.socket.sendall`.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._pending: list[bytes | memoryview] = []
+        self._pending_bytes = 0
+        self.data_bytes = 0
+        """Bytes of data frames since `reset`."""
+
+    def reset(self) -> None:
+        """Begin another query."""
+        self.data_bytes = 0
+
+    def head(self, *, overflow: bool | None) -> None:
+        """Send the head of a result."""
+        self._add(frames.encode_json_frame(frames.HEAD, {"overflow": overflow}))
+
+    def data(self, content: bytes) -> None:
+        """Send final bytes of a result, in frames of bounded size."""
+        view = memoryview(content)
+        for start in range(0, len(view), frames.MAX_FRAME_BYTES):
+            piece = view[start : start + frames.MAX_FRAME_BYTES]
+            self._add(frames.encode_header(frames.DATA, len(piece)))
+            self._add(piece)
+        self.data_bytes += len(view)
+
+    def frame(self, kind: bytes, payload: bytes) -> None:
+        """Send any other frame, and all that waits before it."""
+        self._add(frames.encode_frame(kind, payload))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; blocks while the parent does not read."""
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending:
+            self._write(b"".join(pending))
+
+    def _add(self, content: bytes | memoryview) -> None:
+        self._pending.append(content)
+        self._pending_bytes += len(content)
+        if self._pending_bytes >= _FLUSH_BYTES:
+            self.flush()
+
+
+class Delivery:
+    """Delivers the result of one query.
+
+    Parameters
+    ----------
+    query
+        What was asked.
+    sender
+        Where frames go.
+    spool_directory
+        For formats that cannot mark an overflow at their end: their result is written there first, so that the head,
+        which precedes it, can tell.
+    """
+
+    def __init__(self, query: EngineQuery, sender: FrameSender, spool_directory: str) -> None:
+        self._query = query
+        self._sender = sender
+        self._spool_directory = spool_directory
+        self._writer: ResultWriter | None = None
+        self._head_sent = False
+        self.rows = 0
+        """Rows delivered so far."""
+        self.overflow = False
+        """Whether rows beyond MAXREC were cut."""
+
+    def run(self, stream: BatchStream) -> None:
+        """Send head and data. The head leaves only after the first rows were encoded, so early errors need no body.
+
+        Raises
+        ------
+        CatalogServiceError, QueryCancelledError
+            As the engine or the writer raise them; see `fail`.
+        SpoolError
+            If the spool's disk is full or its limit is reached.
+        """
+        schema = result_schema(self._query.columns, stream.schema)
+        batches = (conform(piece, schema) for batch in self._cut(stream) for piece in _pieces(batch))
+        first, complete = _peek(batches, batch_rows(self._query.columns))
+        sample = Sample(
+            schema=schema, batches=first, complete=complete, overflow=self.overflow if complete else None
+        )
+        self._writer = create_writer(self._query.format, _describe(self._query), sample)
+        chunks = self._encode(self._writer, itertools.chain(first, batches))
+        if self._writer.marks_overflow:
+            self._send(chunks, overflow=sample.overflow, is_small=complete)
+        else:
+            self._spool(chunks)
+
+    def fail(self, message: str) -> bool:
+        """End the document with an error if it has begun; return whether what was sent is a whole document."""
+        if not self._head_sent or self._writer is None:
+            return False
+        ending = self._writer.failure(message)
+        if ending is None:
+            return False
+        self._sender.data(ending)
+        return True
+
+    def _cut(self, stream: BatchStream) -> Iterator[pa.RecordBatch]:
+        """Yield at most MAXREC rows."""
+        for batch in stream:
+            room = self._query.max_rows - self.rows
+            kept = batch if batch.num_rows <= room else batch.slice(0, room)
+            self.rows += kept.num_rows
+            if kept.num_rows:
+                yield kept
+            if kept is not batch:
+                self.overflow = True
+                return
+
+    def _encode(self, writer: ResultWriter, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+        start = writer.header()
+        for batch in batches:
+            yield start + writer.rows(batch)
+            start = b""
+        yield start + writer.footer(overflow=self.overflow, rows=self.rows)
+
+    def _send(self, chunks: Iterator[bytes], *, overflow: bool | None, is_small: bool) -> None:
+        for chunk in chunks:
+            if not self._head_sent:
+                self._sender.head(overflow=overflow)
+                self._head_sent = True
+            self._sender.data(chunk)
+            if not is_small:
+                self._sender.flush()
+
+    def _spool(self, chunks: Iterator[bytes]) -> None:
+        with tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES, dir=self._spool_directory) as spool:
+            for chunk in chunks:
+                try:
+                    spool.write(chunk)
+                except OSError as error:
+                    raise SpoolError(str(error)) from error
+            spool.seek(0)
+            pieces = iter(lambda: spool.read(frames.MAX_FRAME_BYTES), b"")
+            self._send(pieces, overflow=self.overflow, is_small=False)
+
+
+def _peek(batches: Iterator[pa.RecordBatch], full: int) -> tuple[tuple[pa.RecordBatch, ...], bool]:
+    """Return (the first batches, whether they are all). A batch that is not full is likely the last."""
+    first = tuple(itertools.islice(batches, 1))
+    if not first:
+        return first, True
+    if first[0].num_rows >= full:
+        return first, False
+    second = tuple(itertools.islice(batches, 1))
+    return first + second, not second
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Split a batch of huge values."""
+    if batch.nbytes <= _BATCH_BYTES or batch.num_rows < 2:
+        yield batch
+        return
+    middle = batch.num_rows // 2
+    yield from _pieces(batch.slice(0, middle))
+    yield from _pieces(batch.slice(middle))
+
+
+def _describe(query: EngineQuery) -> ResultDescription:
+    return ResultDescription(columns=query.columns, infos=query.infos, position=query.position)

@@ -1,0 +1,1 @@
+"""Run generated SQL and stream its result; the worker pool."""

@@ -1,0 +1,171 @@
+"""DuckDB, locked down; the only module of the service that imports it.
+
+Written for DuckDB 2.0, whose traps shape it: `execute()` followed by an Arrow method holds the whole result in memory,
+only `sql().to_arrow_reader()` streams; time limits belong to one cursor and are not inherited; a time limit and an
+interrupt raise the same class.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final, Self
+
+import duckdb
+import pyarrow as pa
+
+from catalog_service.exceptions import CatalogServiceError, QueryRefusedError
+from catalog_service.models.query import EngineQuery
+
+from .base import QueryCancelledError, WorkerConfig
+from .errors import is_fatal, translate_error
+
+__all__ = ["DuckDBEngine", "DuckDBStream"]
+
+_SETTABLE: Final = ("max_execution_time",)
+"""What stays settable after the lock, per cursor and by us alone: SET never comes from users."""
+
+
+class DuckDBStream:
+    """The rows of one running query."""
+
+    def __init__(
+        self,
+        engine: "DuckDBEngine",
+        cursor: duckdb.DuckDBPyConnection,
+        reader: pa.RecordBatchReader,
+        query: EngineQuery,
+    ) -> None:
+        self._engine = engine
+        self._cursor = cursor
+        self._reader = reader
+        self._query = query
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns as DuckDB delivers them."""
+        schema: pa.Schema = self._reader.schema
+        return schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while True:
+            try:
+                self._engine.check_cancelled()
+                batch = self._reader.read_next_batch()
+            except StopIteration:
+                return
+            except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
+                raise self._engine.translate(error, self._query) from error
+            yield batch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._engine.finish(self._cursor)
+
+
+class DuckDBEngine:
+    """One in-memory DuckDB instance that can read the allowed directories, write spills, and nothing else.
+
+    Parameters
+    ----------
+    config
+        Resources and rights.
+    """
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._running: duckdb.DuckDBPyConnection | None = None
+        self._cancelled = False
+        self._connection = _connect(config)
+        self.is_broken = False
+        """Whether an internal failure has left the instance unusable."""
+
+    def stream(self, query: EngineQuery, *, timeout_s: float, batch_rows: int) -> DuckDBStream:
+        """Start a query, as `Engine.stream` describes.
+
+        Raises
+        ------
+        QueryRefusedError
+            If the text is anything but exactly one SELECT.
+        """
+        cursor = self._connection.cursor()
+        with self._lock:
+            self._running, self._cancelled = cursor, False
+        try:
+            cursor.execute(f"SET SESSION max_execution_time = {max(1, round(timeout_s * 1000))}")
+            reader = cursor.sql(_single_select(query)).to_arrow_reader(batch_rows)
+        except CatalogServiceError:
+            self.finish(cursor)
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
+            translated = self.translate(error, query)
+            self.finish(cursor)
+            raise translated from error
+        return DuckDBStream(self, cursor, reader, query)
+
+    def cancel(self) -> None:
+        """Interrupt the running query, if any. Repeat it: an interrupt before DuckDB begins is lost."""
+        with self._lock:
+            if self._running is not None:
+                self._cancelled = True
+                self._running.interrupt()
+
+    def check_cancelled(self) -> None:
+        """Raise `QueryCancelledError` if `cancel` was called for the running query."""
+        if self._cancelled:
+            raise QueryCancelledError
+
+    def translate(self, error: Exception, query: EngineQuery) -> Exception:
+        """Return what to raise for an exception of DuckDB or Arrow."""
+        self.is_broken = self.is_broken or is_fatal(error)
+        if self._cancelled:
+            return QueryCancelledError()
+        return translate_error(error, query, self._config)
+
+    def finish(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """End a query and close its cursor; what it has not delivered is dropped."""
+        with self._lock:
+            self._running = None
+        with suppress(duckdb.Error):
+            cursor.interrupt()
+            cursor.close()
+
+    def close(self) -> None:
+        """Close the instance."""
+        self._connection.close()
+
+
+def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
+    """Open and lock an instance. The order matters: each step would be refused after the next."""
+    connection = duckdb.connect(
+        config={
+            "threads": config.threads,
+            "memory_limit": f"{config.memory_limit_bytes}B",
+            "temp_directory": config.temp_directory,
+            "max_temp_directory_size": f"{config.max_temp_bytes}B",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET allowed_directories = {_literals(config.allowed_directories)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute(f"SET allowed_configs = {_literals(_SETTABLE)}")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _literals(texts: tuple[str, ...]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+
+
+def _single_select(query: EngineQuery) -> duckdb.Statement:
+    """Return the one SELECT that the text consists of: a net below the generator, which emits nothing else."""
+    statements = duckdb.extract_statements(query.sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryRefusedError("Only a single SELECT can be run.")
+    return statements[0]

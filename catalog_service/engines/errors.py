@@ -1,0 +1,109 @@
+"""DuckDB's complaints as errors of the service: the user learns the cause and the remedy, never a path or SQL.
+
+Before a result streams, DuckDB raises classes of its own; once it streams, Arrow raises `OSError` with the same text.
+So the text decides: it begins with the kind of error.
+"""
+
+from typing import Final
+
+from catalog_service.exceptions import (
+    CatalogServiceError,
+    LimitError,
+    QueryTimeoutError,
+    QueryValueError,
+    ServerError,
+    StorageError,
+)
+from catalog_service.models.query import EngineQuery
+
+from .base import WorkerConfig
+
+__all__ = ["is_fatal", "is_timeout", "memory_error", "spill_error", "timeout_error", "translate_error"]
+
+_LONGEST_MESSAGE: Final = 300
+_MEMORY_REMEDY: Final = (
+    "Ask for fewer rows or columns, a smaller region, or an aggregate instead of rows; avoid ORDER BY over many rows."
+)
+_ALLOCATION_FAILED: Final = ("bad_alloc", "malloc of size", "realloc of size", "mmap")
+
+
+def timeout_error(timeout_s: float) -> QueryTimeoutError:
+    """Return the error for a query that hit its time limit."""
+    return QueryTimeoutError(
+        f"The query hit its time limit of {timeout_s:g} s.",
+        remedy="Ask for a smaller region, fewer columns or TOP n rows, or run it as an asynchronous job.",
+    )
+
+
+def memory_error(config: WorkerConfig) -> LimitError:
+    """Return the error for a query that hit a worker's memory limit."""
+    return LimitError(
+        f"The query needs more than the memory limit of {_megabytes(config.memory_limit_bytes)}.",
+        remedy=_MEMORY_REMEDY,
+    )
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether DuckDB will refuse every query from now on."""
+    return str(error).startswith(("FATAL Error:", "INTERNAL Error:"))
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether this is DuckDB's own time limit; `interrupt` raises the same class."""
+    return "maximum execution time" in str(error)
+
+
+def translate_error(error: Exception, query: EngineQuery, config: WorkerConfig) -> CatalogServiceError:
+    """Return the error of the service that describes an exception of DuckDB or Arrow.
+
+    Parameters
+    ----------
+    error
+        What was raised while `query` ran; neither a cancellation nor of this service already.
+    query
+        The query that ran.
+    config
+        Limits and directories in force.
+    """
+    text = str(error)
+    translated = _translate(error, text, text.partition(" Error:")[0], query, config)
+    translated.query_id = query.query_id
+    return translated
+
+
+def _translate(
+    error: Exception, text: str, kind: str, query: EngineQuery, config: WorkerConfig
+) -> CatalogServiceError:
+    if isinstance(error, MemoryError) or any(sign in text for sign in _ALLOCATION_FAILED):
+        return memory_error(config)
+    if config.temp_directory in text:
+        return spill_error(config)
+    match kind:
+        case "INTERRUPT" if is_timeout(error):
+            return timeout_error(query.timeout_s)
+        case "Out of Memory":
+            return spill_error(config) if "max_temp_directory_size" in text else memory_error(config)
+        case _ if kind == "IO" or any(directory in text for directory in config.allowed_directories):
+            return StorageError(f"A published file could not be read (query {query.query_id}).")
+        case "Conversion" | "Out of Range" | "Invalid Input":
+            return QueryValueError(_first_line(text))
+        case _:
+            return ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
+
+
+def spill_error(config: WorkerConfig) -> LimitError:
+    """Return the error for a query that filled its temporary disk space."""
+    return LimitError(
+        f"The query needs more than the temporary disk space of {_megabytes(config.max_temp_bytes)}.",
+        remedy=_MEMORY_REMEDY,
+    )
+
+
+def _first_line(text: str) -> str:
+    """Drop the kind and, below the first line, the excerpt of our SQL."""
+    line = text.partition("Error:")[2].strip().partition("\n")[0].rstrip()
+    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

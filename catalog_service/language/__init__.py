@@ -1,0 +1,1 @@
+"""Query texts to trees, trees to SQL: parse, passes, emit."""

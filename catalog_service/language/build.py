@@ -1,0 +1,226 @@
+"""Queries to nodes: what the parser makes of each rule of the grammar.
+
+Called bottom-up by the parser, so that no text, however deep, is built by recursion.
+"""
+
+from typing import Any, Final
+
+from ..exceptions import QuerySyntaxError
+from ..models.tree import (
+    CommonTable,
+    FromItem,
+    Identifier,
+    Join,
+    JoinKind,
+    OrderItem,
+    Query,
+    Select,
+    SelectItem,
+    SetOperation,
+    Star,
+    SubqueryRef,
+    TableName,
+    With,
+)
+from .build_base import Clause, condition, span_of
+from .build_expr import ExpressionBuilder
+from .errors import error_at
+from .lexer import Word
+
+__all__ = ["TreeBuilder"]
+
+Parts = list[Any]
+
+_MAX_COUNT: Final = 2**62
+"""TOP and OFFSET beyond it mean the same as it."""
+
+
+class TreeBuilder(ExpressionBuilder):
+    """Builds query trees of names."""
+
+    def with_query(self, parts: Parts) -> Query:
+        """``WITH a AS (...) SELECT ...``."""
+        tables = tuple(part for part in parts if isinstance(part, CommonTable))
+        return With(tables, parts[-1], span=span_of(parts))
+
+    def common_table(self, parts: Parts) -> CommonTable:
+        """``a AS (SELECT ...)``."""
+        return CommonTable(parts[0], parts[2], span=span_of(parts))
+
+    def body(self, parts: Parts) -> Query:
+        """A query with what sorts and cuts it."""
+        clauses = _by_tag(parts[1:])
+        inner = parts[0]
+        if isinstance(inner, Clause):
+            if clauses:
+                message = "ORDER BY, OFFSET and LIMIT belong inside the parentheses of the query."
+                raise error_at(QuerySyntaxError, message, next(iter(clauses.values())).span)
+            query: Query = inner.value
+            return query
+        limit = clauses.get("limit")
+        top = inner.top if limit is None else limit.value
+        if limit is not None and inner.top is not None:
+            raise error_at(QuerySyntaxError, "a query has either TOP or LIMIT, not both.", limit.span)
+        order_by = clauses["order_by"].value if "order_by" in clauses else ()
+        offset = clauses["offset"].value if "offset" in clauses else None
+        if isinstance(inner, SetOperation):
+            return SetOperation(
+                inner.op, inner.all, inner.left, inner.right, order_by, top, offset, span=span_of(parts)
+            )
+        assert isinstance(inner, Select)
+        return Select(
+            inner.items,
+            inner.source,
+            inner.where,
+            inner.group_by,
+            inner.having,
+            order_by,
+            inner.distinct,
+            top,
+            offset,
+            span=span_of(parts),
+        )
+
+    def parenthesised(self, parts: Parts) -> Clause:
+        """``(SELECT ...)`` as an operand, or alone."""
+        return Clause("parenthesised", parts[0], parts[0].span)
+
+    def set_operation(self, parts: Parts) -> Query:
+        """``a UNION [ALL] b``."""
+        every = isinstance(parts[2], Word)
+        left, right = (part.value if isinstance(part, Clause) else part for part in (parts[0], parts[-1]))
+        return SetOperation(parts[1].type, every, left, right, span=span_of(parts))
+
+    def select(self, parts: Parts) -> Query:
+        """``SELECT ... FROM ... WHERE ...``."""
+        clauses = _by_tag([part for part in parts if isinstance(part, Clause)])
+        values = {tag: clause.value for tag, clause in clauses.items()}
+        return Select(
+            tuple(part for part in parts if isinstance(part, SelectItem)),
+            values.get("from"),
+            values.get("where"),
+            values.get("group_by", ()),
+            values.get("having"),
+            distinct=isinstance(parts[1], Word) and parts[1].type == "DISTINCT",
+            top=values.get("top"),
+            span=span_of(parts),
+        )
+
+    def top(self, parts: Parts) -> Clause:
+        """``TOP n``."""
+        return Clause("top", _count(parts[1]), span_of(parts))
+
+    def offset(self, parts: Parts) -> Clause:
+        """``OFFSET n``."""
+        return Clause("offset", _count(parts[1]), span_of(parts))
+
+    def limit(self, parts: Parts) -> Clause:
+        """``LIMIT n``."""
+        return Clause("limit", _count(parts[1]), span_of(parts))
+
+    def star(self, parts: Parts) -> SelectItem:
+        """``*``."""
+        span = parts[0].span
+        return SelectItem(Star(span=span), span=span)
+
+    def qualified_star(self, parts: Parts) -> SelectItem:
+        """``t.*``."""
+        span = span_of(parts)
+        return SelectItem(Star(tuple(parts[:-1]), span=span), span=span)
+
+    def select_item(self, parts: Parts) -> SelectItem:
+        """``a [[AS] b]``."""
+        alias = parts[-1] if len(parts) > 1 else None
+        return SelectItem(parts[0], alias, span=span_of(parts))
+
+    def where(self, parts: Parts) -> Clause:
+        """``WHERE a``."""
+        return Clause("where", condition(parts[1]), span_of(parts))
+
+    def group_by(self, parts: Parts) -> Clause:
+        """``GROUP BY a, b``."""
+        return Clause("group_by", tuple(parts[2:]), span_of(parts))
+
+    def having(self, parts: Parts) -> Clause:
+        """``HAVING a``."""
+        return Clause("having", condition(parts[1]), span_of(parts))
+
+    def order_by(self, parts: Parts) -> Clause:
+        """``ORDER BY a, b``."""
+        return Clause("order_by", tuple(parts[2:]), span_of(parts))
+
+    def order_item(self, parts: Parts) -> OrderItem:
+        """``a [ASC | DESC] [NULLS FIRST | LAST]``."""
+        words = {part.type for part in parts[1:]}
+        nulls_first = "FIRST" in words if "NULLS" in words else None
+        return OrderItem(parts[0], descending="DESC" in words, nulls_first=nulls_first, span=span_of(parts))
+
+    # --- FROM ---
+
+    def from_clause(self, parts: Parts) -> Clause:
+        """``FROM a, b``: commas are cross joins."""
+        item: FromItem = parts[1]
+        for right in parts[2:]:
+            item = Join(JoinKind.CROSS, item, right, span=right.span)
+        return Clause("from", item, span_of(parts))
+
+    def table_name(self, parts: Parts) -> FromItem:
+        """``schema.table [[AS] alias]``."""
+        names = tuple(part for part in parts if isinstance(part, Identifier))
+        alias = parts[-1].value if isinstance(parts[-1], Clause) else None
+        return TableName(names, alias, span=span_of(names))
+
+    def alias(self, parts: Parts) -> Clause:
+        """The name a table goes by in the query."""
+        return Clause("alias", parts[0], parts[0].span)
+
+    def derived_table(self, parts: Parts) -> FromItem:
+        """``(SELECT ...) [AS] alias``."""
+        return SubqueryRef(parts[0], parts[-1], span=parts[-1].span)
+
+    def qualified_join(self, parts: Parts) -> FromItem:
+        """``a [LEFT] JOIN b [ON c | USING (d)]``; an inner join without a condition is a cross join."""
+        clauses = _by_tag([part for part in parts if isinstance(part, Clause)])
+        kind = clauses["kind"].value if "kind" in clauses else JoinKind.INNER
+        word = next(part for part in parts if isinstance(part, Word))
+        left, right = parts[0], parts[-2] if isinstance(parts[-1], Clause) else parts[-1]
+        on = clauses["on"].value if "on" in clauses else None
+        using = clauses["using"].value if "using" in clauses else ()
+        if on is None and not using and kind is not JoinKind.INNER:
+            message = f"a {kind.value} JOIN needs ON or USING."
+            raise error_at(QuerySyntaxError, message, word.span)
+        return Join(kind, left, right, on, using, span=word.span)
+
+    def natural_join(self, parts: Parts) -> FromItem:
+        """``a NATURAL [LEFT] JOIN b``."""
+        kinds = [part.value for part in parts if isinstance(part, Clause)]
+        return Join(kinds[0] if kinds else JoinKind.INNER, parts[0], parts[-1], natural=True, span=parts[1].span)
+
+    def cross_join(self, parts: Parts) -> FromItem:
+        """``a CROSS JOIN b``."""
+        return Join(JoinKind.CROSS, parts[0], parts[-1], span=parts[1].span)
+
+    def join_kind(self, parts: Parts) -> Clause:
+        """``INNER``, ``LEFT OUTER``, ..."""
+        return Clause("kind", JoinKind(parts[0].type), span_of(parts))
+
+    def on(self, parts: Parts) -> Clause:
+        """``ON a``."""
+        return Clause("on", condition(parts[1]), span_of(parts))
+
+    def using(self, parts: Parts) -> Clause:
+        """``USING (a, b)``."""
+        return Clause("using", tuple(parts[1:]), span_of(parts))
+
+
+def _by_tag(clauses: list[Clause]) -> dict[str, Clause]:
+    found: dict[str, Clause] = {}
+    for clause in clauses:
+        if clause.tag in found:
+            raise error_at(QuerySyntaxError, f"{clause.tag.upper()} is given twice.", clause.span)
+        found[clause.tag] = clause
+    return found
+
+
+def _count(word: Word) -> int:
+    return _MAX_COUNT if len(word.value) > 18 else int(word.value)

@@ -1,0 +1,202 @@
+"""The functions that queries may call: nothing else is ever emitted.
+
+Mathematical functions take and give doubles, as ADQL 2.1 section 2.3 says, except `abs` and `mod` of integers, which
+stay exact 64-bit integers. Outside a function's domain, and where a finite argument would give an infinite result, the
+value is NULL, never NaN or infinity; an infinite argument of `log`, `log10` and `sqrt` gives infinity.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from ..models.schema import DataType
+
+__all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "Function", "Kind", "declared_features"]
+
+
+class Kind(Enum):
+    """What an argument must be, and how it is passed on."""
+
+    NUMBER = "number"
+    """Any number; passed as a double."""
+    EXACT = "exact number"
+    """Any number; passed as a 64-bit integer if all arguments are integers, else as a double."""
+    DIGITS = "integer"
+    """An integer; passed as a 32-bit integer."""
+    TEXT = "text"
+    ANY = "value"
+    """Any type, the same for all arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One scalar function."""
+
+    name: str
+    """Canonical name, lower case."""
+    params: tuple[Kind, ...]
+    """Kinds of the arguments; the last one repeats if `variadic`."""
+    result: DataType | None
+    """None: the common type of the arguments (64-bit integer or double for exact numbers)."""
+    templates: Mapping[int, str]
+    """By number of arguments: DuckDB SQL in which ``{0}``, ``{1}`` stand for the arguments; 0: for any number."""
+    integer_template: str | None = None
+    """For exact numbers that are all integers."""
+    variadic: bool = False
+    doc: str = ""
+
+    @property
+    def arities(self) -> str:
+        """How many arguments it takes, for messages."""
+        if self.variadic:
+            return f"at least {len(self.params)} argument"
+        counts = sorted(self.templates)
+        words = " or ".join(str(count) for count in counts)
+        return f"{words} argument{'' if counts[-1] == 1 else 's'}"
+
+    def takes(self, count: int) -> bool:
+        """Return whether it can be called with `count` arguments."""
+        return count >= len(self.params) if self.variadic else count in self.templates
+
+    def kind(self, index: int) -> Kind:
+        """Return what argument number `index` (from 0) must be."""
+        return self.params[min(index, len(self.params) - 1)]
+
+
+def _math(name: str, template: str, doc: str) -> Function:
+    return Function(name, (Kind.NUMBER,), DataType.DOUBLE, {1: template}, doc=doc)
+
+
+_FINITE = "CASE WHEN isfinite({0}) THEN %s END"
+_TRUNCATED: Final = (
+    "CASE WHEN abs(round({0}, {1})) <= abs({0}) THEN round({0}, {1}) "
+    "ELSE round(round({0}, {1}) - sign({0}) * power(1e1, -{1}), {1}) END"
+)
+
+_ALL: Final = (
+    Function(
+        "abs",
+        (Kind.EXACT,),
+        None,
+        {1: "abs({0})"},
+        "abs({0})",
+        doc="absolute value; of an integer, an integer",
+    ),
+    _math("ceiling", "ceil({0})", "smallest integer not below the argument, as a double"),
+    _math("degrees", "degrees({0})", "radians to degrees"),
+    _math("exp", "CASE WHEN {0} <= 709.782712893384e0 THEN exp({0}) END", "e to the power of the argument"),
+    _math("floor", "floor({0})", "largest integer not above the argument, as a double"),
+    _math("log", "CASE WHEN {0} > 0e0 THEN ln({0}) END", "natural logarithm; NULL unless the argument is positive"),
+    _math("log10", "CASE WHEN {0} > 0e0 THEN log10({0}) END", "logarithm of base 10; NULL unless positive"),
+    Function(
+        "mod",
+        (Kind.EXACT, Kind.EXACT),
+        None,
+        {2: "CASE WHEN NOT isnan({0} % {1}) THEN {0} % {1} END"},
+        "CASE WHEN {1} <> 0 THEN {0} % {1} END",
+        doc="remainder with the sign of the first argument; NULL if the second is 0",
+    ),
+    Function("pi", (), DataType.DOUBLE, {0: "pi()"}, doc="the number pi"),
+    Function(
+        "power",
+        (Kind.NUMBER, Kind.NUMBER),
+        DataType.DOUBLE,
+        {2: "CASE WHEN isfinite(power({0}, {1})) THEN power({0}, {1}) END"},
+        doc="the first argument to the power of the second",
+    ),
+    _math("radians", "radians({0})", "degrees to radians"),
+    _math("sqrt", "CASE WHEN {0} >= 0e0 THEN sqrt({0}) END", "square root; NULL of a negative number"),
+    Function(
+        "rand",
+        (Kind.DIGITS,),
+        DataType.DOUBLE,
+        {0: "random()", 1: "CASE WHEN {0} IS NULL THEN NULL ELSE random() END"},
+        doc="a random number in [0, 1) for each row; ADQL gives the seed no defined meaning and it has none here",
+    ),
+    Function(
+        "round",
+        (Kind.NUMBER, Kind.DIGITS),
+        DataType.DOUBLE,
+        {1: "round({0})", 2: "round({0}, {1})"},
+        doc="rounded to a number of decimal digits (default 0, may be negative), halves away from zero",
+    ),
+    Function(
+        "truncate",
+        (Kind.NUMBER, Kind.DIGITS),
+        DataType.DOUBLE,
+        {1: "trunc({0})", 2: _TRUNCATED},
+        doc="cut towards zero after a number of decimal digits (default 0, may be negative)",
+    ),
+    _math("acos", "CASE WHEN {0} BETWEEN -1e0 AND 1e0 THEN acos({0}) END", "arc cosine in radians"),
+    _math("asin", "CASE WHEN {0} BETWEEN -1e0 AND 1e0 THEN asin({0}) END", "arc sine in radians"),
+    _math("atan", "atan({0})", "arc tangent in radians"),
+    Function(
+        "atan2",
+        (Kind.NUMBER, Kind.NUMBER),
+        DataType.DOUBLE,
+        {2: "atan2({0}, {1})"},
+        doc="arc tangent in radians of the first argument divided by the second, in its quadrant",
+    ),
+    _math("cos", _FINITE % "cos({0})", "cosine of radians"),
+    _math("cot", "CASE WHEN isfinite({0}) AND {0} <> 0e0 THEN cot({0}) END", "cotangent of radians"),
+    _math("sin", _FINITE % "sin({0})", "sine of radians"),
+    _math("tan", _FINITE % "tan({0})", "tangent of radians"),
+    Function("lower", (Kind.TEXT,), DataType.TEXT, {1: "lower({0})"}, doc="in lower case"),
+    Function("upper", (Kind.TEXT,), DataType.TEXT, {1: "upper({0})"}, doc="in upper case"),
+    Function(
+        "coalesce",
+        (Kind.ANY,),
+        None,
+        {0: "coalesce({args})"},
+        variadic=True,
+        doc="the first argument that is not NULL",
+    ),
+    Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
+)
+
+FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL}
+"""Scalar functions by canonical name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One set function."""
+
+    name: str
+    numeric: bool
+    """Whether its argument must be a number."""
+    doc: str = ""
+    hidden: bool = field(default=False)
+    """Whether it is made by rewrites only."""
+
+
+AGGREGATES: Final[Mapping[str, Aggregation]] = {
+    aggregation.name: aggregation
+    for aggregation in (
+        Aggregation("avg", numeric=True, doc="mean, a double"),
+        Aggregation("count", numeric=False, doc="number of rows, or of values that are not NULL"),
+        Aggregation("max", numeric=False, doc="largest value"),
+        Aggregation("min", numeric=False, doc="smallest value"),
+        Aggregation("sum", numeric=True, doc="sum: of integers a 64-bit integer, otherwise a double"),
+        Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
+    )
+}
+"""Set functions by canonical name."""
+
+
+def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what TAP capabilities declare: (feature type, forms), types relative to TAPRegExt's namespace.
+
+    Only what is answered is declared; the mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3).
+    """
+    geometry = ("BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE")
+    return (
+        ("features-adqlgeo", (*geometry, "INTERSECTS", "POINT", "POLYGON", "REGION")),
+        ("features-adql-string", ("LOWER", "UPPER", "ILIKE")),
+        ("features-adql-common-table", ("WITH",)),
+        ("features-adql-sets", ("UNION", "EXCEPT", "INTERSECT")),
+        ("features-adql-type", ("CAST",)),
+        ("features-adql-conditional", ("COALESCE",)),
+        ("features-adql-offset", ("OFFSET",)),
+    )

@@ -1,0 +1,1 @@
+"""Rewrites of the query tree, one small pure pass a file."""

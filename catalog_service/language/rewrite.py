@@ -1,0 +1,92 @@
+"""Generic traversal of query trees: children, walks and rebuilt copies."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any, Final, cast
+
+from ..models.tree import (
+    BooleanLiteral,
+    Expr,
+    InList,
+    IntegerLiteral,
+    Node,
+    NullLiteral,
+    RealLiteral,
+    Select,
+    SetOperation,
+    StringLiteral,
+    With,
+)
+
+__all__ = ["LITERALS", "children", "map_children", "walk"]
+
+LITERALS: Final = (IntegerLiteral, RealLiteral, StringLiteral, BooleanLiteral, NullLiteral)
+"""Node classes that stand for a constant."""
+
+_QUERIES: Final = (Select, SetOperation, With)
+
+
+@cache
+def _slots(kind: type[Node]) -> tuple[str, ...]:
+    """Return the fields that may hold nodes."""
+    return tuple(slot.name for slot in fields(kind) if slot.name not in {"span", "frame", "column", "columns", "table"})
+
+
+def children(node: Node) -> Iterator[Node]:
+    """Yield the nodes directly below `node`, in the order of its fields."""
+    for name in _slots(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, Node):
+            yield value
+        elif isinstance(value, tuple):
+            for item in value:
+                if isinstance(item, Node):
+                    yield item
+                elif isinstance(item, tuple):
+                    yield from item
+
+
+def walk(node: Node, *, into_queries: bool = True) -> Iterator[Node]:
+    """Yield `node` and every node below it, parents first, without recursion.
+
+    Parameters
+    ----------
+    node
+        Where to start.
+    into_queries
+        Whether to walk the subqueries of expressions, too.
+    """
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        waiting += [
+            child for child in reversed(list(children(current))) if into_queries or not isinstance(child, _QUERIES)
+        ]
+
+
+def map_children(node: Expr, rewrite: Callable[[Expr], Expr]) -> Expr:
+    """Return `node` with each expression directly below it replaced by what `rewrite` makes of it.
+
+    Subqueries are left alone: they are resolved by themselves. A list of literals after IN is left alone as well:
+    it may be long, and no pass changes a literal.
+    """
+    changed: dict[str, Any] = {}
+    for name in _slots(type(node)):
+        old = getattr(node, name)
+        if isinstance(node, InList) and name == "items" and all(isinstance(item, LITERALS) for item in old):
+            continue
+        new = _mapped(old, rewrite)
+        if new is not old:
+            changed[name] = new
+    return cast("Expr", replace(node, **changed)) if changed else node
+
+
+def _mapped(value: Any, rewrite: Callable[[Expr], Expr]) -> Any:
+    if isinstance(value, Node):
+        return value if isinstance(value, _QUERIES) else rewrite(cast("Expr", value))
+    if isinstance(value, tuple):
+        mapped = tuple(_mapped(item, rewrite) for item in value)
+        return value if all(new is old for new, old in zip(mapped, value, strict=True)) else mapped
+    return value

@@ -1,0 +1,235 @@
+"""What runs in a worker process: one query at a time, from SQL to the final bytes of its result.
+
+Started by the pool as ``python -m catalog_service.worker FD``, where FD is one end of a socket pair; imported by nobody
+else. The main thread runs queries and writes frames, a second one reads them, so that a cancellation is heard at any
+time. `catalog_service.models.frames` describes the frames.
+"""
+
+import ctypes
+import json
+import os
+import queue
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+from typing import Any, Final
+
+import pyarrow as pa
+
+from .delivery import Delivery, FrameSender, SpoolError, batch_rows
+from .engines.base import Engine, QueryCancelledError, WorkerConfig
+from .engines.duckdb import DuckDBEngine
+from .engines.errors import memory_error, spill_error
+from .exceptions import CatalogServiceError, ConfigurationError, ServerError
+from .models import frames
+from .models.frames import End
+from .models.query import EngineQuery, Outcome, ResultFormat
+from .models.schema import Column, DataType
+
+__all__ = ["Worker", "main"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_OPEN_FILES: Final = 4096
+_INTERRUPT_AGAIN_S: Final = 0.05
+_SELF_TEST_ROWS: Final = 100
+_SELF_TEST: Final = "SELECT i, i / 3 AS x, 'text ' || i AS s FROM range(100000) t(i) ORDER BY hash(i) LIMIT 50000"
+_SELF_TEST_COLUMNS: Final = (
+    Column(name="i", datatype=DataType.LONG),
+    Column(name="x", datatype=DataType.DOUBLE),
+    Column(name="s", datatype=DataType.TEXT),
+)
+
+
+class Worker:
+    """Serves the queries that arrive on a socket until it is closed."""
+
+    def __init__(self, connection: socket.socket, engine: Engine, config: WorkerConfig) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._config = config
+        self._sender = FrameSender(connection.sendall)
+        self._queries: queue.SimpleQueue[tuple[EngineQuery, float]] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def run(self) -> None:
+        """Serve queries. Never returns: the process ends with its socket."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._sender.frame(frames.READY, json.dumps({"pid": os.getpid()}).encode())
+        while True:
+            query, remaining_s = self._queries.get()
+            end = self._serve(query, remaining_s)
+            self._idle.set()
+            self._sender.frame(frames.END, frames.encode_end(end))
+
+    def _serve(self, query: EngineQuery, remaining_s: float) -> End:
+        started = time.monotonic()
+        self._sender.reset()
+        delivery = Delivery(query, self._sender, self._config.temp_directory)
+        try:
+            with self._engine.stream(query, timeout_s=remaining_s, batch_rows=batch_rows(query.columns)) as stream:
+                delivery.run(stream)
+        except QueryCancelledError:
+            return End(cancelled=True, rss_bytes=_rss_bytes())
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever happened costs this query, not the worker
+            described = self._describe(error, query)
+            return End(
+                error=described,
+                body_complete=delivery.fail(str(described)),
+                rss_bytes=_rss_bytes(),
+                retire=self._engine.is_broken,
+            )
+        outcome = Outcome(
+            rows=delivery.rows,
+            overflow=delivery.overflow,
+            bytes_out=self._sender.data_bytes,
+            seconds=time.monotonic() - started,
+        )
+        return End(outcome=outcome, rss_bytes=_rss_bytes())
+
+    def _describe(self, error: Exception, query: EngineQuery) -> CatalogServiceError:
+        """Return what the user learns of an error; the log learns everything."""
+        match error:
+            case CatalogServiceError():
+                described = error
+            case MemoryError():
+                described = memory_error(self._config)
+            case SpoolError():
+                described = spill_error(self._config)
+            case _:
+                described = ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
+        described.query_id = query.query_id
+        if isinstance(described, ServerError):
+            _log("query_failed", query_id=query.query_id, code=described.code, detail=_details(error))
+        return described
+
+    def _listen(self) -> None:
+        """Read frames. The end of the socket ends the process at once, whatever the main thread does."""
+        while True:
+            kind, payload = _read_frame(self._connection)
+            if kind == frames.QUERY:
+                self._idle.clear()
+                self._queries.put(frames.decode_query(payload))
+            elif kind == frames.CANCEL:
+                self._cancel()
+
+    def _cancel(self) -> None:
+        """Interrupt until the query has ended: an interrupt just before DuckDB begins is lost."""
+        while not self._idle.is_set():
+            self._engine.cancel()
+            self._idle.wait(_INTERRUPT_AGAIN_S)
+
+
+class _NoPandas(MetaPathFinder):
+    """Hides pandas, which pyarrow would import in passing: 0.4 s and 60 MB for each worker, and never used."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def main() -> None:
+    """Run a worker on the socket whose file descriptor is the first argument."""
+    sys.meta_path.insert(0, _NoPandas())
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    _die_with_parent()
+    _, payload = _read_frame(connection)
+    config = WorkerConfig.from_json(json.loads(payload))
+    try:
+        _limit_resources(config)
+        engine = DuckDBEngine(config)
+        _self_test(engine, config)
+    except Exception as error:  # noqa: BLE001 - the parent reports why its workers do not start
+        end = End(error=ConfigurationError(f"a worker cannot start: {error}"))
+        connection.sendall(frames.encode_frame(frames.END, frames.encode_end(end)))
+        return
+    try:
+        Worker(connection, engine, config).run()
+    except ConnectionError:
+        os._exit(0)  # the parent is gone
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process with its parent. A parent that died before is seen as the socket's end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _limit_resources(config: WorkerConfig) -> None:
+    _lower_limit(resource.RLIMIT_AS, config.address_space_limit_bytes)
+    _lower_limit(resource.RLIMIT_FSIZE, config.max_temp_bytes)
+    _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _lower_limit(resource.RLIMIT_CORE, 0)
+    os.nice(config.nice)
+    pa.set_cpu_count(config.threads)
+
+
+def _lower_limit(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (bounded, bounded))
+
+
+def _self_test(engine: Engine, config: WorkerConfig) -> None:
+    """Sort a little, in every format: an address space too tight, or a slow import, shows here and not to a user."""
+    sender = FrameSender(len)
+    for result_format in ResultFormat:
+        query = EngineQuery(
+            query_id="self-test",
+            sql=_SELF_TEST,
+            columns=_SELF_TEST_COLUMNS,
+            format=result_format,
+            max_rows=_SELF_TEST_ROWS,
+            timeout_s=30,
+        )
+        with engine.stream(query, timeout_s=query.timeout_s, batch_rows=_SELF_TEST_ROWS) as stream:
+            Delivery(query, sender, config.temp_directory).run(stream)
+
+
+def _read_frame(connection: socket.socket) -> tuple[bytes, bytes]:
+    kind, length = frames.decode_header(_read_exactly(connection, frames.HEADER_SIZE))
+    return kind, _read_exactly(connection, length)
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes:
+    content = bytearray()
+    while len(content) < size:
+        try:
+            piece = connection.recv(size - len(content))
+        except ConnectionError:
+            piece = b""
+        if not piece:
+            os._exit(0)
+        content += piece
+    return bytes(content)
+
+
+def _rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - once per query
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def _details(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _log(event: str, **details: Any) -> None:
+    """Write one line to the standard error, which is the service's own."""
+    sys.stderr.write(json.dumps({"event": event, "pid": os.getpid(), **details}) + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

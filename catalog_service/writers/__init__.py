@@ -1,0 +1,1 @@
+"""Arrow batches to the bytes of a result format."""

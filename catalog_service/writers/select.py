@@ -1,0 +1,46 @@
+"""The writer of each format, and results without rows."""
+
+from typing import Final
+
+from catalog_service.models.query import ResultFormat
+
+from .arrow import ArrowWriter
+from .base import ResultDescription, ResultWriter, Sample
+from .columns import result_schema
+from .csv import CSVWriter
+from .parquet import ParquetWriter
+from .votable import Binary2Writer, TableDataWriter
+
+__all__ = ["create_writer", "empty_result"]
+
+_Writer = type[Binary2Writer] | type[TableDataWriter] | type[CSVWriter] | type[ParquetWriter] | type[ArrowWriter]
+
+_WRITERS: Final[dict[ResultFormat, _Writer]] = {
+    ResultFormat.VOTABLE: Binary2Writer,
+    ResultFormat.VOTABLE_TABLEDATA: TableDataWriter,
+    ResultFormat.CSV: CSVWriter,
+    ResultFormat.PARQUET: ParquetWriter,
+    ResultFormat.ARROW: ArrowWriter,
+}
+
+
+def create_writer(result_format: ResultFormat, description: ResultDescription, sample: Sample) -> ResultWriter:
+    """Return a writer for one result."""
+    return _WRITERS[result_format](description, sample)
+
+
+def empty_result(result_format: ResultFormat, description: ResultDescription, *, overflow: bool = False) -> bytes:
+    """Return a whole result without rows, for MAXREC=0, without running anything.
+
+    Parameters
+    ----------
+    result_format
+        Format of the result.
+    description
+        Columns and provenance.
+    overflow
+        Whether to mark the result as cut, as TAP 1.1 section 2.7.4 demands for MAXREC=0.
+    """
+    sample = Sample(schema=result_schema(description.columns), overflow=overflow)
+    writer = create_writer(result_format, description, sample)
+    return writer.header() + writer.footer(overflow=overflow, rows=0)

@@ -1,0 +1,42 @@
+"""Rows as XML text: VOTable's TABLEDATA serialization."""
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog_service.models.schema import Column, DataType
+
+from .text import cell_texts, is_text_list
+
+__all__ = ["encode_table_rows"]
+
+_NEEDS_CARE: Final = "[&<>\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x{fffe}\\x{ffff}]"
+_ILLEGAL: Final = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x{fffe}\\x{ffff}]"
+"""Characters that XML 1.0 cannot hold."""
+_ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+"""A bare carriage return would be read as a line feed."""
+
+
+def encode_table_rows(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> bytes:
+    """Return the ``TR`` elements of a batch, UTF-8; NULL is an empty cell (VOTable 1.4 section 5.1)."""
+    if batch.num_rows == 0:
+        return b""
+    cells = [_cells(array, column) for array, column in zip(batch.columns, columns, strict=True)]
+    rows = pc.binary_join_element_wise(*cells, "</TD><TD>", null_handling="replace", null_replacement="")
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(rows)], rows), "</TD></TR>\n<TR><TD>")
+    return b"<TR><TD>" + bytes(joined[0].as_buffer()) + b"</TD></TR>\n"
+
+
+def _cells(array: pa.Array, column: Column) -> pa.Array:
+    texts = cell_texts(array, column)
+    return _escape(texts) if column.datatype in {DataType.TEXT, DataType.NULL} or is_text_list(column) else texts
+
+
+def _escape(texts: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring_regex(texts, _NEEDS_CARE), min_count=0).as_py():
+        return texts
+    texts = pc.replace_substring_regex(texts, _ILLEGAL, "\ufffd")
+    for character, entity in _ESCAPES:
+        texts = pc.replace_substring(texts, character, entity)
+    return texts

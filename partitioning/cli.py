@@ -1,0 +1,54 @@
+"""Command line of the partitioner: ``catalog-partition``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .exceptions import PartitioningError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Partition sky catalogs into HATS Parquet."""
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to build; see the documentation.")],
+    root: Annotated[Path | None, typer.Option(help="Publish under this directory instead of release.root.")] = None,
+    input_dir: Annotated[
+        Path | None, typer.Option(help="Start relative inputs here instead of at the configuration file.")
+    ] = None,
+) -> None:
+    """Build all tables of a configuration and publish them as new releases."""
+    from . import pipeline  # noqa: PLC0415  pyarrow and duckdb load only when something is built
+    from .config import load_config  # noqa: PLC0415
+
+    pipeline.build(load_config(config, root=root, input_dir=input_dir), report=typer.echo)
+
+
+@app.command()
+def describe(table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")]) -> None:
+    """Tell what a published table holds: rows, files, placement, columns."""
+    from .describe import describe_table  # noqa: PLC0415
+
+    for line in describe_table(table):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command line; an error of ours ends it with one line and exit code 1."""
+    try:
+        app()
+    except PartitioningError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

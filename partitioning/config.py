@@ -1,0 +1,370 @@
+"""Configuration of a build: one TOML file, every key checked.
+
+::
+
+    [release]
+    root = "catalogs"                    # where published catalogs live; relative to this file
+    schema = "survey"                    # directory and schema name
+    schema_file = "schema.yaml"          # Felis description, optional; published beside the tables
+
+    [build]                              # optional
+    memory = "1.5 GiB"                   # budget for rows held in memory
+    threads = 2
+    scratch = "/fast/disk"               # spill files; by default beside the tables
+
+    [[table]]
+    name = "Object"
+    input = ["Object/*.parquet"]         # files or patterns, relative to this file
+    format = "parquet"                   # or "csv"; by default told by the suffix
+    ra = "coord_ra"                      # position in degrees, ICRS; leave both out for a table without one
+    dec = "coord_dec"
+    id = ["objectId"]
+    target_rows = 1_000_000              # a tile is split while it has more rows ...
+    target_bytes = "256 MiB"             # ... or more compressed bytes than this
+    row_group_rows = 32_768
+    row_group_bytes = "32 MiB"           # uncompressed
+    max_order = 18                       # no tile is finer than this
+    hidden = ["internal"]                # stored columns that the service does not list
+    delimiter = ","                      # CSV only
+    null_values = ["", "NULL"]           # CSV only
+
+    [[table]]
+    name = "ForcedSource"
+    input = ["ForcedSource/*.parquet"]
+    ra = "coord_ra"
+    dec = "coord_dec"
+    position_from = { parent = "Object", key = ["objectId", "objectId"], same_position = true }
+
+`position_from` places a table by its parent's position, looked up by ``key = [child column, parent column]``.
+``same_position = true`` says that the table's own position columns hold the parent's position; the build checks it.
+"""
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from .exceptions import ConfigError
+
+__all__ = ["BuildConfig", "CsvConfig", "PositionFrom", "TableConfig", "load_config", "parse_size"]
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_SIZE: Final = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kMGT]?)(i?)B?\s*")
+_MIB: Final = 1 << 20
+_MEMORY: Final = 1536 * _MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionFrom:
+    """Where a child table's position comes from."""
+
+    parent: str
+    """Table of the same schema."""
+    child_key: str
+    parent_key: str
+    same_position: bool = False
+    """Whether the child's own position columns hold the parent's position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvConfig:
+    """How CSV files are written."""
+
+    delimiter: str | None = None
+    """None: a tab for ``.tsv`` files, a comma for others."""
+    null_values: tuple[str, ...] = ("", "NULL", "null", "NaN", "nan", "\\N")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableConfig:
+    """One table to build."""
+
+    name: str
+    input: tuple[str, ...]
+    """File names or patterns, relative to `BuildConfig.input_dir`."""
+    format: Literal["parquet", "csv"] | None = None
+    """None: told by each file's suffix."""
+    ra: str | None = None
+    dec: str | None = None
+    id: tuple[str, ...] = ()
+    target_rows: int = 1_000_000
+    target_bytes: int = 256 * _MIB
+    row_group_rows: int = 32_768
+    row_group_bytes: int = 32 * _MIB
+    max_order: int = 18
+    position_from: PositionFrom | None = None
+    hidden: tuple[str, ...] = ()
+    csv: CsvConfig = field(default_factory=CsvConfig)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the table has a position, its own or its parent's."""
+        return self.ra is not None or self.position_from is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig:
+    """Everything one build needs to know."""
+
+    root: Path
+    schema: str
+    tables: tuple[TableConfig, ...]
+    input_dir: Path
+    """Directory that relative inputs start from."""
+    schema_file: Path | None = None
+    memory: int = _MEMORY
+    """Budget in bytes for rows held in memory."""
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    scratch: Path | None = None
+    """Directory for spill files; None: the staging directory beside the published tables."""
+
+
+def load_config(path: Path, *, root: Path | None = None, input_dir: Path | None = None) -> BuildConfig:
+    """Read the configuration file at `path`; `root` and `input_dir`, if given, replace what it says.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{path}: not a readable TOML file: {error}"
+        raise ConfigError(msg) from error
+    config = _build_config(_Section(body, path), path.parent)
+    return replace(config, root=root or config.root, input_dir=input_dir or config.input_dir)
+
+
+def parse_size(text: str) -> int | None:
+    """Return the bytes that a text such as ``"256 MiB"`` or ``"2 GB"`` means; None if it is not a size.
+
+    >>> parse_size("1.5 GiB"), parse_size("2 MB"), parse_size("4096"), parse_size("big")
+    (1610612736, 2000000, 4096, None)
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    number, prefix, binary = match.groups()
+    power = " kMGT".index(prefix or " ")
+    return int(float(number.replace("_", "")) * (1024 if binary else 1000) ** power)
+
+
+def _build_config(top: "_Section", base: Path) -> BuildConfig:
+    release = top.section("release", required=True)
+    build = top.section("build")
+    tables = tuple(_table_config(section) for section in top.sections("table"))
+    schema_file = release.text("schema_file")
+    scratch = build.text("scratch")
+    threads = build.integer("threads", default=os.cpu_count() or 1, minimum=1, maximum=256)
+    config = BuildConfig(
+        root=base / release.required_text("root"),
+        schema=release.name("schema"),
+        tables=tables,
+        input_dir=base,
+        schema_file=None if schema_file is None else base / schema_file,
+        memory=build.size("memory", default=_MEMORY, minimum=64 * _MIB),
+        threads=threads,
+        scratch=None if scratch is None else base / scratch,
+    )
+    for section in (top, release, build):
+        section.finish()
+    _check_tables(tables, top)
+    return config
+
+
+def _table_config(section: "_Section") -> TableConfig:
+    defaults = _DEFAULTS
+    table = TableConfig(
+        name=section.name("name"),
+        input=section.texts("input", required=True),
+        format=section.choice("format"),
+        ra=section.text("ra"),
+        dec=section.text("dec"),
+        id=section.texts("id"),
+        target_rows=section.integer("target_rows", default=defaults.target_rows, minimum=1),
+        target_bytes=section.size("target_bytes", default=defaults.target_bytes, minimum=1),
+        row_group_rows=section.integer("row_group_rows", default=defaults.row_group_rows, minimum=1),
+        row_group_bytes=section.size("row_group_bytes", default=defaults.row_group_bytes, minimum=1),
+        max_order=section.integer("max_order", default=defaults.max_order, minimum=0, maximum=29),
+        position_from=_position_from(section.optional_section("position_from")),
+        hidden=section.texts("hidden"),
+        csv=CsvConfig(
+            delimiter=section.character("delimiter"),
+            null_values=section.texts("null_values", default=CsvConfig().null_values),
+        ),
+    )
+    section.finish()
+    _check_positions(table, section)
+    return table
+
+
+_DEFAULTS: Final = TableConfig(name="", input=())
+
+
+def _position_from(section: "_Section | None") -> PositionFrom | None:
+    if section is None:
+        return None
+    key = section.texts("key", required=True)
+    if len(key) != 2:
+        raise section.error("key", "is a pair [column here, column of the parent]")
+    found = PositionFrom(
+        parent=section.name("parent"),
+        child_key=key[0],
+        parent_key=key[1],
+        same_position=section.flag("same_position"),
+    )
+    section.finish()
+    return found
+
+
+def _check_positions(table: TableConfig, section: "_Section") -> None:
+    if (table.ra is None) != (table.dec is None):
+        raise section.error("dec" if table.dec is None else "ra", "is missing: give both ra and dec, or neither")
+    if table.ra is not None and table.ra == table.dec:
+        raise section.error("dec", f"names the same column as ra ({table.ra!r})")
+    if table.position_from is not None and table.position_from.same_position and table.ra is None:
+        raise section.error("ra", "is missing: position_from.same_position speaks of the table's own ra and dec")
+
+
+def _check_tables(tables: tuple[TableConfig, ...], top: "_Section") -> None:
+    if not tables:
+        raise top.error("table", "is missing: add at least one [[table]]")
+    names = [table.name.lower() for table in tables]
+    for table in tables:
+        if names.count(table.name.lower()) > 1:
+            raise top.error("table", f"{table.name!r} is there twice (names that differ by case only count as one)")
+        if table.position_from is not None and table.position_from.parent == table.name:
+            raise top.error("table", f"{table.name!r} names itself as the parent of its positions")
+
+
+class _Section:
+    """One TOML table being read: hands out typed values, and refuses keys that nobody asked for."""
+
+    def __init__(self, body: dict[str, Any], path: Path, place: str = "") -> None:
+        self._body, self._path, self._place = body, path, place
+        self._asked: list[str] = []
+
+    def error(self, key: str, problem: str) -> ConfigError:
+        """Return the error that `key` of this section has `problem`."""
+        place = f"{self._place} " if self._place else ""
+        return ConfigError(f"{self._path}: {place}key {key!r} {problem}")
+
+    def finish(self) -> None:
+        """Raise `ConfigError` if a key is left that nobody asked for."""
+        for key in self._body:
+            if key not in self._asked:
+                near = difflib.get_close_matches(key, self._asked, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(self._asked))}"
+                raise self.error(key, f"is unknown; {hint}")
+
+    def section(self, key: str, *, required: bool = False) -> "_Section":
+        """Return the sub-table `key`, empty if absent."""
+        found = self.optional_section(key)
+        if found is None and required:
+            raise self.error(key, f"is missing: add a [{key}] table")
+        return found or _Section({}, self._path, f"[{key}]")
+
+    def optional_section(self, key: str) -> "_Section | None":
+        """Return the sub-table `key`, None if absent."""
+        value = self._get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.error(key, "must be a table of keys")
+        place = f"{self._place} [{key}]".strip()
+        return None if value is None else _Section(value, self._path, place)
+
+    def sections(self, key: str) -> Iterable["_Section"]:
+        """Return the tables of the array `key`, each named by its ``name`` in messages."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.error(key, f"must be an array of tables: write [[{key}]]")
+        for number, item in enumerate(value, start=1):
+            yield _Section(item, self._path, f"[[{key}]] {item.get('name', f'number {number}')!r}")
+
+    def text(self, key: str) -> str | None:
+        """Return a text, None if absent."""
+        value = self._get(key)
+        if value is not None and (not isinstance(value, str) or not value):
+            raise self.error(key, f"must be a text, not {value!r}")
+        return value
+
+    def required_text(self, key: str) -> str:
+        """Return a text that must be there."""
+        value = self.text(key)
+        if value is None:
+            raise self.error(key, "is missing")
+        return value
+
+    def name(self, key: str) -> str:
+        """Return a text fit for a directory and an SQL identifier."""
+        value = self.required_text(key)
+        if _NAME.fullmatch(value) is None:
+            raise self.error(key, f"is {value!r}; use letters, digits and _ and begin with a letter")
+        return value
+
+    def choice(self, key: str) -> Literal["parquet", "csv"] | None:
+        """Return an input format, None if absent."""
+        match self.text(key):
+            case None:
+                return None
+            case "parquet":
+                return "parquet"
+            case "csv":
+                return "csv"
+            case other:
+                raise self.error(key, f"is {other!r}; formats are 'parquet' and 'csv'")
+
+    def character(self, key: str) -> str | None:
+        """Return one character, None if absent."""
+        value = self.text(key)
+        if value is not None and len(value) != 1:
+            raise self.error(key, f"must be one character, not {value!r}")
+        return value
+
+    def texts(self, key: str, *, required: bool = False, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return one text or a list of texts."""
+        value = self._get(key)
+        if value is None and not required:
+            return default
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items) or (required and not items):
+            problem = "is missing" if value is None else f"must be a text or a list of texts, not {value!r}"
+            raise self.error(key, problem)
+        return tuple(items)
+
+    def flag(self, key: str) -> bool:
+        """Return a truth value, False if absent."""
+        value = self._get(key, default=False)
+        if not isinstance(value, bool):
+            raise self.error(key, f"must be true or false, not {value!r}")
+        return value
+
+    def integer(self, key: str, *, default: int, minimum: int, maximum: float = math.inf) -> int:
+        """Return an integer within bounds."""
+        value = self._get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.error(key, f"must be an integer, not {value!r}")
+        return self._bounded(key, value, minimum, maximum)
+
+    def size(self, key: str, *, default: int, minimum: int) -> int:
+        """Return a number of bytes, given as an integer or as a text with a unit."""
+        value = self._get(key, default)
+        number = parse_size(value) if isinstance(value, str) else value
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise self.error(key, f"must be a size such as 268435456 or '256 MiB', not {value!r}")
+        return self._bounded(key, number, minimum, math.inf)
+
+    def _bounded(self, key: str, value: int, minimum: int, maximum: float) -> int:
+        if not minimum <= value <= maximum:
+            limits = f"at least {minimum}" if maximum == math.inf else f"from {minimum} to {maximum}"
+            raise self.error(key, f"is {value}; it must be {limits}")
+        return value
+
+    def _get(self, key: str, default: Any = None) -> Any:
+        self._asked.append(key)
+        return self._body.get(key, default)

@@ -1,0 +1,263 @@
+"""Writing of Parquet data files: row groups, encodings, checksums, and a summary of what was written."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+from numpy.typing import NDArray
+
+from .paths import HEALPIX_COLUMN
+from .schema import is_ordered
+
+__all__ = [
+    "MAX_COLUMN_CHUNKS",
+    "LeafFormat",
+    "LeafSummary",
+    "encoding_options",
+    "file_checksum",
+    "fsync_path",
+    "row_groups",
+    "write_leaf",
+]
+
+MAX_COLUMN_CHUNKS: Final = 10_000
+"""Most column chunks in a file: a footer costs about 90 bytes for each, parsed at every open."""
+
+_MAX_DICTIONARY: Final = 4096
+"""A column with more distinct values than this in its first row group is not dictionary-encoded."""
+
+_BLOOM_FPP: Final = 0.01
+_DELTA_TYPES: Final = ("INT32", "INT64")
+_SPLIT_TYPES: Final = ("FLOAT", "DOUBLE")
+
+
+@dataclass(frozen=True)
+class LeafFormat:
+    """How the data files of one table are written."""
+
+    schema: pa.Schema
+    id_columns: tuple[str, ...] = ()
+    """Columns with a bloom filter; `HEALPIX_COLUMN` and these sort the file."""
+    row_group_rows: int = 32_768
+    row_group_bytes: int = 32 << 20
+    """Uncompressed."""
+
+    @cached_property
+    def paths(self) -> tuple[tuple[str, str], ...]:
+        """(path, physical type) of every Parquet column, in order; nested columns have several."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(self.schema.empty_table(), sink)
+        schema = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+        return tuple((schema.column(i).path, schema.column(i).physical_type) for i in range(len(schema)))
+
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """Number of the Arrow column that each Parquet column belongs to, shape ``(len(paths),)``."""
+        widths = [_leaf_count(column.type) for column in self.schema]
+        return np.repeat(np.arange(len(widths)), widths)
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether files are sorted by `HEALPIX_COLUMN`."""
+        return HEALPIX_COLUMN in self.schema.names
+
+    def group_rows(self, row_bytes: float) -> int:
+        """Return the most rows of a row group whose rows have `row_bytes` bytes in memory."""
+        return max(1, min(self.row_group_rows, int(self.row_group_bytes / max(row_bytes, 1))))
+
+    def file_rows(self, row_bytes: float) -> int:
+        """Return the most rows of a file that keep it within `MAX_COLUMN_CHUNKS`."""
+        return max(1, MAX_COLUMN_CHUNKS // len(self.paths)) * self.group_rows(row_bytes)
+
+
+@dataclass(frozen=True)
+class LeafSummary:
+    """What one data file holds."""
+
+    rows: int
+    size_bytes: int
+    checksum: str
+    """xxh3-128 of the file, hexadecimal."""
+    groups: pa.Table
+    """One row per row group: ``row_group``, ``rows``, ``bytes``, index bounds and statistics."""
+    column_bytes: NDArray[np.int64]
+    """Compressed bytes per Arrow column."""
+    column_nulls: NDArray[np.int64]
+    """NULLs per Arrow column."""
+
+
+def row_groups(table: pa.Table, form: LeafFormat) -> Iterator[pa.Table]:
+    """Cut `table` into row groups of about equal size, within the bounds of `form`."""
+    most = form.group_rows(table.nbytes / max(table.num_rows, 1))
+    count = -(-table.num_rows // most)
+    size = -(-table.num_rows // max(count, 1))
+    for start in range(0, table.num_rows, max(size, 1)):
+        yield table.slice(start, size)
+
+
+def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafSummary:
+    """Write one data file, one row group per table of `groups`, and flush it to disk.
+
+    Floats are stored byte-split, integers as deltas, columns of few values by dictionary, all of it compressed
+    by zstd level 1 with page checksums (DuckDB checks none, `verify` does).
+    """
+    column_nulls = np.zeros(len(form.schema), dtype=np.int64)
+    writer = None
+    try:
+        for group in groups:
+            writer = writer or _open_writer(path, group, form)
+            writer.write_table(group, row_group_size=group.num_rows)
+            column_nulls += [column.null_count for column in group.columns]
+        writer = writer or _open_writer(path, form.schema.empty_table(), form)
+    finally:
+        if writer is not None:
+            writer.close()
+    fsync_path(path)
+    metadata = pq.read_metadata(path)
+    chunk_bytes = _chunk_bytes(metadata)
+    return LeafSummary(
+        rows=metadata.num_rows,
+        size_bytes=path.stat().st_size,
+        checksum=file_checksum(path),
+        groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), form),
+        column_bytes=np.bincount(form.owners, chunk_bytes.sum(axis=0), len(form.schema)).astype(np.int64),
+        column_nulls=column_nulls,
+    )
+
+
+def file_checksum(path: Path) -> str:
+    """Return the xxh3-128 of a file as 32 hexadecimal digits."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file, or the entries of a directory, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
+    """Return options of `pyarrow.parquet.ParquetWriter` for a file whose first row group is `first`.
+
+    `first` may lack the columns that the store computes.
+    """
+    dictionary = _dictionary_columns(first, form)
+    present = set(first.schema.names)
+    paths = [form.paths[at] for at, owner in enumerate(form.owners) if form.schema.names[owner] in present]
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": list(dictionary),
+        "column_encoding": _encodings(paths, dictionary),
+        "write_statistics": True,
+        "write_page_checksum": True,
+        "bloom_filter_options": _bloom_filters(first, form),
+    }
+
+
+def _open_writer(path: Path, first: pa.Table, form: LeafFormat) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, form.schema, sorting_columns=_sorting(form), **encoding_options(first, form))
+
+
+def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
+    """Return what the footer says about order; numbers are those of Parquet columns."""
+    if not form.is_sorted:
+        return None
+    paths = [path for path, _ in form.paths]
+    return [pq.SortingColumn(paths.index(key)) for key in (HEALPIX_COLUMN, *form.id_columns)]
+
+
+def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> dict[str, str]:
+    found, skip = {}, set(dictionary)
+    for path, physical in paths:
+        if path in skip:
+            continue
+        if physical in _SPLIT_TYPES:
+            found[path] = "BYTE_STREAM_SPLIT"
+        elif physical in _DELTA_TYPES:
+            found[path] = "DELTA_BINARY_PACKED"
+    return found
+
+
+def _dictionary_columns(first: pa.Table, form: LeafFormat) -> tuple[str, ...]:
+    """Return the text and integer columns whose first row group repeats its values at least eight times."""
+    keys = {HEALPIX_COLUMN, *form.id_columns}
+    most = min(_MAX_DICTIONARY, first.num_rows // 8)
+    return tuple(
+        column.name
+        for column in form.schema
+        if column.name in first.schema.names
+        and column.name not in keys
+        and (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_temporal(column.type))
+        and pc.count_distinct(first.column(column.name)).as_py() <= most
+    )
+
+
+def _bloom_filters(first: pa.Table, form: LeafFormat) -> dict[str, dict[str, float]] | None:
+    """Size the filters for the first row group; the others are no larger."""
+    physical = dict(form.paths)
+    columns = [name for name in form.id_columns if physical.get(name, "BOOLEAN") != "BOOLEAN"]
+    return {name: {"ndv": max(first.num_rows, 1), "fpp": _BLOOM_FPP} for name in columns} or None
+
+
+def _group_statistics(metadata: pq.FileMetaData, sizes: NDArray[np.int64], form: LeafFormat) -> pa.Table:
+    """Return number, rows, bytes, index bounds and per ordered column minimum, maximum and NULLs of each row group."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns: dict[str, pa.Array] = {
+        "row_group": pa.array(range(len(groups)), pa.int32()),
+        "rows": pa.array([group.num_rows for group in groups], pa.int64()),
+        "bytes": pa.array(sizes, pa.int64()),
+        "healpix_min": pa.array(np.zeros(len(groups)), pa.int64()),
+        "healpix_max": pa.array(np.zeros(len(groups)), pa.int64()),
+    }
+    for at, owner in enumerate(form.owners.tolist()):
+        column = form.schema.field(owner)
+        if not is_ordered(column.type):
+            continue
+        found = [group.column(at).statistics for group in groups]
+        low, high = _bounds(found, "min", column.type), _bounds(found, "max", column.type)
+        if column.name == HEALPIX_COLUMN:
+            columns["healpix_min"], columns["healpix_max"] = low, high
+        else:
+            columns[f"{column.name}.min"], columns[f"{column.name}.max"] = low, high
+            columns[f"{column.name}.nulls"] = pa.array([each.null_count for each in found], pa.int64())
+    return pa.table(columns)
+
+
+def _bounds(statistics: Sequence[pq.Statistics], part: str, kind: pa.DataType) -> pa.Array:
+    """Return ``min`` or ``max`` of every row group, NULL where the footer has none (all values NULL, or too long)."""
+    if pa.types.is_temporal(kind):
+        raw = [getattr(each, f"{part}_raw") if each.has_min_max else None for each in statistics]
+        return pa.array(raw, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)  # noqa: PLR2004
+    return pa.array([getattr(each, part) if each.has_min_max else None for each in statistics], kind)
+
+
+def _chunk_bytes(metadata: pq.FileMetaData) -> NDArray[np.int64]:
+    """Return the compressed bytes of every column chunk, shape (row groups, Parquet columns)."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = range(metadata.num_columns)
+    sizes = [[group.column(column).total_compressed_size for column in columns] for group in groups]
+    return np.array(sizes, dtype=np.int64).reshape(len(groups), metadata.num_columns)
+
+
+def _leaf_count(kind: pa.DataType) -> int:
+    if pa.types.is_struct(kind):
+        return sum(_leaf_count(field.type) for field in kind)
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _leaf_count(kind.value_type)
+    return 1

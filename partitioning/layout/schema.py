@@ -1,0 +1,154 @@
+"""The stored form of columns: which Arrow types are kept, and NaN turned into NULL.
+
+A float column of the store never holds NaN: Parquet statistics leave NaN out and SQL engines trust them, so that
+``mag > 25`` would be answered wrongly and differently per tile. "Not measured" is NULL; infinities and -0.0 are data.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from ..exceptions import SchemaMismatchError
+
+__all__ = [
+    "has_nan",
+    "is_ordered",
+    "nan_to_null",
+    "schema_fingerprint",
+    "stored_schema",
+    "stored_type",
+    "without_nan",
+]
+
+_REPLACED: Final = {
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+    pa.float16(): pa.float32(),
+}
+"""Types that differ in memory only, or (float16) that few Parquet readers know; the values stay the same."""
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema in which columns of `schema` are stored: plain types, all nullable, no metadata.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If two names differ by case only, or a type cannot be stored.
+    """
+    _refuse_case_twins(schema.names)
+    fields = []
+    for column in schema:
+        try:
+            fields.append(pa.field(column.name, stored_type(column.type)))
+        except SchemaMismatchError as error:
+            msg = f"column {column.name!r}: {error}"
+            raise SchemaMismatchError(msg) from None
+    return pa.schema(fields)
+
+
+def stored_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which values of type `kind` are stored.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If values of this type cannot be stored.
+    """
+    if pa.types.is_dictionary(kind):
+        return stored_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(stored_type(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(stored_type(kind.value_type), kind.list_size)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, stored_type(field.type)) for field in kind])
+    if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
+        msg = f"type {kind} cannot be stored; use plain, list or struct columns"
+        raise SchemaMismatchError(msg)
+    return _REPLACED.get(kind, kind)
+
+
+def is_ordered(kind: pa.DataType) -> bool:
+    """Return whether minimum and maximum of a column of this type are recorded."""
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_temporal(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def schema_fingerprint(schema: pa.Schema) -> str:
+    """Return the xxh3-128 of names and types, in order, as 32 hexadecimal digits."""
+    text = "\n".join(f"{column.name}\t{column.type}" for column in schema)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def nan_to_null(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return `batch` with every NaN replaced by NULL, children of lists and structs included."""
+    columns = [without_nan(column) for column in batch.columns]
+    if all(new is old for new, old in zip(columns, batch.columns, strict=True)):
+        return batch
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def without_nan(array: pa.Array) -> pa.Array:
+    """Return `array` with every NaN replaced by NULL; the same object if there is none."""
+    kind = array.type
+    if pa.types.is_floating(kind):
+        return _floats_without_nan(array)
+    if pa.types.is_nested(kind) and has_nan(array):
+        return _nested_without_nan(array)
+    return array
+
+
+def has_nan(array: pa.Array) -> bool:
+    """Return whether a NaN is anywhere in `array`, children of lists and structs included."""
+    kind = array.type
+    if pa.types.is_floating(kind):
+        return bool(pc.any(pc.is_nan(array), min_count=0).as_py())
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return has_nan(array.flatten())
+    if pa.types.is_struct(kind):
+        return any(has_nan(child) for child in array.flatten())
+    return False
+
+
+def _floats_without_nan(array: pa.Array) -> pa.Array:
+    nan = pc.is_nan(array)
+    if not pc.any(nan, min_count=0).as_py():
+        return array
+    return pc.if_else(nan, pa.scalar(None, array.type), array)
+
+
+def _nested_without_nan(array: pa.Array) -> pa.Array:
+    """Rebuild a list or struct array around its cleaned children; NULL parents stay NULL."""
+    kind, mask = array.type, (pc.is_null(array) if array.null_count else None)
+    if pa.types.is_struct(kind):
+        children = [without_nan(child) for child in array.flatten()]
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=mask)
+    if pa.types.is_fixed_size_list(kind):
+        start = array.offset * kind.list_size
+        values = array.values.slice(start, len(array) * kind.list_size)
+        return pa.FixedSizeListArray.from_arrays(without_nan(values), type=kind, mask=mask)
+    compact = pa.concat_arrays([array])  # from_arrays refuses a mask on sliced offsets
+    return pa.ListArray.from_arrays(compact.offsets, without_nan(compact.values), type=kind, mask=mask)
+
+
+def _refuse_case_twins(names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            twin = seen[name.lower()]
+            problem = "is there twice" if twin == name else f"differs from {twin!r} by case only, which SQL ignores"
+            msg = f"column {name!r} {problem}; rename one in the input"
+            raise SchemaMismatchError(msg)
+        seen[name.lower()] = name

@@ -1,0 +1,78 @@
+"""CSV input with a header line, streamed block by block."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import csv
+
+from ..exceptions import InputError
+from .base import InputFile
+
+__all__ = ["CsvReader"]
+
+_BLOCK_BYTES: Final = 8 << 20
+"""Bytes parsed at a time; types that are not declared are told from the first block."""
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """Reads CSV files, gzip-compressed ones (``.csv.gz``) included."""
+
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Declared types by column name; other columns are inferred from the first block of a file."""
+    delimiter: str | None = None
+    """None: a tab for ``.tsv``, a comma for others."""
+    null_values: tuple[str, ...] = ("",)
+    """Spellings of NULL; a quoted one is text."""
+
+    def schema(self, file: InputFile) -> pa.Schema:
+        """Return names and types of the columns of `file`.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, has no header, or its first block cannot be read with the declared types.
+        """
+        try:
+            with self._open(file, None) as reader:
+                return reader.schema
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(file, error) from error
+
+    def batches(self, file: InputFile, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of `file` in order.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or a row cannot be read; the message names file, column and line.
+        """
+        try:
+            with self._open(file, columns) as reader:
+                for block in reader:
+                    for start in range(0, block.num_rows, batch_rows):
+                        yield block.slice(start, batch_rows)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(file, error) from error
+
+    def _open(self, file: InputFile, columns: Sequence[str] | None) -> csv.CSVStreamingReader:
+        tab = self.delimiter is None and ".tsv" in file.path.suffixes
+        return csv.open_csv(
+            file.path,
+            read_options=csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),  # serial: errors name the row
+            parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ",")),
+            convert_options=csv.ConvertOptions(
+                column_types=dict(self.types),
+                include_columns=None if columns is None else list(columns),
+                null_values=list(self.null_values),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+
+def _unreadable(file: InputFile, error: Exception) -> InputError:
+    remedy = " (a column's type can be declared in the schema file)" if "conversion error" in str(error) else ""
+    return InputError(f"{file.name}: not a readable CSV file: {error}{remedy}")

@@ -1,0 +1,128 @@
+"""Places: the order-29 index of every input row, kept in scratch files beside the build.
+
+Each row is placed once; histogram and bucket passes then read the places in step with the input. A row that has no
+place carries a negative `Unplaced` code instead of an index.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..sky.healpix import radec_to_index
+
+__all__ = ["CHUNK_ROWS", "PlacedRows", "Places", "Unplaced", "degrees", "index_or_reason", "write_places"]
+
+CHUNK_ROWS: Final = 1 << 20
+"""Rows of places read at a time."""
+
+
+class Unplaced(IntEnum):
+    """Why a row has no place; stored instead of its index."""
+
+    NO_POSITION = -1
+    INFINITE = -2
+    BAD_DECLINATION = -3
+    NO_PARENT = -4
+
+    @property
+    def reason(self) -> str:
+        """Text for the reject file."""
+        return _REASONS[self]
+
+
+_REASONS: Final = {
+    Unplaced.NO_POSITION: "position is NULL or NaN",
+    Unplaced.INFINITE: "position is infinite",
+    Unplaced.BAD_DECLINATION: "declination is outside [-90, 90]",
+    Unplaced.NO_PARENT: "no parent, and no position of its own",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedRows:
+    """Places of consecutive rows; arrays of shape ``(N,)``."""
+
+    index: NDArray[np.int64]
+    """Order-29 index, or an `Unplaced` code."""
+    parent_ra: NDArray[np.float64] | None = None
+    parent_dec: NDArray[np.float64] | None = None
+    """Position that places the row (degrees), where it must be stored beside the row's own."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Scratch files with the place of every input row."""
+
+    directory: Path
+    file_rows: tuple[int, ...]
+    """Rows of each input file."""
+    has_parent: bool
+    """Whether parents' positions are kept too."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all input files."""
+        return sum(self.file_rows)
+
+    def read(self, start: int, count: int) -> PlacedRows:
+        """Return the places of rows ``[start, start + count)``, fewer at the end."""
+        index = self._index(start, count)
+        if not self.has_parent:
+            return PlacedRows(index)
+        parts = [np.fromfile(self.directory / name, np.float64, count, offset=8 * start) for name in _PARENT_FILES]
+        return PlacedRows(index, *parts)
+
+    def index_chunks(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the indices of the placed rows, in input order."""
+        for start in range(0, self.rows, CHUNK_ROWS):
+            index = self._index(start, CHUNK_ROWS)
+            yield index[index >= 0]
+
+    def _index(self, start: int, count: int) -> NDArray[np.int64]:
+        return np.fromfile(self.directory / "index", np.int64, count, offset=8 * start)
+
+
+_PARENT_FILES: Final = ("parent_ra", "parent_dec")
+
+
+def write_places(directory: Path, chunks: Iterable[PlacedRows], *, has_parent: bool) -> None:
+    """Write the places of all rows, in input order, to scratch files in `directory`."""
+    directory.mkdir(parents=True)
+    with (
+        (directory / "index").open("wb") as index,
+        (directory / "parent_ra").open("wb") as parent_ra,
+        (directory / "parent_dec").open("wb") as parent_dec,
+    ):
+        for chunk in chunks:
+            chunk.index.tofile(index)
+            if has_parent and chunk.parent_ra is not None and chunk.parent_dec is not None:
+                chunk.parent_ra.tofile(parent_ra)
+                chunk.parent_dec.tofile(parent_dec)
+
+
+def degrees(column: pa.Array) -> NDArray[np.float64]:
+    """Return a numeric column as float64, NaN where NULL."""
+    values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values
+
+
+def index_or_reason(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order-29 index of each position, or an `Unplaced` code where it is unusable.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        Degrees, shape ``(N,)``; RA of any turn, NaN for a missing value.
+    """
+    index = np.full(len(ra_deg), Unplaced.BAD_DECLINATION, dtype=np.int64)
+    index[np.isinf(ra_deg) | np.isinf(dec_deg)] = Unplaced.INFINITE
+    index[np.isnan(ra_deg) | np.isnan(dec_deg)] = Unplaced.NO_POSITION
+    usable = np.isfinite(ra_deg) & np.isfinite(dec_deg) & (np.abs(dec_deg) <= 90)
+    index[usable] = radec_to_index(ra_deg[usable], dec_deg[usable])
+    return index

@@ -1,0 +1,61 @@
+"""Sizes: bytes per row, in memory and as stored, measured on a sample of the input."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..layout.leaf import LeafFormat, encoding_options
+from ..readers.source import Source
+
+__all__ = ["RowSizes", "measure_rows"]
+
+_SAMPLE_FILES: Final = 8
+_SAMPLE_ROWS: Final = 32_768
+_SAMPLE_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RowSizes:
+    """Mean bytes of one row."""
+
+    memory: float
+    """As Arrow, uncompressed."""
+    stored: float
+    """As Parquet, compressed."""
+
+
+def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
+    """Return the sizes of rows, from the first rows of up to eight files spread over the input.
+
+    Parameters
+    ----------
+    form
+        How leaves are written; computed columns of its schema count 8 bytes each.
+    """
+    sample = pa.Table.from_batches(_sample(source), source.schema)
+    if sample.num_rows == 0:
+        return RowSizes(1.0, 1.0)
+    computed = 8.0 * (len(form.schema) - len(source.schema))
+    sink = pa.BufferOutputStream()
+    pq.write_table(sample, sink, **encoding_options(sample, form))
+    metadata = pq.read_metadata(pa.BufferReader(sink.getvalue()))
+    group = metadata.row_group(0)
+    stored = sum(group.column(number).total_compressed_size for number in range(metadata.num_columns))
+    return RowSizes(sample.nbytes / sample.num_rows + computed, stored / sample.num_rows + computed)
+
+
+def _sample(source: Source) -> Iterator[pa.RecordBatch]:
+    files = len(source.files)
+    chosen = sorted({number * files // min(files, _SAMPLE_FILES) for number in range(min(files, _SAMPLE_FILES))})
+    size = 0
+    for number in chosen:
+        rows = _SAMPLE_ROWS // len(chosen)
+        for batch in source.file_batches(number, source.schema, min(rows, 4096)):
+            yield batch
+            rows -= batch.num_rows
+            size += batch.nbytes
+            if rows <= 0 or size > _SAMPLE_BYTES:
+                break

@@ -1,0 +1,58 @@
+"""Shared fixtures: sample catalogs built once, a real server on a free port, system tools."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sample_catalogs.demo import prepare
+from tests.harness import RunningServer, SampleStore, require, start_server, stop_server
+
+SAMPLES = Path(__file__).parent.parent / "sample_catalogs"
+
+
+@pytest.fixture(scope="session")
+def stilts() -> str:
+    """Return the path of STILTS, Debian's command-line VO client."""
+    path = shutil.which("stilts")
+    require(path, "STILTS is not installed (apt-get install stilts)")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of a headless-capable Chromium."""
+    path = shutil.which("chromium")
+    require(path, "Chromium is not installed (apt-get install chromium)")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_store(tmp_path_factory: pytest.TempPathFactory) -> SampleStore:
+    """Return the demo's catalogs, built once per test run (or reused from CATALOG_SERVICE_TEST_STORE)."""
+    kept = os.environ.get("CATALOG_SERVICE_TEST_STORE")
+    directory = Path(kept) if kept else tmp_path_factory.mktemp("samples")
+    prepare(directory)
+    return SampleStore(
+        root=directory / "catalogs",
+        tycho2=SAMPLES / "tycho2" / "tycho2_vt95.parquet",
+        survey=directory / "input" / "survey",
+    )
+
+
+@pytest.fixture(scope="session")
+def server(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Run one real server on the sample catalogs for all tests that only ask it questions."""
+    running = start_server(sample_store.root, tmp_path_factory.mktemp("server"))
+    yield running
+    stop_server(running)
+
+
+@pytest.fixture(scope="session")
+def server_url(server: RunningServer) -> str:
+    """Return the address of the shared server."""
+    return server.url
