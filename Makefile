@@ -34,7 +34,11 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.run_all --out benchmarks/results
 
-docs: $(VENV)/dev.stamp
+$(VENV)/docs.stamp: $(VENV)/demo.stamp
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/docs.stamp
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 clean:

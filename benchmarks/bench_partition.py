@@ -1,4 +1,4 @@
-"""How fast does the partitioner turn unsorted Parquet into a published HATS catalog, and in how much memory?
+"""Measure how fast, and in how much memory, unsorted Parquet becomes a published HATS catalog.
 
 ::
 

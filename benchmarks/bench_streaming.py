@@ -99,9 +99,7 @@ async def stream_all(path: Path, rows: int, repeat: int) -> dict[str, Any]:
 
 async def stream(pool: WorkerPool, sql: str, result_format: ResultFormat, rows: int, repeat: int) -> dict[str, Any]:
     """Return the figures of one format."""
-    query = EngineQuery(
-        query_id="bench", sql=sql, columns=COLUMNS, format=result_format, max_rows=rows, timeout_s=600
-    )
+    query = EngineQuery(query_id="bench", sql=sql, columns=COLUMNS, format=result_format, max_rows=rows, timeout_s=600)
     seconds, size = [], 0
     with PeakMemory() as memory:
         for _ in range(repeat):

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .config import Config, load_config
-from .exceptions import CatalogServiceError
+from .exceptions import CatalogServiceError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, pages, tap, vosi
 from .handlers.responses import api_error
@@ -58,6 +59,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(_SecurityHeaders)
     app.exception_handler(CatalogServiceError)(_unhandled)
+    app.exception_handler(RequestValidationError)(_invalid)
     return app
 
 
@@ -92,6 +94,13 @@ class _SecurityHeaders:
 async def _unhandled(_request: Request, error: Exception) -> Response:
     assert isinstance(error, CatalogServiceError)
     return api_error(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """Answer a malformed request of the JSON API in the same form as every other error."""
+    assert isinstance(error, RequestValidationError)
+    problems = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return api_error(ParameterError(f"invalid request: {problems}"))
 
 
 def _configure_logging() -> None:

@@ -39,6 +39,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _OPEN_FILES: Final = 4096
 _INTERRUPT_AGAIN_S: Final = 0.05
+_LOGGED_SQL_CHARACTERS: Final = 10_000
 _SELF_TEST_ROWS: Final = 100
 _SELF_TEST: Final = "SELECT i, i / 3 AS x, 'text ' || i AS s FROM range(100000) t(i) ORDER BY hash(i) LIMIT 50000"
 _SELF_TEST_COLUMNS: Final = (
@@ -110,7 +111,9 @@ class Worker:
                 described = ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
         described.query_id = query.query_id
         if isinstance(described, ServerError):
-            _log("query_failed", query_id=query.query_id, code=described.code, detail=_details(error))
+            detail = "".join(traceback.format_exception(error))
+            sql = query.sql[:_LOGGED_SQL_CHARACTERS]
+            _log("query_failed", query_id=query.query_id, code=described.code, detail=detail, sql=sql)
         return described
 
     def _listen(self) -> None:
@@ -219,10 +222,6 @@ def _read_exactly(connection: socket.socket, size: int) -> bytes:
 def _rss_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - once per query
         return int(statm.read().split()[1]) * resource.getpagesize()
-
-
-def _details(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
 
 
 def _log(event: str, **details: Any) -> None:

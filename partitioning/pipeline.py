@@ -3,7 +3,7 @@
 import difflib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,16 +31,19 @@ from .stages.places import Places
 from .stages.plain import write_plain
 from .stages.publish import Staging, current_release, publish_release, publish_schema, staging_area
 from .stages.sizes import RowSizes, measure_rows
-from .stages.sort import SortPlan, sort_buckets
+from .stages.sort import Leaf, SortPlan, sort_buckets
 from .stages.tiling import TileLimits, Tiling, make_tiling
 from .stages.verify import verify_release
 
 __all__ = ["BuiltTable", "build", "build_order", "build_time"]
 
-_CHUNK_SHARE: Final = 16
+_CHUNK_SHARE: Final = 64
 """Part of the memory budget that one chunk being routed may take; two threads hold four, in and out."""
 
-_BUCKET_SHARE: Final = 4
+_TELL_S: Final = 10.0
+"""Seconds between two lines about the progress of one stage."""
+
+_BUCKET_SHARE: Final = 8
 """Part of the memory budget, per thread, that one bucket being sorted may take: it is there twice, and encoded."""
 
 
@@ -67,14 +70,31 @@ class _Job:
     created: str
     report: Callable[[str], None]
     seconds: dict[str, float] = field(default_factory=dict)
+    _stage: str = ""
+    _told: float = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure one stage and tell when it is done."""
-        start = time.perf_counter()
+        start = self._told = time.perf_counter()
+        self._stage = name
         yield
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name} {self.seconds[name]:.1f} s")
+
+    def tick(self, rows: int) -> None:
+        """Report how far the stage is, now and then."""
+        if time.perf_counter() - self._told > _TELL_S:
+            self._told = time.perf_counter()
+            self.say(f"{self._stage}: {rows} rows so far")
+
+    def watched(self, leaves: Iterable[Leaf]) -> Iterator[Leaf]:
+        """Pass leaves on, reporting their rows now and then."""
+        rows = 0
+        for leaf in leaves:
+            yield leaf
+            rows += leaf.summary.rows
+            self.tick(rows)
 
     @property
     def release(self) -> ReleaseIdentity:
@@ -176,7 +196,8 @@ def _parent_of(job: _Job, built: Mapping[str, _Job]) -> Parent | None:
 
 
 def _build_table(job: _Job, parent: Parent | None) -> None:
-    source = open_source(job.table, find_inputs(job.table.input, job.config.input_dir), job.felis)
+    files = find_inputs(job.table.input, job.config.input_dir)
+    source = replace(open_source(job.table, files, job.felis), progress=job.tick)
     _check_named_columns(job.table, source)
     job.say(f"{len(source.files)} input files, {len(source.schema)} columns")
     form = _leaf_format(job.table, source)
@@ -209,7 +230,7 @@ def _build_catalog(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes,
     )
     ledger = Ledger(form.schema)
     with job.stage("sort"):
-        ledger.record(job.staging.catalog, sort_buckets(buckets, plan))
+        ledger.record(job.staging.catalog, job.watched(sort_buckets(buckets, plan)))
     with job.stage("maps"):
         parts = Assembly(job.release, source, form, ledger, places.file_rows, rejects)
         assemble_catalog(parts, placement, map_order=plan.map_order, max_rows=int(target))

@@ -56,14 +56,18 @@ class RunningServer:
 
 
 def start_server(
-    root: Path, directory: Path, *, extra_config: str = "", environment: dict[str, str] | None = None
+    root: Path,
+    directory: Path,
+    *,
+    access: str | None = "public",
+    extra_config: str = "",
+    environment: dict[str, str] | None = None,
 ) -> RunningServer:
     """Start `catalog-service serve` on the catalogs below `root`; wait until it is ready."""
     port = free_port()
     config = directory / "service.toml"
-    config.write_text(
-        f'catalog_root = "{root}"\nstate_dir = "{directory / "state"}"\naccess = "public"\n{extra_config}'
-    )
+    rule = "" if access is None else f'access = "{access}"\n'
+    config.write_text(f'catalog_root = "{root}"\nstate_dir = "{directory / "state"}"\n{rule}{extra_config}')
     log = directory / "service.log"
     command = [sys.executable, "-m", "catalog_service.cli", "serve", "--config", str(config), "--port", str(port)]
     with log.open("wb") as out:

@@ -144,7 +144,6 @@ def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
             "threads": config.threads,
             "memory_limit": f"{config.memory_limit_bytes}B",
             "temp_directory": config.temp_directory,
-            "max_temp_directory_size": f"{config.max_temp_bytes}B",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
@@ -152,6 +151,8 @@ def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
+    # given to connect(), this limit is shown but not obeyed
+    connection.execute(f"SET max_temp_directory_size = '{config.max_temp_bytes}B'")
     connection.execute(f"SET allowed_directories = {_literals(config.allowed_directories)}")
     connection.execute("SET enable_external_access = false")
     connection.execute(f"SET allowed_configs = {_literals(_SETTABLE)}")

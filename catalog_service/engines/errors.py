@@ -24,6 +24,10 @@ _LONGEST_MESSAGE: Final = 300
 _MEMORY_REMEDY: Final = (
     "Ask for fewer rows or columns, a smaller region, or an aggregate instead of rows; avoid ORDER BY over many rows."
 )
+_DAMAGE: Final = ("arquet", "TProtocol", "TType", "what type", "Out of buffer", "corrupt", "stats size")
+"""Words of complaints about the content of a Parquet file that do not name it; found by flipping bits."""
+_SQL_EXCERPT: Final = "\n\nLINE "
+"""What follows shows our SQL, paths and all."""
 _ALLOCATION_FAILED: Final = ("bad_alloc", "malloc of size", "realloc of size", "mmap")
 
 
@@ -65,7 +69,7 @@ def translate_error(error: Exception, query: EngineQuery, config: WorkerConfig) 
     config
         Limits and directories in force.
     """
-    text = str(error)
+    text = str(error).partition(_SQL_EXCERPT)[0]
     translated = _translate(error, text, text.partition(" Error:")[0], query, config)
     translated.query_id = query.query_id
     return translated
@@ -84,8 +88,12 @@ def _translate(
         case "Out of Memory":
             return spill_error(config) if "max_temp_directory_size" in text else memory_error(config)
         case _ if kind == "IO" or any(directory in text for directory in config.allowed_directories):
-            return StorageError(f"A published file could not be read (query {query.query_id}).")
-        case "Conversion" | "Out of Range" | "Invalid Input":
+            return _storage_error(query)
+        case "Conversion" | "Out of Range":
+            return QueryValueError(_first_line(text))
+        case _ if any(sign in text for sign in _DAMAGE):
+            return _storage_error(query)
+        case "Invalid Input":
             return QueryValueError(_first_line(text))
         case _:
             return ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
@@ -99,8 +107,11 @@ def spill_error(config: WorkerConfig) -> LimitError:
     )
 
 
+def _storage_error(query: EngineQuery) -> StorageError:
+    return StorageError(f"A published file could not be read or is damaged (query {query.query_id}).")
+
+
 def _first_line(text: str) -> str:
-    """Drop the kind and, below the first line, the excerpt of our SQL."""
     line = text.partition("Error:")[2].strip().partition("\n")[0].rstrip()
     return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."
 

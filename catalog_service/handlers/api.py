@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
@@ -48,7 +48,7 @@ async def query(body: QueryRequest, request: Request, services: ServicesDep, cal
 
 @router.get("/cone", summary="Cone search of one table")
 async def cone(
-    asked: Annotated[ConeRequest, Query()], request: Request, services: ServicesDep, caller: Caller
+    asked: Annotated[ConeRequest, Depends()], request: Request, services: ServicesDep, caller: Caller
 ) -> Response:
     """Return rows within a radius of a position; radius 0 means the exact position."""
     try:

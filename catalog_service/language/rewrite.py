@@ -19,7 +19,7 @@ from ..models.tree import (
     With,
 )
 
-__all__ = ["LITERALS", "children", "map_children", "walk"]
+__all__ = ["LITERALS", "children", "map_children", "operands", "walk", "walk_expression"]
 
 LITERALS: Final = (IntegerLiteral, RealLiteral, StringLiteral, BooleanLiteral, NullLiteral)
 """Node classes that stand for a constant."""
@@ -47,23 +47,32 @@ def children(node: Node) -> Iterator[Node]:
                     yield from item
 
 
-def walk(node: Node, *, into_queries: bool = True) -> Iterator[Node]:
-    """Yield `node` and every node below it, parents first, without recursion.
+def operands(node: Expr) -> Iterator[Expr]:
+    """Yield the expressions directly below `node`; no subqueries, and no literals of a list after IN."""
+    if isinstance(node, InList) and all(isinstance(item, LITERALS) for item in node.items):
+        yield node.operand
+        return
+    for child in children(node):
+        if not isinstance(child, _QUERIES):
+            yield cast("Expr", child)
 
-    Parameters
-    ----------
-    node
-        Where to start.
-    into_queries
-        Whether to walk the subqueries of expressions, too.
-    """
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield `node` and every node below it, subqueries included, without recursion."""
     waiting = [node]
     while waiting:
         current = waiting.pop()
         yield current
-        waiting += [
-            child for child in reversed(list(children(current))) if into_queries or not isinstance(child, _QUERIES)
-        ]
+        waiting += children(current)
+
+
+def walk_expression(expr: Expr) -> Iterator[Expr]:
+    """Yield `expr` and every expression below it; not into subqueries."""
+    waiting = [expr]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        waiting += operands(current)
 
 
 def map_children(node: Expr, rewrite: Callable[[Expr], Expr]) -> Expr:

@@ -106,22 +106,22 @@ class Scope:
             raise _ambiguous(name, [source for source, _ in matches])
         return matches[0][1] if matches else None
 
-    def star(self, star: Star) -> Iterator[tuple[str, Expr]]:
-        """Yield (name, value) of the columns that ``*`` or ``t.*`` stands for, in order."""
+    def star(self, star: Star) -> Iterator[Expr]:
+        """Yield the columns that ``*`` or ``t.*`` stands for, in order; merged ones first, once (SQL-92 7.5)."""
         if star.qualifier:
             chosen = [source for source in self.sources if source.answers_to(star.qualifier)]
             if len(chosen) != 1:
                 raise self._unknown_table(star.qualifier)
             for column in chosen[0].columns:
-                yield column.name, ColumnRef(chosen[0].number, column, span=star.span)
+                yield ColumnRef(chosen[0].number, column, span=star.span)
             return
         for value, _ in self.merged.values():
-            yield _merged_name(value), value
+            yield value
         for source in self.sources:
             for column in source.columns:
                 merged = self.merged.get(column.name.lower())
                 if merged is None or source.number not in merged[1]:
-                    yield column.name, ColumnRef(source.number, column, span=star.span)
+                    yield ColumnRef(source.number, column, span=star.span)
 
     def names(self) -> list[str]:
         """Return the names of all columns in sight, for suggestions."""
@@ -165,12 +165,6 @@ class Scope:
             return error_at(QueryNameError, message, qualifier[0].span, remedy="Give them aliases.")
         hint = did_you_mean(written, aliases) or (f"FROM has {', '.join(aliases)}." if aliases else None)
         return error_at(QueryNameError, f"there is no table '{written}' in FROM.", qualifier[0].span, remedy=hint)
-
-
-def _merged_name(value: Expr) -> str:
-    while not isinstance(value, ColumnRef):
-        value = value.args[0]  # type: ignore[union-attr]
-    return value.column.name
 
 
 def _ambiguous(name: Name, sources: Sequence[Source]) -> QueryNameError:

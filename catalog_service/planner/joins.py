@@ -1,37 +1,108 @@
-"""Joins that stay inside a tile: which FROM items share the position that places their rows.
+"""What WHERE and the ON clauses of one SELECT say about the rows of each of its tables.
 
-A child row lies in the tile of its declared parent's position. Rows joined on the parent's key therefore have
-the same placing position, and a region that bounds one of them bounds the others.
+The walk goes from the result down to the tables and carries facts that hold in every row that can reach the result.
+Rows in which they do not hold may be left out, or wrongly be left without a partner, unnoticed:
+
+- A fact about a table is false where an outer join has put NULLs in its place. Where facts speak of one side of an
+  outer join, its unmatched rows of the other side cannot reach the result.
+- The facts of an ON clause hold for matched rows, so they are handed to a side unless its unmatched rows are kept.
+  Rows of the other side can then only lose partners with which they would not reach the result either.
+
+A child row lies in the tile of its declared parent's position. Rows joined on the parent's key therefore have the same
+placing position, and a region that bounds one of them bounds the other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
+from ..models.schema import Column
 from ..models.stored import StoredTable
-from ..models.tree import ColumnRef, Comparison, Expr
+from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
+from .prune import Bound, Bounds
+from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 
-__all__ = ["placement_groups"]
+__all__ = ["base_tables", "table_bounds"]
+
+Tables = Mapping[int, StoredTable]
+"""Base tables of one SELECT, by source number."""
+
+_KEEPS_LEFT: Final = (JoinKind.LEFT, JoinKind.FULL)
+_KEEPS_RIGHT: Final = (JoinKind.RIGHT, JoinKind.FULL)
 
 
-def placement_groups(conditions: Iterable[Expr], tables: Mapping[int, StoredTable]) -> dict[int, frozenset[int]]:
-    """Return, for each source, the set of sources (itself included) placed by the same position.
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is true of every row that can reach the result."""
 
-    Parameters
-    ----------
-    conditions
-        Conjuncts of WHERE and of every ON clause of one SELECT.
-    tables
-        Its base tables by source number.
+    regions: tuple[tuple[int, RegionExpr], ...] = ()
+    """Sources whose own position lies in a region."""
+    pairs: tuple[frozenset[int], ...] = ()
+    """Sources whose rows are placed by the same position."""
+
+    def __add__(self, other: "_Facts") -> "_Facts":
+        return _Facts(self.regions + other.regions, self.pairs + other.pairs)
+
+    def exclude_null(self, sources: frozenset[int]) -> bool:
+        """Return whether no row reaches the result in which all of `sources` are NULL."""
+        bounded = {source for source, _ in self.regions}
+        return not sources.isdisjoint(bounded.union(*self.pairs))
+
+
+def base_tables(item: FromItem | None) -> Iterator[TableRef]:
+    """Yield the base tables of one SELECT's FROM, not those inside derived tables."""
+    if isinstance(item, TableRef):
+        yield item
+    elif isinstance(item, Join):
+        yield from base_tables(item.left)
+        yield from base_tables(item.right)
+
+
+def table_bounds(select: Select, tables: Tables) -> dict[int, Bounds]:
+    """Return what bounds the rows of each base table of `select`, by source number."""
+    assert select.source is not None
+    known = _descend(select.source, _facts(select.where, tables), tables)
+    return {source: _bounds(source, facts, tables) for source, facts in known}
+
+
+def _descend(item: FromItem, known: _Facts, tables: Tables) -> Iterator[tuple[int, _Facts]]:
+    if isinstance(item, TableRef):
+        yield item.source, known
+    elif isinstance(item, Join):
+        left, right = (frozenset(ref.source for ref in base_tables(side)) for side in (item.left, item.right))
+        matched = known + _facts(item.on, tables)
+        keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
+        keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
+        yield from _descend(item.left, known if keeps_left else matched, tables)
+        yield from _descend(item.right, known if keeps_right else matched, tables)
+
+
+def _facts(condition: Expr | None, tables: Tables) -> _Facts:
+    positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
+    pairs = (_key_join(part, tables) for part in conjuncts(condition))
+    return _Facts(tuple(condition_regions(condition, positions).items()), tuple(p for p in pairs if p is not None))
+
+
+def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
+    """Return the regions of the table's own position, and those of tables that share its placing position.
+
+    The own positions of the latter may lie away from it, hence the pad.
     """
-    group = {source: frozenset({source}) for source in tables}
-    for condition in conditions:
-        pair = _key_join(condition, tables)
-        if pair is not None:
-            merged = group[pair[0]] | group[pair[1]]
-            group |= dict.fromkeys(merged, merged)
-    return group
+    group = _placed_together(source, facts)
+    pad_deg = sum(tables[member].max_separation_deg for member in group)
+    own = tuple(region for at, region in facts.regions if at == source)
+    shared = tuple(Bound(region, pad_deg) for at, region in facts.regions if at != source and at in group)
+    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared)
 
 
-def _key_join(condition: Expr, tables: Mapping[int, StoredTable]) -> tuple[int, int] | None:
+def _placed_together(source: int, facts: _Facts) -> frozenset[int]:
+    group = {source}
+    for _ in facts.pairs:  # each round reaches one link farther
+        group.update(*(pair for pair in facts.pairs if not pair.isdisjoint(group)))
+    return frozenset(group)
+
+
+def _key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
     if not (isinstance(condition, Comparison) and condition.op == "="):
         return None
     left, right = condition.left, condition.right
@@ -40,11 +111,11 @@ def _key_join(condition: Expr, tables: Mapping[int, StoredTable]) -> tuple[int, 
     if left.source not in tables or right.source not in tables:
         return None
     if _is_child_of(left, right, tables) or _is_child_of(right, left, tables):
-        return left.source, right.source
+        return frozenset({left.source, right.source})
     return None
 
 
-def _is_child_of(child: ColumnRef, parent: ColumnRef, tables: Mapping[int, StoredTable]) -> bool:
+def _is_child_of(child: ColumnRef, parent: ColumnRef, tables: Tables) -> bool:
     """Return whether `child` is the key by which its rows were placed at `parent`'s rows.
 
     Two children of one parent do not count: rows without a parent are placed by their own positions. Nor does a
@@ -57,4 +128,10 @@ def _is_child_of(child: ColumnRef, parent: ColumnRef, tables: Mapping[int, Store
         and placement.parent == there.name
         and placement.parent_release == tables[parent.source].release
         and placement.parent_key == (child.column.name, parent.column.name)
+        and _compare_exactly(child.column, parent.column)
     )
+
+
+def _compare_exactly(first: Column, second: Column) -> bool:
+    """Return whether ``=`` finds just the pairs that a look-up by value finds: text against numbers may find more."""
+    return first.datatype is second.datatype or (first.datatype.is_integer and second.datatype.is_integer)

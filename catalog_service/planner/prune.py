@@ -1,23 +1,21 @@
 """Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partitioning.exceptions import RegionError
 from partitioning.layout.partition_map import PartitionMap
-from partitioning.sky.coverage import COVERAGE_PAD_DEG, WHOLE_SKY, Coverage, intersection
+from partitioning.sky.coverage import COVERAGE_PAD_DEG, EMPTY, WHOLE_SKY, Coverage, intersection
 from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding_cone
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
 from .regions import AllOf, AnyOf, RegionExpr, cover_expr
 
-__all__ = ["Bound", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
+__all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
 
 MAX_RANGES: Final = 4
 """More OR-ed index ranges cost DuckDB more than they save (measured: 4 merged ranges or the hull are best)."""
@@ -31,6 +29,16 @@ class Bound:
     pad_deg: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is known about the positions of a table's rows."""
+
+    own: RegionExpr | None = None
+    """Region of the rows' own position. A row may lie away from the position that placed it."""
+    shared: tuple[Bound, ...] = ()
+    """Regions of the placing position, from tables joined on a parent's key."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
     """Tiles that may hold rows, and a coverage of the rows' placing positions."""
@@ -40,25 +48,14 @@ class Chosen:
     """None: unbounded."""
 
 
-def choose_tiles(stored: StoredTable, own: RegionExpr | None, shared: Sequence[Bound]) -> Chosen:
-    """Return the tiles of a sharded table that may hold matching rows.
-
-    Parameters
-    ----------
-    stored
-        The table; must have partitions.
-    own
-        Region of the rows' own position. A row may lie away from the position that placed it, so each tile is tested
-        against the region enlarged by the tile's largest such separation.
-    shared
-        Regions of the placing position, from tables joined on the parent's key.
-    """
-    partitions = stored.partitions
+def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
+    """Return the tiles of a sharded table that may hold rows within `bounds`."""
+    partitions, own = stored.partitions, bounds.own
     assert partitions is not None
-    if own is None and not shared:
+    if own is None and not bounds.shared:
         return Chosen(np.arange(len(partitions), dtype=np.int64), None)
     coverage = WHOLE_SKY
-    for bound in shared:
+    for bound in bounds.shared:
         coverage = intersection(coverage, cover_expr(bound.region, bound.pad_deg))
     if own is None:
         return Chosen(partitions.select(coverage), coverage)
@@ -66,17 +63,17 @@ def choose_tiles(stored: StoredTable, own: RegionExpr | None, shared: Sequence[B
 
 
 def _choose_by_level(partitions: PartitionMap, own: RegionExpr, coverage: Coverage) -> Chosen:
-    """Test tiles in groups of like separation, each group with one coverage."""
+    """Test tiles in groups of like separation, each against the region enlarged by that separation."""
     levels = _separation_levels(partitions.separations_deg)
     chosen: list[NDArray[np.int64]] = []
-    widest: Coverage = np.empty((0, 2), dtype=np.int64)
-    for level in np.unique(levels):
-        padded = intersection(coverage, cover_expr(own, float(level)))
+    widest = EMPTY
+    for level in np.unique(levels).tolist():
+        padded = intersection(coverage, cover_expr(own, level))
         tiles = partitions.select(padded)
         tiles = tiles[levels[tiles] == level]
         if len(tiles):
             chosen.append(tiles)
-            widest = padded  # levels ascend, so the last one used covers the others
+            widest = padded  # levels ascend, so the last one used holds the rows of the others
     return Chosen(np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64), widest)
 
 
@@ -88,18 +85,18 @@ def _separation_levels(separations_deg: NDArray[np.float64]) -> NDArray[np.float
     return np.where(separations_deg > 0, np.exp2(np.ceil(np.log2(arcsec))) / 3600, 0.0)
 
 
-def merged_ranges(
-    coverage: Coverage, partitions: PartitionMap, tiles: NDArray[np.int64]
-) -> tuple[tuple[int, int], ...]:
+def merged_ranges(partitions: PartitionMap, chosen: Chosen) -> tuple[tuple[int, int], ...]:
     """Return at most `MAX_RANGES` ranges that hold the coverage where the chosen tiles have rows.
 
     Ranges are joined over the smallest gaps. Empty if the tiles lie wholly inside the coverage.
     """
-    starts, stops = partitions.starts[tiles], partitions.stops[tiles]
-    low, high = int(starts.min()), int(stops.max())
-    clipped = coverage[(coverage[:, 1] > low) & (coverage[:, 0] < high)]
-    if _all_inside(starts, stops, clipped):
+    coverage = chosen.coverage
+    if coverage is None or len(chosen.tiles) == 0:
         return ()
+    starts, stops = partitions.starts[chosen.tiles], partitions.stops[chosen.tiles]
+    if _all_inside(starts, stops, coverage):
+        return ()
+    clipped = coverage[(coverage[:, 1] > starts[0]) & (coverage[:, 0] < stops[-1])]
     gaps = clipped[1:, 0] - clipped[:-1, 1]
     cuts = np.sort(np.argsort(gaps, kind="stable")[::-1][: MAX_RANGES - 1])
     firsts = np.concatenate([[0], cuts + 1])
@@ -152,10 +149,7 @@ def _around(expr: RegionExpr) -> Cone | None:
         case Cone():
             return expr
         case Polygon(vertices=vertices) | ConvexPolygon(vertices=vertices):
-            try:
-                return bounding_cone(vertices)
-            except RegionError:
-                return None
+            return bounding_cone(vertices)
         case AllOf(parts):
             cones = [cone for part in parts if (cone := _around(part)) is not None]
             return min(cones, key=lambda cone: cone.radius_deg, default=None)

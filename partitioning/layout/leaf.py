@@ -243,7 +243,7 @@ def _bounds(statistics: Sequence[pq.Statistics], part: str, kind: pa.DataType) -
     """Return ``min`` or ``max`` of every row group, NULL where the footer has none (all values NULL, or too long)."""
     if pa.types.is_temporal(kind):
         raw = [getattr(each, f"{part}_raw") if each.has_min_max else None for each in statistics]
-        return pa.array(raw, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)  # noqa: PLR2004
+        return pa.array(raw, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
     return pa.array([getattr(each, part) if each.has_min_max else None for each in statistics], kind)
 
 

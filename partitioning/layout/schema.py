@@ -29,8 +29,10 @@ _REPLACED: Final = {
     pa.large_binary(): pa.binary(),
     pa.binary_view(): pa.binary(),
     pa.float16(): pa.float32(),
+    pa.date64(): pa.date32(),
+    pa.time32("s"): pa.time32("ms"),
 }
-"""Types that differ in memory only, or (float16) that few Parquet readers know; the values stay the same."""
+"""Types that differ in memory only, or that Parquet or its readers do not know; the values stay the same."""
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
@@ -68,6 +70,8 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
         return pa.list_(stored_type(kind.value_type), kind.list_size)
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(field.name, stored_type(field.type)) for field in kind])
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
     if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
         msg = f"type {kind} cannot be stored; use plain, list or struct columns"
         raise SchemaMismatchError(msg)

@@ -1,7 +1,7 @@
 """Parquet input, streamed: never more than some pages of a row group in memory."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,9 +11,13 @@ from .base import InputFile
 
 __all__ = ["ParquetReader"]
 
-_BUFFER_BYTES: Final = 1 << 18
-"""Read-ahead per column chunk. Without it a whole column chunk is fetched at once, and foreign files
-with one row group of 10^8 rows would not fit."""
+_OPTIONS: Final[dict[str, Any]] = {
+    "pre_buffer": False,
+    "buffer_size": 1 << 18,
+    "page_checksum_verification": True,
+}
+"""Pages are read as they are needed, 256 kB a column at a time. By default pyarrow fetches whole row groups, and
+foreign files of one row group with 10^8 rows would not fit."""
 
 
 class ParquetReader:
@@ -42,7 +46,7 @@ class ParquetReader:
         """
         rows = 0
         try:
-            with pq.ParquetFile(file.path, buffer_size=_BUFFER_BYTES, page_checksum_verification=True) as parquet:
+            with pq.ParquetFile(file.path, **_OPTIONS) as parquet:
                 for batch in parquet.iter_batches(batch_rows, columns=list(columns)):
                     rows += batch.num_rows
                     yield batch

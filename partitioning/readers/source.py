@@ -1,6 +1,6 @@
 """One table's input: many files of one schema, read as one sequence of rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -29,6 +29,8 @@ class Source:
     schema: pa.Schema
     """Columns in the order and the types in which they are stored."""
     _readers: tuple[Reader, ...] = field(repr=False)
+    progress: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    """Called by `batches` with the number of rows read so far."""
 
     def batches(
         self, columns: Sequence[str] | None = None, *, batch_rows: int, nan: bool = False
@@ -50,9 +52,12 @@ class Source:
             If a file cannot be read, or a value does not fit its column's type.
         """
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        rows = 0
         for number in range(len(self.files)):
             for batch in self.file_batches(number, wanted, batch_rows):
                 yield number, (batch if nan else nan_to_null(batch))
+                rows += batch.num_rows
+                self.progress(rows)
 
     def file_batches(self, number: int, wanted: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one file with the columns and types of `wanted`."""

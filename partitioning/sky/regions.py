@@ -15,10 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..exceptions import RegionError
 from .separation import EDGE_TOLERANCE_DEG, separation_deg, unit_vectors
 
-__all__ = ["MAX_VERTICES", "Box", "Cone", "ConvexPolygon", "Polygon", "Region", "bounding_cone"]
-
-MAX_VERTICES: Final = 1000
-"""Most vertices of a polygon: more take long to check, and make conditions that no engine evaluates fast."""
+__all__ = ["Box", "Cone", "ConvexPolygon", "Polygon", "Region", "bounding_cone"]
 
 _MOST_STEPS: Final = 1000
 """Steps that find the hemisphere of any polygon within 88 degrees of some centre."""
@@ -129,8 +126,8 @@ class Polygon:
     def __post_init__(self) -> None:
         for ra, dec in self.vertices:
             _check_position(ra, dec, "a polygon vertex")
-        if not 3 <= len(self.vertices) <= MAX_VERTICES:
-            msg = f"a polygon needs 3 to {MAX_VERTICES} vertices, this one has {len(self.vertices)}"
+        if len(self.vertices) < 3:
+            msg = f"a polygon needs at least 3 vertices, this one has {len(self.vertices)}"
             raise RegionError(msg)
         _ = self.pieces  # refuses what cannot be decomposed
 

@@ -55,8 +55,7 @@ def placement_of(table: TableConfig, parent: Parent | None) -> Placement:
     if wanted is None or parent is None:
         assert table.ra is not None
         assert table.dec is not None
-        own = {"own_ra_column": table.ra, "own_dec_column": table.dec}
-        return Placement(ra_column=table.ra, dec_column=table.dec, **own)
+        return Placement(ra_column=table.ra, dec_column=table.dec, own_ra_column=table.ra, own_dec_column=table.dec)
     return Placement(
         ra_column=table.ra if wanted.same_position and table.ra else PARENT_RA_COLUMN,
         dec_column=table.dec if wanted.same_position and table.dec else PARENT_DEC_COLUMN,

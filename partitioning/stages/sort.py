@@ -91,12 +91,10 @@ def _sort_bucket(bucket: Bucket, plan: SortPlan) -> list[Leaf]:
     index = table.column(HEALPIX_COLUMN).to_numpy()
     starts = plan.tiling.starts[bucket.first : bucket.last]
     edges = [*np.searchsorted(index, starts).tolist(), len(index)]
-    leaves = [
+    return [
         _write_tile(plan.tiling.pixel(tile), table.slice(first, last - first), plan)
         for tile, first, last in zip(range(bucket.first, bucket.last), edges, edges[1:], strict=False)
     ]
-    pa.default_memory_pool().release_unused()
-    return leaves
 
 
 def _split_bucket(bucket: Bucket, plan: SortPlan) -> tuple[Bucket, ...]:

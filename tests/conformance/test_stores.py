@@ -92,8 +92,8 @@ QUERIES = [
     "SELECT id FROM {t} WHERE CONTAINS(POINT(ra, dec), POLYGON(355, -3, 5, -3, 5, 3, 355, 3)) = 1 ORDER BY id",
     "SELECT id FROM {t} WHERE CONTAINS(POINT(ra, dec), POLYGON(0, 0, 10, 0, 5, 3, 10, 10, 0, 10)) = 1 ORDER BY id",
     (
-        "SELECT id FROM {t} WHERE DISTANCE(POINT(ra, dec), POINT(0, 89)) < 2 OR DISTANCE(POINT(ra, dec), POINT(0, -89)) < 2"
-        " ORDER BY id"
+        "SELECT id FROM {t} WHERE DISTANCE(POINT(ra, dec), POINT(0, 89)) < 2"
+        " OR DISTANCE(POINT(ra, dec), POINT(0, -89)) < 2 ORDER BY id"
     ),
     "SELECT id FROM {t} WHERE CONTAINS(POINT(ra, dec), CIRCLE(0, 90, 3)) = 0 AND dec > 80 ORDER BY id",
     "SELECT id FROM {t} WHERE NOT CONTAINS(POINT(ra, dec), CIRCLE(0, 90, 3)) = 1 AND dec > 80 ORDER BY id",
@@ -102,7 +102,8 @@ QUERIES = [
         " WHERE CONTAINS(POINT(a.ra, a.dec), CIRCLE(0, 0, 5)) = 1 ORDER BY a.id"
     ),
     (
-        "SELECT a.id, b.flux FROM {t} AS a LEFT JOIN {t} AS b ON a.id = b.id AND DISTANCE(POINT(b.ra, b.dec), POINT(1, 0)) < 1"
+        "SELECT a.id, b.flux FROM {t} AS a LEFT JOIN {t} AS b ON a.id = b.id"
+        " AND DISTANCE(POINT(b.ra, b.dec), POINT(1, 0)) < 1"
         " WHERE CONTAINS(POINT(a.ra, a.dec), CIRCLE(0, 0, 2)) = 1 ORDER BY a.id"
     ),
     (

@@ -76,7 +76,7 @@ def test_binary2_bytes_by_hand() -> None:
         *(Column(name=f"pad{i}", datatype=DataType.BYTE) for i in range(4)),
     )
     names = [column.name for column in columns]
-    rows = [
+    rows: list[Row] = [
         dict(zip(names, [258, "ab", True, 1.5, [1, -2], 1, 2, 3, 4], strict=True)),
         dict(zip(names, [None, None, None, None, None, 5, 6, 7, None], strict=True)),
         dict(zip(names, [-1, "", False, 0.0, [], None, 0, 0, 255], strict=True)),

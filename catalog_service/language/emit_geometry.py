@@ -1,0 +1,235 @@
+"""Geometry to SQL: separations by haversines, polygons by half-spaces.
+
+Positions are degrees; everything is computed in doubles. With the haversine of a separation d,
+``h(d) = sin(d / 2)**2``, which needs no arc sine to be compared with a constant, ``d <= r`` is ``h <= sin(r / 2)**2``.
+Towards 180 degrees h is flat, so radii beyond 90 degrees are tested by the haversine of the distance to the antipode,
+which is small there. The separation itself is ``2 atan2(sqrt(h), sqrt(h'))`` with h' that of the antipode: precise
+everywhere.
+
+Boundaries: positions within `EDGE_TOLERANCE_DEG` of a boundary count as lying on it. CONTAINS, ``DISTANCE <= r`` and
+``DISTANCE = r`` take them in, ``DISTANCE < r`` and ``DISTANCE > r`` leave them out, whatever way the arithmetic rounds;
+so ``<`` and ``>=`` are complements, and so are ``<=`` and ``>``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from partitioning.sky.regions import ConvexPolygon, Polygon
+from partitioning.sky.separation import EDGE_TOLERANCE_DEG
+
+from ..models.tree import (
+    Area,
+    Circle,
+    Contains,
+    Coordinate,
+    Distance,
+    Expr,
+    FunctionCall,
+    IntegerLiteral,
+    Point,
+    PolygonShape,
+    RealLiteral,
+)
+from .sqltext import bound, double
+
+__all__ = ["Degrees", "contains", "distance", "distance_test", "geometry_value", "polygon_area"]
+
+Degrees = Callable[[Expr], str]
+"""Writes a coordinate or radius as a DOUBLE that is finite or NULL."""
+
+
+def contains(condition: Contains, degrees: Degrees) -> str:
+    """Return a condition: whether a point lies inside a circle or polygon, NULL where a coordinate is."""
+    point, shape = condition.inner, condition.outer
+    assert isinstance(point, Point)
+    if isinstance(shape, PolygonShape):
+        return _in_polygon(point, shape, degrees)
+    assert isinstance(shape, Circle)
+    assert isinstance(shape.centre, Point)
+    radius = _number(shape.radius)
+    if radius is not None:
+        return _compare("<=", point, shape.centre, radius + EDGE_TOLERANCE_DEG if radius >= 0 else -1.0, degrees)
+    return f"({distance(point, shape.centre, degrees)} <= {degrees(shape.radius)} + {double(EDGE_TOLERANCE_DEG)})"
+
+
+def distance_test(op: str, separation: Distance, radius_deg: float, degrees: Degrees) -> str:
+    """Return the condition ``DISTANCE(...) op radius_deg``."""
+    first, second = separation.first, separation.second
+    assert isinstance(first, Point)
+    assert isinstance(second, Point)
+    outer = radius_deg + EDGE_TOLERANCE_DEG if radius_deg >= 0 else radius_deg
+    inner = radius_deg - min(EDGE_TOLERANCE_DEG, radius_deg / 2) if radius_deg > 0 else radius_deg
+    match op:
+        case "<=" | ">":
+            return _compare(op, first, second, outer, degrees)
+        case "<" | ">=":
+            return _compare(op, first, second, inner, degrees)
+        case _:
+            near = _compare(">=", first, second, inner, degrees)
+            both = f"({near} AND {_compare('<=', first, second, outer, degrees)})"
+            return both if op == "=" else f"(NOT {both})"
+
+
+def distance(first: Expr, second: Expr, degrees: Degrees) -> str:
+    """Return the separation of two points in degrees."""
+    assert isinstance(first, Point)
+    assert isinstance(second, Point)
+    near, args = _haversine(first, second, degrees, antipodal=False)
+    far, _ = _haversine(first, second, degrees, antipodal=True)
+    return bound(f"degrees(2e0 * atan2(sqrt(abs({near})), sqrt(abs({far}))))", *args)
+
+
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def _compare(op: str, first: Point, second: Point, limit_deg: float, degrees: Degrees) -> str:
+    """Return the condition that the separation of two points is ``op limit_deg``, exactly."""
+    antipodal = 90 < limit_deg <= 180
+    haversine, args = _haversine(first, second, degrees, antipodal=antipodal)
+    if limit_deg < 0 or limit_deg > 180:
+        always = (limit_deg > 180) == (op in {"<", "<="})
+        return bound(f"({haversine} {'>=' if always else '<'} 0e0)", *args)
+    threshold = math.sin(math.radians((180 - limit_deg if antipodal else limit_deg) / 2)) ** 2
+    return bound(f"({haversine} {_MIRRORED[op] if antipodal else op} {double(threshold)})", *args)
+
+
+def _haversine(first: Point, second: Point, degrees: Degrees, *, antipodal: bool) -> tuple[str, tuple[str, ...]]:
+    """Return a template for the haversine of a separation, or of that to the antipode; and its arguments."""
+    names, args = _arguments((first, second), degrees)
+    (ra1, dec1), (ra2, dec2) = names
+    across, sign = ("cos", "+") if antipodal else ("sin", "-")
+    lat = f"sin(radians(0.5e0 * ({dec1} {sign} {dec2})))"
+    lon = f"{across}(radians(0.5e0 * ({ra1} - {ra2})))"
+    return f"({lat} * {lat} + {_cosine(first, dec1)} * {_cosine(second, dec2)} * {lon} * {lon})", args
+
+
+def _arguments(points: tuple[Point, ...], degrees: Degrees) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Return how a template names the coordinates of points: constants by value, the rest ``{0}``, ``{1}``, ..."""
+    args: list[str] = []
+    names: list[tuple[str, str]] = []
+    for point in points:
+        pair = []
+        for coordinate in (point.ra, point.dec):
+            value = _number(coordinate)
+            if value is not None:
+                pair.append(double(value))
+            else:
+                pair.append(f"{{{len(args)}}}")
+                args.append(degrees(coordinate))
+        names.append((pair[0], pair[1]))
+    return names, tuple(args)
+
+
+def _cosine(point: Point, name: str) -> str:
+    dec = _number(point.dec)
+    return f"cos(radians({name}))" if dec is None else double(math.cos(math.radians(dec)))
+
+
+def _number(expr: Expr) -> float | None:
+    return float(expr.value) if isinstance(expr, IntegerLiteral | RealLiteral) else None
+
+
+def _region(shape: PolygonShape) -> Polygon:
+    vertices = []
+    for vertex in shape.vertices:
+        assert isinstance(vertex, Point)
+        ra, dec = _number(vertex.ra), _number(vertex.dec)
+        assert ra is not None
+        assert dec is not None
+        vertices.append((ra, dec))
+    return Polygon(tuple(vertices))
+
+
+def _in_polygon(point: Point, shape: PolygonShape, degrees: Degrees) -> str:
+    names, args = _arguments((point,), degrees)
+    pieces = [_in_convex(piece, *names[0]) for piece in _region(shape).pieces]
+    return bound(f"({' OR '.join(pieces)})" if len(pieces) > 1 else pieces[0], *args)
+
+
+def _in_convex(piece: ConvexPolygon, ra: str, dec: str) -> str:
+    """Return the conjunction of half-spaces ``n . p >= -tolerance``, p in spherical coordinates.
+
+    ``nx cos(ra) + ny sin(ra)`` is one cosine of ``ra`` less the normal's own right ascension.
+    """
+    sides = []
+    for x, y, z in piece.normals:
+        along = double(math.degrees(math.atan2(y, x)))
+        equatorial = f"{double(math.hypot(x, y))} * cos(radians({ra} - {along})) * cos(radians({dec}))"
+        height = f"{equatorial} + {double(z)} * sin(radians({dec}))"
+        sides.append(f"{height} >= {double(-math.radians(EDGE_TOLERANCE_DEG))}")
+    return f"({' AND '.join(sides)})"
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+_SQUARE_DEGREES: Final = math.degrees(1) ** 2
+
+
+def geometry_value(expr: Expr, degrees: Degrees) -> str:
+    """Return the value of a geometry (DALI 1.1 section 3.3: lists of degrees) or of a function of one."""
+    match expr:
+        case Point(ra=ra, dec=dec):
+            return _list_value(degrees(ra), degrees(dec))
+        case Circle(centre=Point(ra=ra, dec=dec), radius=radius):
+            return _list_value(degrees(ra), degrees(dec), degrees(radius))
+        case PolygonShape():
+            return _polygon_value(expr)
+        case Distance(first=first, second=second):
+            return distance(first, second, degrees)
+        case Coordinate(axis=axis, point=Point(ra=ra, dec=dec)):
+            return degrees(ra if axis == 1 else dec)
+        case Area(shape=shape):
+            return _area_value(shape, degrees)
+        case FunctionCall(name="coordsys", args=(shape,)):
+            return f"CASE WHEN {geometry_value(shape, degrees)} IS NOT NULL THEN 'ICRS' END"
+        case _:
+            raise TypeError(expr)
+
+
+def _list_value(*parts: str) -> str:
+    names = [f"{{{i}}}" for i in range(len(parts))]
+    given = " AND ".join(f"{name} IS NOT NULL" for name in names)
+    return bound(f"CASE WHEN {given} THEN array_value({', '.join(names)}) END", *parts)
+
+
+def _polygon_value(shape: PolygonShape) -> str:
+    """Return the vertices, counter-clockwise as seen from the origin towards the sky (DALI 1.1 section 3.3.7)."""
+    vertices = list(_region(shape).vertices)
+    if _signed_area(vertices) < 0:
+        vertices.reverse()
+    return f"[{', '.join(double(value) for vertex in vertices for value in vertex)}]"
+
+
+def _area_value(shape: Expr, degrees: Degrees) -> str:
+    match shape:
+        case Point():
+            return f"CASE WHEN {geometry_value(shape, degrees)} IS NOT NULL THEN 0e0 END"
+        case Circle(centre=centre, radius=radius):
+            half = f"sin(radians(0.5e0 * {degrees(radius)}))"
+            cap = f"{double(4 * math.pi * _SQUARE_DEGREES)} * {half} * {half}"
+            return f"CASE WHEN {geometry_value(centre, degrees)} IS NOT NULL THEN {cap} END"
+        case _:
+            assert isinstance(shape, PolygonShape)
+            return double(polygon_area(shape))
+
+
+def polygon_area(shape: PolygonShape) -> float:
+    """Return the area of a constant polygon in square degrees."""
+    return sum(abs(_signed_area(list(piece.vertices))) for piece in _region(shape).pieces)
+
+
+def _signed_area(vertices: list[tuple[float, float]]) -> float:
+    """Return a polygon's area in square degrees, positive if its vertices turn counter-clockwise as RA grows eastwards.
+
+    Sum over the triangles of a fan (van Oosterom & Strackee 1983).
+    """
+    ra, dec = np.radians(np.asarray(vertices)).T
+    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    total, a = 0.0, points[0]
+    for b, c in zip(points[1:-1], points[2:], strict=True):
+        volume = float(a @ np.cross(b - a, c - a))
+        total += 2 * math.atan2(volume, 1 + float(a @ b) + float(b @ c) + float(c @ a))
+    return total * _SQUARE_DEGREES

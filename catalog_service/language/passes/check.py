@@ -1,0 +1,238 @@
+"""Operand types: what does not fit is an error here, with its place, not one of the engine later.
+
+>>> from ...models.tree import Binary, IntegerLiteral, StringLiteral
+>>> check(Binary("+", IntegerLiteral(1), StringLiteral("a")))
+Traceback (most recent call last):
+...
+catalog_service.exceptions.QueryTypeError: + needs numbers, not a text.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ...exceptions import QueryRefusedError, QueryTypeError
+from ...models.schema import DataType
+from ...models.tree import (
+    Aggregate,
+    And,
+    Between,
+    Binary,
+    Case,
+    Cast,
+    Comparison,
+    Contains,
+    Expr,
+    FunctionCall,
+    InList,
+    InQuery,
+    IntegerLiteral,
+    Intersects,
+    IsNull,
+    Like,
+    Not,
+    Or,
+    ScalarQuery,
+    StringLiteral,
+    Unary,
+)
+from ..errors import error_at
+from ..functions import AGGREGATES, FUNCTIONS, Kind
+from ..rewrite import walk_expression
+from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
+
+__all__ = ["check", "require_condition", "require_sortable"]
+
+_MAX_INTEGER: Final = 2**63 - 1
+
+_UNORDERED: Final = GEOMETRIES | {DataType.BINARY}
+
+
+def check(expr: Expr) -> Expr:
+    """Return `expr` as it is.
+
+    Raises
+    ------
+    QueryTypeError
+        If a part of it has operands or arguments of types that do not fit.
+    QueryRefusedError
+        If a part of it is nothing that this service can do.
+    """
+    for part in walk_expression(expr):
+        _check(part)
+    return expr
+
+
+def require_condition(expr: Expr) -> None:
+    """Refuse a value where a condition is needed."""
+    kind = type_of(expr)
+    if kind in {DataType.BOOLEAN, DataType.NULL} and not is_array(expr):
+        return
+    if isinstance(expr, Contains | Intersects):
+        name = type(expr).__name__.upper()
+        message = f"{name} gives 1 or 0, not a condition."
+        raise error_at(QueryTypeError, message, expr.span, remedy=f"Compare it: {name}(...) = 1.")
+    raise error_at(QueryTypeError, f"a condition is needed here, not {_kind_word(expr)}.", expr.span)
+
+
+def require_sortable(expr: Expr, what: str) -> None:
+    """Refuse what has no order: geometries, binary data and arrays."""
+    if type_of(expr) in _UNORDERED or is_array(expr):
+        raise error_at(QueryTypeError, f"{what} cannot use {_kind_word(expr)}.", expr.span)
+
+
+def _check(expr: Expr) -> None:
+    match expr:
+        case IntegerLiteral(value=value) if value > _MAX_INTEGER:
+            message = f"{value} does not fit into a 64-bit integer."
+            raise error_at(QueryTypeError, message, expr.span, remedy="Write it with a decimal point for a double.")
+        case Unary(op=op, operand=operand):
+            _numbers(op, [operand])
+        case Binary(op="||", left=left, right=right):
+            _texts("||", [left, right])
+        case Binary(op=op, left=left, right=right):
+            _numbers(op, [left, right])
+        case And(operands=operands) | Or(operands=operands):
+            for operand in operands:
+                require_condition(operand)
+        case Not(operand=operand):
+            require_condition(operand)
+        case Comparison(op=op, left=left, right=right):
+            _comparable(op, [left, right])
+        case Between(operand=operand, low=low, high=high):
+            _comparable("BETWEEN", [operand, low, high])
+        case InList(operand=operand, items=items):
+            _comparable("IN", [operand, *items])
+        case InQuery(operand=operand):
+            _in_query(expr)
+        case Like(operand=operand, pattern=pattern, ignore_case=ignore_case):
+            _texts("ILIKE" if ignore_case else "LIKE", [operand, pattern])
+        case IsNull(operand=operand):
+            if type_of(operand) in GEOMETRIES:
+                raise error_at(QueryTypeError, "IS NULL takes a column or value, not a geometry.", operand.span)
+        case FunctionCall():
+            _function(expr)
+        case Aggregate():
+            _aggregate(expr)
+        case Cast():
+            _cast(expr)
+        case Case():
+            _case(expr)
+        case ScalarQuery(query=query):
+            _single_column(query_columns(query), expr)
+        case _:
+            pass
+
+
+def _kind_word(expr: Expr) -> str:
+    return "an array" if is_array(expr) else type_word(type_of(expr))
+
+
+def _numbers(what: str, exprs: Iterable[Expr]) -> None:
+    for expr in exprs:
+        if is_array(expr) or not (type_of(expr).is_numeric or type_of(expr) is DataType.NULL):
+            raise error_at(QueryTypeError, f"{what} needs numbers, not {_kind_word(expr)}.", expr.span)
+
+
+def _texts(what: str, exprs: Iterable[Expr]) -> None:
+    for expr in exprs:
+        if is_array(expr) or type_of(expr) not in {DataType.TEXT, DataType.NULL}:
+            message = f"{what} needs texts, not {_kind_word(expr)}."
+            raise error_at(QueryTypeError, message, expr.span, remedy="CAST(value AS VARCHAR) makes a text.")
+
+
+def _comparable(what: str, exprs: Sequence[Expr]) -> None:
+    for expr in exprs:
+        if is_array(expr) or type_of(expr) in _UNORDERED:
+            message = f"{what} cannot compare {_kind_word(expr)}."
+            remedy = "Use CONTAINS, INTERSECTS or DISTANCE." if type_of(expr) in GEOMETRIES else None
+            raise error_at(QueryTypeError, message, expr.span, remedy=remedy)
+    first = exprs[0]
+    for other in exprs[1:]:
+        if common_type([type_of(first), type_of(other)]) is None:
+            message = f"{what} cannot compare {_kind_word(first)} with {_kind_word(other)}."
+            raise error_at(QueryTypeError, message, other.span, remedy=_comparison_remedy(first, other))
+
+
+def _comparison_remedy(first: Expr, other: Expr) -> str:
+    for text, value in ((first, other), (other, first)):
+        if isinstance(text, StringLiteral) and type_of(value).is_numeric:
+            return "Write numbers without quotes."
+    return "CAST one of them to the type of the other."
+
+
+def _in_query(expr: InQuery) -> None:
+    columns = query_columns(expr.query)
+    _single_column(columns, expr)
+    kind = type_of(expr.operand)
+    unfit = is_array(expr.operand) or columns[0].is_array or {kind, columns[0].datatype} & _UNORDERED
+    if unfit or common_type([kind, columns[0].datatype]) is None:
+        message = f"IN cannot compare {_kind_word(expr.operand)} with {type_word(columns[0].datatype)}."
+        raise error_at(QueryTypeError, message, expr.operand.span)
+
+
+def _single_column(columns: Sequence[object], expr: InQuery | ScalarQuery) -> None:
+    if len(columns) != 1:
+        message = f"this subquery must have one column; it has {len(columns)}."
+        raise error_at(QueryTypeError, message, expr.query.span)
+
+
+def _function(call: FunctionCall) -> None:
+    function = FUNCTIONS[call.name]
+    name = call.name.upper()
+    if name == "COORDSYS":
+        return
+    for index, arg in enumerate(call.args):
+        match function.kind(index):
+            case Kind.NUMBER | Kind.EXACT:
+                _numbers(name, [arg])
+            case Kind.DIGITS:
+                if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
+                    message = f"{name} needs an integer here, not {_kind_word(arg)} of type {type_of(arg).value}."
+                    raise error_at(QueryTypeError, message, arg.span)
+            case Kind.TEXT:
+                _texts(name, [arg])
+            case Kind.ANY:
+                require_sortable(arg, name)
+    if call.name == "coalesce" and common_type(map(type_of, call.args)) is None:
+        raise error_at(QueryTypeError, "the arguments of COALESCE have no common type.", call.span)
+
+
+def _aggregate(call: Aggregate) -> None:
+    name = call.name.upper()
+    for arg in call.args:
+        if AGGREGATES[call.name].numeric:
+            _numbers(name, [arg])
+        elif name in {"MIN", "MAX"} or call.distinct:
+            require_sortable(arg, name)
+        elif type_of(arg) in GEOMETRIES and name == "COUNT":
+            raise error_at(QueryTypeError, "COUNT takes a column or value, not a geometry.", arg.span)
+
+
+_TEXT_LIKE: Final = frozenset({DataType.TEXT, DataType.NULL})
+
+
+def _cast(cast: Cast) -> None:
+    source = type_of(cast.operand)
+    if is_array(cast.operand) or source in _UNORDERED:
+        raise error_at(QueryTypeError, f"CAST cannot convert {_kind_word(cast.operand)}.", cast.operand.span)
+    if cast.target in GEOMETRIES:
+        message = f"CAST AS {cast.target.name} takes a text in quotes here."
+        raise error_at(QueryRefusedError, message, cast.span)
+    numeric = cast.target.is_numeric and (source.is_numeric or source is DataType.BOOLEAN)
+    dated = cast.target is DataType.TIMESTAMP and source is DataType.TIMESTAMP
+    if not (source in _TEXT_LIKE or cast.target is DataType.TEXT or numeric or dated):
+        message = f"CAST cannot convert {_kind_word(cast.operand)} to {type_word(cast.target)}."
+        raise error_at(QueryTypeError, message, cast.span)
+
+
+def _case(case: Case) -> None:
+    results = [then for _, then in case.branches] + ([] if case.default is None else [case.default])
+    for result in results:
+        require_sortable(result, "CASE")
+    if common_type(map(type_of, results)) is None:
+        raise error_at(QueryTypeError, "the results of CASE have no common type.", case.span)
+    if case.operand is not None:
+        _comparable("CASE", [case.operand, *(when for when, _ in case.branches)])
+        return
+    for when, _ in case.branches:
+        require_condition(when)

@@ -1,0 +1,279 @@
+"""Geometry in few forms: every spelling of a region becomes a `Point`, `Circle` or `PolygonShape`.
+
+Coordinate systems are checked and dropped, REGION and CAST texts become shapes, BOX becomes its polygon, INTERSECTS
+becomes CONTAINS, and whatever cannot be answered is refused with its place.
+
+>>> from ...models.tree import Circle, Point, RealLiteral
+>>> number = RealLiteral
+>>> shapes(Circle(Point(number(1.0), number(95.0)), number(1.0)))
+Traceback (most recent call last):
+...
+catalog_service.exceptions.QueryTypeError: the declination 95.0 is outside [-90, 90] degrees.
+"""
+
+import math
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from partitioning.exceptions import RegionError
+from partitioning.sky.regions import Polygon
+
+from ...exceptions import QueryError, QueryRefusedError, QueryTypeError
+from ...models.schema import DataType
+from ...models.tree import (
+    Area,
+    Binary,
+    BoxShape,
+    Cast,
+    Centroid,
+    Circle,
+    ColumnRef,
+    Contains,
+    Coordinate,
+    Distance,
+    Expr,
+    FunctionCall,
+    Intersects,
+    Point,
+    PolygonShape,
+    RealLiteral,
+    RegionLiteral,
+    Shape,
+    Span,
+    StringLiteral,
+)
+from ..errors import error_at
+from ..limits import MAX_VERTICES, too_many_vertices
+from ..rewrite import map_children
+from ..stcs import is_icrs, numbers_shape, parse_region
+from ..types import GEOMETRIES, is_array, type_of, type_word
+from .fold import constant, fold
+
+__all__ = ["shapes"]
+
+_GEOMETRY_NAMES: Final = {DataType.POINT: "POINT", DataType.CIRCLE: "CIRCLE", DataType.POLYGON: "POLYGON"}
+
+
+def shapes(expr: Expr) -> Expr:
+    """Return `expr` with its geometry in few forms, all of which can be answered.
+
+    Raises
+    ------
+    QueryTypeError
+        If an argument is of a wrong type, or describes no region.
+    QueryRefusedError
+        If a combination is not supported.
+    """
+    if isinstance(expr, Centroid) and isinstance(expr.shape, BoxShape):
+        return shapes(expr.shape.centre)
+    mapped = map_children(expr, shapes)
+    if isinstance(mapped, Shape):
+        _check_frame(mapped)
+    match mapped:
+        case Point():
+            return _point(mapped)
+        case Circle():
+            return _circle(mapped)
+        case PolygonShape():
+            return _polygon(mapped)
+        case BoxShape():
+            return _box(mapped)
+        case RegionLiteral(text=text, span=span):
+            return shapes(parse_region(text, span))
+        case Cast(operand=StringLiteral(value=text), target=target, span=span) if target in GEOMETRIES:
+            return shapes(_cast_shape(text, target, span))
+        case Centroid(shape=shape):
+            return _centroid(shape, mapped)
+        case Area(shape=shape):
+            return _area(shape, mapped)
+        case Contains(inner=inner, outer=outer):
+            return _contains(inner, outer, mapped)
+        case Intersects(first=first, second=second):
+            return _intersects(first, second, mapped)
+        case Distance(first=first, second=second):
+            _require(first, DataType.POINT, "DISTANCE")
+            _require(second, DataType.POINT, "DISTANCE")
+        case Coordinate(axis=axis, point=point):
+            _require(point, DataType.POINT, f"COORD{axis}")
+        case FunctionCall(name="coordsys", args=(arg,)):
+            _require_geometry(arg, "COORDSYS")
+        case _:
+            pass
+    return mapped
+
+
+def _check_frame(shape: Shape) -> None:
+    if shape.frame is not None and not is_icrs(shape.frame):
+        message = f"the coordinate system '{shape.frame}' is not supported."
+        raise error_at(QueryRefusedError, message, shape.span, remedy="Positions are ICRS; leave the argument out.")
+
+
+def _require(expr: Expr, wanted: DataType, what: str) -> None:
+    """Refuse all but a shape of type `wanted` that the query itself makes."""
+    _require_geometry(expr, what)
+    if type_of(expr) is not wanted:
+        message = f"{what} needs {type_word(wanted)} here, not {type_word(type_of(expr))}."
+        raise error_at(QueryTypeError, message, expr.span)
+
+
+def _require_geometry(expr: Expr, what: str) -> None:
+    if type_of(expr) not in GEOMETRIES or is_array(expr):
+        message = f"{what} needs a geometry such as POINT(ra, dec), not {type_word(type_of(expr))}."
+        raise error_at(QueryTypeError, message, expr.span)
+    if isinstance(expr, ColumnRef):
+        message = f"{what} of a stored geometry ({expr.column.name}) is not supported."
+        raise error_at(QueryRefusedError, message, expr.span)
+
+
+def _require_numbers(what: str, *exprs: Expr) -> None:
+    for expr in exprs:
+        kind = type_of(expr)
+        if is_array(expr) or not (kind.is_numeric or kind is DataType.NULL):
+            message = f"{what} needs numbers in degrees, not {type_word(kind)}."
+            raise error_at(QueryTypeError, message, expr.span)
+
+
+def _point(point: Point) -> Expr:
+    _require_numbers("POINT", point.ra, point.dec)
+    dec = constant(point.dec)
+    if dec is not None and abs(dec) > 90:
+        message = f"the declination {dec} is outside [-90, 90] degrees."
+        raise error_at(QueryTypeError, message, point.dec.span)
+    return point
+
+
+def _circle(circle: Circle) -> Expr:
+    _require(circle.centre, DataType.POINT, "CIRCLE")
+    _require_numbers("CIRCLE", circle.radius)
+    radius = constant(circle.radius)
+    if radius is not None and not 0 <= radius <= 180:
+        message = f"the radius {radius} is outside [0, 180] degrees."
+        raise error_at(QueryTypeError, message, circle.radius.span)
+    return circle
+
+
+def _polygon(polygon: PolygonShape) -> Expr:
+    if len(polygon.vertices) > MAX_VERTICES:
+        raise too_many_vertices(polygon.span)
+    corners = []
+    for vertex in polygon.vertices:
+        _require(vertex, DataType.POINT, "POLYGON")
+        corner = _constant_point(vertex)
+        if corner is None:
+            message = "POLYGON needs constant coordinates."
+            raise error_at(QueryRefusedError, message, vertex.span, remedy="Use CIRCLE or DISTANCE with columns.")
+        corners.append(corner)
+    try:
+        Polygon(tuple(corners))
+    except RegionError as error:
+        raise error_at(QueryTypeError, f"{error}.", polygon.span) from None
+    return polygon
+
+
+def _constant_point(point: Expr) -> tuple[float, float] | None:
+    if not isinstance(point, Point):
+        return None
+    ra, dec = constant(point.ra), constant(point.dec)
+    return None if ra is None or dec is None else (ra, dec)
+
+
+def _box(box: BoxShape) -> Expr:
+    """Return the polygon of a box: sides are great circles at right angles to a cross's arms, through their ends.
+
+    With c the centre's unit vector and e, n the directions east and north there, the eastern side is the great circle
+    normal to ``e cos(w/2) - c sin(w/2)``; corners are where neighbouring sides meet.
+    """
+    _require(box.centre, DataType.POINT, "BOX")
+    _require_numbers("BOX", box.width, box.height)
+    centre, width, height = _constant_point(box.centre), constant(box.width), constant(box.height)
+    if centre is None or width is None or height is None:
+        raise error_at(QueryRefusedError, "BOX needs constant arguments.", box.span, remedy="Use CIRCLE with columns.")
+    for extent, literal in ((width, box.width), (height, box.height)):
+        if not 0 < extent < 180:
+            message = f"the box's extent {extent} is outside ]0, 180[ degrees."
+            raise error_at(QueryTypeError, message, literal.span)
+    ra, dec = np.radians(centre)
+    middle = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    east = np.array([-np.sin(ra), np.cos(ra), 0.0])
+    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    across, along = math.tan(math.radians(width / 2)), math.tan(math.radians(height / 2))
+    # in the plane that touches the sphere at the centre, a box is a rectangle, since great circles are straight there
+    corners = [middle + x * across * east + y * along * north for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
+    vertices = tuple(_vertex(corner, box.span) for corner in corners)
+    return _polygon(PolygonShape(vertices, span=box.span))
+
+
+def _vertex(corner: np.ndarray[tuple[int], np.dtype[np.float64]], span: Span) -> Point:
+    x, y, z = (float(value) for value in corner)
+    ra, dec = math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    return Point(RealLiteral(ra, span=span), RealLiteral(dec, span=span), span=span)
+
+
+def _cast_shape(text: str, target: DataType, span: Span) -> Expr:
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    shape = numbers_shape(_GEOMETRY_NAMES[target], numbers, span)
+    if shape is None:
+        message = f"'{text[:40]}' is no {_GEOMETRY_NAMES[target].lower()}: numbers in degrees with blanks between."
+        raise error_at(QueryTypeError, message, span)
+    return shape
+
+
+def _centroid(shape: Expr, whole: Expr) -> Expr:
+    _require_geometry(shape, "CENTROID")
+    if isinstance(shape, Circle):
+        return shape.centre
+    if isinstance(shape, Point):
+        return shape
+    raise error_at(QueryRefusedError, "CENTROID of a polygon is not supported.", whole.span)
+
+
+def _area(shape: Expr, whole: Area) -> Expr:
+    _require_geometry(shape, "AREA")
+    return whole
+
+
+def _contains(inner: Expr, outer: Expr, whole: Contains) -> Expr:
+    _require_geometry(inner, "CONTAINS")
+    _require_geometry(outer, "CONTAINS")
+    if isinstance(outer, Point):
+        message = "CONTAINS asks whether its first argument lies inside the second; a point has no inside."
+        raise error_at(QueryTypeError, message, outer.span, remedy="Swap the arguments.")
+    if isinstance(inner, Point):
+        return whole
+    if isinstance(inner, Circle) and isinstance(outer, Circle):
+        whole_sky = constant(outer.radius) == 180
+        radius = outer.radius if whole_sky else _combined("-", outer.radius, inner.radius)
+        return replace(whole, inner=inner.centre, outer=Circle(outer.centre, radius, span=outer.span))
+    raise _unsupported("CONTAINS", inner, outer, whole)
+
+
+def _intersects(first: Expr, second: Expr, whole: Intersects) -> Expr:
+    _require_geometry(first, "INTERSECTS")
+    _require_geometry(second, "INTERSECTS")
+    if isinstance(second, Point):
+        first, second = second, first
+    if isinstance(first, Point) and not isinstance(second, Point):
+        return Contains(first, second, span=whole.span)
+    if isinstance(first, Circle) and isinstance(second, Circle):
+        radius = _combined("+", first.radius, second.radius)
+        return Contains(first.centre, Circle(second.centre, radius, span=second.span), span=whole.span)
+    raise _unsupported("INTERSECTS", first, second, whole)
+
+
+def _combined(op: str, first: Expr, second: Expr) -> Expr:
+    """Return the sum or difference of two radii, where it is constant at most 180."""
+    radius = fold(Binary(op, first, second, span=first.span))
+    value = constant(radius)
+    if value is None or value <= 180:
+        return radius
+    return RealLiteral(180.0, span=first.span)
+
+
+def _unsupported(name: str, first: Expr, second: Expr, whole: Expr) -> QueryError:
+    kinds = " and ".join(type_word(type_of(expr)) for expr in (first, second))
+    return error_at(QueryRefusedError, f"{name} of {kinds} is not supported.", whole.span)

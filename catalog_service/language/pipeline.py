@@ -1,0 +1,94 @@
+"""The language layer's three steps: parse, resolve, emit."""
+
+from collections.abc import Mapping
+
+from ..exceptions import LimitError
+from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, TableScan
+from ..models.tree import ColumnRef, Query, Select, SetOperation, TableRef
+from .adql import parse_adql
+from .emit import emit_query
+from .limits import MAX_DEPTH
+from .resolve import SchemaView, resolve_query
+from .rewrite import walk
+
+__all__ = ["SchemaView", "emit", "parse", "resolve", "result_position"]
+
+_TOO_DEEP = f"the query is nested too deeply; the limit is {MAX_DEPTH} levels."
+
+
+def parse(query: QueryText) -> ParsedQuery:
+    """Return the tree of names of a query text.
+
+    Raises
+    ------
+    QueryError
+        If the text is no query of its language: `QuerySyntaxError`, `QueryRefusedError`, `QueryNameError` (of a
+        function) or `QueryTypeError` (of a number), with line and column.
+    LimitError
+        If the text is too long, too deep or otherwise too large.
+    """
+    match query.language:
+        case Language.ADQL:
+            try:
+                return parse_adql(query.text)
+            except RecursionError:
+                raise LimitError(_TOO_DEEP) from None
+
+
+def resolve(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
+    """Return the tree of references to what the caller may read, with types, result columns, units and UCDs.
+
+    Raises
+    ------
+    QueryError
+        If a name means nothing or too much, types do not fit, or something is not supported.
+    """
+    try:
+        return resolve_query(parsed, view)
+    except RecursionError:
+        raise LimitError(_TOO_DEEP) from None
+
+
+def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int) -> str:
+    """Return one SELECT for DuckDB that reads exactly the files of `scans`.
+
+    Parameters
+    ----------
+    resolved
+        The query.
+    scans
+        What to read, by the source number of each base table.
+    max_rows
+        MAXREC: at most one row more is asked for, so that a cut can be told from a full result; the query's own TOP
+        counts first.
+
+    Returns
+    -------
+    str
+        SQL whose columns have the order and names of ``resolved.columns``.
+    """
+    try:
+        return emit_query(resolved.tree, scans, limit=max_rows + 1)
+    except RecursionError:
+        raise LimitError(_TOO_DEEP) from None
+
+
+def result_position(resolved: ResolvedQuery) -> tuple[str, str] | None:
+    """Return the names of the result columns that are a table's own position, None if no table's both are there."""
+    select = _leftmost(resolved.tree)
+    tables = {node.source: node.table for node in walk(select) if isinstance(node, TableRef)}
+    found: dict[int, dict[str, str]] = {}
+    for item, column in zip(select.items, resolved.columns, strict=True):
+        if isinstance(item.expr, ColumnRef):
+            found.setdefault(item.expr.source, {}).setdefault(item.expr.column.name, column.name)
+    for source, names in found.items():
+        position = tables[source].position if source in tables else None
+        if position is not None and position.ra in names and position.dec in names:
+            return names[position.ra], names[position.dec]
+    return None
+
+
+def _leftmost(tree: Query) -> Select:
+    while not isinstance(tree, Select):
+        tree = tree.left if isinstance(tree, SetOperation) else tree.body
+    return tree

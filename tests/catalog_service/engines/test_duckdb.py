@@ -1,0 +1,175 @@
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog_service.engines.base import QueryCancelledError
+from catalog_service.engines.duckdb import DuckDBEngine
+from catalog_service.exceptions import (
+    CatalogServiceError,
+    LimitError,
+    QueryTimeoutError,
+    QueryValueError,
+    ServerError,
+    StorageError,
+)
+from catalog_service.models.query import EngineQuery
+from tests.catalog_service.engines.queries import ENDLESS, FLOOD, make_config, query, scan, stubborn, write_shard
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engine")
+
+
+@pytest.fixture(scope="module")
+def engine(directory: Path) -> Iterator[DuckDBEngine]:
+    made = DuckDBEngine(make_config(directory, memory_limit_bytes=100_000_000, max_temp_bytes=50_000_000))
+    yield made
+    made.close()
+
+
+def run(engine: DuckDBEngine, asked: EngineQuery, *, batch_rows: int = 65_536) -> int:
+    """Return the number of rows."""
+    with engine.stream(asked, timeout_s=asked.timeout_s, batch_rows=batch_rows) as stream:
+        return sum(batch.num_rows for batch in stream)
+
+
+def test_rows_arrive_in_bounded_batches(engine: DuckDBEngine) -> None:
+    asked = query("SELECT i, i AS x, 'a' AS s FROM range(100000) t(i)")
+    with engine.stream(asked, timeout_s=10, batch_rows=10_000) as stream:
+        assert stream.schema.names == ["i", "x", "s"]
+        sizes = [batch.num_rows for batch in stream]
+    assert sum(sizes) == 100_000
+    assert max(sizes) <= 10_000
+
+
+def test_an_order_survives(engine: DuckDBEngine) -> None:
+    asked = query("SELECT i FROM range(200000) t(i) ORDER BY hash(i)")
+    with engine.stream(asked, timeout_s=10, batch_rows=65_536) as stream:
+        streamed = [value for batch in stream for value in batch.column(0).to_pylist()]
+    assert sorted(streamed) == list(range(200_000))
+    with engine.stream(
+        query(f"SELECT i, hash(i) AS h FROM unnest({streamed[:5]}) t(i)"), timeout_s=10, batch_rows=10
+    ) as stream:
+        hashes = [h for batch in stream for h in batch.column(1).to_pylist()]
+    assert hashes == sorted(hashes)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected", "message"),
+    [
+        ("SELECT 'a12'::INTEGER", QueryValueError, "Could not convert string 'a12' to INT32"),
+        # the same after the first batch, where Arrow raises it
+        (
+            "SELECT CASE WHEN i = 150000 THEN 'a12' ELSE '1' END::INTEGER FROM range(200000) t(i)",
+            QueryValueError,
+            "Could not convert string 'a12' to INT32",
+        ),
+        ("SELECT 2000000000::INTEGER + 2000000000::INTEGER", QueryValueError, "Overflow in addition of INT32"),
+        ("SELECT '2024-13-01'::TIMESTAMP", QueryValueError, "timestamp field value out of range"),
+        ("SELECT regexp_matches('a', '[')", QueryValueError, "missing ]"),
+        ("SELECT nosuch", ServerError, "our fault (query q-1)"),
+        ("SELECT * FROM nosuch", ServerError, "our fault (query q-1)"),
+        ("SELEC 1", ServerError, "our fault (query q-1)"),
+    ],
+)
+def test_errors(engine: DuckDBEngine, sql: str, expected: type[CatalogServiceError], message: str) -> None:
+    with pytest.raises(CatalogServiceError) as caught:
+        run(engine, query(sql))
+    assert type(caught.value) is expected
+    assert message in str(caught.value)
+    assert "LINE" not in str(caught.value)
+    assert "SELECT" not in str(caught.value)
+    assert caught.value.query_id == "q-1"
+    assert run(engine, query("SELECT 1")) == 1
+
+
+def test_storage_errors_hide_the_path(engine: DuckDBEngine, directory: Path) -> None:
+    shards = directory / "shards"
+    whole = write_shard(shards / "whole.parquet").read_bytes()
+    damaged = {
+        "missing": None,
+        "empty": b"",
+        "truncated": whole[: len(whole) // 2],
+        "headless": b"XXXX" + whole[4:-4] + b"XXXX",
+        "zeroed": whole[:50_000] + bytes(len(whole) - 100_000) + whole[-50_000:],
+    }
+    for name, content in damaged.items():
+        path = shards / f"{name}.parquet"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(StorageError, match=r"could not be read or is damaged \(query q-1\)") as caught:
+            run(engine, scan(path))
+        assert str(directory) not in str(caught.value)
+        assert caught.value.__cause__ is not None, "the log tells more"
+
+
+def test_the_time_limit_holds(engine: DuckDBEngine) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryTimeoutError, match=r"time limit of 0\.3 s"):
+        run(engine, query(ENDLESS, timeout_s=0.3))
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_slow_reader_uses_up_the_time_limit(engine: DuckDBEngine) -> None:
+    with (
+        pytest.raises(QueryTimeoutError),
+        engine.stream(query(FLOOD), timeout_s=0.3, batch_rows=2048) as stream,
+    ):
+        for _ in stream:
+            time.sleep(0.05)
+
+
+def test_cancel_from_another_thread(engine: DuckDBEngine) -> None:
+    timer = threading.Timer(0.2, engine.cancel)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(QueryCancelledError):
+        run(engine, query(ENDLESS))
+    assert time.monotonic() - started < 1.5
+    timer.join()
+    assert run(engine, query("SELECT 1")) == 1
+
+
+def test_cancel_between_batches(engine: DuckDBEngine) -> None:
+    with engine.stream(query(FLOOD), timeout_s=30, batch_rows=2048) as stream:
+        batches = iter(stream)
+        next(batches)
+        engine.cancel()
+        with pytest.raises(QueryCancelledError):
+            for _ in batches:
+                pass
+
+
+def test_cancel_without_a_query_does_nothing(engine: DuckDBEngine) -> None:
+    engine.cancel()
+    assert run(engine, query("SELECT 1")) == 1
+
+
+def test_leaving_a_stream_stops_the_query(engine: DuckDBEngine) -> None:
+    started = time.monotonic()
+    with engine.stream(query(FLOOD), timeout_s=30, batch_rows=2048) as stream:
+        next(iter(stream))
+    assert time.monotonic() - started < 1
+    assert run(engine, query("SELECT 1")) == 1
+
+
+def test_memory_and_disk_limits(engine: DuckDBEngine) -> None:
+    with pytest.raises(LimitError, match="memory limit of 100 MB"):
+        run(engine, query("SELECT array_agg(i || 'abcdefghijkl') FROM range(20000000) t(i)"))
+    with pytest.raises(LimitError, match="temporary disk space of 50 MB"):
+        run(engine, query("SELECT hash(i) || '-' || hash(i + 1) AS s, count(*) FROM range(5000000) t(i) GROUP BY s"))
+    assert run(engine, query("SELECT 1")) == 1
+
+
+def test_neither_limit_nor_interrupt_stops_everything(engine: DuckDBEngine) -> None:
+    """What the pool's kill ladder is for, and what its tests rely on."""
+    threading.Timer(0.2, engine.cancel).start()
+    started = time.monotonic()
+    with contextlib.suppress(QueryCancelledError, QueryTimeoutError):
+        run(engine, query(stubborn(20_000), timeout_s=0.2))
+    assert time.monotonic() - started > 0.4

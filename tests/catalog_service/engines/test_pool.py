@@ -1,0 +1,466 @@
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from catalog_service.engines.base import QueryCancelledError
+from catalog_service.engines.pool import WorkerPool
+from catalog_service.engines.result import QueryResult
+from catalog_service.exceptions import (
+    ConfigurationError,
+    LimitError,
+    QueryRefusedError,
+    QueryTimeoutError,
+    QueryValueError,
+    ServerError,
+    StorageError,
+    UnavailableError,
+)
+from catalog_service.models.frames import End
+from catalog_service.models.query import EngineQuery, ResultFormat
+from catalog_service.models.schema import Column, DataType
+from tests.catalog_service.engines.queries import ENDLESS, FLOOD, make_config, numbers, query, scan, write_shard
+from tests.catalog_service.writers.encoding import read_votable, rows_of
+
+F = ResultFormat
+
+
+async def fetch(pool: WorkerPool, asked: EngineQuery) -> tuple[bytes, QueryResult]:
+    async with await pool.run(asked) as result:
+        return b"".join([piece async for piece in result]), result
+
+
+def rows_in(content: bytes, result_format: ResultFormat) -> list[dict[str, object]]:
+    match result_format:
+        case F.CSV:
+            return list(pa.csv.read_csv(io.BytesIO(content)).to_pylist())
+        case F.PARQUET:
+            return list(pq.read_table(io.BytesIO(content)).to_pylist())
+        case F.ARROW:
+            return list(pa.ipc.open_stream(content).read_all().to_pylist())
+        case _:
+            return rows_of(read_votable(content))
+
+
+@pytest.mark.parametrize("result_format", F)
+@pytest.mark.parametrize("rows", [0, 1, 65_536, 70_000])
+def test_results(runner: asyncio.Runner, pool: WorkerPool, result_format: ResultFormat, rows: int) -> None:
+    content, result = runner.run(fetch(pool, numbers(rows, format=result_format)))
+    assert rows_in(content, result_format) == [{"i": i, "x": i / 2, "s": f"n{i}"} for i in range(rows)]
+    assert result.outcome is not None
+    assert (result.outcome.rows, result.outcome.overflow) == (rows, False)
+    assert result.outcome.bytes_out == len(content)
+    assert result.outcome.seconds > 0
+    assert result.body_complete
+
+
+@pytest.mark.parametrize("result_format", F)
+@pytest.mark.parametrize(
+    ("rows", "max_rows", "overflow"), [(10, 10, False), (11, 10, True), (70_000, 70_000, False), (70_001, 70_000, True)]
+)
+def test_overflow(
+    runner: asyncio.Runner,
+    pool: WorkerPool,
+    result_format: ResultFormat,
+    rows: int,
+    max_rows: int,
+    overflow: bool,
+) -> None:
+    content, result = runner.run(fetch(pool, numbers(rows, format=result_format, max_rows=max_rows)))
+    assert len(rows_in(content, result_format)) == min(rows, max_rows)
+    assert result.outcome is not None
+    assert (result.outcome.rows, result.outcome.overflow) == (min(rows, max_rows), overflow)
+    known_before = result_format is F.CSV or rows < 65_536
+    assert result.overflow is (overflow if known_before else None)
+    if result_format in {F.VOTABLE, F.VOTABLE_TABLEDATA}:
+        assert content.count(b'value="OVERFLOW"') == overflow
+
+
+def test_max_rows_of_zero(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    content, result = runner.run(fetch(pool, numbers(1, max_rows=0)))
+    assert rows_in(content, F.ARROW) == []
+    assert result.overflow is True
+
+
+def test_what_the_engine_calls_a_column_does_not_matter(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    asked = query("SELECT sum(i), 1.5, NULL FROM range(4) t(i)", *numbers(0).columns)
+    content, _ = runner.run(fetch(pool, asked))
+    assert rows_in(content, F.ARROW) == [{"i": 6, "x": 1.5, "s": None}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 'a'::INTEGER AS i, 1.0, 'a'", QueryValueError),
+        ("SELECT 2::HUGEINT ** 70 AS i, 1.0, 'a'", QueryValueError),
+        ("SELECT nosuch, 1.0, 'a'", ServerError),
+        ("SELECT 1", ServerError),  # fewer columns than announced
+        ("SELECT {'a': 1}, 1.0, 'a'", ServerError),
+        ("SELECT 1, 1.0, 'a'; SELECT 2, 2.0, 'b'", QueryRefusedError),
+        ("COPY (SELECT 1) TO '/tmp/x.csv'", QueryRefusedError),
+    ],
+)
+def test_early_errors(runner: asyncio.Runner, pool: WorkerPool, sql: str, expected: type[Exception]) -> None:
+    for result_format in F:
+        with pytest.raises(expected) as caught:
+            runner.run(pool.run(query(sql, result_format=result_format, query_id="q-77")))
+        assert type(caught.value) is expected
+        assert caught.value.query_id == "q-77"  # type: ignore[attr-defined]
+    assert pool.stats().idle == 2
+
+
+@pytest.mark.parametrize("result_format", F)
+def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: ResultFormat) -> None:
+    """A row after the first batch fails: VOTable tells inside, a stream breaks off, CSV was not yet begun."""
+    asked = query(
+        "SELECT i, 1.0 AS x, CASE WHEN i = 150000 THEN 'bad' ELSE '1' END::INTEGER::VARCHAR AS s FROM range(200000) t(i)",
+        result_format=result_format,
+    )
+
+    async def scenario() -> tuple[bytes, bool]:
+        result = await pool.run(asked)
+        content = b""
+        with pytest.raises(QueryValueError, match="Could not convert string 'bad'"):
+            async for piece in result:
+                content += piece
+        await result.close()
+        return content, result.body_complete
+
+    if result_format is F.CSV:
+        with pytest.raises(QueryValueError, match="Could not convert string 'bad'"):
+            runner.run(pool.run(asked))
+        return
+    content, body_complete = runner.run(scenario())
+    assert body_complete is (result_format in {F.VOTABLE, F.VOTABLE_TABLEDATA})
+    if body_complete:
+        assert b'value="ERROR">Could not convert string' in content
+        assert 65_536 <= len(rows_in(content, result_format)) < 150_000
+    else:
+        with pytest.raises(Exception, match=r".+"):
+            rows_in(content + b"\x00", result_format)
+
+
+def test_a_wide_result_comes_in_small_batches(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    columns = tuple(Column(name=f"c{i}", datatype=DataType.DOUBLE) for i in range(1000))
+    names = ", ".join(f"i + {i} AS c{i}" for i in range(1000))
+    asked = query(f"SELECT {names} FROM range(10000) t(i)", *columns)
+    content, result = runner.run(fetch(pool, asked))
+    with pa.ipc.open_stream(content) as reader:
+        sizes = [batch.num_rows for batch in reader]
+    assert sum(sizes) == 10_000
+    assert max(sizes) < 5_000
+    assert result.outcome is not None
+
+
+def test_huge_values(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    asked = query("SELECT i, 1.0 AS x, repeat('abcdefgh', 100000) AS s FROM range(100) t(i)", result_format=F.VOTABLE)
+    content, _ = runner.run(fetch(pool, asked))
+    rows = rows_in(content, F.VOTABLE)
+    assert [row["i"] for row in rows] == list(range(100))
+    assert all(row["s"] == "abcdefgh" * 100_000 for row in rows)
+
+
+def test_shards(runner: asyncio.Runner, pool: WorkerPool, place: Path) -> None:
+    path = write_shard(place / "shards" / "rows.parquet")
+    content, _ = runner.run(fetch(pool, scan(path)))
+    assert pa.ipc.open_stream(content).read_all().to_pylist() == pq.read_table(path).to_pylist()
+
+
+def test_storage_errors(
+    runner: asyncio.Runner, pool: WorkerPool, place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StorageError) as caught:
+        runner.run(pool.run(scan(place / "shards" / "lost.parquet", query_id="q-lost")))
+    assert str(place) not in str(caught.value)
+    line = json.loads(capfd.readouterr().err.strip().splitlines()[-1])
+    assert (line["event"], line["query_id"], line["code"]) == ("query_failed", "q-lost", "storage")
+    assert "lost.parquet" in line["detail"]
+
+
+def test_the_time_limit(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryTimeoutError, match=r"time limit of 0\.4 s") as caught:
+        runner.run(pool.run(query(ENDLESS, timeout_s=0.4)))
+    assert caught.value.query_id == "q-1"
+    assert time.monotonic() - started < 1.5
+    assert pool.stats().crashes == 0
+
+
+def test_waiting_is_first_come_first_served(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> list[str]:
+        order: list[str] = []
+
+        async def ask(name: str) -> None:
+            await fetch(pool, numbers(10, query_id=name))
+            order.append(name)
+
+        blockers = [await pool.run(query(FLOOD)) for _ in range(2)]
+        waiting = []
+        for name in "abc":
+            waiting.append(asyncio.create_task(ask(name)))
+            await asyncio.sleep(0)
+        assert pool.stats().queued == 3
+        with pytest.raises(UnavailableError, match="3 queries are waiting") as caught:
+            await pool.run(numbers(1))
+        assert 1 <= caught.value.retry_after_s <= 60
+        await blockers[0].close()
+        await asyncio.gather(*waiting)
+        await blockers[1].close()
+        return order
+
+    assert runner.run(scenario()) == ["a", "b", "c"]
+    stats = pool.stats()
+    assert (stats.idle, stats.busy, stats.queued) == (2, 0, 0)
+
+
+def test_waiting_counts_against_the_time_limit(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> None:
+        blockers = [await pool.run(query(FLOOD)) for _ in range(2)]
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"no worker became free within the time limit of 0\.3 s"):
+            await pool.run(numbers(1, timeout_s=0.3))
+        assert 0.25 < time.monotonic() - started < 1
+        assert pool.stats().queued == 0
+        for blocker in blockers:
+            await blocker.close()
+
+    runner.run(scenario())
+
+
+def test_giving_up_while_waiting(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> None:
+        blockers = [await pool.run(query(FLOOD)) for _ in range(2)]
+        waiting = asyncio.create_task(pool.run(numbers(1)))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert pool.stats().queued == 0
+        for blocker in blockers:
+            await blocker.close()
+
+    runner.run(scenario())
+    assert pool.stats().idle == 2
+
+
+def test_giving_up_before_the_first_row(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> None:
+        asking = asyncio.create_task(pool.run(query(ENDLESS)))
+        await asyncio.sleep(0.3)
+        assert pool.stats().busy == 1
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        started = time.monotonic()
+        while pool.stats().idle < 2:
+            await asyncio.sleep(0.01)
+        assert time.monotonic() - started < 1
+
+    runner.run(scenario())
+    assert pool.stats().crashes == 0
+
+
+def test_closing_a_result_frees_its_worker(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> None:
+        result = await pool.run(query(FLOOD, result_format=F.VOTABLE))
+        await anext(result)
+        started = time.monotonic()
+        await result.close()
+        assert time.monotonic() - started < 1
+        assert pool.stats().idle == 2
+        await result.close()
+        with pytest.raises(QueryCancelledError):
+            await anext(result)
+
+    runner.run(scenario())
+    assert pool.stats().crashes == 0
+
+
+def test_closing_while_another_task_reads(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    async def scenario() -> None:
+        result = await pool.run(query(FLOOD))
+
+        async def read() -> None:
+            async for _ in result:
+                pass
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0.1)
+        await result.close()
+        with pytest.raises(QueryCancelledError):
+            await reading
+
+    runner.run(scenario())
+    stats = pool.stats()
+    assert (stats.idle, stats.crashes) == (2, 0)
+
+
+def test_a_cancelled_reader_loses_nothing(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    """Cancelling a read does not tear the stream of frames: the rest is still readable."""
+
+    async def scenario() -> bytes:
+        expected, _ = await fetch(pool, numbers(300_000))
+        result = await pool.run(numbers(300_000))
+        content = b""
+        while True:
+            try:
+                async with asyncio.timeout(0):
+                    content += await anext(result)
+            except TimeoutError:
+                await asyncio.sleep(0.001)
+            except StopAsyncIteration:
+                break
+        assert content == expected
+        return content
+
+    assert len(rows_in(runner.run(scenario()), F.ARROW)) == 300_000
+
+
+def test_many_at_once(runner: asyncio.Runner, place: Path) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place), size=2, max_queued=100)
+        await pool.start()
+        asked = [numbers(i * 997 % 3000, query_id=str(i)) for i in range(100)]
+        answers = await asyncio.gather(*(fetch(pool, one) for one in asked))
+        assert [len(rows_in(content, F.ARROW)) for content, _ in answers] == [i * 997 % 3000 for i in range(100)]
+        assert pool.stats().queries == 100
+        await pool.close()
+
+    runner.run(scenario())
+
+
+def test_workers_are_replaced_after_enough_queries(runner: asyncio.Runner, place: Path) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place), size=1, queries_per_worker=2)
+        await pool.start()
+        for _ in range(5):
+            content, _ = await fetch(pool, numbers(3))
+            assert len(rows_in(content, F.ARROW)) == 3
+        stats = pool.stats()
+        assert (stats.restarts, stats.crashes) == (2, 0)
+        await pool.close()
+
+    runner.run(scenario())
+
+
+def test_a_bloated_or_broken_worker_is_replaced(runner: asyncio.Runner, place: Path) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place), size=1)
+        await pool.start()
+        for end in (End(rss_bytes=1 << 40), End(retire=True)):
+            worker = await pool._acquire(numbers(1), asyncio.get_running_loop().time() + 10)
+            pool._release(worker, end)
+            await fetch(pool, numbers(1))
+            assert not psutil.pid_exists(worker.pid)
+        await fetch(pool, numbers(1))
+        assert pool.stats().restarts == 2
+        await pool.close()
+
+    runner.run(scenario())
+
+
+def test_ready(runner: asyncio.Runner, place: Path) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place), size=1)
+        assert not pool.ready()
+        await pool.start()
+        assert pool.ready()
+        await pool.close()
+        assert not pool.ready()
+        with pytest.raises(UnavailableError, match="shutting down"):
+            await pool.run(numbers(1))
+
+    runner.run(scenario())
+
+
+def test_close_ends_everything(runner: asyncio.Runner, tmp_path: Path) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(tmp_path), size=2, max_queued=5)
+        await pool.start()
+        pids = [worker.pid for worker in pool._idle]
+        running = [await pool.run(query(FLOOD)) for _ in range(2)]
+        waiting = asyncio.create_task(pool.run(numbers(1)))
+        await asyncio.sleep(0.05)
+        await pool.close()
+        with pytest.raises(UnavailableError):
+            await waiting
+        with pytest.raises(UnavailableError):
+            async for _ in running[0]:
+                pass
+        await running[1].close()
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+
+    runner.run(scenario())
+    assert os.listdir(tmp_path / "temp") == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_worker_that_cannot_start(runner: asyncio.Runner, tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    config = make_config(tmp_path, address_space_bytes=600_000_000)
+
+    async def scenario() -> None:
+        pool = WorkerPool(config, size=2)
+        with pytest.raises(ConfigurationError, match="worker"):
+            await pool.start()
+        assert not pool.ready()
+
+    runner.run(scenario())
+    assert {child.pid for child in psutil.Process().children()} == before
+
+
+def test_workers_get_no_secrets(
+    runner: asyncio.Runner, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATALOG_SERVICE_TOKEN", "s3cret")
+
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place, nice=5), size=1)
+        await pool.start()
+        worker = psutil.Process(pool._idle[0].pid)
+        environment = worker.environ()
+        assert "CATALOG_SERVICE_TOKEN" not in environment
+        assert set(environment) <= {"PATH", "LANG", "TZ"} | {n for n in environment if n.startswith(("LD_", "LC_"))}
+        assert worker.nice() == 5
+        assert os.getsid(worker.pid) == worker.pid, "a signal to the terminal's group does not reach it"
+        limits = Path(f"/proc/{worker.pid}/limits").read_text()
+        assert "Max core file size        0 " in limits
+        assert f"Max address space         {400_000_000 + 2**31} " in limits
+        maps = Path(f"/proc/{worker.pid}/maps").read_text()
+        assert "pandas" not in maps
+        assert "pyarrow" in maps
+        await pool.close()
+
+    runner.run(scenario())
+
+
+def test_the_parent_needs_no_duckdb() -> None:
+    code = "import sys, catalog_service.engines.pool; sys.exit('duckdb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_limits_of_the_spool(runner: asyncio.Runner, place: Path) -> None:
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place, max_temp_bytes=5_000_000), size=1)
+        await pool.start()
+        asked = numbers(1_000_000, format=F.CSV)
+        with pytest.raises(LimitError, match="temporary disk space of 5 MB"):
+            await pool.run(asked)
+        content, _ = await fetch(pool, replace(asked, format=F.ARROW))
+        assert len(rows_in(content, F.ARROW)) == 1_000_000
+        await pool.close()
+
+    runner.run(scenario())

@@ -1,0 +1,296 @@
+"""Pruning under joins of every kind: a SELECT over just the rows that the planned scans may return gives the same
+rows as over all rows. DuckDB evaluates the joins, numpy the regions; the planner sees the same conditions as a tree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog_service.models.query import ResolvedQuery, ScanPlan
+from catalog_service.models.schema import Column, DataType, Table
+from catalog_service.models.stored import StoredTable
+from catalog_service.models.tree import (
+    And,
+    Comparison,
+    Expr,
+    FromItem,
+    IntegerLiteral,
+    IsNull,
+    Join,
+    JoinKind,
+    Not,
+    Or,
+    Select,
+    SelectItem,
+    TableRef,
+)
+from catalog_service.planner.plan import plan
+from partitioning.layout.manifest import Placement
+from partitioning.sky.regions import Cone
+from tests.catalog_service.planner.conditions import circle, contains
+from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
+
+CONES = (Cone(10.0, 20.0, 1.0), Cone(11.5, 20.0, 1.0), Cone(200.0, -60.0, 3.0), Cone(10.0, 20.0, 0.02))
+"""Regions that conditions speak of; the first two overlap."""
+
+KEYS = {"Object": "objectId", "DiaSource": "objectId", "ForcedSource": "objectId", "Visit": "visit"}
+OTHER = {"Object": "tract", "DiaSource": "visit", "ForcedSource": "visit", "Visit": "visit"}
+KIND = {
+    JoinKind.INNER: "JOIN",
+    JoinKind.LEFT: "LEFT JOIN",
+    JoinKind.RIGHT: "RIGHT JOIN",
+    JoinKind.FULL: "FULL JOIN",
+    JoinKind.CROSS: "CROSS JOIN",
+}
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Tables whose rows lie in a few clumps of the sky."""
+
+    worlds: dict[str, World]
+    visits: StoredTable
+    rows: dict[str, pa.Table]
+    """Per table: row number, columns, and ``in0`` ... for each of `CONES`, NULL where the position is."""
+
+    def lookup(self, table: Table) -> StoredTable:
+        return self.visits if table.name == "Visit" else self.worlds[table.name].stored
+
+
+@cache
+def sky(seed: int) -> Sky:
+    """Make Object, and its children: DiaSource with positions of its own, ForcedSource without any; and Visit."""
+    rng = np.random.default_rng(seed)
+    clumps = [points_near(rng, c.ra_deg, c.dec_deg, c.radius_deg, 6) for c in CONES]
+    ra, dec = (np.concatenate([clump[axis] for clump in clumps]) for axis in (0, 1))
+    ids = rng.permutation(len(ra)) + 1
+    objects = make_world(rng, make_table("Object", "objectId", "tract"), (ra, dec), finest=9, splitting=0.98)
+    tables = {"Object": (objects, {"objectId": ids, "tract": rng.integers(1, 4, len(ra))})}
+    for name, scatter_deg, count in (("DiaSource", 0.3, 22), ("ForcedSource", 0.0, 22)):
+        tables[name] = _children(rng, name, (objects, ids), scatter_deg, count)
+    visits = make_table("Visit", "visit", position=None)
+    stored = StoredTable(visits, objects.stored.directory, 1, 3, 300, None, None)
+    rows = {name: _rows(world, columns) for name, (world, columns) in tables.items()}
+    rows["Visit"] = pa.table({"n": [0, 1, 2], "visit": [1, 2, 3]})
+    return Sky({name: world for name, (world, _) in tables.items()}, stored, rows)
+
+
+def _children(
+    rng: np.random.Generator, name: str, parents: tuple[World, np.ndarray], scatter_deg: float, count: int
+) -> tuple[World, dict[str, np.ndarray]]:
+    """Scatter children about random parents; some have no parent, and are placed by a position of their own."""
+    objects, ids = parents
+    parent = rng.integers(0, len(ids), count)
+    key, orphan = ids[parent], rng.random(count) < 0.15
+    key = np.where(orphan, rng.choice([0, 1000], count), key)  # 0 stands for NULL
+    own = [points_near(rng, objects.ra[p], objects.dec[p], scatter_deg, 1) for p in parent.tolist()]
+    ra, dec = (np.concatenate([position[axis] for position in own]) for axis in (0, 1))
+    placed = np.where(orphan, ra, objects.ra[parent]), np.where(orphan, dec, objects.dec[parent])
+    has_own = name == "DiaSource"
+    placement = Placement(
+        ra_column="_parent_ra",
+        dec_column="_parent_dec",
+        own_ra_column="ra" if has_own else None,
+        own_dec_column="dec" if has_own else None,
+        parent="Object",
+        parent_key=("objectId", "objectId"),
+        parent_release=1,
+    )
+    if has_own:
+        ra[rng.random(count) < 0.1] = np.nan
+    else:
+        ra, dec = np.full(count, np.nan), np.full(count, np.nan)
+    table = make_table(name, "objectId", "visit") if has_own else make_table(name, "objectId", "visit", position=None)
+    world = make_world(rng, table, (ra, dec), placed=placed, placement=placement, finest=9, splitting=0.98)
+    return world, {"objectId": key, "visit": rng.integers(1, 4, count)}
+
+
+def _rows(world: World, columns: dict[str, np.ndarray]) -> pa.Table:
+    data = {"n": pa.array(np.arange(len(world.ra)))}
+    data |= {name: pa.array(values, mask=values == 0) for name, values in columns.items()}
+    unknown = np.isnan(world.ra) | np.isnan(world.dec)
+    data |= {f"in{k}": pa.array(cone.contains(world.ra, world.dec), mask=unknown) for k, cone in enumerate(CONES)}
+    return pa.table(data)
+
+
+@dataclass(frozen=True)
+class Both:
+    """One condition as the planner sees it and as DuckDB does."""
+
+    expr: Expr
+    sql: str
+
+
+@dataclass(frozen=True)
+class From:
+    """One FROM item, as a tree and as SQL; and its tables by source number."""
+
+    item: FromItem
+    sql: str
+    tables: dict[int, str]
+
+
+class QueryMaker:
+    """Draws the parts of one SELECT."""
+
+    def __init__(self, draw: st.DrawFn, world: Sky) -> None:
+        self._draw = draw
+        self._sky = world
+        self._sources = 0
+
+    def from_item(self, depth: int) -> From:
+        """Draw a table, or a join of two FROM items."""
+        if depth == 0:
+            return self._table()
+        left_depth, right_depth = self._draw(st.sampled_from([(depth - 1, 0), (0, depth - 1), (depth - 1, depth - 1)]))
+        left, right = self.from_item(left_depth), self.from_item(right_depth)
+        kind = self._draw(st.sampled_from([*JoinKind, JoinKind.LEFT, JoinKind.INNER]))
+        tables = left.tables | right.tables
+        if kind is JoinKind.CROSS:
+            return From(Join(kind, left.item, right.item), f"({left.sql} CROSS JOIN {right.sql})", tables)
+        on = self.condition(tables, self._draw(st.integers(1, 3)))
+        item = Join(kind, left.item, right.item, on=on.expr)
+        return From(item, f"({left.sql} {KIND[kind]} {right.sql} ON {on.sql})", tables)
+
+    def condition(self, tables: dict[int, str], count: int) -> Both:
+        """Draw a conjunction."""
+        return _joined("AND", [self._part(tables) for _ in range(count)])
+
+    def _table(self) -> From:
+        source, name = (
+            self._sources,
+            self._draw(st.sampled_from(["Object", "DiaSource", "ForcedSource", "Object", "DiaSource", "Visit"])),
+        )
+        self._sources += 1
+        table = self._sky.visits.table if name == "Visit" else self._sky.worlds[name].table
+        return From(TableRef(source, table, f"t{source}"), f"{name}_{source} AS t{source}", {source: name})
+
+    def _part(self, tables: dict[int, str]) -> Both:
+        kind = self._draw(
+            st.sampled_from(["region", "key", "region", "key", "region", "key", "other", "or", "null", "not", "same"])
+        )
+        match kind:
+            case "key":
+                return self._equal(tables, KEYS)
+            case "other":
+                return self._equal(tables, OTHER)
+            case "or":
+                return _joined("OR", [self._part(tables), self._part(tables)])
+            case "null":
+                return self._null(tables)
+            case "not":
+                region = self._region(tables)
+                return Both(Not(region.expr), f"NOT {region.sql}")
+            case "same":
+                return _joined("AND", [self._region(tables), self._region(tables)])
+            case _:
+                return self._region(tables)
+
+    def _equal(self, tables: dict[int, str], names: dict[str, str]) -> Both:
+        first, second = (self._draw(st.sampled_from(sorted(tables))) for _ in range(2))
+        objects = [source for source, name in sorted(tables.items()) if name == "Object"]
+        if names is KEYS and objects:  # what the planner knows about
+            second = self._draw(st.sampled_from(objects))
+        pair = [(source, names[tables[source]]) for source in (first, second)]
+        expr = Comparison("=", *(self._column(tables, source, name) for source, name in pair))
+        return Both(expr, f"t{first}.{pair[0][1]} = t{second}.{pair[1][1]}")
+
+    def _null(self, tables: dict[int, str]) -> Both:
+        source, negated = self._draw(st.sampled_from(sorted(tables))), self._draw(st.booleans())
+        name = KEYS[tables[source]]
+        sql = f"t{source}.{name} IS {'NOT ' if negated else ''}NULL"
+        return Both(IsNull(self._column(tables, source, name), negated=negated), sql)
+
+    def _region(self, tables: dict[int, str]) -> Both:
+        placed = [source for source, name in sorted(tables.items()) if name in {"Object", "DiaSource"}]
+        if not placed:
+            return self._null(tables)
+        source, number = self._draw(st.sampled_from(placed)), self._draw(st.integers(0, len(CONES) - 1))
+        cone = CONES[number]
+        return Both(contains(circle(cone.ra_deg, cone.dec_deg, cone.radius_deg), source), f"t{source}.in{number}")
+
+    def _column(self, tables: dict[int, str], source: int, name: str) -> Expr:
+        if tables[source] == "Visit":
+            return World.column(_VisitWorld(self._sky.visits), name, source)  # type: ignore[arg-type]
+        return self._sky.worlds[tables[source]].column(name, source)
+
+
+@dataclass(frozen=True)
+class _VisitWorld:
+    stored: StoredTable
+
+    @property
+    def table(self) -> Table:
+        return self.stored.table
+
+
+def _joined(word: str, parts: Sequence[Both]) -> Both:
+    if len(parts) == 1:
+        return parts[0]
+    node = And if word == "AND" else Or
+    return Both(node(tuple(part.expr for part in parts)), "(" + f" {word} ".join(part.sql for part in parts) + ")")
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> tuple[int, From, Both | None]:
+    """Draw a sky, a FROM clause and a WHERE clause."""
+    seed = draw(st.integers(0, 5))
+    maker = QueryMaker(draw, sky(seed))
+    source = maker.from_item(draw(st.sampled_from([1, 2, 2, 2, 3])))
+    if draw(st.integers(0, 4)) == 0:
+        return seed, source, None
+    return seed, source, maker.condition(source.tables, draw(st.sampled_from([1, 1, 2, 3])))
+
+
+def planned(world: Sky, source: From, where: Both | None) -> ScanPlan:
+    column = Column(name="one", datatype=DataType.INT)
+    tree = Select((SelectItem(IntegerLiteral(1), column=column),), source.item, where=where.expr if where else None)
+    return plan(ResolvedQuery(tree, (column,)), world.lookup, visible_schemas={"sky"})
+
+
+def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
+    """Return the numbers of the rows of each source that its scan may return."""
+    kept = {}
+    for number, name in source.tables.items():
+        if name == "Visit":
+            kept[number] = list(range(world.rows[name].num_rows))
+        else:
+            kept[number] = np.flatnonzero(world.worlds[name].readable(scans.scans[number])).tolist()
+    return kept
+
+
+@cache
+def database(seed: int) -> duckdb.DuckDBPyConnection:
+    """Return an instance that holds the tables of one sky."""
+    connection = duckdb.connect(config={"threads": 1})
+    for name, rows in sky(seed).rows.items():
+        connection.register(f"arrow_{name}", rows)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arrow_{name}")
+    return connection
+
+
+def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[int]] | None) -> list[tuple[int, ...]]:
+    """Return the row numbers of every table in each row of the result, sorted; over the rows `kept`, or over all."""
+    tables = []
+    for number, name in source.tables.items():
+        rows = "" if kept is None else f" WHERE list_contains({kept[number]}::BIGINT[], n)"
+        tables.append(f"{name}_{number} AS MATERIALIZED (SELECT * FROM {name}{rows})")
+    columns = ", ".join(f"t{number}.n" for number in sorted(source.tables))
+    condition = "" if where is None else f" WHERE {where.sql}"
+    sql = f"WITH {', '.join(tables)} SELECT {columns} FROM {source.sql}{condition}"
+    return sorted(database(seed).execute(sql).fetchall(), key=repr)
+
+
+@settings(max_examples=400, deadline=None)
+@given(queries())
+def test_pruned_tables_give_the_same_rows(query: tuple[int, From, Both | None]) -> None:
+    seed, source, where = query
+    world = sky(seed)
+    kept = kept_rows(world, source, planned(world, source, where))
+    assert evaluate(seed, source, where, kept) == evaluate(seed, source, where, None)

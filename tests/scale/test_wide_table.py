@@ -1,0 +1,77 @@
+"""A table of 991 columns: one row must not cost hundreds of megabytes, four columns not the whole tile."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from catalog_service.client import CatalogClient
+from partitioning.config import load_config
+from partitioning.pipeline import build
+from sample_catalogs.generate import SurveyConfig, generate_survey
+from tests.harness import RunningServer, start_server, stop_server
+
+ROWS, PADDING = 200_000, 909
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    base = tmp_path_factory.mktemp("wide")
+    generate_survey(
+        base / "survey", SurveyConfig(n_object=ROWS, n_visit=1, padding_columns=PADDING, with_sources=False)
+    )
+    config = base / "build.toml"
+    config.write_text(
+        '[release]\nroot = "catalogs"\nschema = "wide"\n[[table]]\nname = "Object"\n'
+        'input = ["survey/Object/*.parquet"]\nra = "coord_ra"\ndec = "coord_dec"\nid = ["objectId"]\n'
+    )
+    build(load_config(config))
+    server = start_server(base / "catalogs", base, extra_config="workers = 1\n")
+    yield server
+    stop_server(server)
+
+
+@pytest.fixture(scope="module")
+def catalog(wide: RunningServer) -> Path:
+    return wide.log.parent / "catalogs" / "wide" / "Object" / "Object_r1"
+
+
+def bytes_read(server: RunningServer) -> int:
+    """Return the bytes that the worker has asked of the file system, page cache or not."""
+    (worker,) = psutil.Process(server.process.pid).children()
+    count: int = worker.io_counters().read_chars
+    return count
+
+
+def cost(server: RunningServer, query: str) -> tuple[int, int]:
+    """Return (rows, bytes read) of a query."""
+    before = bytes_read(server)
+    rows = len(CatalogClient(server.url).query(query))
+    return rows, bytes_read(server) - before
+
+
+def test_one_row_by_position(wide: RunningServer, catalog: Path) -> None:
+    leaf = next(iter(sorted(catalog.glob("dataset/**/*.parquet"))))
+    table = pq.read_table(leaf, columns=["coord_ra", "coord_dec"])
+    assert len(pq.read_schema(leaf)) == 992  # the index and 991 columns
+    for row in (0, table.num_rows // 2, table.num_rows - 1):
+        ra, dec = table["coord_ra"][row].as_py(), table["coord_dec"][row].as_py()
+        near = f"DISTANCE(POINT(coord_ra, coord_dec), POINT({ra!r}, {dec!r})) < 1e-7"
+        rows, read = cost(wide, f"SELECT * FROM wide.Object WHERE {near}")
+        assert rows >= 1
+        assert read <= 40e6
+
+
+def test_four_columns_in_a_cone(wide: RunningServer, catalog: Path) -> None:
+    sizes = [path.stat().st_size for path in catalog.glob("dataset/**/*.parquet")]
+    query = """SELECT objectId, coord_ra, coord_dec, i_psfMag FROM wide.Object
+        WHERE CONTAINS(POINT(coord_ra, coord_dec), CIRCLE(62.0, -37.0, 0.1)) = 1"""
+    result = CatalogClient(wide.url).query(query)
+    tiles = int(result.to_arrow().schema.metadata[b"TILES_READ"].split(b" of ")[0])
+    before = bytes_read(wide)
+    assert len(CatalogClient(wide.url).query(query)) > 1000
+    assert bytes_read(wide) - before <= 0.02 * min(sizes) * tiles

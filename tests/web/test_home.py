@@ -1,0 +1,58 @@
+"""The home page in a real browser: it lists catalogs and columns, and runs a cone."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(chromium: str, server_url: str) -> Iterator[Page]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(server_url)
+        yield page
+        browser.close()
+
+
+def test_a_cone_search_shows_rows(page: Page) -> None:
+    page.get_by_label("Table").select_option("tycho2.stars")
+    page.get_by_label("Radius").fill("1")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#status")).to_contain_text("65 rows")
+    expect(page.locator("#result tbody tr")).to_have_count(65)
+    expect(page.locator("#result thead th").first).to_have_text("tyc_row")
+
+
+def test_a_cut_result_says_so(page: Page) -> None:
+    page.get_by_label("Rows at most").fill("10")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#status")).to_contain_text("10 rows, more exist")
+
+
+def test_an_error_is_shown(page: Page) -> None:
+    page.get_by_label("Dec").fill("95")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#status.error")).to_contain_text("outside [-90, 90]")
+
+
+def test_columns_appear_on_demand(page: Page) -> None:
+    details = page.locator("details[data-table='tycho2.stars']")
+    details.locator("summary").click()
+    expect(details.locator("tbody tr")).to_have_count(4)
+    expect(details).to_contain_text("pos.eq.ra;meta.main")
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page, server_url: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/", "/docs"):
+        page.goto(server_url + path, wait_until="networkidle")
+    assert len(asked) > 3
+    assert all(url.startswith((server_url, "data:")) for url in asked)
