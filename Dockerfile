@@ -12,7 +12,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY catalog_service catalog_service
 COPY partitioning partitioning
 RUN pip install --constraint constraints.txt '.[server]'
-RUN useradd --system --no-create-home --uid 10001 catalog && mkdir /catalogs /state && chown catalog /state
+RUN useradd --no-create-home --uid 10001 catalog && mkdir /catalogs /state && chown catalog /state
 
 USER catalog
 ENV CATALOG_SERVICE_CATALOG_ROOT=/catalogs CATALOG_SERVICE_STATE_DIR=/state

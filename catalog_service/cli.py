@@ -49,6 +49,7 @@ Exit codes:
 4  no access, or no such table
 5  the service is busy or cannot be reached, or the result broke off
 130  interrupted
+141  the reader of the output closed it
 
 An access token is taken from the environment variable CATALOG_SERVICE_TOKEN.
 """
@@ -91,6 +92,9 @@ Format = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.", dir_okay=False)]
 Maxrec = Annotated[int | None, typer.Option(help="Most rows to return; default: the service's.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_PIPE_CLOSED: Final = 141
+"""As a shell reports a program that SIGPIPE ended."""
 
 _DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
@@ -189,16 +193,16 @@ def main() -> None:
     try:
         app()
     except CatalogServiceError as error:
-        _complain(str(error), *getattr(error, "__notes__", ()))
+        _complain(str(error))
         sys.exit(exit_code_of(error))
     except OSError as error:
         _complain(str(error))
         sys.exit(2)
 
 
-def _complain(message: str, *details: str) -> None:
-    lines = [f"error: {message}", *details]
-    sys.stderr.write("\n".join(printable(line) for text in lines for line in text.splitlines()) + "\n")
+def _complain(message: str) -> None:
+    lines = f"error: {message}".replace("\t", " ").splitlines()
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 @contextmanager
@@ -254,10 +258,20 @@ def _deliver(url: str, request: QueryRequest | ConeRequest, chosen: ShownFormat,
             print_result(Console(), result)
             overflow = result.overflow
         else:
-            with open_output(out) as sink:
+            with _reader_may_leave(), open_output(out) as sink:
                 overflow = write_answer(answer, FileFormat(chosen.value), sink)
     if overflow:
         sys.stderr.write("warning: the result was cut at MAXREC: more rows match. Raise --maxrec or search less.\n")
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of our pipe has seen enough, as in ``catalog-service query ... | head``."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit must not fail
+        raise typer.Exit(_PIPE_CLOSED) from None
 
 
 def _print_records(records: Sequence[dict[str, Any]], heads: Sequence[str], *, as_json: bool) -> None:

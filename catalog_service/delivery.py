@@ -125,9 +125,7 @@ class Delivery:
         schema = result_schema(self._query.columns, stream.schema)
         batches = (conform(piece, schema) for batch in self._cut(stream) for piece in _pieces(batch))
         first, complete = _peek(batches, batch_rows(self._query.columns))
-        sample = Sample(
-            schema=schema, batches=first, complete=complete, overflow=self.overflow if complete else None
-        )
+        sample = Sample(schema=schema, batches=first, complete=complete, overflow=self.overflow if complete else None)
         self._writer = create_writer(self._query.format, _describe(self._query), sample)
         chunks = self._encode(self._writer, itertools.chain(first, batches))
         if self._writer.marks_overflow:
@@ -186,14 +184,15 @@ class Delivery:
 
 
 def _peek(batches: Iterator[pa.RecordBatch], full: int) -> tuple[tuple[pa.RecordBatch, ...], bool]:
-    """Return (the first batches, whether they are all). A batch that is not full is likely the last."""
-    first = tuple(itertools.islice(batches, 1))
-    if not first:
-        return first, True
-    if first[0].num_rows >= full:
-        return first, False
-    second = tuple(itertools.islice(batches, 1))
-    return first + second, not second
+    """Return (the first batches, `full` rows or `_BATCH_BYTES` or a little more, whether they are all)."""
+    first, rows, size = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        first.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= full or size >= _BATCH_BYTES:
+            return tuple(first), False
+    return tuple(first), True
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

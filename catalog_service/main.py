@@ -20,7 +20,7 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, pages, tap, vosi
-from .handlers.responses import api_error
+from .handlers.responses import ClientGoneError, api_error
 from .version import VERSION
 
 __all__ = ["create_app", "serve"]
@@ -60,6 +60,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     app.add_middleware(_SecurityHeaders)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(ClientGoneError)(_gone)
     return app
 
 
@@ -101,6 +102,11 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
     return api_error(ParameterError(f"invalid request: {problems}"))
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Answer nobody: the client closed the connection, and its query was stopped and audited."""
+    return Response(status_code=499)
 
 
 def _configure_logging() -> None:

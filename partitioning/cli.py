@@ -42,10 +42,10 @@ def describe(table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")]
 
 
 def main() -> None:
-    """Run the command line; an error of ours ends it with one line and exit code 1."""
+    """Run the command line; an error of ours, or of the file system, ends it with one line and exit code 1."""
     try:
         app()
-    except PartitioningError as error:
+    except (PartitioningError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
 

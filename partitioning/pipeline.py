@@ -18,6 +18,7 @@ from .exceptions import ConfigError, InputError
 from .layout.leaf import LeafFormat
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import REJECTS_FILE
+from .layout.schema import is_ordered
 from .readers.base import find_inputs
 from .readers.felis import FelisTable, read_felis
 from .readers.source import Source, open_source
@@ -250,13 +251,27 @@ def _publish(config: BuildConfig, jobs: list[_Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
+    directories = [publish_release(job.staging) for job in jobs]
     published = []
-    for job in jobs:
-        directory = publish_release(job.staging)
+    for job, directory in zip(jobs, directories, strict=True):
         manifest = read_manifest(directory)
         job.say(f"published {directory.name}: {manifest.rows} rows, {manifest.bytes / 1e6:.1f} MB")
+        for child in _children_of_older_releases(job):
+            job.say(f"warning: {child} was placed by an older release of this table; build it again")
         published.append(BuiltTable(job.table.name, directory, manifest, job.seconds))
     return tuple(published)
+
+
+def _children_of_older_releases(job: _Job) -> list[str]:
+    """Return published tables whose rows lie where another release of this table has their parents."""
+    found = []
+    for home in sorted((job.config.root / job.config.schema).iterdir()):
+        release = current_release(home) if home.is_dir() else None
+        placement = None if release is None else read_manifest(release).placement
+        if placement is not None and placement.parent == job.table.name:
+            current = placement.parent_release == job.staging.release
+            found += [] if current else [home.name]
+    return found
 
 
 def _check_named_columns(table: TableConfig, source: Source) -> None:
@@ -267,6 +282,11 @@ def _check_named_columns(table: TableConfig, source: Source) -> None:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 msg = f"table {table.name!r}: {key} names {name!r}, which is no column of the input{hint}"
                 raise ConfigError(msg)
+    for name in table.id:
+        kind = source.schema.field(name).type
+        if not is_ordered(kind):
+            msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
+            raise ConfigError(msg)
 
 
 def _leaf_format(table: TableConfig, source: Source) -> LeafFormat:

@@ -57,7 +57,7 @@ def prepare(directory: Path) -> Path:
     survey = directory / "input" / "survey"
     if not (survey / "manifest.json").is_file():
         _say("Generating a small synthetic survey ...")
-        generate_survey(survey, SurveyConfig(n_object=20_000, n_visit=20, with_edge_tract=True))
+        generate_survey(survey, SurveyConfig(n_object=20_000, n_visit=40, with_edge_tract=True))
     _build("tycho2", "stars", _SAMPLES / "tycho2", catalogs)
     _build("survey", "MatchesTruth", survey, catalogs)
     config = directory / "service.toml"

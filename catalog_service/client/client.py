@@ -6,10 +6,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
-from ..exceptions import CatalogServiceError
 from ..models.wire import CatalogList, ColumnInfo, ConeRequest, QueryRequest, TableDetail, TableSummary
 from .conversion import load_extra
-from .errors import UnexpectedAnswerError, point_at
+from .errors import UnexpectedAnswerError
 from .notebook import Listing
 from .positions import resolve_cone
 from .results import Result
@@ -46,7 +45,7 @@ class CatalogClient:
     Notes
     -----
     Errors of the service are raised in the classes that the service uses (`QuerySyntaxError`, `QueryNameError`,
-    `LimitError`, ...), with the position in the query and the remedy. Interrupting a cell closes the connection, so
+    `LimitError`, ...), with the place in the query and the remedy. Interrupting a cell closes the connection, so
     that the service stops the query. The client may be shared by threads.
 
     Examples
@@ -151,16 +150,11 @@ class CatalogClient:
         ConnectionFailedError
             If the service cannot be reached or does not begin to answer in time.
         CatalogServiceError
-            The error that the service answered with, in its own class; the place in the query, if it is known,
-            is shown below the message.
+            The error that the service answered with, in its own class.
         """
         body = {name: value for name, value in asdict(request).items() if value is not None}
         if isinstance(request, QueryRequest):
-            try:
-                return self._transport.post(f"{_API}/query", body)
-            except CatalogServiceError as error:
-                point_at(error, request.query)
-                raise
+            return self._transport.post(f"{_API}/query", body)
         return self._transport.get(f"{_API}/cone", {name: str(value) for name, value in body.items()})
 
     def tables(self) -> Listing[TableSummary]:

@@ -13,7 +13,7 @@
 
 from ..exceptions import CatalogServiceError
 
-__all__ = ["ConnectionFailedError", "OverflowWarning", "TransferAbortedError", "UnexpectedAnswerError", "point_at"]
+__all__ = ["ConnectionFailedError", "OverflowWarning", "TransferAbortedError", "UnexpectedAnswerError"]
 
 
 class ConnectionFailedError(CatalogServiceError):
@@ -36,12 +36,3 @@ class UnexpectedAnswerError(CatalogServiceError):
 
 class OverflowWarning(UserWarning):
     """A result was cut at MAXREC: more rows match than were sent."""
-
-
-def point_at(error: CatalogServiceError, query: str) -> None:
-    """Add the line of the query that an error is about, and a caret under the place, to what a traceback shows."""
-    lines = query.splitlines()
-    if error.line is None or error.column is None or not 1 <= error.line <= len(lines):
-        return
-    line = lines[error.line - 1].replace("\t", " ")
-    error.add_note(f"  {line}\n  {' ' * (error.column - 1)}^")

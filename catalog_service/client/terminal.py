@@ -46,10 +46,10 @@ def _cell(text: str | None) -> Text:
 
 
 def _columns_that_fit(preview: Preview, width: int) -> int:
-    total = 0
+    total = 1
     for index, (name, unit) in enumerate(zip(preview.names, preview.units, strict=True)):
         cells = ("null" if row[index] is None else str(row[index]) for row in preview.rows)
-        total += max(len(text) for text in (name, unit, *cells)) + 2
+        total += max(len(text) for text in (name, unit, *cells)) + 3
         if total > width:
             return max(index, 1)
     return len(preview.names)

@@ -92,6 +92,15 @@ class FrameChannel:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
 
+    def at_end(self) -> bool:
+        """Whether the other end is gone and nothing is left to read."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Close this end; a coroutine that waits here gets `ChannelClosedError`."""
         if self._socket.fileno() >= 0:

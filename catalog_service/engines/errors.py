@@ -75,9 +75,7 @@ def translate_error(error: Exception, query: EngineQuery, config: WorkerConfig) 
     return translated
 
 
-def _translate(
-    error: Exception, text: str, kind: str, query: EngineQuery, config: WorkerConfig
-) -> CatalogServiceError:
+def _translate(error: Exception, text: str, kind: str, query: EngineQuery, config: WorkerConfig) -> CatalogServiceError:
     if isinstance(error, MemoryError) or any(sign in text for sign in _ALLOCATION_FAILED):
         return memory_error(config)
     if config.temp_directory in text:

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S: Final = 0.1
 _LONGEST_RETRY_S: Final = 10.0
+_PATIENCE_S: Final = 5.0
+"""How long to wait at the end for killed processes that hang in the kernel."""
 _LONGEST_RETRY_AFTER_S: Final = 60
 _AVERAGING: Final = 0.05
 """Weight of the latest query in the typical duration."""
@@ -115,36 +117,42 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in [*self._idle, *self._busy]:
             self._discard(worker)
-        await asyncio.gather(*self._reaping)
+        if self._reaping:
+            await asyncio.wait(self._reaping, timeout=_PATIENCE_S)
         if self._scratch is not None:
             self._scratch.close()
 
     async def run(self, query: EngineQuery) -> QueryResult:
         """Run a query; return once its first rows are there, or it failed.
 
-        Waiting for a free worker counts against the query's time limit. If the worker crashes before it delivered
-        anything, another one tries once more.
+        Waiting for a free worker counts against the query's time limit. A crash costs the query that ran: it is not
+        tried again, since what crashed one worker may crash the next.
 
         Parameters
         ----------
         query
-            What to run. Its `timeout_s` counts from now.
+            What to run. Its `timeout_s` counts from `spent_s` ago.
 
         Raises
         ------
         UnavailableError
             If the queue is full, or no worker became free in time, or the pool is closed.
         WorkerCrashedError
-            If two workers crashed.
+            If the worker ended before its first rows.
         CatalogServiceError
             If the query failed before its first rows.
         """
-        deadline = asyncio.get_running_loop().time() + query.timeout_s
         self._queries += 1
+        deadline = asyncio.get_running_loop().time() + query.timeout_s - query.spent_s
+        worker = await self._acquire(query, deadline)
+        worker.queries += 1
+        result = QueryResult(worker, query, deadline, released=self._release, lost=self._lose)
         try:
-            return await self._try(query, deadline)
-        except WorkerCrashedError:
-            return await self._try(query, deadline)
+            await result.begin()
+        except BaseException:
+            self._keep(self._tasks, result.abandon())
+            raise
+        return result
 
     def ready(self) -> bool:
         """Whether at least one worker can serve queries."""
@@ -163,23 +171,15 @@ class WorkerPool:
             restarts=self._restarts,
         )
 
-    async def _try(self, query: EngineQuery, deadline: float) -> QueryResult:
-        worker = await self._acquire(query, deadline)
-        worker.queries += 1
-        result = QueryResult(worker, query, deadline, released=self._release, lost=self._lose)
-        try:
-            await result.begin()
-        except BaseException:
-            self._keep(self._tasks, result.abandon())
-            raise
-        return result
-
     async def _acquire(self, query: EngineQuery, deadline: float) -> WorkerProcess:
         if self._is_closed:
             raise _closed_error()
-        if self._idle:
+        while self._idle:
             worker = self._idle.pop()
             worker.channel.unwatch()
+            if worker.channel.at_end():  # it died this very moment
+                self._replace(worker)
+                continue
             self._busy.add(worker)
             return worker
         if len(self._waiting) >= self._max_queued:

@@ -14,7 +14,7 @@ from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
 from ..services.query import Delivery
 from ..writers.votable import error_document, scs_error_document
 
-__all__ = ["ResultResponse", "api_error", "scs_error", "tap_error", "unless_disconnected", "xml"]
+__all__ = ["ClientGoneError", "ResultResponse", "api_error", "scs_error", "tap_error", "unless_disconnected", "xml"]
 
 T = TypeVar("T")
 
@@ -54,8 +54,10 @@ class ResultResponse(Response):
     """
 
     def __init__(self, delivery: Delivery, *, media_type: str | None = None) -> None:
-        super().__init__(None, media_type=media_type or delivery.format.content_type)
+        super().__init__(None)
         self._delivery = delivery
+        # exactly as the client named it: no charset is added
+        self.headers["content-type"] = media_type or delivery.format.content_type
         del self.headers["content-length"]
         self.headers[QUERY_ID_HEADER] = delivery.query_id
         name = f"result-{delivery.query_id}{delivery.format.suffix}"
@@ -92,7 +94,7 @@ def xml(document: str) -> Response:
 
 def _error_headers(error: CatalogServiceError) -> dict[str, str]:
     headers = {} if error.query_id is None else {QUERY_ID_HEADER: error.query_id}
-    return headers | ({"Retry-After": "5"} if isinstance(error, UnavailableError) else {})
+    return headers | ({"Retry-After": str(error.retry_after_s)} if isinstance(error, UnavailableError) else {})
 
 
 def tap_error(error: CatalogServiceError) -> Response:

@@ -23,7 +23,7 @@ from .relaxations import relaxations
 __all__ = ["parse_adql"]
 
 
-class _Words(Lexer):
+class _Words(Lexer):  # type: ignore[misc]  # lark is untyped here
     """Hands the words of `scan` to the parser."""
 
     def __init__(self, _conf: object) -> None:
@@ -60,8 +60,7 @@ def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
     words = scan(text)
     _refuse_statements(words, text)
     try:
-        # a tree-building parser is untyped: it returns what the start rule's method returned
-        tree = cast("Query", _parser(frozenset(functions)).parse(words))  # type: ignore[arg-type]
+        tree = cast("Query", _parser(frozenset(functions)).parse(words))
     except UnexpectedToken as error:
         raise _syntax_error(error, words, text) from None
     check_tree(tree)
@@ -209,9 +208,8 @@ def _advice(word: Word, before: Word | None, expected: Collection[str]) -> str |
     upper = word.value.upper()
     if upper in SQL_RESERVED | ADQL_RESERVED and "NAME" in expected:
         return f'{upper} is a reserved word; as a name, write it in double quotes: "{word.value}".'
-    if before is not None and "NAME" not in expected and before.value.upper() in SQL_RESERVED | ADQL_RESERVED:
-        if before.type in {"FUNCTION", "GEOMETRY", "AGGREGATE"} and word.type != "_LPAR":
-            return f'{before.value.upper()} is a reserved word; as a name, write it in double quotes: "{before.value}".'
+    if before is not None and before.type in {"FUNCTION", "GEOMETRY", "AGGREGATE"} and expected == {"_LPAR"}:
+        return f'{before.value.upper()} is a reserved word; as a name, write it in double quotes: "{before.value}".'
     if word.type in {"MINUS", "NUMBER"} and before is not None and before.type in {"TOP", "OFFSET"}:
         return f"{before.type} takes an unsigned integer."
     if word.value.upper() == "FLOAT":

@@ -39,16 +39,16 @@ class TreeBuilder(ExpressionBuilder):
     """Builds query trees of names."""
 
     def with_query(self, parts: Parts) -> Query:
-        """``WITH a AS (...) SELECT ...``."""
+        """Build ``WITH a AS (...) SELECT ...``."""
         tables = tuple(part for part in parts if isinstance(part, CommonTable))
         return With(tables, parts[-1], span=span_of(parts))
 
     def common_table(self, parts: Parts) -> CommonTable:
-        """``a AS (SELECT ...)``."""
+        """Build ``a AS (SELECT ...)``."""
         return CommonTable(parts[0], parts[2], span=span_of(parts))
 
     def body(self, parts: Parts) -> Query:
-        """A query with what sorts and cuts it."""
+        """Build a query with what sorts and cuts it."""
         clauses = _by_tag(parts[1:])
         inner = parts[0]
         if isinstance(inner, Clause):
@@ -82,17 +82,17 @@ class TreeBuilder(ExpressionBuilder):
         )
 
     def parenthesised(self, parts: Parts) -> Clause:
-        """``(SELECT ...)`` as an operand, or alone."""
+        """Build ``(SELECT ...)`` as an operand, or alone."""
         return Clause("parenthesised", parts[0], parts[0].span)
 
     def set_operation(self, parts: Parts) -> Query:
-        """``a UNION [ALL] b``."""
+        """Build ``a UNION [ALL] b``."""
         every = isinstance(parts[2], Word)
         left, right = (part.value if isinstance(part, Clause) else part for part in (parts[0], parts[-1]))
         return SetOperation(parts[1].type, every, left, right, span=span_of(parts))
 
     def select(self, parts: Parts) -> Query:
-        """``SELECT ... FROM ... WHERE ...``."""
+        """Build ``SELECT ... FROM ... WHERE ...``."""
         clauses = _by_tag([part for part in parts if isinstance(part, Clause)])
         values = {tag: clause.value for tag, clause in clauses.items()}
         return Select(
@@ -107,50 +107,50 @@ class TreeBuilder(ExpressionBuilder):
         )
 
     def top(self, parts: Parts) -> Clause:
-        """``TOP n``."""
+        """Build ``TOP n``."""
         return Clause("top", _count(parts[1]), span_of(parts))
 
     def offset(self, parts: Parts) -> Clause:
-        """``OFFSET n``."""
+        """Build ``OFFSET n``."""
         return Clause("offset", _count(parts[1]), span_of(parts))
 
     def limit(self, parts: Parts) -> Clause:
-        """``LIMIT n``."""
+        """Build ``LIMIT n``."""
         return Clause("limit", _count(parts[1]), span_of(parts))
 
     def star(self, parts: Parts) -> SelectItem:
-        """``*``."""
+        """Build ``*``."""
         span = parts[0].span
         return SelectItem(Star(span=span), span=span)
 
     def qualified_star(self, parts: Parts) -> SelectItem:
-        """``t.*``."""
+        """Build ``t.*``."""
         span = span_of(parts)
         return SelectItem(Star(tuple(parts[:-1]), span=span), span=span)
 
     def select_item(self, parts: Parts) -> SelectItem:
-        """``a [[AS] b]``."""
+        """Build ``a [[AS] b]``."""
         alias = parts[-1] if len(parts) > 1 else None
         return SelectItem(parts[0], alias, span=span_of(parts))
 
     def where(self, parts: Parts) -> Clause:
-        """``WHERE a``."""
+        """Build ``WHERE a``."""
         return Clause("where", condition(parts[1]), span_of(parts))
 
     def group_by(self, parts: Parts) -> Clause:
-        """``GROUP BY a, b``."""
+        """Build ``GROUP BY a, b``."""
         return Clause("group_by", tuple(parts[2:]), span_of(parts))
 
     def having(self, parts: Parts) -> Clause:
-        """``HAVING a``."""
+        """Build ``HAVING a``."""
         return Clause("having", condition(parts[1]), span_of(parts))
 
     def order_by(self, parts: Parts) -> Clause:
-        """``ORDER BY a, b``."""
+        """Build ``ORDER BY a, b``."""
         return Clause("order_by", tuple(parts[2:]), span_of(parts))
 
     def order_item(self, parts: Parts) -> OrderItem:
-        """``a [ASC | DESC] [NULLS FIRST | LAST]``."""
+        """Build ``a [ASC | DESC] [NULLS FIRST | LAST]``."""
         words = {part.type for part in parts[1:]}
         nulls_first = "FIRST" in words if "NULLS" in words else None
         return OrderItem(parts[0], descending="DESC" in words, nulls_first=nulls_first, span=span_of(parts))
@@ -158,28 +158,28 @@ class TreeBuilder(ExpressionBuilder):
     # --- FROM ---
 
     def from_clause(self, parts: Parts) -> Clause:
-        """``FROM a, b``: commas are cross joins."""
+        """Build ``FROM a, b``: commas are cross joins."""
         item: FromItem = parts[1]
         for right in parts[2:]:
             item = Join(JoinKind.CROSS, item, right, span=right.span)
         return Clause("from", item, span_of(parts))
 
     def table_name(self, parts: Parts) -> FromItem:
-        """``schema.table [[AS] alias]``."""
+        """Build ``schema.table [[AS] alias]``."""
         names = tuple(part for part in parts if isinstance(part, Identifier))
         alias = parts[-1].value if isinstance(parts[-1], Clause) else None
         return TableName(names, alias, span=span_of(names))
 
     def alias(self, parts: Parts) -> Clause:
-        """The name a table goes by in the query."""
+        """Build the name a table goes by in the query."""
         return Clause("alias", parts[0], parts[0].span)
 
     def derived_table(self, parts: Parts) -> FromItem:
-        """``(SELECT ...) [AS] alias``."""
+        """Build ``(SELECT ...) [AS] alias``."""
         return SubqueryRef(parts[0], parts[-1], span=parts[-1].span)
 
     def qualified_join(self, parts: Parts) -> FromItem:
-        """``a [LEFT] JOIN b [ON c | USING (d)]``; an inner join without a condition is a cross join."""
+        """Build ``a [LEFT] JOIN b [ON c | USING (d)]``; an inner join without a condition is a cross join."""
         clauses = _by_tag([part for part in parts if isinstance(part, Clause)])
         kind = clauses["kind"].value if "kind" in clauses else JoinKind.INNER
         word = next(part for part in parts if isinstance(part, Word))
@@ -192,24 +192,24 @@ class TreeBuilder(ExpressionBuilder):
         return Join(kind, left, right, on, using, span=word.span)
 
     def natural_join(self, parts: Parts) -> FromItem:
-        """``a NATURAL [LEFT] JOIN b``."""
+        """Build ``a NATURAL [LEFT] JOIN b``."""
         kinds = [part.value for part in parts if isinstance(part, Clause)]
         return Join(kinds[0] if kinds else JoinKind.INNER, parts[0], parts[-1], natural=True, span=parts[1].span)
 
     def cross_join(self, parts: Parts) -> FromItem:
-        """``a CROSS JOIN b``."""
+        """Build ``a CROSS JOIN b``."""
         return Join(JoinKind.CROSS, parts[0], parts[-1], span=parts[1].span)
 
     def join_kind(self, parts: Parts) -> Clause:
-        """``INNER``, ``LEFT OUTER``, ..."""
+        """Build ``INNER``, ``LEFT OUTER``, ..."""
         return Clause("kind", JoinKind(parts[0].type), span_of(parts))
 
     def on(self, parts: Parts) -> Clause:
-        """``ON a``."""
+        """Build ``ON a``."""
         return Clause("on", condition(parts[1]), span_of(parts))
 
     def using(self, parts: Parts) -> Clause:
-        """``USING (a, b)``."""
+        """Build ``USING (a, b)``."""
         return Clause("using", tuple(parts[1:]), span_of(parts))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..exceptions import QueryNameError, QuerySyntaxError, QueryTypeError
 from ..models.schema import DataType
@@ -77,28 +77,28 @@ class ExpressionBuilder:
     # --- conditions ---
 
     def or_(self, parts: Parts) -> Expr:
-        """``a OR b [OR ...]``."""
+        """Build ``a OR b [OR ...]``."""
         return Or(_operands(parts, Or), span=span_of(parts))
 
     def and_(self, parts: Parts) -> Expr:
-        """``a AND b [AND ...]``."""
+        """Build ``a AND b [AND ...]``."""
         return And(_operands(parts, And), span=span_of(parts))
 
     def not_(self, parts: Parts) -> Expr:
-        """``NOT a``."""
+        """Build ``NOT a``."""
         return Not(condition(parts[1]), span=span_of(parts))
 
     def comparison(self, parts: Parts) -> Expr:
-        """``a < b``."""
+        """Build ``a < b``."""
         op = parts[1].value
         return Comparison("<>" if op == "!=" else op, parts[0], parts[2], span=span_of(parts))
 
     def between(self, parts: Parts) -> Expr:
-        """``a [NOT] BETWEEN b AND c``."""
+        """Build ``a [NOT] BETWEEN b AND c``."""
         return Between(parts[0], parts[-3], parts[-1], negated=_negated(parts), span=span_of(parts))
 
     def in_list(self, parts: Parts) -> Expr:
-        """``a [NOT] IN (b, c)``; a lone subquery in more parentheses is still a subquery."""
+        """Build ``a [NOT] IN (b, c)``; a lone subquery in more parentheses is still a subquery."""
         negated = _negated(parts)
         items = tuple(parts[3:] if negated else parts[2:])
         if len(items) == 1 and isinstance(items[0], ScalarQuery):
@@ -106,70 +106,70 @@ class ExpressionBuilder:
         return InList(parts[0], items, negated=negated, span=span_of(parts))
 
     def in_literals(self, parts: Parts) -> Expr:
-        """``a [NOT] IN (1, 2)``, its list read as one word."""
+        """Build ``a [NOT] IN (1, 2)``, its list read as one word."""
         word: Word = parts[-1]
         items = tuple(_signed_literal(text, word.span) for text in LITERAL.findall(word.value))
         return InList(parts[0], items, negated=_negated(parts), span=span_of(parts))
 
     def in_query(self, parts: Parts) -> Expr:
-        """``a [NOT] IN (SELECT ...)``."""
+        """Build ``a [NOT] IN (SELECT ...)``."""
         return InQuery(parts[0], parts[-1], negated=_negated(parts), span=span_of(parts))
 
     def like(self, parts: Parts) -> Expr:
-        """``a [NOT] LIKE b``."""
+        """Build ``a [NOT] LIKE b``."""
         ignore_case = parts[-2].type == "ILIKE"
         return Like(parts[0], parts[-1], negated=_negated(parts), ignore_case=ignore_case, span=span_of(parts))
 
     def is_null(self, parts: Parts) -> Expr:
-        """``a IS [NOT] NULL``."""
+        """Build ``a IS [NOT] NULL``."""
         return IsNull(parts[0], negated=parts[2].type == "NOT", span=span_of(parts))
 
     def exists(self, parts: Parts) -> Expr:
-        """``EXISTS (SELECT ...)``."""
+        """Build ``EXISTS (SELECT ...)``."""
         return Exists(parts[1], span=span_of(parts))
 
     # --- values ---
 
     def binary(self, parts: Parts) -> Expr:
-        """``a + b`` and its like."""
+        """Build ``a + b`` and its like."""
         return Binary(parts[1].value, parts[0], parts[2], span=span_of(parts))
 
     def signed(self, parts: Parts) -> Expr:
-        """``-a``."""
+        """Build ``-a``."""
         return Unary(parts[0].value, parts[1], span=span_of(parts))
 
     def integer(self, parts: Parts) -> Expr:
-        """An unsigned integer."""
+        """Build an unsigned integer."""
         return _integer(parts[0].value, parts[0].span)
 
     def real(self, parts: Parts) -> Expr:
-        """An unsigned decimal number."""
+        """Build an unsigned decimal number."""
         return _real(parts[0].value, parts[0].span)
 
     def string(self, parts: Parts) -> Expr:
-        """A text."""
+        """Build a text."""
         return StringLiteral(unquoted(parts[0].value), span=parts[0].span)
 
     def null(self, parts: Parts) -> Expr:
-        """NULL."""
+        """Build NULL."""
         return NullLiteral(span=parts[0].span)
 
     def boolean(self, parts: Parts) -> Expr:
-        """TRUE or FALSE."""
+        """Build TRUE or FALSE."""
         return BooleanLiteral(parts[0].type == "TRUE", span=parts[0].span)
 
     def identifier(self, parts: Parts) -> Identifier:
-        """One part of a name."""
+        """Build One part of a name."""
         word: Word = parts[0]
         delimited = word.type == "DELIMITED"
         return Identifier(unquoted(word.value) if delimited else word.value, delimited=delimited, span=word.span)
 
     def name(self, parts: Parts) -> Expr:
-        """A column's name."""
+        """Build a column's name."""
         return Name(tuple(parts), span=span_of(parts))
 
     def function(self, parts: Parts) -> Expr:
-        """A call of a scalar function."""
+        """Build a call of a scalar function."""
         word, args = parts[0], tuple(parts[1:])
         name = word.value.lower()
         function = FUNCTIONS.get(name)
@@ -182,28 +182,28 @@ class ExpressionBuilder:
         return FunctionCall(name, args, span=span_of(parts))
 
     def geometry(self, parts: Parts) -> Expr:
-        """A call of a geometry function."""
+        """Build a call of a geometry function."""
         return geometry_node(parts[0].value.upper(), parts[1:], span_of(parts))
 
     def count_all(self, parts: Parts) -> Expr:
-        """``COUNT(*)``."""
+        """Build ``COUNT(*)``."""
         name = parts[0].value.lower()
         if name != "count":
             raise error_at(QuerySyntaxError, f"only COUNT takes *; {name.upper()} needs a value.", parts[1].span)
         return Aggregate("count", (), span=span_of(parts))
 
     def aggregate(self, parts: Parts) -> Expr:
-        """``SUM([DISTINCT] a)``."""
+        """Build ``SUM([DISTINCT] a)``."""
         distinct = isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
         return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=distinct, span=span_of(parts))
 
     def cast(self, parts: Parts) -> Expr:
-        """``CAST(a AS type)``."""
+        """Build ``CAST(a AS type)``."""
         target, length = parts[3].value
         return Cast(parts[1], target, length, span=span_of(parts))
 
     def type_name(self, parts: Parts) -> Clause:
-        """A type of CAST."""
+        """Build a type of CAST."""
         name = parts[0].value.upper()
         if name in GEOMETRY and name not in _CAST_TYPES:
             raise error_at(QuerySyntaxError, f"{name} is no type that CAST can make.", parts[0].span)
@@ -212,11 +212,11 @@ class ExpressionBuilder:
         return Clause("type", (_CAST_TYPES[name], length), span_of(parts))
 
     def in_unit(self, parts: Parts) -> Expr:
-        """``IN_UNIT(a, 'unit')``."""
+        """Build ``IN_UNIT(a, 'unit')``."""
         return InUnit(parts[1], unquoted(parts[2].value), span=span_of(parts))
 
     def case(self, parts: Parts) -> Expr:
-        """``CASE [a] WHEN b THEN c ... END``."""
+        """Build ``CASE [a] WHEN b THEN c ... END``."""
         whens = [part for part in parts if isinstance(part, Clause) and part.tag == "when"]
         defaults = [part.value for part in parts if isinstance(part, Clause) and part.tag == "default"]
         operand = None if isinstance(parts[1], Clause) else parts[1]
@@ -226,15 +226,15 @@ class ExpressionBuilder:
         return Case(operand, branches, defaults[0] if defaults else None, span=span_of(parts))
 
     def when(self, parts: Parts) -> Clause:
-        """``WHEN b THEN c``."""
+        """Build ``WHEN b THEN c``."""
         return Clause("when", (parts[1], parts[3]), span_of(parts))
 
     def default(self, parts: Parts) -> Clause:
-        """``ELSE c``."""
+        """Build ``ELSE c``."""
         return Clause("default", parts[1], span_of(parts))
 
     def scalar_query(self, parts: Parts) -> Expr:
-        """``(SELECT ...)`` as a value."""
+        """Build ``(SELECT ...)`` as a value."""
         return ScalarQuery(parts[0], span=parts[0].span)
 
 
@@ -242,7 +242,7 @@ def _operands(parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
     """Return the operands, those of an inner AND of AND (or OR of OR) among them."""
     operands: list[Expr] = []
     for part in parts[::2]:
-        operands += cast("And | Or", part).operands if isinstance(part, kind) else (condition(part),)
+        operands += part.operands if isinstance(part, kind) else (condition(part),)
     return tuple(operands)
 
 
@@ -275,8 +275,10 @@ def _signed_literal(text: str, span: Span) -> Expr:
     unsigned = text.lstrip("+-")
     literal = _integer(unsigned, span) if unsigned.isdigit() else _real(unsigned, span)
     if text[0] == "-":
-        return IntegerLiteral(-literal.value, span=span) if isinstance(literal, IntegerLiteral) else RealLiteral(
-            -literal.value, span=span
+        return (
+            IntegerLiteral(-literal.value, span=span)
+            if isinstance(literal, IntegerLiteral)
+            else RealLiteral(-literal.value, span=span)
         )
     return literal
 
@@ -285,5 +287,3 @@ def _unknown_function(word: Word) -> QueryNameError:
     known = [name for name in (*FUNCTIONS, *AGGREGATES, *map(str.lower, GEOMETRY)) if name != "any_value"]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)
-
-

@@ -5,7 +5,7 @@ Nothing of the user's text gets here but literals and names of columns, both quo
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..models.query import TableScan
 from ..models.schema import Column
@@ -17,7 +17,6 @@ from ..models.tree import (
     IntegerLiteral,
     Join,
     JoinKind,
-    OrderItem,
     Query,
     Select,
     SetOperation,
@@ -27,7 +26,7 @@ from ..models.tree import (
     With,
 )
 from .emit_expr import ExpressionWriter
-from .emit_from import scan_sql
+from .emit_from import finite_columns, scan_sql
 from .rewrite import walk
 from .sqltext import quoted
 
@@ -45,16 +44,11 @@ class _Emitter:
     def __init__(self, tree: Query, scans: Mapping[int, TableScan]) -> None:
         self._scans = scans
         self._common: dict[str, str] = {}
-        used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
-        finite: set[tuple[int, str]] = set()
+        self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
         for node in walk(tree):
             if isinstance(node, ColumnRef):
-                used[node.source][node.column.name] = node.column
-            elif isinstance(node, TableRef) and node.table.position is not None:
-                position = node.table.position
-                finite |= {(node.source, position.ra), (node.source, position.dec)}
-        self._used = used
-        self._expressions = ExpressionWriter(self.query, finite)
+                self._used[node.source][node.column.name] = node.column
+        self._finite = finite_columns(tree)
 
     def top(self, tree: Query, limit: int) -> str:
         """Return a whole query, cut after `limit` rows."""
@@ -77,52 +71,37 @@ class _Emitter:
                 raise TypeError(query)
 
     def _select(self, select: Select, limit: int | None) -> str:
+        write = ExpressionWriter(self.query, self._finite, select.group_by).value
         items = ", ".join(
-            f"{self._value(item.expr)} AS {quoted(item.column.name)}" for item in select.items if item.column is not None
+            f"{write(item.expr)} AS {quoted(item.column.name)}" for item in select.items if item.column is not None
         )
         parts = [f"SELECT {'DISTINCT ' if select.distinct else ''}{items}"]
         if select.source is not None:
             parts.append(f"FROM {self._from(select.source)}")
         if select.where is not None:
-            parts.append(f"WHERE {self._value(select.where)}")
+            parts.append(f"WHERE {self._write(select.where)}")
         if select.group_by:
-            parts.append(f"GROUP BY {', '.join(self._value(key) for key in select.group_by)}")
+            parts.append(f"GROUP BY {', '.join(write(key) for key in select.group_by)}")
         if select.having is not None:
-            parts.append(f"HAVING {self._value(select.having)}")
-        return " ".join(parts + self._ending(select, limit))
+            parts.append(f"HAVING {write(select.having)}")
+        return " ".join([*parts, *_order(select, write), *_cut(select, limit)])
+
+    def _write(self, expr: Expr) -> str:
+        """Return an expression of single rows: of WHERE or ON."""
+        return ExpressionWriter(self.query, self._finite).value(expr)
 
     def _set_operation(self, query: SetOperation, limit: int | None) -> str:
         word = f"{query.op} ALL" if query.all else query.op
         combined = f"({self.query(query.left)}) {word} ({self.query(query.right)})"
-        return " ".join([combined, *self._ending(query, limit)])
-
-    def _ending(self, query: Select | SetOperation, limit: int | None) -> list[str]:
-        parts = []
-        if query.order_by:
-            parts.append(f"ORDER BY {', '.join(self._order_key(item) for item in query.order_by)}")
-        cuts = [cut for cut in (query.top, limit) if cut is not None]
-        if cuts:
-            parts.append(f"LIMIT {min(cuts)}")
-        if query.offset:
-            parts.append(f"OFFSET {query.offset}")
-        return parts
-
-    def _order_key(self, item: OrderItem) -> str:
-        """Return a sort key; NULLs come last in either direction unless the query says otherwise."""
-        key = str(item.expr.value) if isinstance(item.expr, IntegerLiteral) else self._value(item.expr)
-        direction = "DESC" if item.descending else "ASC"
-        return f"{key} {direction} NULLS {'FIRST' if item.nulls_first else 'LAST'}"
-
-    def _value(self, expr: Expr) -> str:
-        return self._expressions.value(expr)
+        return " ".join([combined, *_order(query, self._write), *_cut(query, limit)])
 
     # --- FROM ---
 
     def _from(self, item: FromItem) -> str:
         match item:
             case TableRef(source=source):
-                scan = self._scans[source]
-                return f'({scan_sql(scan, list(self._used[source].values()))}) AS "t{source}"'
+                columns = [column for _, column in sorted(self._used[source].items())]
+                return f'({scan_sql(self._scans[source], columns)}) AS "t{source}"'
             case SubqueryRef(source=source, query=query):
                 return f'({self.query(query)}) AS "t{source}"'
             case CommonTableRef(source=source, name=name):
@@ -131,6 +110,23 @@ class _Emitter:
                 return f"({self._from(left)} CROSS JOIN {self._from(right)})"
             case Join(kind=kind, left=left, right=right, on=on):
                 assert on is not None
-                return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {self._value(on)})"
+                return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {self._write(on)})"
             case TableName():
                 raise TypeError(item)
+
+
+def _order(query: Select | SetOperation, write: Callable[[Expr], str]) -> list[str]:
+    """Return ORDER BY; NULLs come last in either direction unless the query says otherwise."""
+    keys = []
+    for item in query.order_by:
+        key = str(item.expr.value) if isinstance(item.expr, IntegerLiteral) else write(item.expr)
+        direction = "DESC" if item.descending else "ASC"
+        keys.append(f"{key} {direction} NULLS {'FIRST' if item.nulls_first else 'LAST'}")
+    return [f"ORDER BY {', '.join(keys)}"] if keys else []
+
+
+def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:
+    """Return LIMIT and OFFSET: a query skips OFFSET rows, then takes TOP of them, of which `limit` are asked for."""
+    cuts = [cut for cut in (query.top, limit) if cut is not None]
+    limits = [f"LIMIT {min(cuts)}"] if cuts else []
+    return [*limits, f"OFFSET {query.offset}"] if query.offset else limits

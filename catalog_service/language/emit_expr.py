@@ -8,8 +8,8 @@ statistics of files and row groups apply.
 """
 
 import math
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 import numpy as np
 
@@ -35,8 +35,10 @@ from ..models.tree import (
     InList,
     InQuery,
     IntegerLiteral,
+    InUnit,
     IsNull,
     Like,
+    Node,
     Not,
     NullLiteral,
     Or,
@@ -69,75 +71,56 @@ class ExpressionWriter:
     write_query
         Writes a subquery.
     finite
-        Columns, as (source, name), that are known to hold neither NULL nor infinities.
+        Columns, as (source, name), that are known to hold no infinities.
+    keys
+        What the SELECT is grouped by: such an expression must be written alike everywhere, or DuckDB would not know it
+        again inside another.
     """
 
-    def __init__(self, write_query: Callable[[Query], str], finite: Collection[tuple[int, str]]) -> None:
+    def __init__(
+        self, write_query: Callable[[Query], str], finite: Collection[tuple[int, str]], keys: Collection[Expr] = ()
+    ) -> None:
         self._write_query = write_query
         self._finite = finite
+        self._keys = keys
+        self._writers = self._writers_by_class()
 
     def value(self, expr: Expr) -> str:
         """Return SQL for `expr`; its DuckDB type is that of `type_of`."""
-        match expr:
-            case IntegerLiteral(value=value):
-                return _integer(value)
-            case RealLiteral(value=value):
-                return double(value)
-            case StringLiteral(value=value):
-                return text(value)
-            case BooleanLiteral(value=value):
-                return "true" if value else "false"
-            case NullLiteral():
-                return "NULL"
-            case ColumnRef(source=source, column=column):
-                return f'"t{source}".{quoted(column.name)}'
-            case Unary(operand=operand):
-                sign = "-" if expr.op == "-" else ""
-                return f"({sign}{self._computed(operand, type_of(expr))})"
-            case Binary():
-                return self._binary(expr)
-            case FunctionCall():
-                return self._function(expr)
-            case Aggregate():
-                return self._aggregate(expr)
-            case Cast():
-                return self._cast(expr)
-            case Case():
-                return self._case(expr)
-            case ScalarQuery(query=query):
-                return f"({self._write_query(query)})"
-            case Contains():
-                return f"CAST({contains(expr, self._degrees)} AS INTEGER)"
-            case Point() | Circle() | PolygonShape() | Distance() | Coordinate() | Area():
-                return geometry_value(expr, self._degrees)
-            case _:
-                return self._condition(expr)
+        return self._writers[type(expr)](expr)
 
-    def _condition(self, expr: Expr) -> str:
-        match expr:
-            case And(operands=operands):
-                return f"({' AND '.join(self.value(operand) for operand in operands)})"
-            case Or(operands=operands):
-                return f"({' OR '.join(self.value(operand) for operand in operands)})"
-            case Not(operand=operand):
-                return f"(NOT {self.value(operand)})"
-            case Comparison(op=op, left=left, right=right):
-                return self._comparison(op, left, right)
-            case Between():
-                return self._between(expr)
-            case InList():
-                return self._in_list(expr)
-            case InQuery():
-                return self._in_query(expr)
-            case Like(operand=operand, pattern=pattern):
-                word = "ILIKE" if expr.ignore_case else "LIKE"
-                return _negated(f"({self.value(operand)} {word} {self.value(pattern)})", expr.negated)
-            case IsNull(operand=operand, negated=negated):
-                return f"({self.value(operand)} IS {'NOT ' if negated else ''}NULL)"
-            case Exists(query=query):
-                return f"EXISTS ({self._write_query(query)})"
-            case _:
-                raise TypeError(expr)
+    def _writers_by_class(self) -> Mapping[type[Node], Callable[[Any], str]]:
+        geometry = dict.fromkeys(
+            (Point, Circle, PolygonShape, Distance, Coordinate, Area),
+            lambda expr: geometry_value(expr, self._degrees),
+        )
+        return geometry | {
+            IntegerLiteral: lambda expr: _integer(expr.value),
+            RealLiteral: lambda expr: double(expr.value),
+            StringLiteral: lambda expr: text(expr.value),
+            BooleanLiteral: lambda expr: "true" if expr.value else "false",
+            NullLiteral: lambda _: "NULL",
+            ColumnRef: lambda expr: f'"t{expr.source}".{quoted(expr.column.name)}',
+            Unary: self._arithmetic,
+            Binary: self._arithmetic,
+            FunctionCall: self._function,
+            Aggregate: self._aggregate,
+            Cast: self._cast,
+            InUnit: lambda expr: f"({self._computed(expr.operand, DataType.DOUBLE)} * {double(expr.factor)})",
+            Case: self._case,
+            ScalarQuery: lambda expr: f"({self._write_query(expr.query)})",
+            Contains: lambda expr: f"CAST({contains(expr, self._degrees)} AS INTEGER)",
+            And: lambda expr: f"({' AND '.join(self.value(operand) for operand in expr.operands)})",
+            Or: lambda expr: f"({' OR '.join(self.value(operand) for operand in expr.operands)})",
+            Not: lambda expr: f"(NOT {self.value(expr.operand)})",
+            Comparison: lambda expr: self._comparison(expr.op, expr.left, expr.right),
+            Between: self._between,
+            InList: self._in_list,
+            InQuery: self._in_query,
+            Like: self._like,
+            IsNull: lambda expr: f"({self.value(expr.operand)} IS {'NOT ' if expr.negated else ''}NULL)",
+            Exists: lambda expr: f"EXISTS ({self._write_query(expr.query)})",
+        }
 
     # --- types ---
 
@@ -167,20 +150,31 @@ class ExpressionWriter:
 
     # --- values ---
 
-    def _binary(self, expr: Binary) -> str:
+    def _arithmetic(self, expr: Unary | Binary) -> str:
+        """Return a value of arithmetic: NULL instead of NaN, which would compare as the largest number."""
+        plain = self._plain(expr)
+        return f"({bound('CASE WHEN NOT isnan({0}) THEN {0} END', plain)})" if _may_be_nan(expr) else plain
+
+    def _plain(self, expr: Unary | Binary) -> str:
+        """Return a value of arithmetic that is NaN where infinities met."""
         kind = type_of(expr)
-        left, right = (self._computed(operand, kind) for operand in (expr.left, expr.right))
-        if expr.op == "||":
-            return f"({left} || {right})"
-        if expr.op == "/":
-            template = "CASE WHEN {1} <> 0 THEN {0} // {1} END"
-            return f"({bound(template if kind is DataType.LONG else _FINITE_QUOTIENT, left, right)})"
-        plain = f"{{0}} {expr.op} {{1}}"
-        literal = isinstance(expr.left, LITERALS) or isinstance(expr.right, LITERALS)
-        if kind is DataType.LONG or (literal and expr.op != "*"):
+        if isinstance(expr, Unary):
+            return f"({'-' if expr.op == '-' else ''}{self._operand(expr.operand, kind)})"
+        left, right = self._operand(expr.left, kind), self._operand(expr.right, kind)
+        if expr.op != "/":
             return f"({left} {expr.op} {right})"
-        # infinities of both sides may meet in a NaN, which would compare as the largest number
-        return f"({bound(f'CASE WHEN NOT isnan({plain}) THEN {plain} END', left, right)})"
+        if kind is DataType.LONG:
+            unguarded = isinstance(expr.right, IntegerLiteral) and expr.right.value != 0
+            return f"({bound('{0} // {1}' if unguarded else _WHOLE_QUOTIENT, left, right)})"
+        return f"({bound(_FINITE_QUOTIENT, left, right)})"
+
+    def _operand(self, expr: Expr, kind: DataType) -> str:
+        """Return an operand of arithmetic; NaN may pass through to the outermost operation."""
+        if isinstance(expr, IntegerLiteral) and kind is DataType.LONG:
+            return self.value(expr)
+        if isinstance(expr, Unary | Binary) and type_of(expr) is kind and expr not in self._keys:
+            return self._plain(expr)
+        return self._computed(expr, kind)
 
     def _function(self, call: FunctionCall) -> str:
         function = FUNCTIONS[call.name]
@@ -233,7 +227,6 @@ class ExpressionWriter:
 
     def _case(self, case: Case) -> str:
         kind = type_of(case)
-        # DuckDB repeats the operand in each branch; it is a column, or the tree would have been refused
         if case.operand is None:
             whens = [self.value(when) for when, _ in case.branches]
         else:
@@ -247,7 +240,7 @@ class ExpressionWriter:
 
     def _comparison(self, op: str, left: Expr, right: Expr) -> str:
         number = _number(right)
-        if number is not None:
+        if number is not None and left not in self._keys:
             if isinstance(left, Contains) and number in {0, 1} and op in {"=", "<>"}:
                 inside = contains(left, self._degrees)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
@@ -272,10 +265,13 @@ class ExpressionWriter:
             return None if rounded is None else f"({self.value(left)} {rounded})"
         return None
 
+    def _like(self, expr: Like) -> str:
+        word = "ILIKE" if expr.ignore_case else "LIKE"
+        return _negated(f"({self.value(expr.operand)} {word} {self.value(expr.pattern)})", expr.negated)
+
     def _between(self, expr: Between) -> str:
         low, high = expr.low, expr.high
-        simple = isinstance(expr.operand, ColumnRef) or isinstance(expr.operand, LITERALS)
-        if simple or isinstance(expr.operand, Distance):
+        if isinstance(expr.operand, (ColumnRef, Distance, *LITERALS)):
             both = [self._comparison(op, expr.operand, limit) for op, limit in ((">=", low), ("<=", high))]
             return _negated(f"({both[0]} AND {both[1]})", expr.negated)
         kind = common_type([type_of(expr.operand), type_of(low), type_of(high)])
@@ -307,7 +303,21 @@ class ExpressionWriter:
         return _negated(f"({operand} IN ({self._write_query(expr.query)}))", expr.negated)
 
 
+_WHOLE_QUOTIENT: Final = "CASE WHEN {1} <> 0 THEN {0} // {1} END"
 _FINITE_QUOTIENT: Final = "CASE WHEN isfinite({0} / {1}) THEN {0} / {1} END"
+
+
+def _may_be_nan(expr: Expr) -> bool:
+    """Return whether arithmetic of doubles can make a NaN of infinite operands: inf - inf, 0 * inf."""
+    match expr:
+        case Unary(operand=operand):
+            return _may_be_nan(operand)
+        case Binary(op="+" | "-" | "*" as op, left=left, right=right) if type_of(expr) is DataType.DOUBLE:
+            literals = [side for side in (left, right) if isinstance(side, LITERALS)]
+            harmless = literals and (op != "*" or all(_number(literal) != 0 for literal in literals))
+            return not harmless or _may_be_nan(left) or _may_be_nan(right)
+        case _:
+            return False
 
 
 def _integer(value: int) -> str:

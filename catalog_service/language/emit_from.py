@@ -6,10 +6,12 @@ from partitioning.layout.paths import HEALPIX_COLUMN
 
 from ..models.query import RaDecBox, TableScan
 from ..models.schema import Column, Table
+from ..models.tree import ColumnRef, Query, Select, SubqueryRef, TableRef
+from .rewrite import walk
 from .sqltext import double, quoted, text
 from .types import SQL_TYPES
 
-__all__ = ["scan_sql"]
+__all__ = ["finite_columns", "scan_sql"]
 
 
 def scan_sql(scan: TableScan, columns: Sequence[Column]) -> str:
@@ -18,12 +20,33 @@ def scan_sql(scan: TableScan, columns: Sequence[Column]) -> str:
     Rows that cannot match are left out where the file statistics make that cheap; no file gives no rows.
     """
     if not scan.files:
-        return f"SELECT {_empty_items(columns)} WHERE false"
+        return f"SELECT {_empty_items(columns)} WHERE false"  # names are quoted
     items = ", ".join(f"{quoted(column.stored_name or column.name)} AS {quoted(column.name)}" for column in columns)
     files = ", ".join(text(path) for path in scan.files)
-    source = f"SELECT {items or 'true'} FROM read_parquet([{files}], hive_partitioning = false)"
+    reader = f"read_parquet([{files}], hive_partitioning = false)"
+    source = f"SELECT {items or 'true'} FROM {reader}"  # noqa: S608  # names and paths are quoted
     filters = _filters(scan)
     return f"{source} WHERE {' AND '.join(filters)}" if filters else source
+
+
+def finite_columns(tree: Query) -> set[tuple[int, str]]:
+    """Return the columns, as (source, name), that hold positions of stored rows: never infinite.
+
+    Those are tables' own position columns, also where derived tables pass them on.
+    """
+    finite: set[tuple[int, str]] = set()
+    derived: list[SubqueryRef] = []
+    for node in walk(tree):
+        if isinstance(node, TableRef) and node.table.position is not None:
+            finite |= {(node.source, node.table.position.ra), (node.source, node.table.position.dec)}
+        elif isinstance(node, SubqueryRef) and isinstance(node.query, Select):
+            derived.append(node)
+    for reference in reversed(derived):  # the walk met outer ones first
+        assert isinstance(reference.query, Select)
+        for item, column in zip(reference.query.items, reference.columns, strict=True):
+            if isinstance(item.expr, ColumnRef) and (item.expr.source, item.expr.column.name) in finite:
+                finite.add((reference.source, column.name))
+    return finite
 
 
 def _empty_items(columns: Sequence[Column]) -> str:

@@ -13,6 +13,7 @@ so ``<`` and ``>=`` are complements, and so are ``<=`` and ``>``.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -229,7 +230,7 @@ def _signed_area(vertices: list[tuple[float, float]]) -> float:
     ra, dec = np.radians(np.asarray(vertices)).T
     points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
     total, a = 0.0, points[0]
-    for b, c in zip(points[1:-1], points[2:], strict=True):
+    for b, c in pairwise(points[1:]):
         volume = float(a @ np.cross(b - a, c - a))
         total += 2 * math.atan2(volume, 1 + float(a @ b) + float(b @ c) + float(c @ a))
     return total * _SQUARE_DEGREES

@@ -13,8 +13,16 @@ from ..exceptions import QueryRefusedError, QuerySyntaxError
 from ..models.tree import Span
 from ..models.words import ADQL_RESERVED, SQL_RESERVED
 from .errors import error_at
-from .limits import MAX_DEPTH, MAX_IN_ITEMS, MAX_TEXT_BYTES, MAX_TOKENS, too_deep, too_long, too_many_items
-from .limits import too_many_tokens
+from .limits import (
+    MAX_DEPTH,
+    MAX_IN_ITEMS,
+    MAX_TEXT_CHARACTERS,
+    MAX_TOKENS,
+    too_deep,
+    too_long,
+    too_many_items,
+    too_many_tokens,
+)
 
 __all__ = ["AGGREGATES", "GEOMETRY", "LITERAL", "Word", "scan"]
 
@@ -73,6 +81,9 @@ LITERAL: Final = re.compile(rf"[+-]?{_NUMBER}|'(?:[^']|'')*+'")
 _LITERALS: Final = re.compile(rf"\(\s*+(?:{LITERAL.pattern})(?:\s*+,\s*+(?:{LITERAL.pattern}))*+\s*+\)")
 """A list of literals in parentheses: read as one word, which makes long IN lists cheap."""
 
+_STRANGE: Final = re.compile("[\0\ud800-\udfff]")
+"""Characters that no text can hold, not even in quotes: NUL and lone surrogates."""
+
 _WORD: Final = re.compile(
     rf"""(?P<blank>(?:[ \t\r\n\f\v]|--[^\n]*+)++)
     |(?P<name>[A-Za-z][A-Za-z0-9_]*+)
@@ -115,9 +126,11 @@ def scan(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
-    size = len(text.encode(errors="surrogatepass"))
-    if size > MAX_TEXT_BYTES:
-        raise too_long(size)
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise too_long(len(text))
+    strange = _STRANGE.search(text)
+    if strange is not None:
+        _refuse_character(text, strange.start())
     words: list[Word] = []
     brackets: list[Span] = []
     for word in _raw_words(text):
@@ -209,10 +222,10 @@ def _refuse_character(text: str, position: int) -> None:
         if text[position : position + 2] == '""':
             raise error_at(QuerySyntaxError, "a name in double quotes is empty.", Span(position, position + 2, text))
         raise error_at(QuerySyntaxError, f"this {what} has no closing {character}.", span)
-    shown = character if character.isprintable() else " "
     hint = _HINTS.get(text[position : position + 2]) or _HINTS.get(character)
-    code = "" if character.isascii() and character.isprintable() else f" (U+{ord(character):04X})"
-    raise error_at(QuerySyntaxError, f"'{shown}'{code} is no part of ADQL here.", span, remedy=hint)
+    plain = character.isascii() and character.isprintable()
+    shown = f"'{character}'" if plain else f"the character U+{ord(character):04X}"
+    raise error_at(QuerySyntaxError, f"{shown} is no part of ADQL here.", span, remedy=hint)
 
 
 def _contextual(words: list[Word]) -> list[Word]:

@@ -18,7 +18,7 @@ __all__ = [
     "MAX_JOINS",
     "MAX_NODES",
     "MAX_SET_ARMS",
-    "MAX_TEXT_BYTES",
+    "MAX_TEXT_CHARACTERS",
     "MAX_TOKENS",
     "MAX_VERTICES",
     "check_tree",
@@ -29,7 +29,7 @@ __all__ = [
     "too_many_vertices",
 ]
 
-MAX_TEXT_BYTES: Final = 1_000_000
+MAX_TEXT_CHARACTERS: Final = 1_000_000
 """Of any query text; the service's limit for synchronous queries is lower."""
 
 MAX_TOKENS: Final = 120_000
@@ -55,9 +55,9 @@ MAX_VERTICES: Final = 200
 
 
 def too_long(size: int) -> RequestTooLargeError:
-    """Return the error for a text of `size` bytes."""
+    """Return the error for a text of `size` characters."""
     return RequestTooLargeError(
-        f"the query is {size} bytes long; the limit is {MAX_TEXT_BYTES} bytes.",
+        f"the query is {size} characters long; the limit is {MAX_TEXT_CHARACTERS} characters.",
         remedy="Split it, or select by region instead of by long lists.",
     )
 
@@ -70,7 +70,10 @@ def too_many_tokens(span: Span) -> LimitError:
 def too_deep(span: Span) -> LimitError:
     """Return the error for a text nested too deeply."""
     return error_at(
-        LimitError, f"the query is nested more than {MAX_DEPTH} levels deep, the limit.", span, remedy="Flatten it."
+        LimitError,
+        f"the query is nested more than {MAX_DEPTH} levels deep, the limit.",
+        span,
+        remedy="Flatten it, or put parentheses around parts of long sums.",
     )
 
 
@@ -97,31 +100,35 @@ def check_tree(tree: Node) -> None:
     LimitError
         Names the limit, its value and the place.
     """
-    joins = arms = items = nodes = 0
+    counts = dict.fromkeys(_LIMITS, 0)
     for depth, node in _walk(tree):
-        nodes += 1
-        match node:
-            case Join():
-                joins += 1
-            case SetOperation():
-                arms += 1
-            case InList():
-                items += len(node.items)
-                nodes -= len(node.items)
-            case PolygonShape() if len(node.vertices) > MAX_VERTICES:
-                raise too_many_vertices(node.span)
         if depth > MAX_DEPTH:
             raise too_deep(node.span)
-        if joins > MAX_JOINS:
-            raise error_at(LimitError, f"the query has more than {MAX_JOINS} joins, the limit.", node.span)
-        if arms >= MAX_SET_ARMS:
-            message = f"the query combines more than {MAX_SET_ARMS} SELECTs, the limit."
-            raise error_at(LimitError, message, node.span)
-        if items > MAX_IN_ITEMS:
-            raise too_many_items(node.span)
-        if nodes > MAX_NODES:
-            message = f"the query has more than {MAX_NODES} conditions, operators, names and literals, the limit."
-            raise error_at(LimitError, message, node.span, remedy="Use IN lists instead of long chains of OR.")
+        counts["node"] += 1
+        match node:
+            case Join():
+                counts["join"] += 1
+            case SetOperation():
+                counts["arm"] += 1
+            case InList():
+                counts["item"] += len(node.items)
+                counts["node"] -= len(node.items)
+            case PolygonShape() if len(node.vertices) > MAX_VERTICES:
+                raise too_many_vertices(node.span)
+            case _:
+                pass
+        for what, (limit, words, remedy) in _LIMITS.items():
+            if counts[what] > limit:
+                message = f"the query has more than {limit} {words}, the limit."
+                raise error_at(LimitError, message, node.span, remedy=remedy)
+
+
+_LIMITS: Final = {
+    "join": (MAX_JOINS, "joins", "Split it into several queries."),
+    "arm": (MAX_SET_ARMS - 1, "UNION, EXCEPT and INTERSECT", "Split it into several queries."),
+    "item": (MAX_IN_ITEMS, "items in IN lists", "Split it into several queries, or join with a table."),
+    "node": (MAX_NODES, "names, literals and operators", "Use IN lists instead of long chains of OR."),
+}
 
 
 def _walk(tree: Node) -> Iterator[tuple[int, Node]]:

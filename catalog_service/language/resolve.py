@@ -12,6 +12,7 @@ from ..exceptions import QueryNameError, QueryRefusedError
 from ..models.query import ParsedQuery, ResolvedQuery
 from ..models.schema import Column, Table
 from ..models.tree import (
+    ColumnRef,
     CommonTable,
     CommonTableRef,
     Exists,
@@ -37,6 +38,7 @@ from ..models.tree import (
     With,
 )
 from .errors import did_you_mean, error_at
+from .outputs import Outputs
 from .passes.aggregates import check_aggregates, refuse_aggregates
 from .passes.check import check, require_condition, require_sortable
 from .passes.coerce import coerce
@@ -46,7 +48,7 @@ from .passes.joins import expand_join
 from .passes.operands import align_operands
 from .passes.ordering import check_order
 from .passes.shapes import shapes
-from .outputs import Outputs
+from .passes.units import convert_units
 from .rewrite import map_children, walk_expression
 from .scope import Scope, Source, same_name
 from .types import query_columns
@@ -57,6 +59,7 @@ Note = Callable[[str], None]
 
 EXPRESSION_PASSES: Final[tuple[Callable[[Expr, Note], Expr], ...]] = (
     lambda expr, _note: fold(expr),
+    lambda expr, _note: convert_units(expr),
     lambda expr, _note: shapes(expr),
     coerce,
     lambda expr, _note: check(expr),
@@ -89,7 +92,7 @@ def resolve_query(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
         If a name means nothing or too much, types do not fit, or something is not supported.
     """
     notes = dict.fromkeys(parsed.relaxations)
-    tree = _Resolver(view, lambda relaxation: notes.setdefault(relaxation)).top(parsed.tree)
+    tree = _Resolver(view, notes.setdefault).top(parsed.tree)
     return ResolvedQuery(tree, query_columns(tree), tuple(sorted(notes)))
 
 
@@ -156,6 +159,8 @@ class _Resolver:
         With `outputs`, a name that means no column may mean an item of the select list.
         """
         resolved = self._names(expr, scope, outputs, clause)
+        if isinstance(resolved, ColumnRef):  # wide tables have many, and nothing in them changes
+            return resolved
         for change in EXPRESSION_PASSES:
             resolved = change(resolved, self._note)
         return resolved

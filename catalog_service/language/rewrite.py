@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from functools import cache
 from typing import Any, Final, cast
 
 from ..models.tree import (
@@ -27,10 +26,16 @@ LITERALS: Final = (IntegerLiteral, RealLiteral, StringLiteral, BooleanLiteral, N
 _QUERIES: Final = (Select, SetOperation, With)
 
 
-@cache
+_SLOTS: Final[dict[type[Node], tuple[str, ...]]] = {}
+"""Fields that may hold nodes, by class; filled as classes are met."""
+
+
 def _slots(kind: type[Node]) -> tuple[str, ...]:
-    """Return the fields that may hold nodes."""
-    return tuple(slot.name for slot in fields(kind) if slot.name not in {"span", "frame", "column", "columns", "table"})
+    found = _SLOTS.get(kind)
+    if found is None:
+        others = {"span", "frame", "column", "columns", "table"}
+        found = _SLOTS[kind] = tuple(slot.name for slot in fields(kind) if slot.name not in others)
+    return found
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -89,7 +94,7 @@ def map_children(node: Expr, rewrite: Callable[[Expr], Expr]) -> Expr:
         new = _mapped(old, rewrite)
         if new is not old:
             changed[name] = new
-    return cast("Expr", replace(node, **changed)) if changed else node
+    return replace(node, **changed) if changed else node
 
 
 def _mapped(value: Any, rewrite: Callable[[Expr], Expr]) -> Any:

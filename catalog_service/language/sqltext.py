@@ -5,7 +5,7 @@ from typing import Final
 
 __all__ = ["bound", "double", "quoted", "text"]
 
-_LONG: Final = 120
+_LONG: Final = 300
 """Arguments longer than this are computed once."""
 
 

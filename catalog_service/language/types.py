@@ -1,7 +1,7 @@
 """Types of resolved expressions."""
 
-from collections.abc import Iterable
-from typing import Final, assert_never
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from ..models.schema import Column, DataType
 from ..models.tree import (
@@ -31,7 +31,7 @@ from ..models.tree import (
     InUnit,
     IsNull,
     Like,
-    Name,
+    Node,
     Not,
     NullLiteral,
     Or,
@@ -43,13 +43,21 @@ from ..models.tree import (
     ScalarQuery,
     Select,
     SetOperation,
-    Star,
     StringLiteral,
     Unary,
 )
 from .functions import FUNCTIONS
 
-__all__ = ["GEOMETRIES", "SQL_TYPES", "common_type", "is_array", "numeric_type", "query_columns", "type_of", "type_word"]
+__all__ = [
+    "GEOMETRIES",
+    "SQL_TYPES",
+    "common_type",
+    "is_array",
+    "numeric_type",
+    "query_columns",
+    "type_of",
+    "type_word",
+]
 
 GEOMETRIES: Final = frozenset({DataType.POINT, DataType.CIRCLE, DataType.POLYGON})
 
@@ -90,23 +98,49 @@ def type_word(datatype: DataType) -> str:
     return _WORDS.get(datatype, "a number")
 
 
+_FIXED: Final[Mapping[type[Node], DataType]] = {
+    RealLiteral: DataType.DOUBLE,
+    StringLiteral: DataType.TEXT,
+    BooleanLiteral: DataType.BOOLEAN,
+    NullLiteral: DataType.NULL,
+    InUnit: DataType.DOUBLE,
+    Distance: DataType.DOUBLE,
+    Coordinate: DataType.DOUBLE,
+    Area: DataType.DOUBLE,
+    Contains: DataType.INT,
+    Intersects: DataType.INT,
+    Point: DataType.POINT,
+    Centroid: DataType.POINT,
+    Circle: DataType.CIRCLE,
+    PolygonShape: DataType.POLYGON,
+    BoxShape: DataType.POLYGON,
+    RegionLiteral: DataType.POLYGON,
+    And: DataType.BOOLEAN,
+    Or: DataType.BOOLEAN,
+    Not: DataType.BOOLEAN,
+    Comparison: DataType.BOOLEAN,
+    Between: DataType.BOOLEAN,
+    InList: DataType.BOOLEAN,
+    InQuery: DataType.BOOLEAN,
+    Like: DataType.BOOLEAN,
+    IsNull: DataType.BOOLEAN,
+    Exists: DataType.BOOLEAN,
+}
+"""Types of nodes that have one whatever their operands are."""
+
+
 def type_of(expr: Expr) -> DataType:
     """Return the type of a resolved expression; `NULL` for the bare literal."""
+    fixed = _FIXED.get(type(expr))
+    if fixed is not None:
+        return fixed
     match expr:
-        case IntegerLiteral():
-            return DataType.INT if -(2**31) <= expr.value < 2**31 else DataType.LONG
-        case RealLiteral() | Distance() | Coordinate() | Area() | InUnit():
-            return DataType.DOUBLE
-        case StringLiteral():
-            return DataType.TEXT
-        case NullLiteral():
-            return DataType.NULL
         case ColumnRef():
             return expr.column.datatype
-        case Unary():
-            return numeric_type([expr.operand])
-        case Binary():
-            return DataType.TEXT if expr.op == "||" else numeric_type([expr.left, expr.right])
+        case IntegerLiteral():
+            return DataType.INT if -(2**31) <= expr.value < 2**31 else DataType.LONG
+        case Unary() | Binary():
+            return _arithmetic_type(expr)
         case FunctionCall():
             return _function_type(expr)
         case Aggregate():
@@ -114,27 +148,12 @@ def type_of(expr: Expr) -> DataType:
         case Cast():
             return expr.target
         case Case():
-            values = [then for _, then in expr.branches] + ([] if expr.default is None else [expr.default])
-            return common_type(map(type_of, values)) or DataType.NULL
+            return _case_type(expr)
         case ScalarQuery():
             return query_columns(expr.query)[0].datatype
-        case Contains() | Intersects():
-            return DataType.INT
-        case Point() | Centroid():
-            return DataType.POINT
-        case Circle():
-            return DataType.CIRCLE
-        case PolygonShape() | BoxShape() | RegionLiteral():
-            return DataType.POLYGON
-        case And() | Or() | Not() | Comparison() | Between() | InList() | InQuery() | Like() | IsNull() | Exists():
-            return DataType.BOOLEAN
-        case BooleanLiteral():
-            return DataType.BOOLEAN
-        case Name() | Star():
+        case _:
             message = f"{type(expr).__name__} has no type before resolution"
             raise TypeError(message)
-        case _:
-            assert_never(expr)
 
 
 def is_array(expr: Expr) -> bool:
@@ -168,6 +187,17 @@ def query_columns(query: Query) -> tuple[Column, ...]:
     while not isinstance(query, Select):
         query = query.left if isinstance(query, SetOperation) else query.body
     return tuple(item.column for item in query.items if item.column is not None)
+
+
+def _arithmetic_type(expr: Unary | Binary) -> DataType:
+    if isinstance(expr, Unary):
+        return numeric_type([expr.operand])
+    return DataType.TEXT if expr.op == "||" else numeric_type([expr.left, expr.right])
+
+
+def _case_type(expr: Case) -> DataType:
+    values = [then for _, then in expr.branches] + ([] if expr.default is None else [expr.default])
+    return common_type(map(type_of, values)) or DataType.NULL
 
 
 def _function_type(call: FunctionCall) -> DataType:

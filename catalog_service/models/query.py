@@ -120,6 +120,9 @@ class EngineQuery:
     max_rows: int
     """MAXREC: rows beyond it are cut and the result is marked OVERFLOW."""
     timeout_s: float
+    """Time limit in seconds, from the arrival of the request."""
+    spent_s: float = 0.0
+    """How much of it has passed."""
     infos: Mapping[str, str] = field(default_factory=dict)
     """Provenance that travels inside the result (VOTable INFO, Arrow and Parquet metadata)."""
     position: tuple[str, str] | None = None

@@ -233,6 +233,8 @@ class InUnit(Node):
 
     operand: "Expr"
     unit: str
+    factor: float = 1.0
+    """What the operand is multiplied by; known after resolution."""
 
 
 @dataclass(frozen=True, slots=True)

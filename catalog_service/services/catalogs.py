@@ -1,7 +1,7 @@
 """The catalogs published now, TAP_SCHEMA included, and what each caller may see of them."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -74,4 +74,5 @@ class Catalogs:
         snapshot = self._registry.snapshot
         tap_schema = build_tap_schema(snapshot.schemas, self._state_dir)
         directory = next(iter(tap_schema.values())).directory.parent
-        return Published((TAP_SCHEMA, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)
+        described = replace(TAP_SCHEMA, tables=tuple(stored.table for stored in tap_schema.values()))
+        return Published((described, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)

@@ -18,7 +18,15 @@ class Limits:
     cone_max_radius_deg: float
 
     def rows(self, maxrec: int | None) -> int:
-        """Return how many rows a result may have for a request's MAXREC (None: not given)."""
+        """Return how many rows a result may have for a request's MAXREC (None: not given).
+
+        Raises
+        ------
+        ParameterError
+            If it is negative.
+        """
+        if maxrec is not None and maxrec < 0:
+            raise ParameterError(f"maxrec={maxrec} is negative; give a number of rows, or leave it out")
         return min(self.maxrec_default if maxrec is None else maxrec, self.maxrec_hard)
 
     def check_length(self, text: str) -> None:

@@ -63,6 +63,17 @@ class _Audit:
         _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
 
 
+    def failed(self, error: BaseException) -> None:
+        """Write the line of a query that ended before its first byte."""
+        if isinstance(error, CatalogServiceError):
+            error.query_id = self.query_id
+            self.record(error.code, message=str(error))
+        elif isinstance(error, asyncio.CancelledError):
+            self.record("cancelled")
+        else:
+            self.record("failed", message=repr(error))
+
+
 class _Columns:
     """The answer to MAXREC=0: columns without rows, made without running anything."""
 
@@ -154,9 +165,8 @@ class QueryService:
             parsed = await _parsed(query)
             resolved = resolve(parsed, published.visible(identity))
             return await self._deliver(resolved, published, audit, options)
-        except CatalogServiceError as error:
-            error.query_id = audit.query_id
-            audit.record(error.code, message=str(error))
+        except BaseException as error:
+            audit.failed(error)
             raise
 
     async def run_resolved(
@@ -166,9 +176,8 @@ class QueryService:
         audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
         try:
             return await self._deliver(resolved, self._catalogs.published, audit, options)
-        except CatalogServiceError as error:
-            error.query_id = audit.query_id
-            audit.record(error.code, message=str(error))
+        except BaseException as error:
+            audit.failed(error)
             raise
 
     async def _deliver(
@@ -188,7 +197,8 @@ class QueryService:
             columns=resolved.columns,
             format=options.format.format,
             max_rows=max_rows,
-            timeout_s=max(0.1, self._limits.sync_timeout_s - (time.perf_counter() - audit.started)),
+            timeout_s=self._limits.sync_timeout_s,
+            spent_s=time.perf_counter() - audit.started,
             infos=infos,
             position=position,
         )

@@ -214,7 +214,7 @@ def _column_row(schema: Schema, table: Table, number: int, column: Column) -> di
         "datatype": described.datatype,
         "arraysize": described.arraysize,
         "xtype": described.xtype,
-        "size": column.length,
+        "size": None,  # no column has a fixed length above 1
         "description": column.description,
         "utype": column.utype,
         "unit": column.unit,

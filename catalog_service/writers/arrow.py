@@ -34,7 +34,7 @@ class ArrowWriter:
 
     def rows(self, batch: pa.RecordBatch) -> bytes:
         """Return one record batch message."""
-        self._writer.write_batch(batch.cast(self._schema))
+        self._writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         return self._sink.take()
 
     def footer(self, *, overflow: bool, rows: int) -> bytes:

@@ -34,6 +34,8 @@ _CODES: Final[dict[DataType, str]] = {
     DataType.POLYGON: ">f8",
 }
 """numpy type of a value or of a list's elements."""
+_FOUR_BYTES_IN_UTF8: Final = 0xF0
+"""First bytes from here on begin a code point beyond the basic plane."""
 
 
 class Base64Stream:
@@ -181,14 +183,13 @@ def _lists(array: pa.Array, column: Column) -> tuple[NDArray[Any], pa.Array]:
 def _utf16(texts: pa.Array) -> tuple[NDArray[Any], pa.Array]:
     """Return (UTF-16 units per row, big-endian UTF-16 per row): VOTable's unicodeChar.
 
-    The batch is converted in one piece. A code point beyond the basic plane takes 4 bytes in UTF-8 and 2 units.
+    The batch is converted in one piece. A code point beyond the basic plane takes two units.
     """
-    utf8 = pc.fill_null(pc.cast(texts, pa.binary()), b"")
-    content = binary_content(utf8)
-    data = np.frombuffer(content, dtype=np.uint8)
-    units = ((data & 0xC0) != 0x80).astype(np.int64) + (data >= 0xF0)
-    ends = np.cumsum(value_lengths(utf8))
-    counts = np.diff(np.concatenate(([0], np.cumsum(units)))[ends], prepend=0)
+    texts = pc.fill_null(texts, "")
+    counts = numbers(pc.utf8_length(texts)).astype(np.int64)
+    content = binary_content(pc.cast(texts, pa.binary()))
+    if (np.frombuffer(content, dtype=np.uint8) >= _FOUR_BYTES_IN_UTF8).any():
+        counts += numbers(pc.count_substring_regex(texts, "[\\x{10000}-\\x{10FFFF}]"))
     return counts, split_binary(str(content, "utf-8").encode("utf-16-be"), counts * 2)
 
 

@@ -44,10 +44,7 @@ def result_schema(columns: tuple[Column, ...], stored: pa.Schema | None = None) 
     """
     sources = [None] * len(columns) if stored is None else stored.types
     return pa.schema(
-        [
-            pa.field(column.name, _arrow_type(column, source))
-            for column, source in zip(columns, sources, strict=True)
-        ]
+        [pa.field(column.name, _arrow_type(column, source)) for column, source in zip(columns, sources, strict=True)]
     )
 
 

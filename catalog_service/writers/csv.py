@@ -14,9 +14,7 @@ from .text import cell_texts
 __all__ = ["CSVWriter"]
 
 _END_OF_LINE: Final = "\r\n"
-_AS_TEXT: Final = frozenset(
-    {DataType.TIMESTAMP, DataType.BINARY, DataType.POINT, DataType.CIRCLE, DataType.POLYGON}
-)
+_AS_TEXT: Final = frozenset({DataType.TIMESTAMP, DataType.BINARY, DataType.POINT, DataType.CIRCLE, DataType.POLYGON})
 
 
 class CSVWriter:

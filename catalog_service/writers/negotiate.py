@@ -52,9 +52,7 @@ OUTPUT_FORMATS: Final = (
         suffix=".vot",
         ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-td",
     ),
-    OutputFormat(
-        format=ResultFormat.CSV, media_type="text/csv;header=present", names=("csv",), suffix=".csv"
-    ),
+    OutputFormat(format=ResultFormat.CSV, media_type="text/csv;header=present", names=("csv",), suffix=".csv"),
     OutputFormat(
         format=ResultFormat.PARQUET,
         media_type="application/vnd.apache.parquet",

@@ -135,9 +135,7 @@ def _head(description: ResultDescription, unicode_columns: frozenset[str]) -> st
         _field(column, is_unicode=column.name in unicode_columns, is_position=column.name in position)
         for column in description.columns
     )
-    return (
-        f'{_OPEN}<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n{infos}{coosys}<TABLE>\n{fields}'
-    )
+    return f'{_OPEN}<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n{infos}{coosys}<TABLE>\n{fields}'
 
 
 def _tail(*, overflow: bool = False, error: str | None = None) -> str:

@@ -22,7 +22,7 @@ def parse_properties(text: str) -> dict[str, str]:
         If a line is neither a comment, blank, nor ``key=value`` (or ``key:value``).
     """
     properties: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 may be in a value
         stripped = line.strip()
         if not stripped or stripped[0] in "#!":
             continue

@@ -65,9 +65,9 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return stored_type(kind.value_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(stored_type(kind.value_type))
+        return pa.list_(_element(kind))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(stored_type(kind.value_type), kind.list_size)
+        return pa.list_(_element(kind), kind.list_size)
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(field.name, stored_type(field.type)) for field in kind])
     if pa.types.is_timestamp(kind) and kind.unit == "s":
@@ -76,6 +76,11 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
         msg = f"type {kind} cannot be stored; use plain, list or struct columns"
         raise SchemaMismatchError(msg)
     return _REPLACED.get(kind, kind)
+
+
+def _element(kind: pa.DataType) -> pa.Field:
+    """Return the field of a list's values; ``element`` is the name that Parquet prescribes."""
+    return pa.field("element", stored_type(kind.value_type))
 
 
 def is_ordered(kind: pa.DataType) -> bool:

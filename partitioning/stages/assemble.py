@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ..config import TableConfig
+from ..exceptions import LayoutError
 from ..layout.hats import HatsFacts, builder_name, catalog_properties, write_hats_files
 from ..layout.leaf import LeafFormat
 from ..layout.manifest import Manifest, Placement, StoredColumn, write_manifest
@@ -78,6 +79,9 @@ def assemble_catalog(parts: Assembly, placement: Placement, *, map_order: int, m
         Rows at which tiles were split.
     """
     pixels, rows = parts.ledger.map_counts()
+    if int(rows.sum()) != parts.ledger.rows:
+        msg = f"{parts.release.catalog}: the map counts {rows.sum()} rows, the leaves hold {parts.ledger.rows}"
+        raise LayoutError(msg)
     write_maps(parts.release.catalog, pixels, rows, map_order)
     manifest = _write_manifest(parts, placement)
     facts = HatsFacts(

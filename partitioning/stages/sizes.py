@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..layout.leaf import LeafFormat, encoding_options
+from ..layout.schema import nan_to_null
 from ..readers.source import Source
 
 __all__ = ["RowSizes", "measure_rows"]
@@ -54,7 +55,7 @@ def _sample(source: Source) -> Iterator[pa.RecordBatch]:
     for number in chosen:
         rows = _SAMPLE_ROWS // len(chosen)
         for batch in source.file_batches(number, source.schema, min(rows, 4096)):
-            yield batch
+            yield nan_to_null(batch)
             rows -= batch.num_rows
             size += batch.nbytes
             if rows <= 0 or size > _SAMPLE_BYTES:

@@ -1,5 +1,6 @@
 """Sort pass: each bucket is read, sorted and cut into tiles, each tile written as one leaf."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,12 +58,12 @@ class Leaf:
 def sort_buckets(buckets: Sequence[Bucket], plan: SortPlan) -> Iterator[Leaf]:
     """Write every tile and yield the leaves in HEALPix order; spill files are removed as they are used up."""
     with ThreadPoolExecutor(plan.threads) as pool:
-        futures = [pool.submit(_sort_bucket, bucket, plan) for bucket in buckets]
+        waiting = deque(pool.submit(_sort_bucket, bucket, plan) for bucket in buckets)
         try:
-            for future in futures:
-                yield from future.result()
+            while waiting:
+                yield from waiting.popleft().result()
         finally:
-            for future in futures:
+            for future in waiting:
                 future.cancel()
 
 

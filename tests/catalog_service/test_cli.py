@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -122,7 +123,8 @@ def test_an_error_points_at_its_place(run: Command) -> None:
     assert done.out == ""
     lines = done.err.splitlines()
     assert lines[0].startswith("error: ")
-    assert lines[-2:] == ["   vtmag FROM tycho2.stars", "   ^"]
+    assert lines[-2].endswith("vtmag FROM tycho2.stars")
+    assert lines[-1].index("^") == lines[-2].index("vtmag")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_the_help_documents_every_exit_code(offline: Command) -> None:
     }
     assert codes == {1, 2, 3, 4, 5}
     documented = {line.split()[0] for line in text.splitlines() if line.split() and line.split()[0].isdigit()}
-    assert documented == {*map(str, codes), "0", "130"}
+    assert documented == {*map(str, codes), "0", "130", "141"}
 
 
 def test_tables_and_columns(run: Command) -> None:
@@ -180,7 +182,7 @@ def test_tables_and_columns(run: Command) -> None:
 def on_a_terminal(*arguments: str, url: str, width: int = 80) -> str:
     """Run a command whose standard output is a terminal, and return what that shows."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "CATALOG_SERVICE_URL": url, "COLUMNS": str(width), "TERM": "dumb"}
+    environment = {**os.environ, "CATALOG_SERVICE_URL": url, "COLUMNS": str(width), "TERM": "xterm"}
     command = [sys.executable, "-m", "catalog_service.cli", *arguments]
     with subprocess.Popen(command, stdout=child, stderr=subprocess.STDOUT, env=environment) as process:
         os.close(child)
@@ -192,7 +194,7 @@ def on_a_terminal(*arguments: str, url: str, width: int = 80) -> str:
             pass
         os.close(parent)
     assert process.returncode is not None
-    return shown.decode()
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
 
 
 def test_a_terminal_gets_a_table(server_url: str) -> None:
@@ -205,23 +207,28 @@ def test_a_terminal_gets_a_table(server_url: str) -> None:
 def test_columns_that_do_not_fit_are_counted(server_url: str) -> None:
     adql = "SELECT TOP 1 * FROM survey.Object"
     shown = on_a_terminal("query", adql, url=server_url, width=60)
-    assert "of 82 columns fit" in shown
-    assert all(len(line) <= 60 or "columns fit" in line for line in shown.splitlines())
+    assert re.search(r"1 row; \d of 82 columns fit", shown)
+    assert "objectId" in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown  # no column is squeezed
+    assert max(len(line) for line in shown.splitlines()) <= 60
 
 
 def test_a_terminal_gets_no_binary(server_url: str) -> None:
     assert "Add --out FILE" in on_a_terminal(*CONE, "--format", "parquet", url=server_url)
 
 
-def test_a_reader_that_stops_early_is_no_failure(server_url: str) -> None:
+@pytest.mark.parametrize("form", ["csv", "arrow"])
+def test_a_reader_that_stops_early_is_no_failure(server_url: str, form: str) -> None:
     """As in ``catalog-service query ... | head``."""
-    command = [sys.executable, "-m", "catalog_service.cli", "query", "SELECT * FROM tycho2.stars", "--url", server_url]
+    adql = "SELECT * FROM tycho2.stars"
+    command = [sys.executable, "-m", "catalog_service.cli", "query", adql, "--url", server_url, "--format", form]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith(b"tyc_row")
+        assert len(process.stdout.read(100)) == 100
         process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_a_missing_extra_is_named(offline: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -24,13 +25,17 @@ def half_open(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactor
     stop_server(server)
 
 
+def lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def get(url: str, **parameters: str) -> tuple[int, dict[str, str], str]:
     query = urllib.parse.urlencode(parameters)
     try:
         with urllib.request.urlopen(f"{url}?{query}" if query else url, timeout=20) as response:
-            return response.status, dict(response.headers), response.read().decode()
+            return response.status, lower(response.headers), response.read().decode()
     except HTTPError as error:
-        return error.code, dict(error.headers), error.read().decode()
+        return error.code, lower(error.headers), error.read().decode()
 
 
 def adql(server: RunningServer, query: str, **parameters: str) -> tuple[int, dict[str, str], str]:
@@ -87,7 +92,7 @@ def audit_line(server: RunningServer, query_id: str) -> dict[str, Any]:
 def test_audit_line_of_a_query(server: RunningServer) -> None:
     query = "SELECT tyc_row FROM tycho2.stars WHERE DISTANCE(POINT(ra, dec), POINT(56.75, 24.12)) < 1"
     _, headers, body = adql(server, query, RUNID="night-7")
-    entry = audit_line(server, headers["X-Query-Id"])
+    entry = audit_line(server, headers["x-query-id"])
     assert entry["who"] == "anonymous"
     assert entry["what"] == query
     assert entry["runid"] == "night-7"
@@ -101,14 +106,14 @@ def test_audit_line_of_a_query(server: RunningServer) -> None:
 
 def test_audit_line_of_a_refused_query(server: RunningServer) -> None:
     _, headers, _ = adql(server, "SELECT nothing FROM tycho2.stars")
-    entry = audit_line(server, headers["X-Query-Id"])
+    entry = audit_line(server, headers["x-query-id"])
     assert entry["status"] == "unknown_name"
     assert "nothing" in entry["message"]
 
 
 def test_audit_line_of_a_cone(server: RunningServer) -> None:
     _, headers, _ = get(f"{server.url}/cone/tycho2.stars", RA="56.75", DEC="24.12", SR="1")
-    entry = audit_line(server, headers["X-Query-Id"])
+    entry = audit_line(server, headers["x-query-id"])
     assert entry["what"] == "cone tycho2.stars 56.75 24.12 1.0"
     assert entry["rows"] == 65
 

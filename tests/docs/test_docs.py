@@ -44,6 +44,11 @@ def documented_keys(heading: str) -> set[str]:
     return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
 
 
+def sql_blocks() -> list[str]:
+    text = (DOCS / "reference" / "adql.md").read_text()
+    return re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 def test_tables_are_those_of_the_code() -> None:
     run = subprocess.run(
         [sys.executable, str(DOCS / "tables.py"), "--check"], capture_output=True, text=True, check=False
@@ -104,13 +109,19 @@ def test_the_same_question_in_five_ways(
     assert [float(v) for v in ascii_column(place.shell(tapquery.code, tmp_path), "stars")] == expected
 
 
+@pytest.mark.parametrize("number", range(len(sql_blocks())))
+def test_an_example_of_the_language_page_runs(number: int, server_url: str) -> None:
+    found = CatalogClient(server_url).query(sql_blocks()[number])
+    assert len(found) > 0
+
+
 def test_every_field_of_an_audit_line_is_documented(server: RunningServer) -> None:
     query_id = CatalogClient(server.url).query("SELECT TOP 3 ra FROM tycho2.stars").query_id
     fields = set(audit_line(server.log, str(query_id)))
     text = (DOCS / "how-to" / "serve.md").read_text()
     table = text.partition("| field | meaning |")[2].partition("\n\n")[0]
     documented = set(re.findall(r"`(\w+)`", re.sub(r"\| [^|]*\|$", "", table, flags=re.MULTILINE)))
-    example = json.loads(next(b for b in section("docs/how-to/serve.md", "Log and audit lines")).code)
+    example = json.loads(section("docs/how-to/serve.md", "Log and audit lines")[0].code)
     assert fields == set(example)
     assert fields - {"event", "level", "timestamp"} == documented
 

@@ -112,6 +112,8 @@ class _Grouping:
                 for node in walk(query):
                     if isinstance(node, ColumnRef) and node.source in self.local and node not in self.keys:
                         raise self._ungrouped(node)
+            case _:
+                pass
         return map_children(expr, self.fit)
 
     def _aggregate(self, expr: Aggregate) -> Expr:
@@ -129,4 +131,3 @@ class _Grouping:
     def _ungrouped(self, column: ColumnRef) -> QueryError:
         message = f"the subquery uses {column.column.name}, which is not in GROUP BY."
         return error_at(QueryTypeError, message, column.span)
-

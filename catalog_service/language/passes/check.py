@@ -7,8 +7,8 @@ Traceback (most recent call last):
 catalog_service.exceptions.QueryTypeError: + needs numbers, not a text.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from ...exceptions import QueryRefusedError, QueryTypeError
 from ...models.schema import DataType
@@ -29,6 +29,7 @@ from ...models.tree import (
     Intersects,
     IsNull,
     Like,
+    Node,
     Not,
     Or,
     ScalarQuery,
@@ -44,6 +45,9 @@ __all__ = ["check", "require_condition", "require_sortable"]
 
 _MAX_INTEGER: Final = 2**63 - 1
 
+_CASE_OPERAND_NODES: Final = 20
+"""SQL repeats the operand of a simple CASE in each branch; nested long ones would grow without bounds."""
+
 _UNORDERED: Final = GEOMETRIES | {DataType.BINARY}
 
 
@@ -58,7 +62,9 @@ def check(expr: Expr) -> Expr:
         If a part of it is nothing that this service can do.
     """
     for part in walk_expression(expr):
-        _check(part)
+        check_part = _CHECKS.get(type(part))
+        if check_part is not None:
+            check_part(part)
     return expr
 
 
@@ -78,49 +84,6 @@ def require_sortable(expr: Expr, what: str) -> None:
     """Refuse what has no order: geometries, binary data and arrays."""
     if type_of(expr) in _UNORDERED or is_array(expr):
         raise error_at(QueryTypeError, f"{what} cannot use {_kind_word(expr)}.", expr.span)
-
-
-def _check(expr: Expr) -> None:
-    match expr:
-        case IntegerLiteral(value=value) if value > _MAX_INTEGER:
-            message = f"{value} does not fit into a 64-bit integer."
-            raise error_at(QueryTypeError, message, expr.span, remedy="Write it with a decimal point for a double.")
-        case Unary(op=op, operand=operand):
-            _numbers(op, [operand])
-        case Binary(op="||", left=left, right=right):
-            _texts("||", [left, right])
-        case Binary(op=op, left=left, right=right):
-            _numbers(op, [left, right])
-        case And(operands=operands) | Or(operands=operands):
-            for operand in operands:
-                require_condition(operand)
-        case Not(operand=operand):
-            require_condition(operand)
-        case Comparison(op=op, left=left, right=right):
-            _comparable(op, [left, right])
-        case Between(operand=operand, low=low, high=high):
-            _comparable("BETWEEN", [operand, low, high])
-        case InList(operand=operand, items=items):
-            _comparable("IN", [operand, *items])
-        case InQuery(operand=operand):
-            _in_query(expr)
-        case Like(operand=operand, pattern=pattern, ignore_case=ignore_case):
-            _texts("ILIKE" if ignore_case else "LIKE", [operand, pattern])
-        case IsNull(operand=operand):
-            if type_of(operand) in GEOMETRIES:
-                raise error_at(QueryTypeError, "IS NULL takes a column or value, not a geometry.", operand.span)
-        case FunctionCall():
-            _function(expr)
-        case Aggregate():
-            _aggregate(expr)
-        case Cast():
-            _cast(expr)
-        case Case():
-            _case(expr)
-        case ScalarQuery(query=query):
-            _single_column(query_columns(query), expr)
-        case _:
-            pass
 
 
 def _kind_word(expr: Expr) -> str:
@@ -232,7 +195,52 @@ def _case(case: Case) -> None:
     if common_type(map(type_of, results)) is None:
         raise error_at(QueryTypeError, "the results of CASE have no common type.", case.span)
     if case.operand is not None:
+        if sum(1 for _ in walk_expression(case.operand)) > _CASE_OPERAND_NODES:
+            message = "the operand after CASE is too long; it would be computed for each branch."
+            raise error_at(QueryRefusedError, message, case.operand.span, remedy="Compute it in a subquery.")
         _comparable("CASE", [case.operand, *(when for when, _ in case.branches)])
         return
     for when, _ in case.branches:
         require_condition(when)
+
+
+def _integer(literal: IntegerLiteral) -> None:
+    if literal.value > _MAX_INTEGER:
+        message = f"{literal.value} does not fit into a 64-bit integer."
+        raise error_at(QueryTypeError, message, literal.span, remedy="Write it with a decimal point for a double.")
+
+
+def _binary(expr: Binary) -> None:
+    (_texts if expr.op == "||" else _numbers)(expr.op, [expr.left, expr.right])
+
+
+def _logical(expr: And | Or) -> None:
+    for operand in expr.operands:
+        require_condition(operand)
+
+
+def _is_null(expr: IsNull) -> None:
+    if type_of(expr.operand) in GEOMETRIES:
+        raise error_at(QueryTypeError, "IS NULL takes a column or value, not a geometry.", expr.operand.span)
+
+
+_CHECKS: Final[Mapping[type[Node], Callable[[Any], None]]] = {
+    IntegerLiteral: _integer,
+    Unary: lambda expr: _numbers(expr.op, [expr.operand]),
+    Binary: _binary,
+    And: _logical,
+    Or: _logical,
+    Not: lambda expr: require_condition(expr.operand),
+    Comparison: lambda expr: _comparable(expr.op, [expr.left, expr.right]),
+    Between: lambda expr: _comparable("BETWEEN", [expr.operand, expr.low, expr.high]),
+    InList: lambda expr: _comparable("IN", [expr.operand, *expr.items]),
+    InQuery: _in_query,
+    Like: lambda expr: _texts("ILIKE" if expr.ignore_case else "LIKE", [expr.operand, expr.pattern]),
+    IsNull: _is_null,
+    FunctionCall: _function,
+    Aggregate: _aggregate,
+    Cast: _cast,
+    Case: _case,
+    ScalarQuery: lambda expr: _single_column(query_columns(expr.query), expr),
+}
+"""What is asked of each kind of node."""

@@ -1,7 +1,7 @@
 """Comparisons in one form, BOOLEAN beside numbers, and texts beside timestamps.
 
-A literal moves to the right side, so that ``1 = CONTAINS(...)`` and ``CONTAINS(...) = 1`` are one thing to whoever comes
-next. Survey flags are BOOLEAN, and people compare them with 0 and 1.
+A literal moves to the right side, so that ``1 = CONTAINS(...)`` and ``CONTAINS(...) = 1`` are one thing to whoever
+comes next. Survey flags are BOOLEAN, and people compare them with 0 and 1.
 
 >>> from ...models.schema import Column, DataType
 >>> from ...models.tree import ColumnRef, Comparison, IntegerLiteral

@@ -10,6 +10,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from ...models.schema import Column
 from ...models.tree import (
@@ -36,7 +37,7 @@ from ...models.tree import (
 from ..rewrite import LITERALS
 from ..types import query_columns, type_of
 
-__all__ = ["describe", "describe_items", "output_name", "repeated", "unique_names"]
+__all__ = ["describe", "describe_items", "output_name", "repeated", "unique_names", "unit_of"]
 
 
 def describe_items(select: Select) -> Select:
@@ -104,31 +105,34 @@ def describe(expr: Expr, name: str) -> Column:
         case ScalarQuery(query=query):
             return replace(query_columns(query)[0], name=name)
         case _:
-            return Column(name=name, datatype=type_of(expr), unit=_unit(expr), ucd=_ucd(expr))
+            return Column(name=name, datatype=type_of(expr), unit=unit_of(expr), ucd=_ucd(expr))
 
 
-def _unit(expr: Expr) -> str | None:
+_SAME_UNIT: Final = frozenset({"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value"})
+"""Functions and aggregates whose value has the unit of the first argument."""
+
+_FIXED_UNITS: Final = {"degrees": "deg", "radians": "rad", "acos": "rad", "asin": "rad", "atan": "rad", "atan2": "rad"}
+
+
+def unit_of(expr: Expr) -> str | None:
+    """Return the unit of a value, None if it has none or that is not known."""
     match expr:
-        case ColumnRef(column=column):
-            return column.unit
-        case Aggregate(name="min" | "max" | "avg" | "sum" | "any_value", args=(arg,)) | Unary(operand=arg):
-            return _unit(arg)
-        case Cast(operand=arg, target=target) if target.is_numeric:
-            return _unit(arg)
-        case FunctionCall(name="abs" | "ceiling" | "floor" | "round" | "truncate", args=(arg, *_)):
-            return _unit(arg)
-        case FunctionCall(name="degrees") | Distance() | Coordinate() | Circle() | Point() | PolygonShape() | Centroid():
+        case ColumnRef(column=Column(unit=unit)) | InUnit(unit=unit):
+            return unit
+        case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args):
+            if name == "coalesce":
+                return _common_unit(args)
+            return unit_of(args[0]) if name in _SAME_UNIT else _FIXED_UNITS.get(name)
+        case Unary(operand=operand):
+            return unit_of(operand)
+        case Cast(operand=operand, target=target):
+            return unit_of(operand) if target.is_numeric else None
+        case Distance() | Coordinate() | Circle() | Point() | PolygonShape() | Centroid():
             return "deg"
-        case FunctionCall(name="radians" | "acos" | "asin" | "atan" | "atan2"):
-            return "rad"
         case Area():
             return "deg**2"
-        case InUnit(unit=unit):
-            return unit
-        case Binary(op="+" | "-", left=left, right=right):
-            return _common_unit([left, right])
-        case FunctionCall(name="coalesce", args=args):
-            return _common_unit(args)
+        case Binary(op=op, left=left, right=right):
+            return _common_unit([left, right]) if op in {"+", "-"} else None
         case Case(branches=branches, default=default):
             return _common_unit([then for _, then in branches] + ([] if default is None else [default]))
         case _:
@@ -137,7 +141,7 @@ def _unit(expr: Expr) -> str | None:
 
 def _common_unit(exprs: Iterable[Expr]) -> str | None:
     """Return the unit that all of `exprs` share, literals fitting any."""
-    units = {_unit(expr) for expr in exprs if not isinstance(expr, LITERALS)}
+    units = {unit_of(expr) for expr in exprs if not isinstance(expr, LITERALS)}
     return units.pop() if len(units) == 1 else None
 
 

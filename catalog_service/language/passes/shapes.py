@@ -12,8 +12,9 @@ catalog_service.exceptions.QueryTypeError: the declination 95.0 is outside [-90,
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from ...models.tree import (
     Expr,
     FunctionCall,
     Intersects,
+    Node,
     Point,
     PolygonShape,
     RealLiteral,
@@ -71,37 +73,8 @@ def shapes(expr: Expr) -> Expr:
     mapped = map_children(expr, shapes)
     if isinstance(mapped, Shape):
         _check_frame(mapped)
-    match mapped:
-        case Point():
-            return _point(mapped)
-        case Circle():
-            return _circle(mapped)
-        case PolygonShape():
-            return _polygon(mapped)
-        case BoxShape():
-            return _box(mapped)
-        case RegionLiteral(text=text, span=span):
-            return shapes(parse_region(text, span))
-        case Cast(operand=StringLiteral(value=text), target=target, span=span) if target in GEOMETRIES:
-            return shapes(_cast_shape(text, target, span))
-        case Centroid(shape=shape):
-            return _centroid(shape, mapped)
-        case Area(shape=shape):
-            return _area(shape, mapped)
-        case Contains(inner=inner, outer=outer):
-            return _contains(inner, outer, mapped)
-        case Intersects(first=first, second=second):
-            return _intersects(first, second, mapped)
-        case Distance(first=first, second=second):
-            _require(first, DataType.POINT, "DISTANCE")
-            _require(second, DataType.POINT, "DISTANCE")
-        case Coordinate(axis=axis, point=point):
-            _require(point, DataType.POINT, f"COORD{axis}")
-        case FunctionCall(name="coordsys", args=(arg,)):
-            _require_geometry(arg, "COORDSYS")
-        case _:
-            pass
-    return mapped
+    form = _FORMS.get(type(mapped))
+    return mapped if form is None else form(mapped)
 
 
 def _check_frame(shape: Shape) -> None:
@@ -211,6 +184,13 @@ def _vertex(corner: np.ndarray[tuple[int], np.dtype[np.float64]], span: Span) ->
     return Point(RealLiteral(ra, span=span), RealLiteral(dec, span=span), span=span)
 
 
+def _cast(cast: Cast) -> Expr:
+    """Return the shape that CAST makes of a text; other casts as they are."""
+    if cast.target not in GEOMETRIES or not isinstance(cast.operand, StringLiteral):
+        return cast
+    return shapes(_cast_shape(cast.operand.value, cast.target, cast.span))
+
+
 def _cast_shape(text: str, target: DataType, span: Span) -> Expr:
     try:
         numbers = [float(word) for word in text.split()]
@@ -223,7 +203,8 @@ def _cast_shape(text: str, target: DataType, span: Span) -> Expr:
     return shape
 
 
-def _centroid(shape: Expr, whole: Expr) -> Expr:
+def _centroid(whole: Centroid) -> Expr:
+    shape = whole.shape
     _require_geometry(shape, "CENTROID")
     if isinstance(shape, Circle):
         return shape.centre
@@ -232,12 +213,13 @@ def _centroid(shape: Expr, whole: Expr) -> Expr:
     raise error_at(QueryRefusedError, "CENTROID of a polygon is not supported.", whole.span)
 
 
-def _area(shape: Expr, whole: Area) -> Expr:
-    _require_geometry(shape, "AREA")
+def _area(whole: Area) -> Expr:
+    _require_geometry(whole.shape, "AREA")
     return whole
 
 
-def _contains(inner: Expr, outer: Expr, whole: Contains) -> Expr:
+def _contains(whole: Contains) -> Expr:
+    inner, outer = whole.inner, whole.outer
     _require_geometry(inner, "CONTAINS")
     _require_geometry(outer, "CONTAINS")
     if isinstance(outer, Point):
@@ -252,7 +234,8 @@ def _contains(inner: Expr, outer: Expr, whole: Contains) -> Expr:
     raise _unsupported("CONTAINS", inner, outer, whole)
 
 
-def _intersects(first: Expr, second: Expr, whole: Intersects) -> Expr:
+def _intersects(whole: Intersects) -> Expr:
+    first, second = whole.first, whole.second
     _require_geometry(first, "INTERSECTS")
     _require_geometry(second, "INTERSECTS")
     if isinstance(second, Point):
@@ -277,3 +260,38 @@ def _combined(op: str, first: Expr, second: Expr) -> Expr:
 def _unsupported(name: str, first: Expr, second: Expr, whole: Expr) -> QueryError:
     kinds = " and ".join(type_word(type_of(expr)) for expr in (first, second))
     return error_at(QueryRefusedError, f"{name} of {kinds} is not supported.", whole.span)
+
+
+def _distance(whole: Distance) -> Expr:
+    for point in (whole.first, whole.second):
+        _require(point, DataType.POINT, "DISTANCE")
+    return whole
+
+
+def _coordinate(whole: Coordinate) -> Expr:
+    _require(whole.point, DataType.POINT, f"COORD{whole.axis}")
+    return whole
+
+
+def _function(call: FunctionCall) -> Expr:
+    if call.name == "coordsys":
+        _require_geometry(call.args[0], "COORDSYS")
+    return call
+
+
+_FORMS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
+    Point: _point,
+    Circle: _circle,
+    PolygonShape: _polygon,
+    BoxShape: _box,
+    RegionLiteral: lambda region: shapes(parse_region(region.text, region.span)),
+    Cast: _cast,
+    Centroid: _centroid,
+    Area: _area,
+    Contains: _contains,
+    Intersects: _intersects,
+    Distance: _distance,
+    Coordinate: _coordinate,
+    FunctionCall: _function,
+}
+"""What becomes of each kind of node once its arguments are done."""

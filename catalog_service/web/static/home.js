@@ -1,5 +1,6 @@
 "use strict";
-// Home page: columns of a table on demand, and a cone search shown as a table.
+// Home page: columns of a table on demand, and a cone search shown as a table. A search is kept in the address's
+// fragment, which browsers do not send, so that it can be shared: /#table=tycho2.stars&ra=56.75&dec=24.12&radius_deg=1
 
 function cell(tag, text, className) {
   const element = document.createElement(tag);
@@ -60,9 +61,10 @@ async function showColumns(details) {
 
 async function runCone(event) {
   event.preventDefault();
-  const form = event.target, button = form.querySelector("button");
+  const form = event.target, button = form.querySelector("button[type=submit]");
   const status = document.getElementById("status"), target = document.getElementById("result");
   const query = new URLSearchParams(new FormData(form));
+  history.replaceState(null, "", `#${query}`);
   query.set("format", "csv");
   button.disabled = true;
   status.className = "";
@@ -74,8 +76,9 @@ async function runCone(event) {
     if (!response.ok) throw new Error(await failure(response));
     const [header, ...rows] = parseCsv(await response.text());
     const cut = response.headers.get("X-Overflow") === "true" ? ", more exist" : "";
-    status.textContent = `${rows.length} rows${cut} in ${Math.round(performance.now() - started)} ms`;
-    target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
+    const found = rows.length === 0 ? "0 rows: this table has nothing here" : `${rows.length} rows${cut}`;
+    status.textContent = `${found} (${Math.round(performance.now() - started)} ms)`;
+    if (rows.length) target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
   } catch (error) {
     status.className = "error";
     status.textContent = error.message;
@@ -84,7 +87,31 @@ async function runCone(event) {
   }
 }
 
+async function fillExample() {
+  const form = document.getElementById("cone"), status = document.getElementById("status");
+  const option = form.elements.table.selectedOptions[0];
+  const name = option.value.split(".").map(delimited).join(".");
+  const query = `SELECT TOP 1 ${delimited(option.dataset.ra)} AS ra, ${delimited(option.dataset.dec)} AS dec FROM ${name}`;
+  const headers = { "Content-Type": "application/json" };
+  const response = await fetch("/api/v1/query", { method: "POST", headers, body: JSON.stringify({ query, format: "csv" }) });
+  if (!response.ok) { status.className = "error"; status.textContent = await failure(response); return; }
+  const [, row] = parseCsv(await response.text());
+  if (row) [form.elements.ra.value, form.elements.dec.value] = row;
+}
+
+function delimited(name) {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function runFromAddress() {
+  const form = document.getElementById("cone"), given = new URLSearchParams(location.hash.slice(1));
+  for (const [name, value] of given) if (form.elements[name]) form.elements[name].value = value;
+  if (given.has("table")) form.requestSubmit();
+}
+
 document.getElementById("cone").addEventListener("submit", runCone);
+document.getElementById("example").addEventListener("click", fillExample);
 for (const details of document.querySelectorAll("details[data-table]")) {
   details.addEventListener("toggle", () => showColumns(details));
 }
+runFromAddress();

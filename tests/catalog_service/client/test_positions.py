@@ -6,7 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import Angle, SkyCoord
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog_service.client.positions import parse_angle, resolve_cone, to_degrees
@@ -30,6 +30,7 @@ UNITS = {
 }
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(
     number=st.floats(0, 1e6, allow_subnormal=False),
     unit=st.sampled_from(sorted(UNITS)),

@@ -20,7 +20,6 @@ from catalog_service.client import (
     ConnectionFailedError,
     NotFoundError,
     ParameterError,
-    QuerySyntaxError,
     ServerError,
     UnavailableError,
     UnexpectedAnswerError,
@@ -46,22 +45,6 @@ def test_every_error_of_the_service_comes_back_as_it_was(serve: Serve, kind: typ
     assert type(caught.value) is kind
     assert caught.value.to_json() == sent.to_json()
     assert str(caught.value) == "what do this"
-
-
-def test_the_place_in_the_query_is_shown(serve: Serve) -> None:
-    body = error_body(QuerySyntaxError("what", line=2, column=3))
-    server = serve(lambda request: request.reply(400, body))
-    with pytest.raises(QuerySyntaxError) as caught:
-        CatalogClient(server.url).query("SELECT\n\tab FROM t")
-    assert caught.value.__notes__ == ["   ab FROM t\n    ^"]
-
-
-def test_a_place_outside_the_query_is_not_shown(serve: Serve) -> None:
-    body = error_body(QuerySyntaxError("what", line=9, column=3))
-    server = serve(lambda request: request.reply(400, body))
-    with pytest.raises(QuerySyntaxError) as caught:
-        CatalogClient(server.url).query("SELECT")
-    assert not hasattr(caught.value, "__notes__")
 
 
 @pytest.mark.parametrize(

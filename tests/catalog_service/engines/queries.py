@@ -1,5 +1,7 @@
 """Queries and shards for the engines' tests."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,22 @@ FLOOD = "SELECT i, i / 7 AS x, 'row ' || i AS s FROM range(10000000000) t(i)"
 def stubborn(length: int = 90_000) -> str:
     """Return a text that compares two strings for about 20 s (quadratic in `length`) and obeys only a signal."""
     return f"SELECT levenshtein(repeat('a', {length}), repeat('b', {length})) AS i, 1.0 AS x, 'a' AS s"
+
+
+def descriptors() -> int:
+    """Return how many file descriptors this process holds."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Wait for a condition of another process."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def query(

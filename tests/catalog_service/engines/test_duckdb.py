@@ -116,12 +116,13 @@ def test_the_time_limit_holds(engine: DuckDBEngine) -> None:
 
 
 def test_a_slow_reader_uses_up_the_time_limit(engine: DuckDBEngine) -> None:
-    with (
-        pytest.raises(QueryTimeoutError),
-        engine.stream(query(FLOOD), timeout_s=0.3, batch_rows=2048) as stream,
-    ):
-        for _ in stream:
-            time.sleep(0.05)
+    def read_slowly() -> None:
+        with engine.stream(query(FLOOD), timeout_s=0.3, batch_rows=2048) as stream:
+            for _ in stream:
+                time.sleep(0.05)
+
+    with pytest.raises(QueryTimeoutError):
+        read_slowly()
 
 
 def test_cancel_from_another_thread(engine: DuckDBEngine) -> None:

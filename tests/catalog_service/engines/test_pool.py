@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import io
 import json
 import os
@@ -30,8 +31,19 @@ from catalog_service.exceptions import (
 from catalog_service.models.frames import End
 from catalog_service.models.query import EngineQuery, ResultFormat
 from catalog_service.models.schema import Column, DataType
-from tests.catalog_service.engines.queries import ENDLESS, FLOOD, make_config, numbers, query, scan, write_shard
-from tests.catalog_service.writers.encoding import read_votable, rows_of
+from tests.catalog_service.engines.queries import (
+    ENDLESS,
+    FLOOD,
+    descriptors,
+    make_config,
+    names_in,
+    numbers,
+    query,
+    scan,
+    until,
+    write_shard,
+)
+from tests.catalog_service.writers.encoding import read_votable
 
 F = ResultFormat
 
@@ -41,23 +53,33 @@ async def fetch(pool: WorkerPool, asked: EngineQuery) -> tuple[bytes, QueryResul
         return b"".join([piece async for piece in result]), result
 
 
-def rows_in(content: bytes, result_format: ResultFormat) -> list[dict[str, object]]:
+def columns_in(content: bytes, result_format: ResultFormat) -> dict[str, list[object]]:
     match result_format:
         case F.CSV:
-            return list(pa.csv.read_csv(io.BytesIO(content)).to_pylist())
+            table = pa.csv.read_csv(io.BytesIO(content))
         case F.PARQUET:
-            return list(pq.read_table(io.BytesIO(content)).to_pylist())
+            table = pq.read_table(io.BytesIO(content))
         case F.ARROW:
-            return list(pa.ipc.open_stream(content).read_all().to_pylist())
+            table = pa.ipc.open_stream(content).read_all()
         case _:
-            return rows_of(read_votable(content))
+            array = read_votable(content).get_first_table().array
+            return {name: array[name].tolist() for name in array.dtype.names}
+    return {name: table.column(name).to_pylist() for name in table.schema.names}
+
+
+def count(content: bytes, result_format: ResultFormat = F.ARROW) -> int:
+    return len(columns_in(content, result_format)["i"])
 
 
 @pytest.mark.parametrize("result_format", F)
-@pytest.mark.parametrize("rows", [0, 1, 65_536, 70_000])
+@pytest.mark.parametrize("rows", [0, 1, 70_000])
 def test_results(runner: asyncio.Runner, pool: WorkerPool, result_format: ResultFormat, rows: int) -> None:
     content, result = runner.run(fetch(pool, numbers(rows, format=result_format)))
-    assert rows_in(content, result_format) == [{"i": i, "x": i / 2, "s": f"n{i}"} for i in range(rows)]
+    assert columns_in(content, result_format) == {
+        "i": list(range(rows)),
+        "x": [i / 2 for i in range(rows)],
+        "s": [f"n{i}" for i in range(rows)],
+    }
     assert result.outcome is not None
     assert (result.outcome.rows, result.outcome.overflow) == (rows, False)
     assert result.outcome.bytes_out == len(content)
@@ -78,7 +100,8 @@ def test_overflow(
     overflow: bool,
 ) -> None:
     content, result = runner.run(fetch(pool, numbers(rows, format=result_format, max_rows=max_rows)))
-    assert len(rows_in(content, result_format)) == min(rows, max_rows)
+    if result_format not in {F.VOTABLE, F.VOTABLE_TABLEDATA} or rows < 100:  # astropy takes seconds
+        assert count(content, result_format) == min(rows, max_rows)
     assert result.outcome is not None
     assert (result.outcome.rows, result.outcome.overflow) == (min(rows, max_rows), overflow)
     known_before = result_format is F.CSV or rows < 65_536
@@ -89,14 +112,14 @@ def test_overflow(
 
 def test_max_rows_of_zero(runner: asyncio.Runner, pool: WorkerPool) -> None:
     content, result = runner.run(fetch(pool, numbers(1, max_rows=0)))
-    assert rows_in(content, F.ARROW) == []
+    assert count(content) == 0
     assert result.overflow is True
 
 
 def test_what_the_engine_calls_a_column_does_not_matter(runner: asyncio.Runner, pool: WorkerPool) -> None:
     asked = query("SELECT sum(i), 1.5, NULL FROM range(4) t(i)", *numbers(0).columns)
     content, _ = runner.run(fetch(pool, asked))
-    assert rows_in(content, F.ARROW) == [{"i": 6, "x": 1.5, "s": None}]
+    assert columns_in(content, F.ARROW) == {"i": [6], "x": [1.5], "s": [None]}
 
 
 @pytest.mark.parametrize(
@@ -124,16 +147,21 @@ def test_early_errors(runner: asyncio.Runner, pool: WorkerPool, sql: str, expect
 def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: ResultFormat) -> None:
     """A row after the first batch fails: VOTable tells inside, a stream breaks off, CSV was not yet begun."""
     asked = query(
-        "SELECT i, 1.0 AS x, CASE WHEN i = 150000 THEN 'bad' ELSE '1' END::INTEGER::VARCHAR AS s FROM range(200000) t(i)",
+        "SELECT i, 1.0 AS x, CASE WHEN i = 150000 THEN 'bad' ELSE '1' END::INTEGER::VARCHAR AS s"
+        " FROM range(200000) t(i)",
         result_format=result_format,
     )
 
     async def scenario() -> tuple[bytes, bool]:
         result = await pool.run(asked)
         content = b""
-        with pytest.raises(QueryValueError, match="Could not convert string 'bad'"):
+        try:
             async for piece in result:
                 content += piece
+        except QueryValueError as error:
+            assert "Could not convert string 'bad'" in str(error)  # noqa: PT017
+        else:
+            pytest.fail("nothing was raised")
         await result.close()
         return content, result.body_complete
 
@@ -145,10 +173,11 @@ def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: Re
     assert body_complete is (result_format in {F.VOTABLE, F.VOTABLE_TABLEDATA})
     if body_complete:
         assert b'value="ERROR">Could not convert string' in content
-        assert 65_536 <= len(rows_in(content, result_format)) < 150_000
+        assert content.endswith(b"</VOTABLE>\n")
+    elif result_format is F.PARQUET:
+        assert not content.endswith(b"PAR1")
     else:
-        with pytest.raises(Exception, match=r".+"):
-            rows_in(content + b"\x00", result_format)
+        assert b"overflow" not in content[-2000:], "the end mark of a whole stream"
 
 
 def test_a_wide_result_comes_in_small_batches(runner: asyncio.Runner, pool: WorkerPool) -> None:
@@ -164,11 +193,15 @@ def test_a_wide_result_comes_in_small_batches(runner: asyncio.Runner, pool: Work
 
 
 def test_huge_values(runner: asyncio.Runner, pool: WorkerPool) -> None:
-    asked = query("SELECT i, 1.0 AS x, repeat('abcdefgh', 100000) AS s FROM range(100) t(i)", result_format=F.VOTABLE)
+    rows, length = 60, 800_000
+    asked = query(f"SELECT i, 1.0 AS x, repeat('abcdefgh', 100000) AS s FROM range({rows}) t(i)")
     content, _ = runner.run(fetch(pool, asked))
-    rows = rows_in(content, F.VOTABLE)
-    assert [row["i"] for row in rows] == list(range(100))
-    assert all(row["s"] == "abcdefgh" * 100_000 for row in rows)
+    columns = columns_in(content, F.ARROW)
+    assert columns["i"] == list(range(rows))
+    assert columns["s"] == ["abcdefgh" * 100_000] * rows
+    content, _ = runner.run(fetch(pool, replace(asked, format=F.VOTABLE)))
+    stream = content.partition(b'encoding="base64">')[2].partition(b"</STREAM>")[0]
+    assert len(base64.b64decode(stream)) == rows * (1 + 8 + 8 + 4 + 2 * length), "mask, i, x, count, UTF-16"
 
 
 def test_shards(runner: asyncio.Runner, pool: WorkerPool, place: Path) -> None:
@@ -177,12 +210,16 @@ def test_shards(runner: asyncio.Runner, pool: WorkerPool, place: Path) -> None:
     assert pa.ipc.open_stream(content).read_all().to_pylist() == pq.read_table(path).to_pylist()
 
 
-def test_storage_errors(
-    runner: asyncio.Runner, pool: WorkerPool, place: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(StorageError) as caught:
-        runner.run(pool.run(scan(place / "shards" / "lost.parquet", query_id="q-lost")))
-    assert str(place) not in str(caught.value)
+def test_storage_errors(runner: asyncio.Runner, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> StorageError:
+        pool = WorkerPool(make_config(tmp_path), size=1)
+        await pool.start()
+        with pytest.raises(StorageError) as caught:
+            await pool.run(scan(tmp_path / "shards" / "lost.parquet", query_id="q-lost"))
+        await pool.close()
+        return caught.value
+
+    assert str(tmp_path) not in str(runner.run(scenario()))
     line = json.loads(capfd.readouterr().err.strip().splitlines()[-1])
     assert (line["event"], line["query_id"], line["code"]) == ("query_failed", "q-lost", "storage")
     assert "lost.parquet" in line["detail"]
@@ -263,8 +300,7 @@ def test_giving_up_before_the_first_row(runner: asyncio.Runner, pool: WorkerPool
         with pytest.raises(asyncio.CancelledError):
             await asking
         started = time.monotonic()
-        while pool.stats().idle < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: pool.stats().idle == 2)
         assert time.monotonic() - started < 1
 
     runner.run(scenario())
@@ -324,7 +360,7 @@ def test_a_cancelled_reader_loses_nothing(runner: asyncio.Runner, pool: WorkerPo
         assert content == expected
         return content
 
-    assert len(rows_in(runner.run(scenario()), F.ARROW)) == 300_000
+    assert count(runner.run(scenario())) == 300_000
 
 
 def test_many_at_once(runner: asyncio.Runner, place: Path) -> None:
@@ -333,7 +369,7 @@ def test_many_at_once(runner: asyncio.Runner, place: Path) -> None:
         await pool.start()
         asked = [numbers(i * 997 % 3000, query_id=str(i)) for i in range(100)]
         answers = await asyncio.gather(*(fetch(pool, one) for one in asked))
-        assert [len(rows_in(content, F.ARROW)) for content, _ in answers] == [i * 997 % 3000 for i in range(100)]
+        assert [count(content) for content, _ in answers] == [i * 997 % 3000 for i in range(100)]
         assert pool.stats().queries == 100
         await pool.close()
 
@@ -346,7 +382,7 @@ def test_workers_are_replaced_after_enough_queries(runner: asyncio.Runner, place
         await pool.start()
         for _ in range(5):
             content, _ = await fetch(pool, numbers(3))
-            assert len(rows_in(content, F.ARROW)) == 3
+            assert count(content) == 3
         stats = pool.stats()
         assert (stats.restarts, stats.crashes) == (2, 0)
         await pool.close()
@@ -385,7 +421,7 @@ def test_ready(runner: asyncio.Runner, place: Path) -> None:
 
 
 def test_close_ends_everything(runner: asyncio.Runner, tmp_path: Path) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
 
     async def scenario() -> None:
         pool = WorkerPool(make_config(tmp_path), size=2, max_queued=5)
@@ -404,8 +440,8 @@ def test_close_ends_everything(runner: asyncio.Runner, tmp_path: Path) -> None:
         assert not any(psutil.pid_exists(pid) for pid in pids)
 
     runner.run(scenario())
-    assert os.listdir(tmp_path / "temp") == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert names_in(tmp_path / "temp") == []
+    assert descriptors() == before
 
 
 def test_a_worker_that_cannot_start(runner: asyncio.Runner, tmp_path: Path) -> None:
@@ -422,9 +458,7 @@ def test_a_worker_that_cannot_start(runner: asyncio.Runner, tmp_path: Path) -> N
     assert {child.pid for child in psutil.Process().children()} == before
 
 
-def test_workers_get_no_secrets(
-    runner: asyncio.Runner, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_get_no_secrets(runner: asyncio.Runner, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATALOG_SERVICE_TOKEN", "s3cret")
 
     async def scenario() -> None:
@@ -436,15 +470,19 @@ def test_workers_get_no_secrets(
         assert set(environment) <= {"PATH", "LANG", "TZ"} | {n for n in environment if n.startswith(("LD_", "LC_"))}
         assert worker.nice() == 5
         assert os.getsid(worker.pid) == worker.pid, "a signal to the terminal's group does not reach it"
-        limits = Path(f"/proc/{worker.pid}/limits").read_text()
+        limits = _proc_file(worker.pid, "limits")
         assert "Max core file size        0 " in limits
         assert f"Max address space         {400_000_000 + 2**31} " in limits
-        maps = Path(f"/proc/{worker.pid}/maps").read_text()
+        maps = _proc_file(worker.pid, "maps")
         assert "pandas" not in maps
         assert "pyarrow" in maps
         await pool.close()
 
     runner.run(scenario())
+
+
+def _proc_file(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
 
 
 def test_the_parent_needs_no_duckdb() -> None:
@@ -460,7 +498,7 @@ def test_limits_of_the_spool(runner: asyncio.Runner, place: Path) -> None:
         with pytest.raises(LimitError, match="temporary disk space of 5 MB"):
             await pool.run(asked)
         content, _ = await fetch(pool, replace(asked, format=F.ARROW))
-        assert len(rows_in(content, F.ARROW)) == 1_000_000
+        assert count(content) == 1_000_000
         await pool.close()
 
     runner.run(scenario())

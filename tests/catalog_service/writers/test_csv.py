@@ -35,18 +35,14 @@ def test_rfc_4180() -> None:
         for text, n in [("a,b", 1), ('"', 2), ("line\r\nbreak", 3), ("", 4), (None, None)]
     ]
     content = encode(CSV, [batch_of(rows, columns)], columns)
-    assert content == (
-        b'"the ""name"", here","n"\r\n"a,b",1\r\n"""",2\r\n"line\r\nbreak",3\r\n"",4\r\n,\r\n'
-    )
+    assert content == (b'"the ""name"", here","n"\r\n"a,b",1\r\n"""",2\r\n"line\r\nbreak",3\r\n"",4\r\n,\r\n')
 
 
 def test_pyarrow_reads_it_back() -> None:
     columns = tuple(c for c in COLUMNS if c.name in {"flag", "objectId", "flux", "ra", "name", "when"})
     content = encode(CSV, [batch_of(ROWS, columns), batch_of(ROWS[:2], columns)], columns, complete=False)
     types = {"flux": pa.float32(), "name": pa.string(), "when": pa.timestamp("us")}
-    options = pyarrow.csv.ConvertOptions(
-        column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False
-    )
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False)
     table = pyarrow.csv.read_csv(io.BytesIO(content), convert_options=options)
     assert table.cast(batch_of([], columns).schema).to_pylist() == batch_of(ROWS + ROWS[:2], columns).to_pylist()
     assert table.column("when")[0].as_py() == datetime(2026, 11, 22, 18, 44, 44, 123456)  # noqa: DTZ001

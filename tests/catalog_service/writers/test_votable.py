@@ -187,9 +187,7 @@ def test_fields_carry_the_metadata() -> None:
     ],
 )
 @BOTH
-def test_char_is_for_ascii(
-    result_format: ResultFormat, texts: list[str | None], complete: bool, datatype: str
-) -> None:
+def test_char_is_for_ascii(result_format: ResultFormat, texts: list[str | None], complete: bool, datatype: str) -> None:
     content = encode(result_format, [batch_of([{"name": text} for text in texts], TEXT)], TEXT, complete=complete)
     document = read_votable(content)
     assert document.get_first_table().fields[0].datatype == datatype

@@ -1,0 +1,38 @@
+"""Property files read back as written."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partitioning.exceptions import LayoutError
+from partitioning.layout.properties import format_properties, parse_properties
+
+KEYS = st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True)
+VALUES = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=60).map(str.strip)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=12))
+def test_round_trip(properties: dict[str, str]) -> None:
+    assert parse_properties(format_properties(properties)) == properties
+
+
+def test_awkward_values_survive() -> None:
+    awkward = {
+        "obs_title": "Étoiles = bright: 100 % ∀\u2028x\x85y",
+        "path": r"C:\new\table",
+        "text": "two\nlines\tand a tab",
+        "x_unknown_key": "kept",
+        "empty": "",
+    }
+    assert parse_properties(format_properties(awkward)) == awkward
+
+
+def test_other_writers_are_understood() -> None:
+    text = "# comment\n! also one\n\n  hats_order : 7 \nhats_col_ra=ra\nall_margins=a b\n"
+    assert parse_properties(text) == {"hats_order": "7", "hats_col_ra": "ra", "all_margins": "a b"}
+
+
+def test_a_line_without_a_key_names_its_number() -> None:
+    with pytest.raises(LayoutError, match=r"line 2 .*nonsense"):
+        parse_properties("a=1\nnonsense\n")

@@ -1,0 +1,396 @@
+"""Builds from end to end: what is published equals the input, in order, and nothing half-done shows."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import xxhash
+
+from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
+from partitioning.layout.manifest import read_manifest, read_partition_map
+from partitioning.layout.paths import HEALPIX_COLUMN, PLAIN_FILE, leaf_path
+from partitioning.layout.properties import parse_properties
+from partitioning.pipeline import build, build_time
+from partitioning.sky.healpix import pixel_range, radec_to_index
+from partitioning.stages import bucket as bucket_stage
+from partitioning.stages import verify as verify_stage
+from tests.partitioning.builders import (
+    BIG,
+    CREATED,
+    EDGES,
+    build_all,
+    by_id,
+    config,
+    leaves,
+    published,
+    sky_rows,
+    sky_table,
+    stored,
+    tree,
+    write_files,
+)
+
+ROWS = 3000
+COLUMNS = ["ra", "dec", "mag", "flux", "zero", "band", "curve", "flag"]
+
+
+@pytest.fixture(scope="module")
+def rows() -> pa.Table:
+    return sky_rows(ROWS)
+
+
+@pytest.fixture(scope="module")
+def store(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a release of `rows` in tiles of at most 250 rows."""
+    base = tmp_path_factory.mktemp("store")
+    write_files(base / "Object", rows)
+    return build_all(base, sky_table(target_rows=250, row_group_rows=64))["Object"].directory
+
+
+def without_nan(table: pa.Table) -> pa.Table:
+    """Return the input as the store should hold it, made without the code under test."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    columns = {
+        name: pa.array([clean(value) for value in table[name].to_pylist()], table.schema.field(name).type)
+        for name in table.column_names
+    }
+    return pa.table(columns)
+
+
+def test_every_row_is_stored_once_and_unchanged(store: Path, rows: pa.Table) -> None:
+    assert by_id(stored(store), COLUMNS) == by_id(without_nan(rows), COLUMNS)
+
+
+def test_rows_are_sorted_within_their_tile(store: Path) -> None:
+    tiles = read_partition_map(store)
+    assert len(tiles) == len(leaves(store)) > 15
+    for number in range(len(tiles)):
+        table = pq.read_table(store / leaf_path(tiles.pixel(number)), partitioning=None)
+        index = table[HEALPIX_COLUMN].to_numpy()
+        start, stop = pixel_range(tiles.pixel(number))
+        assert start <= index[0]
+        assert index[-1] < stop
+        keys = list(zip(index.tolist(), table["id"].to_pylist(), strict=True))
+        assert keys == sorted(keys)
+        assert (index == radec_to_index(table["ra"].to_numpy(), table["dec"].to_numpy())).all()
+
+
+def test_leaf_format(store: Path) -> None:
+    for path in leaves(store):
+        schema, metadata = pq.read_schema(path), pq.read_metadata(path)
+        assert schema.field(0) == pa.field(HEALPIX_COLUMN, pa.int64(), nullable=False)
+        assert schema == pq.read_schema(store / "dataset/_common_metadata")
+        assert max(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)) <= 64
+
+
+def test_manifest_tells_the_truth(store: Path, rows: pa.Table) -> None:
+    manifest, table = read_manifest(store), stored(store)
+    assert (manifest.rows, manifest.input_rows, manifest.rejected_rows) == (ROWS, ROWS, 0)
+    assert manifest.bytes == sum(path.stat().st_size for path in leaves(store))
+    assert [(item["name"], item["rows"]) for item in manifest.inputs] == [
+        (f"Object/part{n}.parquet", 1000) for n in range(3)
+    ]
+    for column in manifest.columns:
+        values = table[column.name]
+        assert column.nulls == values.null_count
+        assert column.arrow_type == str(values.type)
+        assert column.hidden == (column.name == HEALPIX_COLUMN)
+        if column.name in ("id", "ra", "dec", "mag", "band", "flag"):
+            bounds = pc.min_max(values)
+            assert (column.minimum, column.maximum) == (bounds["min"].as_py(), bounds["max"].as_py())
+    assert manifest.placement is not None
+    assert manifest.placement.ra_min == min(rows["ra"].to_pylist()) < 0
+    assert manifest.placement.ra_max == 360.0
+    files = pq.read_table(store / "manifest/files.parquet")
+    for listed, path in zip(files.to_pylist(), leaves(store), strict=True):
+        assert listed["bytes"] == path.stat().st_size
+        assert listed["rows"] == pq.read_metadata(path).num_rows
+        assert listed["xxh3_128"] == xxhash.xxh3_128_hexdigest(path.read_bytes())
+
+
+def test_row_group_statistics_describe_the_leaves(store: Path) -> None:
+    groups = pq.read_table(store / "manifest/row_groups.parquet").to_pylist()
+    expected = []
+    for number, path in enumerate(leaves(store)):
+        with pq.ParquetFile(path) as leaf:
+            for at in range(leaf.metadata.num_row_groups):
+                group = leaf.read_row_group(at)
+                low, high = pc.min_max(group["mag"]).values()
+                index = group[HEALPIX_COLUMN].to_pylist()
+                nulls = group["mag"].null_count
+                expected.append((number, at, len(group), index[0], index[-1], low.as_py(), high.as_py(), nulls))
+    keys = ("file", "row_group", "rows", "healpix_min", "healpix_max", "mag.min", "mag.max", "mag.nulls")
+    assert [tuple(group[key] for key in keys) for group in groups] == expected
+
+
+def test_nan_is_null_and_sums_are_kept(store: Path, rows: pa.Table) -> None:
+    before, after = rows["mag"].to_numpy(), stored(store)["mag"]
+    assert after.null_count == int(np.isnan(before).sum())
+    assert pc.sum(after).as_py() == pytest.approx(np.nansum(before), rel=1e-12)
+    assert pc.count(pc.drop_null(after)).as_py() == int((~np.isnan(before)).sum())
+    infinite = np.isinf(rows["flux"].to_numpy()).sum()
+    assert int(np.isinf(stored(store)["flux"].to_numpy()).sum()) == infinite > 0
+
+
+def test_large_integers_are_exact(store: Path) -> None:
+    assert sorted(stored(store)["id"].to_pylist()) == list(range(BIG + 1, BIG + 1 + ROWS))
+
+
+def test_properties(store: Path) -> None:
+    text = (store / "hats.properties").read_text(encoding="utf-8")
+    assert text == (store / "properties").read_text(encoding="utf-8")
+    properties = parse_properties(text)
+    assert properties["hats_nrows"] == str(ROWS)
+    assert (properties["hats_col_ra"], properties["hats_col_dec"]) == ("ra", "dec")
+    assert properties["hats_creation_date"] == CREATED
+    lines = (store / "partition_info.csv").read_text().splitlines()
+    assert lines[0] == "Norder,Npix,num_rows,bytes"
+    names = [f"Norder={p.parts[-3][7:]} Npix={p.stem[5:]}" for p in leaves(store)]
+    assert [f"Norder={line.split(',')[0]} Npix={line.split(',')[1]}" for line in lines[1:]] == names
+
+
+@pytest.mark.parametrize("options", [{"threads": 1}, {"threads": 3}])
+def test_output_is_deterministic(rows: pa.Table, store: Path, options: dict[str, int], tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    again = build_all(tmp_path, sky_table(target_rows=250, row_group_rows=64), **options)["Object"].directory
+    assert tree(again) == tree(store)
+
+
+def test_small_memory_gives_the_same_leaves(
+    rows: pa.Table, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many buckets, few of them open at a time, so that buckets are split again; chunks of 1024 rows."""
+    monkeypatch.setattr(bucket_stage, "MAX_BUCKETS", 6)
+    write_files(tmp_path / "Object", rows)
+    again = build_all(tmp_path, sky_table(target_rows=250, row_group_rows=64), memory=100_000)["Object"].directory
+    assert tree(again) == tree(store)
+
+
+def test_order_of_files_and_rows_matters_only_for_ties(rows: pa.Table, store: Path, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows.take(pa.array(np.random.default_rng(4).permutation(ROWS))), files=5)
+    again = build_all(tmp_path, sky_table(target_rows=250, row_group_rows=64))["Object"].directory
+    mine = {path.name: path.read_bytes() for path in leaves(again)}
+    assert mine == {path.name: path.read_bytes() for path in leaves(store)}
+
+
+def test_without_id_ties_keep_the_order_of_the_input(tmp_path: Path) -> None:
+    table = pa.table({"ra": [10.0] * 500, "dec": [-20.0] * 500, "n": np.arange(500)})
+    write_files(tmp_path / "T", table, files=4)
+    release = build_all(tmp_path, sky_table("T", id=(), target_rows=50, max_order=6))["T"].directory
+    assert stored(release)["n"].to_pylist() == list(range(500))
+    assert [path.parts[-3] for path in leaves(release)] == ["Norder=6"]
+
+
+def test_ids_of_text_with_null_sort_ties(tmp_path: Path) -> None:
+    names = ["b", None, "a", "é", "b"]
+    table = pa.table({"ra": [10.0] * 5, "dec": [-20.0] * 5, "name": names, "n": range(5)})
+    write_files(tmp_path / "T", table, files=1)
+    release = build_all(tmp_path, sky_table("T", id=("name",)))["T"].directory
+    assert stored(release)["n"].to_pylist() == [2, 0, 4, 3, 1]
+
+
+def test_edge_positions_are_kept_as_given(store: Path) -> None:
+    table = stored(store)
+    kept = [(repr(ra), repr(dec)) for ra, dec in zip(table["ra"].to_pylist(), table["dec"].to_pylist(), strict=True)]
+    for ra, dec in EDGES:
+        assert (repr(ra), repr(dec)) in kept
+    assert kept.count(("10.0", "20.0")) == 3
+
+
+def test_unusable_positions_are_rejected_and_counted(tmp_path: Path) -> None:
+    nan, inf = math.nan, math.inf
+    table = pa.table(
+        {
+            "id": range(8),
+            "ra": [1.0, nan, None, inf, 4.0, 5.0, 6.0, 400.0],
+            "dec": [1.0, 1.0, 1.0, 1.0, 90.5, None, -inf, -90.0],
+            "mag": [nan] * 8,
+        }
+    )
+    write_files(tmp_path / "Object", table, files=2)
+    built = build_all(tmp_path, sky_table())["Object"]
+    assert sorted(stored(built.directory)["id"].to_pylist()) == [0, 7]
+    assert (built.manifest.input_rows, built.manifest.rejected_rows) == (8, 6)
+    assert [item["rejected"] for item in built.manifest.inputs] == [3, 3]
+    rejects = pq.read_table(built.directory / "manifest/rejects.parquet").to_pylist()
+    reasons = {1: "NULL or NaN", 2: "NULL or NaN", 3: "infinite", 4: "declination", 5: "NULL or NaN", 6: "infinite"}
+    assert {row["id"] for row in rejects} == set(reasons)
+    for row in rejects:
+        assert row["_input_file"] == f"Object/part{row['id'] // 4}.parquet"
+        assert row["_input_row"] == row["id"] % 4
+        assert reasons[row["id"]] in row["_reason"]
+
+
+def test_a_table_without_any_usable_position_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", pa.table({"id": [1], "ra": [math.nan], "dec": [0.0]}), files=1)
+    with pytest.raises(InputError, match="none of its 1 rows has a usable position"):
+        build_all(tmp_path, sky_table())
+    assert not (tmp_path / "catalogs/survey/Object/collection.properties").exists()
+
+
+def test_positions_as_float32_and_integers(tmp_path: Path) -> None:
+    table = pa.table({"id": range(3), "ra": pa.array([10.1, 20.2, 30.3], pa.float32()), "dec": [1, 2, 3]})
+    write_files(tmp_path / "Object", table, files=1)
+    found = stored(build_all(tmp_path, sky_table())["Object"].directory)
+    assert found.schema.field("ra").type == pa.float32()
+    expected = radec_to_index(table["ra"].to_numpy().astype("f8"), np.array([1.0, 2.0, 3.0]))
+    assert found[HEALPIX_COLUMN].to_pylist() == sorted(expected.tolist())
+
+
+def test_csv_equals_parquet(rows: pa.Table, store: Path, tmp_path: Path) -> None:
+    """Types come from the schema file, so that ids stay integers and floats keep their width."""
+    flat = rows.drop_columns(["curve"])
+    (tmp_path / "Object").mkdir()
+    from pyarrow import csv
+
+    csv.write_csv(flat, tmp_path / "Object/all.csv")
+    felis = {"int64": "long", "double": "double", "float": "float", "string": "string", "bool": "boolean"}
+    lines = [f"  - {{name: {f.name}, datatype: {felis[str(f.type)]}}}" for f in flat.schema]
+    (tmp_path / "schema.yaml").write_text("\n".join(["tables:", "- name: Object", "  columns:", *lines]))
+    table = sky_table(input=("Object/all.csv",), target_rows=250, row_group_rows=64)
+    release = build_all(tmp_path, table, schema_file=tmp_path / "schema.yaml")["Object"].directory
+    assert by_id(stored(release), COLUMNS[:6]) == by_id(stored(store), COLUMNS[:6])
+    assert (tmp_path / "catalogs/survey/schema.yaml").read_bytes() == (tmp_path / "schema.yaml").read_bytes()
+
+
+def test_a_table_without_positions_is_one_plain_file(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Notes", rows)
+    table = sky_table("Notes", ra=None, dec=None, row_group_rows=700)
+    release = build_all(tmp_path, table)["Notes"].directory
+    assert published(tmp_path / "catalogs/survey/Notes") == release
+    assert pq.read_table(release / PLAIN_FILE)["id"].to_pylist() == rows["id"].to_pylist()
+    metadata = pq.read_metadata(release / PLAIN_FILE)
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [700] * 4 + [200]
+    manifest = read_manifest(release)
+    assert (manifest.placement, manifest.rows) == (None, ROWS)
+    assert len(read_partition_map(release)) == 1
+    assert not (tmp_path / "catalogs/survey/Notes/collection.properties").exists()
+
+
+def test_rebuilding_makes_the_next_release(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    first = build_all(tmp_path, sky_table())["Object"].directory
+    before = tree(first)
+    write_files(tmp_path / "Object", rows.slice(0, 50))
+    second = build_all(tmp_path, sky_table())["Object"]
+    assert (first.name, second.directory.name, second.manifest.release) == ("Object_r1", "Object_r2", 2)
+    assert published(first.parent) == second.directory
+    assert tree(first) == before
+    assert sorted(path.name for path in first.parent.iterdir()) == ["Object_r1", "Object_r2", "collection.properties"]
+
+
+def fails_schema(base: Path) -> None:
+    pq.write_table(pa.table({"other": [1]}), base / "Object/part9.parquet")
+
+
+def fails_reading(base: Path) -> None:
+    path = base / "Object/part2.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("spoil", "error"), [(fails_schema, SchemaMismatchError), (fails_reading, InputError)])
+def test_a_failed_build_leaves_the_published_release(
+    rows: pa.Table, tmp_path: Path, spoil: Any, error: type[PartitioningError]
+) -> None:
+    write_files(tmp_path / "Object", rows)
+    build_all(tmp_path, sky_table())
+    before = tree(tmp_path / "catalogs")
+    spoil(tmp_path)
+    with pytest.raises(error, match=r"Object/part\d\.parquet"):
+        build_all(tmp_path, sky_table())
+    assert tree(tmp_path / "catalogs") == before
+
+
+def test_all_tables_of_a_build_appear_or_none(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Good", rows)
+    write_files(tmp_path / "Bad", rows.drop_columns(["ra"]))
+    with pytest.raises(ConfigError, match="no position column 'ra'"):
+        build_all(tmp_path, sky_table("Good"), sky_table("Bad"))
+    assert tree(tmp_path / "catalogs") == {}
+
+
+def test_the_next_build_sweeps_what_a_killed_one_left(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    left = tmp_path / "catalogs/survey/Object/.staging/Object_r1/dataset"
+    left.mkdir(parents=True)
+    (left / "half").write_text("x")
+    unpublished = tmp_path / "catalogs/survey/Object/Object_r1"  # killed between its two renames
+    unpublished.mkdir()
+    release = build_all(tmp_path, sky_table())["Object"].directory
+    assert release.name == "Object_r2"
+    assert not (release.parent / ".staging").exists()
+
+
+def test_two_builds_of_one_table_exclude_each_other(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    busy: list[str] = []
+
+    def report(_: str) -> None:
+        if not busy:
+            busy.append("tried")
+            with pytest.raises(ConfigError, match="another build of this table is running"):
+                build_all(tmp_path, sky_table())
+
+    build(config(tmp_path, sky_table()), report=report)
+    assert busy == ["tried"]
+
+
+def test_verification_stops_a_broken_release(rows: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bit flipped on disk between writing and verifying is found, and nothing is published."""
+    write_files(tmp_path / "Object", rows)
+    check = read_manifest
+
+    def spoiled(catalog: Path) -> Any:
+        leaf = leaves(catalog)[0]
+        content = bytearray(leaf.read_bytes())
+        content[40] ^= 1
+        leaf.write_bytes(content)
+        return check(catalog)
+
+    monkeypatch.setattr(verify_stage, "read_manifest", spoiled)
+    with pytest.raises(LayoutError, match=r"Npix=\d+\.parquet"):
+        build_all(tmp_path, sky_table(target_rows=500))
+    assert tree(tmp_path / "catalogs") == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"id": ("objid",)}, "id names 'objid', which is no column of the input"),
+        ({"hidden": ("flog",)}, "hidden names 'flog', .*did you mean 'flag'"),
+        ({"id": ("curve",)}, "id column 'curve' is list"),
+        ({"ra": "band"}, "position column 'band' is string"),
+        ({"input": ("none/*.parquet",)}, "matches no file"),
+    ],
+)
+def test_configuration_that_does_not_fit_the_input(
+    rows: pa.Table, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    write_files(tmp_path / "Object", rows, files=1)
+    with pytest.raises(PartitioningError, match=message):
+        build_all(tmp_path, sky_table(**options))
+
+
+def test_hidden_columns_are_marked(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows, files=1)
+    manifest = build_all(tmp_path, sky_table(hidden=("flag",)))["Object"].manifest
+    assert [column.name for column in manifest.columns if column.hidden] == [HEALPIX_COLUMN, "flag"]
+
+
+def test_creation_time_can_be_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767323045")
+    assert build_time() == "2026-01-02T03:04:05Z"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert build_time() > "2026-01-02T03:04:05Z"
