@@ -57,22 +57,20 @@ def documented_names(source: object) -> dict[str, str]:
 
 def settings() -> str:
     """Return the settings of the service."""
-    return _fields(Config, environment=True)
+    return _fields(Config)
 
 
 def schema_settings() -> str:
     """Return the settings of one schema."""
-    return _fields(SchemaConfig, environment=False)
+    return _fields(SchemaConfig)
 
 
-def _fields(model: Any, *, environment: bool) -> str:
+def _fields(model: Any) -> str:
     texts = documented_names(model)
-    head = ["setting", "type", "default", "meaning", *(["environment variable"] if environment else [])]
-    rows = []
-    for name, field in model.model_fields.items():
-        variable = [f"`CATALOG_SERVICE_{name.upper()}`"] if environment else []
-        rows.append([f"`{name}`", _type(field), _default(name, field), texts[name], *variable])
-    return markdown(head, rows)
+    rows = [
+        [f"`{name}`", _type(field), _default(name, field), texts[name]] for name, field in model.model_fields.items()
+    ]
+    return markdown(["setting", "type", "default", "meaning"], rows)
 
 
 def _type(field: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from .config import BuildConfig, TableConfig
-from .exceptions import ConfigError, InputError
+from .exceptions import ConfigError, InputError, LayoutError
 from .layout.leaf import LeafFormat
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import REJECTS_FILE
@@ -266,11 +266,13 @@ def _children_of_older_releases(job: _Job) -> list[str]:
     """Return published tables whose rows lie where another release of this table has their parents."""
     found = []
     for home in sorted((job.config.root / job.config.schema).iterdir()):
-        release = current_release(home) if home.is_dir() else None
-        placement = None if release is None else read_manifest(release).placement
+        try:
+            release = current_release(home)
+            placement = None if release is None else read_manifest(release).placement
+        except LayoutError:  # another group's catalog, without a manifest
+            continue
         if placement is not None and placement.parent == job.table.name:
-            current = placement.parent_release == job.staging.release
-            found += [] if current else [home.name]
+            found += [] if placement.parent_release == job.staging.release else [home.name]
     return found
 
 

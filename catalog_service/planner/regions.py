@@ -24,7 +24,6 @@ from ..models.tree import (
     Distance,
     Expr,
     IntegerLiteral,
-    Intersects,
     Or,
     Point,
     PolygonShape,
@@ -109,22 +108,14 @@ def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr
 
 
 def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
-    """``CONTAINS(POINT(ra, dec), shape) = 1``, or INTERSECTS, either way round."""
+    """``CONTAINS(POINT(ra, dec), shape) = 1``, either way round."""
     left, right = condition.left, condition.right
-    if condition.op != "=":
+    if not isinstance(left, Contains):
+        left, right = right, left
+    if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
         return None
-    match left if _constant(right) == 1 else right if _constant(left) == 1 else None:
-        case Contains(inner=inner, outer=outer):
-            candidates = [(inner, outer)]
-        case Intersects(first=first, second=second):
-            candidates = [(first, second), (second, first)]
-        case _:
-            return None
-    for point, shape in candidates:
-        source, region = _own_position(point, positions), _shape(shape)
-        if source is not None and region is not None:
-            return source, region
-    return None
+    source, shape = _own_position(left.inner, positions), _shape(left.outer)
+    return None if source is None or shape is None else (source, shape)
 
 
 def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:

@@ -62,7 +62,6 @@ class _Audit:
         names = {"query_id": self.query_id, "who": self.identity.name, "what": self.text, "runid": self.runid}
         _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
 
-
     def failed(self, error: BaseException) -> None:
         """Write the line of a query that ended before its first byte."""
         if isinstance(error, CatalogServiceError):

@@ -101,7 +101,8 @@ def test_overflow_in_other_formats(server_url: str) -> None:
 
 def last_metadata(stream: bytes) -> dict[bytes, bytes]:
     """Return the metadata of an Arrow stream's last batch."""
-    reader, found = pa.ipc.open_stream(stream), {}
+    reader = pa.ipc.open_stream(stream)
+    found: dict[bytes, bytes] = {}
     while True:
         try:
             found = reader.read_next_batch_with_custom_metadata().custom_metadata or {}
