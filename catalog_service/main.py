@@ -21,6 +21,8 @@ from .exceptions import CatalogServiceError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, pages, tap, vosi
 from .handlers.responses import ClientGoneError, api_error
+from .language.pipeline import parse
+from .models.query import QueryText
 from .version import VERSION
 
 __all__ = ["create_app", "serve"]
@@ -44,7 +46,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await services.pool.start()
+        await asyncio.gather(services.pool.start(), asyncio.to_thread(parse, QueryText("SELECT 1")))
         polling = asyncio.create_task(_poll_releases(services))
         try:
             yield
@@ -85,6 +87,8 @@ class _SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
+                if scope["path"].startswith("/static/"):
+                    headers["Cache-Control"] = "no-cache"  # revalidated: a new version must not meet an old script
                 if strict:
                     headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
             await send(message)
@@ -134,5 +138,7 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     """
     config = load_config(config_path)
     _configure_logging()
-    app = create_app(config, public_url=config.public_url or f"http://{host}:{port}")
+    url = config.public_url or f"http://{host}:{port}"
+    app = create_app(config, public_url=url)
+    structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)

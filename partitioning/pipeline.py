@@ -2,27 +2,26 @@
 
 import difflib
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, InputError, LayoutError
+from .job import Job
 from .layout.leaf import LeafFormat
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import REJECTS_FILE
 from .layout.schema import is_ordered
 from .readers.base import find_inputs
-from .readers.felis import FelisTable, read_felis
+from .readers.felis import read_felis
 from .readers.source import Source, open_source
-from .stages.assemble import Assembly, ReleaseIdentity, assemble_catalog, assemble_plain, placement_of
+from .stages.assemble import Assembly, assemble_catalog, assemble_plain, placement_of
 from .stages.bucket import Bucket, BucketPlan, Rejects, bucket_rows, group_tiles, stored_columns
 from .stages.histogram import COARSE_ORDER, count_within, pixel_counts, place_by_own_position
 from .stages.ledger import Ledger
@@ -30,22 +29,13 @@ from .stages.maps import map_order
 from .stages.parents import Lookup, Parent, open_parent, place_by_parent
 from .stages.places import Places
 from .stages.plain import write_plain
-from .stages.publish import Staging, current_release, publish_release, publish_schema, staging_area
-from .stages.sizes import RowSizes, measure_rows
-from .stages.sort import Leaf, SortPlan, sort_buckets
+from .stages.publish import clear_scratch, current_release, publish_release, publish_schema, staging_area
+from .stages.sizes import RowSizes, bucket_capacity, chunk_rows, measure_rows, target_rows
+from .stages.sort import SortPlan, sort_buckets
 from .stages.tiling import TileLimits, Tiling, make_tiling
 from .stages.verify import verify_release
 
 __all__ = ["BuiltTable", "build", "build_order", "build_time"]
-
-_CHUNK_SHARE: Final = 64
-"""Part of the memory budget that one chunk being routed may take; two threads hold four, in and out."""
-
-_TELL_S: Final = 10.0
-"""Seconds between two lines about the progress of one stage."""
-
-_BUCKET_SHARE: Final = 8
-"""Part of the memory budget, per thread, that one bucket being sorted may take: it is there twice, and encoded."""
 
 
 @dataclass(frozen=True)
@@ -58,60 +48,6 @@ class BuiltTable:
     manifest: Manifest
     seconds: Mapping[str, float]
     """Wall time of each stage."""
-
-
-@dataclass
-class _Job:
-    """One table on its way through the stages."""
-
-    config: BuildConfig
-    table: TableConfig
-    staging: Staging
-    felis: FelisTable | None
-    created: str
-    report: Callable[[str], None]
-    seconds: dict[str, float] = field(default_factory=dict)
-    _stage: str = ""
-    _told: float = 0.0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure one stage and tell when it is done."""
-        start = self._told = time.perf_counter()
-        self._stage = name
-        yield
-        self.seconds[name] = time.perf_counter() - start
-        self.say(f"{name} {self.seconds[name]:.1f} s")
-
-    def tick(self, rows: int) -> None:
-        """Report how far the stage is, now and then."""
-        if time.perf_counter() - self._told > _TELL_S:
-            self._told = time.perf_counter()
-            self.say(f"{self._stage}: {rows} rows so far")
-
-    def watched(self, leaves: Iterable[Leaf]) -> Iterator[Leaf]:
-        """Pass leaves on, reporting their rows now and then."""
-        rows = 0
-        for leaf in leaves:
-            yield leaf
-            rows += leaf.summary.rows
-            self.tick(rows)
-
-    @property
-    def release(self) -> ReleaseIdentity:
-        """What the release is, whatever it holds."""
-        return ReleaseIdentity(
-            catalog=self.staging.catalog,
-            schema_name=self.config.schema,
-            table=self.table,
-            number=self.staging.release,
-            created=self.created,
-            felis=self.felis,
-        )
-
-    def say(self, line: str) -> None:
-        """Report one line of progress."""
-        self.report(f"{self.config.schema}.{self.table.name}: {line}")
 
 
 def build(
@@ -139,12 +75,13 @@ def build(
     """
     created = created or build_time()
     tables = {} if config.schema_file is None else read_felis(config.schema_file)
-    built: dict[str, _Job] = {}
+    built: dict[str, Job] = {}
     with ExitStack() as stack:
         for table in build_order(config.tables):
             area = staging_area(config.root, config.schema, table.name, config.scratch)
-            job = _Job(config, table, stack.enter_context(area), tables.get(table.name), created, report)
+            job = Job(config, table, stack.enter_context(area), tables.get(table.name), created, report)
             _build_table(job, _parent_of(job, built))
+            clear_scratch(job.staging)
             built[table.name] = job
         return _publish(config, list(built.values()))
 
@@ -182,7 +119,7 @@ def _missing(table: TableConfig, names: set[str]) -> set[str]:
     return set() if table.position_from is None or table.position_from.parent in names else {table.position_from.parent}
 
 
-def _parent_of(job: _Job, built: Mapping[str, _Job]) -> Parent | None:
+def _parent_of(job: Job, built: Mapping[str, Job]) -> Parent | None:
     """Return the parent as built just now, or as published."""
     if job.table.position_from is None:
         return None
@@ -196,7 +133,7 @@ def _parent_of(job: _Job, built: Mapping[str, _Job]) -> Parent | None:
     return open_parent(name, published)
 
 
-def _build_table(job: _Job, parent: Parent | None) -> None:
+def _build_table(job: Job, parent: Parent | None) -> None:
     files = find_inputs(job.table.input, job.config.input_dir)
     source = replace(open_source(job.table, files, job.felis), progress=job.tick)
     _check_named_columns(job.table, source)
@@ -211,8 +148,8 @@ def _build_table(job: _Job, parent: Parent | None) -> None:
         verify_release(job.staging.catalog, form, threads=job.config.threads)
 
 
-def _build_catalog(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes, parent: Parent | None) -> None:
-    target = _target_rows(job.table, form, sizes)
+def _build_catalog(job: Job, source: Source, form: LeafFormat, sizes: RowSizes, parent: Parent | None) -> None:
+    target = target_rows(job.table, form, sizes)
     with job.stage("histogram"):
         places = _place(job, source, parent)
     with job.stage("tiling"):
@@ -225,7 +162,7 @@ def _build_catalog(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes,
         form=form,
         catalog=job.staging.catalog,
         map_order=map_order(places.rows),
-        bucket_rows=_bucket_rows(job.config, sizes),
+        bucket_rows=bucket_capacity(job.config, sizes),
         threads=job.config.threads,
         placement=placement,
     )
@@ -237,7 +174,7 @@ def _build_catalog(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes,
         assemble_catalog(parts, placement, map_order=plan.map_order, max_rows=int(target))
 
 
-def _build_plain(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes) -> None:
+def _build_plain(job: Job, source: Source, form: LeafFormat, sizes: RowSizes) -> None:
     ledger = Ledger(form.schema)
     with job.stage("write"):
         leaf, file_rows = write_plain(source, form, job.staging.catalog, sizes.memory)
@@ -247,7 +184,7 @@ def _build_plain(job: _Job, source: Source, form: LeafFormat, sizes: RowSizes) -
     assemble_plain(Assembly(job.release, source, form, ledger, file_rows, rejects))
 
 
-def _publish(config: BuildConfig, jobs: list[_Job]) -> tuple[BuiltTable, ...]:
+def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
@@ -262,7 +199,7 @@ def _publish(config: BuildConfig, jobs: list[_Job]) -> tuple[BuiltTable, ...]:
     return tuple(published)
 
 
-def _children_of_older_releases(job: _Job) -> list[str]:
+def _children_of_older_releases(job: Job) -> list[str]:
     """Return published tables whose rows lie where another release of this table has their parents."""
     found = []
     for home in sorted((job.config.root / job.config.schema).iterdir()):
@@ -301,16 +238,7 @@ def _leaf_format(table: TableConfig, source: Source) -> LeafFormat:
     )
 
 
-def _target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
-    """Return the rows at which a tile is split: the tightest of rows, bytes and column chunks of a file."""
-    return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.file_rows(sizes.memory)))
-
-
-def _bucket_rows(config: BuildConfig, sizes: RowSizes) -> float:
-    return config.memory / (_BUCKET_SHARE * config.threads) / sizes.memory
-
-
-def _place(job: _Job, source: Source, parent: Parent | None) -> Places:
+def _place(job: Job, source: Source, parent: Parent | None) -> Places:
     table, scratch = job.table, job.staging.scratch
     if parent is None or table.position_from is None:
         assert table.ra is not None
@@ -323,7 +251,7 @@ def _place(job: _Job, source: Source, parent: Parent | None) -> Places:
     return places
 
 
-def _tiling(job: _Job, places: Places, target: float, parent: Parent | None) -> Tiling:
+def _tiling(job: Job, places: Places, target: float, parent: Parent | None) -> Tiling:
     limits = TileLimits(target, job.table.max_order)
     if parent is not None:
         orders, ranges = parent.partitions.orders.astype(np.int64), parent.partitions.tile_ranges()
@@ -338,14 +266,14 @@ def _tiling(job: _Job, places: Places, target: float, parent: Parent | None) -> 
 
 
 def _bucket(
-    job: _Job, source: Source, places: Places, tiling: Tiling, sizes: RowSizes
+    job: Job, source: Source, places: Places, tiling: Tiling, sizes: RowSizes
 ) -> tuple[tuple[Bucket, ...], Rejects]:
     plan = BucketPlan(
         tiling=tiling,
-        groups=group_tiles(tiling, 0, len(tiling), _bucket_rows(job.config, sizes)),
+        groups=group_tiles(tiling, 0, len(tiling), bucket_capacity(job.config, sizes)),
         scratch=job.staging.scratch / "buckets",
         rejects_path=job.staging.catalog / REJECTS_FILE,
-        chunk_rows=max(1024, min(1 << 20, int(job.config.memory / _CHUNK_SHARE / sizes.memory))),
+        chunk_rows=chunk_rows(job.config, sizes),
         threads=job.config.threads,
     )
     buckets, rejects = bucket_rows(source, places, plan)

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Install the system tools that some tests use, when that is possible: STILTS (VO client), Chromium (page), gcc (storage shim).
+# Install the system tools that some tests use, when that is possible: STILTS (VO client), Chromium (page), curl (README),
+# gcc (storage shim).
 # Without them those tests skip with a reason; REQUIRE_ALL=1 turns such a skip into a failure.
 missing=""
 command -v stilts >/dev/null 2>&1 || missing="$missing stilts"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then

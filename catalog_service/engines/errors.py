@@ -35,7 +35,7 @@ def timeout_error(timeout_s: float) -> QueryTimeoutError:
     """Return the error for a query that hit its time limit."""
     return QueryTimeoutError(
         f"The query hit its time limit of {timeout_s:g} s.",
-        remedy="Ask for a smaller region, fewer columns or TOP n rows, or run it as an asynchronous job.",
+        remedy="Ask for a smaller region, fewer columns, or fewer tables; `TOP n` without ORDER BY stops early.",
     )
 
 

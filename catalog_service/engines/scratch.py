@@ -1,8 +1,11 @@
 """Temporary directories of pools, which do not outlive them even after SIGKILL."""
 
 import fcntl
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,15 +26,26 @@ class ScratchDirectory:
 
     def __init__(self, base: Path) -> None:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sweep(base)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-        self._lock = _try_lock(self.path)
+        with _exclusively(base):  # a directory just made is not yet locked
+            _sweep(base)
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+            self._lock = _try_lock(self.path)
 
     def close(self) -> None:
         """Remove the directory."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
+
+
+@contextmanager
+def _exclusively(base: Path) -> Iterator[None]:
+    descriptor = os.open(base, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(base: Path) -> None:

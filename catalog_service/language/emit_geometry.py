@@ -78,8 +78,9 @@ def distance(first: Expr, second: Expr, degrees: Degrees) -> str:
     """Return the separation of two points in degrees."""
     assert isinstance(first, Point)
     assert isinstance(second, Point)
-    near, args = _haversine(first, second, degrees, antipodal=False)
-    far, _ = _haversine(first, second, degrees, antipodal=True)
+    names, args = _arguments((first, second), degrees)
+    near = _haversine(first, second, names, antipodal=False)
+    far = _haversine(first, second, names, antipodal=True)
     return bound(f"degrees(2e0 * atan2(sqrt(abs({near})), sqrt(abs({far}))))", *args)
 
 
@@ -89,7 +90,8 @@ _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 def _compare(op: str, first: Point, second: Point, limit_deg: float, degrees: Degrees) -> str:
     """Return the condition that the separation of two points is ``op limit_deg``, exactly."""
     antipodal = 90 < limit_deg <= 180
-    haversine, args = _haversine(first, second, degrees, antipodal=antipodal)
+    names, args = _arguments((first, second), degrees)
+    haversine = _haversine(first, second, names, antipodal=antipodal)
     if limit_deg < 0 or limit_deg > 180:
         always = (limit_deg > 180) == (op in {"<", "<="})
         return bound(f"({haversine} {'>=' if always else '<'} 0e0)", *args)
@@ -97,20 +99,23 @@ def _compare(op: str, first: Point, second: Point, limit_deg: float, degrees: De
     return bound(f"({haversine} {_MIRRORED[op] if antipodal else op} {double(threshold)})", *args)
 
 
-def _haversine(first: Point, second: Point, degrees: Degrees, *, antipodal: bool) -> tuple[str, tuple[str, ...]]:
-    """Return a template for the haversine of a separation, or of that to the antipode; and its arguments."""
-    names, args = _arguments((first, second), degrees)
+Names = list[tuple[str, str]]
+"""How a template names the coordinates of points."""
+
+
+def _haversine(first: Point, second: Point, names: Names, *, antipodal: bool) -> str:
+    """Return a template for the haversine of a separation, or of that to the antipode."""
     (ra1, dec1), (ra2, dec2) = names
     across, sign = ("cos", "+") if antipodal else ("sin", "-")
     lat = f"sin(radians(0.5e0 * ({dec1} {sign} {dec2})))"
     lon = f"{across}(radians(0.5e0 * ({ra1} - {ra2})))"
-    return f"({lat} * {lat} + {_cosine(first, dec1)} * {_cosine(second, dec2)} * {lon} * {lon})", args
+    return f"({lat} * {lat} + {_cosine(first, dec1)} * {_cosine(second, dec2)} * {lon} * {lon})"
 
 
-def _arguments(points: tuple[Point, ...], degrees: Degrees) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    """Return how a template names the coordinates of points: constants by value, the rest ``{0}``, ``{1}``, ..."""
+def _arguments(points: tuple[Point, ...], degrees: Degrees) -> tuple[Names, tuple[str, ...]]:
+    """Return the names of points' coordinates, constants by value, the rest ``{0}``, ``{1}``, ...; and their values."""
     args: list[str] = []
-    names: list[tuple[str, str]] = []
+    names: Names = []
     for point in points:
         pair = []
         for coordinate in (point.ra, point.dec):

@@ -71,7 +71,7 @@ class ConeService:
         table = visible.find_full_name(name)
         if table is None:
             close = get_close_matches(name, visible.table_names(), n=1)
-            raise NotFoundError(f"no table {name!r} here", remedy=f"Did you mean {close[0]}?" if close else None)
+            raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
         return table
 
 

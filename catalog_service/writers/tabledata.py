@@ -30,6 +30,8 @@ def encode_table_rows(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> byt
 
 def _cells(array: pa.Array, column: Column) -> pa.Array:
     texts = cell_texts(array, column)
+    if pa.types.is_fixed_size_list(array.type):
+        return pc.fill_null(texts, " ".join(["NaN"] * array.type.list_size))  # an empty cell is no array of 2
     return _escape(texts) if column.datatype in {DataType.TEXT, DataType.NULL} or is_text_list(column) else texts
 
 

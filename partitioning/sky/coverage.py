@@ -29,7 +29,7 @@ EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
 _CELL_DEG: Final = 58.6
 """Side of an order-0 cell in degrees."""
 
-_LONGEST_SIDE: Final = 32
+_LONGEST_SIDE: Final = 128
 """Long thin boxes are covered with cells of at least a quarter of their length divided by this, not with very many."""
 
 _LARGEST_CONE_DEG: Final = 100.0
@@ -127,9 +127,10 @@ def _cover_box(box: Box, pad_deg: float) -> Coverage:
 def _cover_convex(polygon: ConvexPolygon, pad_deg: float) -> Coverage:
     around = bounding_cone(polygon.vertices)
     outer = _grown(polygon, pad_deg + COVERAGE_PAD_DEG)
-    if outer is None or separation_deg(around.ra_deg, around.dec_deg, *outer.T).max() > _LARGEST_POLYGON_DEG:
+    reach = 180.0 if outer is None else float(separation_deg(around.ra_deg, around.dec_deg, *outer.T).max())
+    if outer is None or reach > _LARGEST_POLYGON_DEG:
         return _cover_cone(around, pad_deg)
-    order = _covering_order(around.radius_deg + pad_deg)
+    order = _covering_order(reach)
     try:
         ranges = hpgeom.query_polygon(
             1 << order, outer[:, 0], outer[:, 1], inclusive=True, fact=4, return_pixel_ranges=True
@@ -142,28 +143,17 @@ def _cover_convex(polygon: ConvexPolygon, pad_deg: float) -> Coverage:
 def _grown(polygon: ConvexPolygon, pad_deg: float) -> NDArray[np.float64] | None:
     """Return vertices (degrees) of the polygon with each side moved outwards by `pad_deg`.
 
-    A new vertex ``p`` solves ``n1.p = n2.p = -sin(pad)`` for its two sides. None where sides are
-    too nearly parallel, or the polygon too large, for that to be well defined.
+    A new vertex ``p`` solves ``n1.p = n2.p = -sin(pad)`` for its two sides, in the plane of their bisector and the old
+    vertex. None where sides meet in so sharp an angle that it would lie far away.
     """
-    normals = np.asarray(polygon.normals)
+    normals, corners = np.asarray(polygon.normals), unit_vectors(*np.asarray(polygon.vertices).T)
     before = np.roll(normals, 1, axis=0)
-    axes = np.cross(before, normals)
-    sines = np.linalg.norm(axes, axis=1)
-    if sines.min() < 1e-9:
+    mitre = 1 + (normals * before).sum(axis=1)
+    if mitre.min() < 1e-9:
         return None
-    cosines = (normals * before).sum(axis=1)
-    base = (before + normals) * (-math.sin(math.radians(pad_deg)) / (1 + cosines))[:, None]
-    remainder = 1 - (base**2).sum(axis=1)
-    if remainder.min() <= 0:
+    outwards = (before + normals) * (-math.sin(math.radians(pad_deg)) / mitre)[:, None]
+    remainder = 1 - (outwards**2).sum(axis=1)
+    if remainder.min() < math.cos(math.radians(min(45.0, 1000 * pad_deg))) ** 2:
         return None
-    points = base + (axes / sines[:, None]) * np.sqrt(remainder)[:, None]
-    corners = unit_vectors(*np.asarray(polygon.vertices).T)
-    if ((points * corners).sum(axis=1) < math.cos(math.radians(min(45.0, 1000 * pad_deg)))).any():
-        return None
-    return np.stack(
-        [
-            np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360.0,
-            np.degrees(np.arcsin(np.clip(points[:, 2], -1, 1))),
-        ],
-        axis=1,
-    )
+    x, y, z = (outwards + corners * np.sqrt(remainder)[:, None]).T
+    return np.stack([np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))], axis=1)

@@ -213,7 +213,8 @@ def _convex_pieces(vertices: NDArray[np.float64]) -> tuple[ConvexPolygon, ...]:
 
 
 def _convex(vertices: NDArray[np.float64], corners: NDArray[np.float64]) -> ConvexPolygon:
-    normals = _cross(corners, np.roll(corners, -1, axis=0))
+    # not corner x next corner: for short sides that would lose all digits
+    normals = _cross(corners, np.roll(corners, -1, axis=0) - corners)
     normals /= np.linalg.norm(normals, axis=1)[:, None]
     return ConvexPolygon(
         tuple((float(ra), float(dec)) for ra, dec in vertices),

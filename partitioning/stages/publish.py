@@ -27,7 +27,7 @@ from ..layout.paths import (
 from ..layout.properties import format_properties, parse_properties
 from ..readers.felis import felis_resources
 
-__all__ = ["Staging", "current_release", "publish_release", "publish_schema", "staging_area"]
+__all__ = ["Staging", "clear_scratch", "current_release", "publish_release", "publish_schema", "staging_area"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ def staging_area(root: Path, schema: str, table: str, scratch: Path | None) -> I
             _sweep(staging, spill)
     finally:
         os.close(lock)
+
+
+def clear_scratch(staged: Staging) -> None:
+    """Remove the spill files of a table whose leaves are written."""
+    shutil.rmtree(staged.scratch, ignore_errors=True)
 
 
 def publish_release(staged: Staging) -> Path:

@@ -1,4 +1,4 @@
-"""Sizes: bytes per row, in memory and as stored, measured on a sample of the input."""
+"""Sizes: bytes per row, measured on a sample of the input, and what follows from them for tiles and buffers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,15 +7,22 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..config import BuildConfig, TableConfig
 from ..layout.leaf import LeafFormat, encoding_options
 from ..layout.schema import nan_to_null
 from ..readers.source import Source
 
-__all__ = ["RowSizes", "measure_rows"]
+__all__ = ["RowSizes", "bucket_capacity", "chunk_rows", "measure_rows", "target_rows"]
 
 _SAMPLE_FILES: Final = 8
 _SAMPLE_ROWS: Final = 32_768
 _SAMPLE_BYTES: Final = 64 << 20
+
+_CHUNK_SHARE: Final = 64
+"""Part of the memory budget that one chunk being routed may take; two threads hold four, in and out."""
+
+_BUCKET_SHARE: Final = 8
+"""Part of the memory budget, per thread, that one bucket being sorted may take: it is there twice, and encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,21 @@ def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
     group = metadata.row_group(0)
     stored = sum(group.column(number).total_compressed_size for number in range(metadata.num_columns))
     return RowSizes(sample.nbytes / sample.num_rows + computed, stored / sample.num_rows + computed)
+
+
+def target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
+    """Return the rows at which a tile is split: the tightest of rows, bytes and column chunks of a file."""
+    return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.file_rows(sizes.memory)))
+
+
+def bucket_capacity(config: BuildConfig, sizes: RowSizes) -> float:
+    """Return the rows that one bucket may have to be sorted in memory."""
+    return config.memory / (_BUCKET_SHARE * config.threads) / sizes.memory
+
+
+def chunk_rows(config: BuildConfig, sizes: RowSizes) -> int:
+    """Return the rows that are routed to their buckets at a time."""
+    return max(1024, min(1 << 20, int(config.memory / _CHUNK_SHARE / sizes.memory)))
 
 
 def _sample(source: Source) -> Iterator[pa.RecordBatch]:

@@ -333,6 +333,19 @@ def test_the_next_build_sweeps_what_a_killed_one_left(rows: pa.Table, tmp_path: 
     assert not (release.parent / ".staging").exists()
 
 
+def test_spill_files_can_lie_elsewhere_and_are_removed(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    spill = tmp_path / "spill"
+    seen: set[str] = set()
+
+    def report(_: str) -> None:
+        seen.update(path.name for path in spill.glob("*/*"))
+
+    build(config(tmp_path, sky_table(), scratch=spill), report=report)
+    assert {"places", "buckets"} <= seen
+    assert list(spill.iterdir()) == []
+
+
 def test_two_builds_of_one_table_exclude_each_other(rows: pa.Table, tmp_path: Path) -> None:
     write_files(tmp_path / "Object", rows)
     busy: list[str] = []

@@ -167,7 +167,7 @@ def test_boxes_and_polygons_are_covered_closely(region: Region, square_degrees: 
 )
 @pytest.mark.parametrize("pad", [0.0, 1e-3, 0.5, 30.0])
 def test_thin_and_tiny_regions_have_few_ranges(region: Region, pad: float) -> None:
-    assert len(cover(region, pad)) < 500
+    assert len(cover(region, pad)) < 1000
 
 
 def test_a_large_cone_is_the_whole_sky() -> None:
