@@ -2,16 +2,14 @@
 
 The baseline drains the same batches from DuckDB in one process, without encoding or sending them.
 
-    python benchmarks/bench_streaming.py --rows 1000000 --repeat 3 > streaming.json
+    python -m benchmarks.bench_streaming --rows 1000000 --repeat 3 --json -
 """
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import resource
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.serving import emit
 from catalog_service.engines.base import WorkerConfig
 from catalog_service.engines.pool import WorkerPool
 from catalog_service.models.query import EngineQuery, ResultFormat
@@ -43,16 +42,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", default="-", help="file for the result, - for standard output")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "shards" / "rows.parquet"
         path.parent.mkdir()
         write_rows(path, arguments.rows)
-        report = {"rows": arguments.rows, "columns": len(COLUMNS), "repeat": arguments.repeat}
+        report: dict[str, Any] = {
+            "benchmark": "streaming from a worker",
+            "rows": arguments.rows,
+            "columns": len(COLUMNS),
+            "repeat": arguments.repeat,
+        }
         report["drain"] = best([baseline(path) for _ in range(arguments.repeat)], arguments.rows)
         report |= asyncio.run(stream_all(path, arguments.rows, arguments.repeat))
-    json.dump(report, sys.stdout, indent=1)
-    print()
+    emit(report, arguments.json)
 
 
 def write_rows(path: Path, rows: int) -> None:

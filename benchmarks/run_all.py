@@ -12,6 +12,7 @@ BENCHMARKS = {
     "bench_planner": [],
     "bench_partition": ["--rows", "10000000"],
     "bench_streaming": [],
+    "bench_http_streaming": [],
     "bench_cones": ["--rows", "10000000"],
 }
 

@@ -1,14 +1,12 @@
 """Builds every service from the configuration; process-wide objects stop here."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from .config import Config
 from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
+from .engines.scratch import ScratchDirectory
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.limits import Limits
@@ -29,14 +27,14 @@ class Services:
     queries: QueryService
     cones: ConeService
     metadata: MetadataService
-    run_dir: Path
-    """Scratch directory of this process, removed at the end."""
+    scratch: ScratchDirectory
+    """Files of this process; removed at the end, or by the next one if it is killed."""
     poll_s: float
 
     async def close(self) -> None:
         """Stop the workers and remove scratch files."""
         await self.pool.close()
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        self.scratch.close()
 
 
 def build_services(config: Config, *, public_url: str) -> Services:
@@ -47,10 +45,9 @@ def build_services(config: Config, *, public_url: str) -> Services:
     ConfigurationError
         If the catalog root is missing or a catalog in it is damaged.
     """
-    config.state_dir.mkdir(parents=True, exist_ok=True)
-    run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=config.state_dir))
-    catalogs = Catalogs(_registry(config), run_dir / "tap_schema")
-    pool = WorkerPool(_worker_config(config, run_dir), size=config.workers, max_queued=config.queue_length)
+    scratch = ScratchDirectory(config.state_dir / "tap_schema")
+    catalogs = Catalogs(_registry(config), scratch.path)
+    pool = WorkerPool(_worker_config(config, scratch), size=config.workers, max_queued=config.queue_length)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
         maxrec_default=min(config.maxrec_default, config.maxrec_hard),
@@ -67,7 +64,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         queries=queries,
         cones=ConeService(catalogs, queries),
         metadata=MetadataService(catalogs, pool, limits, site),
-        run_dir=run_dir,
+        scratch=scratch,
         poll_s=config.poll_s,
     )
 
@@ -77,12 +74,10 @@ def _registry(config: Config) -> Registry:
     return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
 
 
-def _worker_config(config: Config, run_dir: Path) -> WorkerConfig:
-    scratch = run_dir / "workers"
-    scratch.mkdir()
+def _worker_config(config: Config, scratch: ScratchDirectory) -> WorkerConfig:
     return WorkerConfig(
-        allowed_directories=(f"{config.catalog_root}/", f"{run_dir / 'tap_schema'}/"),
-        temp_directory=str(scratch),
+        allowed_directories=(f"{config.catalog_root}/", f"{scratch.path}/"),
+        temp_directory=str(config.state_dir / "workers"),
         memory_limit_bytes=config.worker_memory_mb * 1_000_000,
         max_temp_bytes=config.worker_spill_mb * 1_000_000,
         threads=config.worker_threads,

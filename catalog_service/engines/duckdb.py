@@ -151,8 +151,6 @@ def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
-    # published files never change; the footer of a wide table costs more to parse than a cone to answer
-    connection.execute("SET parquet_metadata_cache = true")
     # given to connect(), this limit is shown but not obeyed
     connection.execute(f"SET max_temp_directory_size = '{config.max_temp_bytes}B'")
     connection.execute(f"SET allowed_directories = {_literals(config.allowed_directories)}")

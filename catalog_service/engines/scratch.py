@@ -1,4 +1,4 @@
-"""Temporary directories of pools, which do not outlive them even after SIGKILL."""
+"""Temporary directories that do not outlive their process for long, even after SIGKILL."""
 
 import fcntl
 import os

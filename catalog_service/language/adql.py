@@ -10,7 +10,7 @@ from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 from lark.parsers.lalr_analysis import Shift
 
-from ..exceptions import QueryError, QueryRefusedError, QuerySyntaxError
+from ..exceptions import QueryError, QueryNameError, QueryRefusedError, QuerySyntaxError
 from ..models.query import ParsedQuery
 from ..models.tree import Query, Span
 from ..models.words import ADQL_RESERVED, SQL_RESERVED
@@ -80,7 +80,7 @@ _STATEMENTS: Final = frozenset(
 def _refuse_statements(words: Sequence[Word], text: str) -> None:
     """Refuse whatever does not begin like a query."""
     if not words:
-        raise error_at(QuerySyntaxError, "the query is empty.", Span(0, 0, text))
+        raise error_at(QuerySyntaxError, "the query is empty.", Span(0, 0, text or " "))
     first = words[0]
     if first.type in {"SELECT", "WITH", "_LPAR"}:
         return
@@ -174,14 +174,14 @@ def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str) -> Q
     if word.type == "$END":
         end = words[-1].span.stop
         return error_at(QuerySyntaxError, f"the query ends too early: {what}.", Span(end, end, text))
-    special = _special_case(word, before)
+    special = _special_case(word, before, expected)
     if special is not None:
         return special
     message = f"unexpected {_described(word)}: {what}."
     return error_at(QuerySyntaxError, message, word.span, remedy=_advice(word, before, expected))
 
 
-def _special_case(word: Word, before: Word | None) -> QueryError | None:
+def _special_case(word: Word, before: Word | None, expected: Collection[str]) -> QueryError | None:
     """Return the error for constructs of other languages that people try."""
     opens_from = before is not None and before.type in {"FROM", "JOIN", "_COMMA"}
     if word.type == "STRING" and opens_from:
@@ -189,6 +189,8 @@ def _special_case(word: Word, before: Word | None) -> QueryError | None:
     if word.type == "_LPAR" and before is not None and before.type == "NAME":
         if before.value.upper() == "OVER":
             return error_at(QueryRefusedError, "window functions (OVER) are not supported.", before.span)
+        if "JOIN" not in expected:
+            return error_at(QueryNameError, f"there is no function {before.value} here.", before.span)
         message = f"{before.value}(...) cannot stand here: FROM takes tables of this service, joins and subqueries."
         return error_at(QueryRefusedError, message, before.span)
     if word.type == "WITH":

@@ -213,10 +213,11 @@ def _area_value(shape: Expr, degrees: Degrees) -> str:
     match shape:
         case Point():
             return f"CASE WHEN {geometry_value(shape, degrees)} IS NOT NULL THEN 0e0 END"
-        case Circle(centre=centre, radius=radius):
-            half = f"sin(radians(0.5e0 * {degrees(radius)}))"
+        case Circle(centre=Point(ra=ra, dec=dec), radius=radius):
+            half = "sin(radians(0.5e0 * {2}))"
             cap = f"{double(4 * math.pi * _SQUARE_DEGREES)} * {half} * {half}"
-            return f"CASE WHEN {geometry_value(centre, degrees)} IS NOT NULL THEN {cap} END"
+            template = f"CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN {cap} END"
+            return bound(template, degrees(ra), degrees(dec), degrees(radius))
         case _:
             assert isinstance(shape, PolygonShape)
             return double(polygon_area(shape))

@@ -1,6 +1,6 @@
 """Errors that point at their place in the query text."""
 
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Final, TypeVar
 
 from ..exceptions import CatalogServiceError
@@ -51,5 +51,7 @@ def did_you_mean(name: str, candidates: list[str]) -> str | None:
     """
     spelled = {candidate.lower(): candidate for candidate in candidates}
     found = get_close_matches(name.lower(), spelled, n=3, cutoff=0.6)
+    ratios = {match: SequenceMatcher(None, name.lower(), match).ratio() for match in found}
+    found = [match for match in found if ratios[match] > max(ratios.values()) - 0.08]
     quoted = [f"'{spelled[match]}'" for match in found]
     return f"Did you mean {' or '.join(quoted)}?" if quoted else None

@@ -164,7 +164,7 @@ def _raw_words(text: str) -> Iterator[Word]:
             position = found.end()
             continue
         found = _WORD.match(text, position)
-        if found is None:
+        if found is None or text.startswith("/*", position):
             _refuse_character(text, position)
             return
         kind, value, position = found.lastgroup, found.group(), found.end()

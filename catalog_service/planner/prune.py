@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from partitioning.layout.partition_map import PartitionMap
-from partitioning.sky.coverage import COVERAGE_PAD_DEG, EMPTY, WHOLE_SKY, Coverage, intersection
+from partitioning.sky.coverage import COVERAGE_PAD_DEG, EMPTY, Coverage, intersection
 from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding_cone
 
 from ..models.query import RaDecBox
@@ -54,35 +55,39 @@ def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     assert partitions is not None
     if own is None and not bounds.shared:
         return Chosen(np.arange(len(partitions), dtype=np.int64), None)
-    coverage = WHOLE_SKY
-    for bound in bounds.shared:
-        coverage = intersection(coverage, cover_expr(bound.region, bound.pad_deg))
+    shared = [cover_expr(bound.region, bound.pad_deg) for bound in bounds.shared]
     if own is None:
+        coverage = reduce(intersection, shared)
         return Chosen(partitions.select(coverage), coverage)
-    return _choose_by_level(partitions, own, coverage)
+    return _choose_by_level(partitions, own, shared)
 
 
-def _choose_by_level(partitions: PartitionMap, own: RegionExpr, coverage: Coverage) -> Chosen:
+def _choose_by_level(partitions: PartitionMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
     """Test tiles in groups of like separation, each against the region enlarged by that separation."""
-    levels = _separation_levels(partitions.separations_deg)
+
+    def covered(pad_deg: float) -> Coverage:
+        return reduce(intersection, [*shared, cover_expr(own, pad_deg)])
+
+    top = float(_separation_levels(partitions.separations_deg.max(initial=0.0)))
+    everywhere = covered(top)
+    candidates = partitions.select(everywhere)
+    levels = _separation_levels(partitions.separations_deg[candidates])
     chosen: list[NDArray[np.int64]] = []
     widest = EMPTY
     for level in np.unique(levels).tolist():
-        padded = intersection(coverage, cover_expr(own, level))
-        tiles = partitions.select(padded)
-        tiles = tiles[levels[tiles] == level]
+        padded = everywhere if level == top else covered(level)
+        tiles = np.intersect1d(partitions.select(padded), candidates[levels == level], assume_unique=True)
         if len(tiles):
             chosen.append(tiles)
             widest = padded  # levels ascend, so the last one used holds the rows of the others
     return Chosen(np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64), widest)
 
 
-def _separation_levels(separations_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+def _separation_levels(separations_deg: ArrayLike) -> NDArray[np.float64]:
     """Round separations up to 0 or a power of two of an arcsecond: few distinct pads."""
-    if not separations_deg.any():
-        return np.zeros(len(separations_deg))
-    arcsec = np.maximum(separations_deg * 3600, 2.0**-10)
-    return np.where(separations_deg > 0, np.exp2(np.ceil(np.log2(arcsec))) / 3600, 0.0)
+    arcsec = np.asarray(separations_deg) * 3600
+    levels = np.exp2(np.ceil(np.log2(np.maximum(arcsec, 2.0**-10)))) / 3600
+    return np.where(arcsec > 0, levels, 0.0)
 
 
 def merged_ranges(partitions: PartitionMap, chosen: Chosen) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,173 @@
+"""Messages: place, caret, what was expected, and what was probably meant."""
+
+import pytest
+
+from catalog_service.exceptions import (
+    CatalogServiceError,
+    QueryNameError,
+    QueryRefusedError,
+    QuerySyntaxError,
+    QueryTypeError,
+)
+from catalog_service.language.errors import excerpt
+from catalog_service.models.tree import Span
+from tests.catalog_service.language.store import Store
+
+
+def test_a_whole_message(store: Store) -> None:
+    with pytest.raises(QueryNameError) as caught:
+        store.resolve("SELECT ra,\n       objctId\nFROM sky.Object")
+    assert str(caught.value) == (
+        "line 2, column 8: there is no column 'objctId' in Object. Did you mean 'objectId'?\n"
+        "         objctId\n"
+        "         ^^^^^^^"
+    )
+    assert (caught.value.line, caught.value.column) == (2, 8)
+
+
+def test_excerpts_of_long_lines_are_cut_around_the_place() -> None:
+    text = "SELECT " + "a, " * 200 + "bad, " + "c, " * 200
+    start = text.index("bad")
+    line, carets = excerpt(Span(start, start + 3, text)).split("\n")
+    assert len(line) < 120
+    assert line[carets.index("^") :].startswith("bad")
+    assert carets.strip() == "^^^"
+
+
+def test_tabs_and_control_characters_keep_the_caret_in_place() -> None:
+    text = "SELECT\t\ta\tx FROM t"
+    line, carets = excerpt(Span(10, 11, text)).split("\n")
+    assert line[carets.index("^")] == "x"
+
+
+def test_a_span_over_lines_is_marked_to_the_end_of_its_first_line() -> None:
+    text = "SELECT ab\ncd FROM t"
+    assert excerpt(Span(7, 12, text)).split("\n")[1].strip() == "^^"
+
+
+CASES: list[tuple[str, type[CatalogServiceError], str]] = [
+    # syntax
+    ("SELECT ra FRM sky.Object", QuerySyntaxError, "unexpected sky: expected"),
+    ("SELECT ra FROM sky.Object WHERE", QuerySyntaxError, "ends too early: expected a value"),
+    ("SELECT ra FROM sky.Object WHERE ra <", QuerySyntaxError, "expected a value."),
+    ("SELECT TOP -1 ra FROM sky.Object", QuerySyntaxError, "TOP takes an unsigned integer"),
+    ("SELECT size FROM sky.Object", QuerySyntaxError, 'SIZE is a reserved word; as a name, write it in double quotes: "size"'),
+    ("SELECT distance FROM sky.Object", QuerySyntaxError, 'DISTANCE is a reserved word; as a name, write it in double quotes: "distance"'),
+    ("SELECT ra AS date FROM sky.Object", QuerySyntaxError, '"date"'),
+    ("SELECT CAST(ra AS FLOAT) FROM sky.Object", QuerySyntaxError, "Write REAL or DOUBLE PRECISION"),
+    ("SELECT ra FROM sky.Object WHERE CONTAINS(POINT(ra, dec), CIRCLE(1, 2, 3))", QuerySyntaxError, "Compare it: CONTAINS(...) = 1."),
+    ("SELECT CIRCLE(1, 2) FROM sky.Object", QuerySyntaxError, "Write CIRCLE(ra, dec, radius) or CIRCLE(POINT"),
+    ("SELECT LOG10(ra, dec) FROM sky.Object", QuerySyntaxError, "LOG10 takes 1 argument, not 2"),
+    ("SELECT ROUND() FROM sky.Object", QuerySyntaxError, "ROUND takes 1 or 2 arguments, not 0"),
+    ("SELECT COALESCE() FROM sky.Object", QuerySyntaxError, "COALESCE takes at least 1 argument, not 0"),
+    ("SELECT ra FROM (SELECT ra FROM sky.Object)", QuerySyntaxError, "expected"),
+    ("SELECT ra FROM sky.Object LEFT JOIN sky.Source", QuerySyntaxError, "a LEFT JOIN needs ON or USING"),
+    # names
+    ("SELECT lgo10(ra) FROM sky.Object", QueryNameError, "there is no function lgo10. Did you mean 'LOG10'"),
+    ("SELECT ra FROM sky.Objekt", QueryNameError, "there is no table 'sky.Objekt'. Did you mean 'sky.Object'?"),
+    ("SELECT ra FROM Objekt", QueryNameError, "Did you mean 'sky.Object'?"),
+    ("SELECT id FROM hidden.Secret", QueryNameError, "there is no table 'hidden.Secret'."),
+    ("SELECT o.rra FROM sky.Object AS o", QueryNameError, "no column 'rra' in o. Did you mean 'ra'?"),
+    ("SELECT p.ra FROM sky.Object AS o", QueryNameError, "there is no table 'p' in FROM. FROM has o."),
+    ("SELECT Object.ra FROM sky.Object AS o", QueryNameError, "'Object' is called o in this query. Write o instead."),
+    ('SELECT "RA" FROM sky.Object', QueryNameError, 'there is no column "RA" in Object; names in double quotes are case-sensitive. Write "ra".'),
+    ("SELECT flux FROM sky.Object JOIN sky.Source USING (objectId)", QueryNameError, "'flux' is ambiguous. Write Object.flux or Source.flux."),
+    ("SELECT visit FROM Visit", QueryNameError, "'Visit' is ambiguous. Write sky.Visit or other.Visit."),
+    ("SELECT ra FROM a.b.c.d", QueryNameError, "too many parts"),
+    ("SELECT ra AS x FROM sky.Object WHERE x > 1", QueryNameError, "'x' is an alias of the select list, which WHERE cannot use. Repeat its expression."),
+    ("SELECT ra FROM sky.Object ORDER BY 2", QueryNameError, "ORDER BY 2 is no position in a select list of 1"),
+    ("SELECT a.n, b.n FROM sky.Object a, sky.Object b ORDER BY n", QueryNameError, "several result columns are called 'n'"),
+    ("SELECT n FROM sky.Object, sky.Object", QueryNameError, "two items of FROM are called 'Object'. Give them different aliases."),
+    ("SELECT q.n FROM (SELECT a.n, b.n FROM sky.Object a, sky.Object b) AS q", QueryNameError, "several columns of q are called n"),
+    ("WITH x AS (SELECT n FROM sky.Object), X AS (SELECT n FROM sky.Object) SELECT n FROM x", QueryNameError, "WITH defines 'X' twice"),
+    ("SELECT n FROM sky.Object UNION SELECT n FROM sky.Object ORDER BY ra", QueryNameError, "names and positions of result columns"),
+    ("SELECT ra FROM sky.Object JOIN sky.Source USING (ra)", QueryNameError, "there is no column 'ra' in Source"),
+    ("SELECT mjd FROM sky.Object NATURAL LEFT JOIN (SELECT mjd FROM sky.Visit) AS v", QueryNameError, "no column in common"),
+    ("SELECT *", QueryNameError, "* needs a FROM"),
+    ("SELECT x.* FROM sky.Object", QueryNameError, "there is no table 'x' in FROM"),
+    # types
+    ("SELECT ra + name FROM sky.Object", QueryTypeError, "+ needs numbers, not a text."),
+    ("SELECT -name FROM sky.Object", QueryTypeError, "- needs numbers, not a text."),
+    ("SELECT name || n FROM sky.Object", QueryTypeError, "|| needs texts, not a number. CAST(value AS VARCHAR) makes a text."),
+    ("SELECT n FROM sky.Object WHERE n = '5'", QueryTypeError, "= cannot compare a number with a text. Write numbers without quotes."),
+    ("SELECT n FROM sky.Object WHERE name IN (1, 2)", QueryTypeError, "IN cannot compare a text with a number"),
+    ("SELECT n FROM sky.Object WHERE name BETWEEN 1 AND 2", QueryTypeError, "BETWEEN cannot compare a text with a number"),
+    ("SELECT n FROM sky.Object WHERE seen > 5", QueryTypeError, "cannot compare a timestamp with a number"),
+    ("SELECT n FROM sky.Object WHERE seen > 'yesterday'", QueryTypeError, "'yesterday' is no timestamp. Write it like"),
+    ("SELECT n FROM sky.Object WHERE n", QueryTypeError, "a condition is needed here, not a number."),
+    ("SELECT n FROM sky.Object WHERE n LIKE '1%'", QueryTypeError, "LIKE needs texts, not a number."),
+    ("SELECT LOG10(name) FROM sky.Object", QueryTypeError, "LOG10 needs numbers, not a text."),
+    ("SELECT LOWER(n) FROM sky.Object", QueryTypeError, "LOWER needs texts, not a number."),
+    ("SELECT ROUND(ra, 1.5) FROM sky.Object", QueryTypeError, "ROUND needs an integer here"),
+    ("SELECT COALESCE(n, name) FROM sky.Object", QueryTypeError, "no common type"),
+    ("SELECT CASE WHEN n > 1 THEN name ELSE n END FROM sky.Object", QueryTypeError, "no common type"),
+    ("SELECT SUM(name) FROM sky.Object", QueryTypeError, "SUM needs numbers, not a text."),
+    ("SELECT MAX(SUM(n)) FROM sky.Object", QueryTypeError, "SUM cannot stand inside MAX. Compute one of them in a subquery."),
+    ("SELECT n FROM sky.Object WHERE SUM(n) > 3", QueryTypeError, "SUM cannot stand in WHERE: it is computed from groups of rows. Use HAVING."),
+    ("SELECT n FROM sky.Object GROUP BY SUM(n)", QueryTypeError, "SUM cannot stand in GROUP BY"),
+    ("SELECT 1 AS a FROM sky.Object GROUP BY 'x'", QueryTypeError, "GROUP BY takes columns and expressions, not constants."),
+    ("SELECT a.n FROM sky.Object a JOIN sky.Source b ON MAX(a.n) = 1", QueryTypeError, "MAX cannot stand in ON"),
+    ("SELECT n FROM sky.Object ORDER BY 'x'", QueryTypeError, "ORDER BY takes columns, expressions and positions."),
+    ("SELECT DISTINCT n FROM sky.Object ORDER BY ra", QueryTypeError, "with SELECT DISTINCT, ORDER BY takes result columns only."),
+    ("SELECT n FROM sky.Object WHERE n IN (SELECT n, ra FROM sky.Object)", QueryTypeError, "must have one column; it has 2"),
+    ("SELECT n FROM sky.Object WHERE n IN (SELECT name FROM sky.Object)", QueryTypeError, "IN cannot compare a number with a text"),
+    ("SELECT n FROM sky.Object UNION SELECT n, ra FROM sky.Object", QueryTypeError, "UNION needs as many columns on both sides: 1 and 2."),
+    ("SELECT n FROM sky.Object UNION SELECT name FROM sky.Object", QueryTypeError, "UNION cannot combine n (a number) with name (a text)."),
+    ("SELECT CAST(seen AS INTEGER) FROM sky.Object", QueryTypeError, "CAST cannot convert a timestamp to a number."),
+    ("SELECT samples + 1 FROM sky.Object", QueryTypeError, "+ needs numbers, not an array."),
+    ("SELECT n FROM sky.Object WHERE samples = 1", QueryTypeError, "= cannot compare an array."),
+    ("SELECT 9223372036854775807 + 1 FROM sky.Object", QueryTypeError, "does not fit into a 64-bit integer"),
+    ("SELECT n FROM sky.Object WHERE POINT(ra, dec) = POINT(1, 2)", QueryTypeError, "cannot compare a point. Use CONTAINS, INTERSECTS or DISTANCE."),
+    ("SELECT POINT(1, 91) FROM sky.Object", QueryTypeError, "the declination 91.0 is outside [-90, 90] degrees."),
+    ("SELECT POINT(name, dec) FROM sky.Object", QueryTypeError, "POINT needs numbers in degrees, not a text."),
+    ("SELECT CIRCLE(1, 2, -1) FROM sky.Object", QueryTypeError, "the radius -1.0 is outside [0, 180] degrees."),
+    ("SELECT CIRCLE(1, 2, 180.5) FROM sky.Object", QueryTypeError, "the radius 180.5 is outside"),
+    ("SELECT POLYGON(0, 0, 10, 0, 5, 0) FROM sky.Object", QueryTypeError, "lie on one great circle"),
+    ("SELECT POLYGON(0, 0, 10, 10, 10, 0, 0, 10) FROM sky.Object", QueryTypeError, "crosses itself"),
+    ("SELECT POLYGON(0, 0, 120, 0, 240, 0) FROM sky.Object", QueryTypeError, "does not fit into a hemisphere"),
+    ("SELECT BOX(1, 2, 200, 1) FROM sky.Object", QueryTypeError, "the box's extent 200.0 is outside"),
+    ("SELECT DISTANCE(ra, POINT(1, 2)) FROM sky.Object", QueryTypeError, "DISTANCE needs a geometry such as POINT(ra, dec), not a number."),
+    ("SELECT DISTANCE(CIRCLE(1, 2, 3), POINT(1, 2)) FROM sky.Object", QueryTypeError, "DISTANCE needs a point here, not a circle."),
+    ("SELECT n FROM sky.Object WHERE 1 = CONTAINS(CIRCLE(1, 2, 3), POINT(ra, dec))", QueryTypeError, "Swap the arguments."),
+    ("SELECT IN_UNIT(n, 'deg') FROM sky.Object", QueryTypeError, "has no unit"),
+    ("SELECT IN_UNIT(ra, 'kg') FROM sky.Object", QueryTypeError, "cannot convert 'deg' to 'kg'"),
+    ("SELECT CAST('1 2 3' AS POINT) FROM sky.Object", QueryTypeError, "'1 2 3' is no point"),
+    ("SELECT REGION('Circle 1 2') FROM sky.Object", QueryTypeError, "the numbers after Circle do not describe one"),
+    # refused
+    ("SELECT POINT('GALACTIC', 1, 2) FROM sky.Object", QueryRefusedError, "the coordinate system 'GALACTIC' is not supported. Positions are ICRS"),
+    ("SELECT REGION('Circle FK4 1 2 3') FROM sky.Object", QueryRefusedError, "'FK4' is not supported"),
+    ("SELECT REGION('Union (Circle 1 2 3)') FROM sky.Object", QueryRefusedError, "REGION cannot describe 'Union'"),
+    ("SELECT n FROM sky.Object WHERE 1=CONTAINS(POINT(1, 2), POLYGON(ra, dec, 1, 2, 3, 5))", QueryRefusedError, "POLYGON needs constant coordinates"),
+    ("SELECT n FROM sky.Object WHERE 1=INTERSECTS(POLYGON(0, 0, 1, 0, 0, 1), CIRCLE(1, 2, 3))", QueryRefusedError, "INTERSECTS of a polygon and a circle is not supported"),
+    ("SELECT BOX(ra, dec, 1, 1) FROM sky.Object", QueryRefusedError, "BOX needs constant arguments"),
+    ("SELECT CAST(name AS POINT) FROM sky.Object", QueryRefusedError, "CAST AS POINT takes a text in quotes here"),
+    ("SELECT CENTROID(POLYGON(0, 0, 1, 0, 0, 1)) FROM sky.Object", QueryRefusedError, "CENTROID of a polygon is not supported"),
+    ("SELECT n FROM sky.Object a LEFT JOIN sky.Source b ON a.n IN (SELECT 1 FROM sky.Visit)", QueryRefusedError, "subquery in ON of an outer join"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "words"), CASES)
+def test_message(store: Store, text: str, kind: type[CatalogServiceError], words: str) -> None:
+    with pytest.raises(kind) as caught:
+        store.resolve(text)
+    error = caught.value
+    assert words in str(error)
+    message, line, carets = str(error).split("\n")
+    assert message.startswith(f"line {error.line}, column {error.column}: ")
+    assert error.column is not None
+    assert carets.index("^") - 2 < len(line)
+
+
+def test_the_caret_stands_under_the_culprit(store: Store) -> None:
+    for text, kind, _ in CASES:
+        with pytest.raises(kind) as caught:
+            store.resolve(text)
+        assert caught.value.line == 1
+        assert 1 <= (caught.value.column or 0) <= len(text) + 1
+
+
+def test_no_message_speaks_of_the_engine_or_of_files(store: Store) -> None:
+    for text, kind, _ in CASES:
+        with pytest.raises(kind) as caught:
+            store.resolve(text)
+        assert not any(word in str(caught.value).lower() for word in ("duckdb", "parquet", "lark", "traceback", "t0."))
