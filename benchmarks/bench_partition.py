@@ -14,6 +14,7 @@ memory of that process, and the wall time of each stage. As a baseline, the same
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from partitioning.cli import ALLOCATOR
 from partitioning.config import BuildConfig, TableConfig
 from partitioning.pipeline import build
 
@@ -93,7 +95,8 @@ def run(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def in_own_process(config: BuildConfig) -> dict[str, Any]:
-    """Build in a fresh process, so that its peak memory is the build's alone."""
+    """Build in a fresh process, as the command line does, so that its peak memory is the build's alone."""
+    os.environ.setdefault(*ALLOCATOR)
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_build_and_report, args=(config, send))

@@ -47,7 +47,7 @@ class Config(BaseSettings):
     title: str = "Catalog service"
     """Name shown on pages and in VO metadata."""
 
-    workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1)
+    workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=256)
     """Worker processes: queries that run at the same time."""
     worker_threads: int = Field(2, ge=1)
     """DuckDB threads per worker."""

