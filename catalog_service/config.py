@@ -8,8 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from .exceptions import ConfigurationError
 
@@ -42,36 +48,47 @@ class Config(BaseSettings):
     """Rules by schema name."""
     state_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / f"catalog-service-{os.getuid()}")
     """Directory on a local disk for TAP_SCHEMA files, spools and spills; created if missing."""
-    public_url: str | None = None
+    public_url: str | None = Field(None, pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Address under which clients reach the service, without a trailing slash; default: the one it listens on."""
     title: str = "Catalog service"
     """Name shown on pages and in VO metadata."""
 
     workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=256)
     """Worker processes: queries that run at the same time."""
-    worker_threads: int = Field(2, ge=1)
+    worker_threads: int = Field(2, ge=1, le=256)
     """DuckDB threads per worker."""
-    worker_memory_mb: int = Field(1500, ge=128)
+    worker_memory_mb: int = Field(1500, ge=128, le=10_000_000)
     """Memory limit of a worker's queries in MB."""
-    worker_spill_mb: int = Field(10_000, ge=0)
+    worker_spill_mb: int = Field(10_000, ge=0, le=1_000_000_000)
     """Disk that one worker's sorts and spools may take in MB."""
     queue_length: int = Field(200, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
 
-    sync_timeout_s: float = Field(60.0, gt=0)
+    sync_timeout_s: float = Field(60.0, gt=0, le=86_400)
     """Time limit of a synchronous query in seconds, waiting and parsing included."""
     maxrec_default: int = Field(100_000, ge=0)
     """Rows of a result when the request names no MAXREC."""
-    maxrec_hard: int = Field(10_000_000, ge=0)
+    maxrec_hard: int = Field(10_000_000, ge=0, le=1_000_000_000_000)
     """Largest MAXREC; higher requests are clamped."""
     cone_max_radius_deg: float = Field(180.0, gt=0, le=180)
     """Largest radius of a Simple Cone Search in degrees."""
     max_query_bytes: int = Field(262_144, ge=1024)
     """Longest query text in bytes."""
-    poll_s: float = Field(2.0, gt=0)
+    poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 
     _file: ClassVar[Path | None] = None
+
+    @field_validator("schemas")
+    @classmethod
+    def _names_are_unique(cls, schemas: dict[str, SchemaConfig]) -> dict[str, SchemaConfig]:
+        taken = {"tap_schema", *(name.lower() for name in schemas)}
+        for name, schema in schemas.items():
+            for alias in schema.aliases:
+                if alias.lower() in taken:
+                    raise ValueError(f"the alias {alias!r} of {name!r} is the name of another schema, too")
+                taken.add(alias.lower())
+        return schemas
 
     @classmethod
     def settings_customise_sources(  # noqa: D102
@@ -94,7 +111,8 @@ def load_config(path: Path | None, **overrides: Any) -> Config:
     Raises
     ------
     ConfigurationError
-        If the file is missing or a setting is unknown or invalid; the message names each.
+        If the file is missing or a setting is unknown or invalid; the message names each. Also if `state_dir` lies
+        in `catalog_root`, beside which nothing is ever written.
     """
     if path is not None and not path.is_file():
         msg = f"configuration file {path} does not exist"
@@ -104,15 +122,16 @@ def load_config(path: Path | None, **overrides: Any) -> Config:
         config: Config = reader(**overrides)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        msg = f"{path or 'environment'}: {problems}"
+        source = "environment" if path is None else f"{path} or environment"
+        msg = f"{source}: {problems}"
         raise ConfigurationError(msg) from error
+    except SettingsError as error:
+        raise ConfigurationError(f"environment: {error}") from error
     except ValueError as error:
         msg = f"{path}: not a TOML file: {error}"
         raise ConfigurationError(msg) from error
     base = path.parent if path is not None else Path.cwd()
-    return config.model_copy(
-        update={
-            "catalog_root": (base / config.catalog_root).resolve(),
-            "state_dir": (base / config.state_dir).resolve(),
-        }
-    )
+    root, state = ((base / directory).resolve() for directory in (config.catalog_root, config.state_dir))
+    if state.is_relative_to(root):
+        raise ConfigurationError(f"{path or 'environment'}: state_dir {state} must not lie in catalog_root {root}")
+    return config.model_copy(update={"catalog_root": root, "state_dir": state})

@@ -1,12 +1,15 @@
 """Builds every service from the configuration; process-wide objects stop here."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from .config import Config
 from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
+from .exceptions import ConfigurationError
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.limits import Limits
@@ -15,6 +18,8 @@ from .services.query import QueryService
 from .storage.catalogs import Registry, SchemaRule
 
 __all__ = ["Services", "build_services"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,11 @@ def build_services(config: Config, *, public_url: str) -> Services:
     Raises
     ------
     ConfigurationError
-        If the catalog root is missing or a catalog in it is damaged.
+        If `state_dir` cannot be written, the catalog root is missing or a catalog in it is damaged.
     """
-    scratch = ScratchDirectory(config.state_dir / "tap_schema")
+    scratch = _scratch(config)
     catalogs = Catalogs(_registry(config), scratch.path)
+    _warn_of_idle_rules(config, catalogs)
     pool = WorkerPool(_worker_config(config, scratch), size=config.workers, max_queued=config.queue_length)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
@@ -67,6 +73,22 @@ def build_services(config: Config, *, public_url: str) -> Services:
         scratch=scratch,
         poll_s=config.poll_s,
     )
+
+
+def _scratch(config: Config) -> ScratchDirectory:
+    try:
+        return ScratchDirectory(config.state_dir / "tap_schema")
+    except OSError as error:
+        raise ConfigurationError(f"state_dir {config.state_dir} cannot be used: {error.strerror}") from error
+
+
+def _warn_of_idle_rules(config: Config, catalogs: Catalogs) -> None:
+    """Tell of rules whose schema is not published: a misspelt rule protects nothing."""
+    published = {schema.name for schema in catalogs.published.schemas}
+    for name in sorted(config.schemas.keys() - published):
+        _LOG.warning(
+            "the configuration has a rule for schema %r, which is not published (names are case-sensitive)", name
+        )
 
 
 def _registry(config: Config) -> Registry:

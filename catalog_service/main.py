@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,14 +15,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .config import Config, load_config
-from .exceptions import CatalogServiceError, ParameterError
+from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, pages, tap, vosi
-from .handlers.responses import ClientGoneError, api_error
+from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
 from .version import VERSION
@@ -28,6 +32,12 @@ from .version import VERSION
 __all__ = ["create_app", "serve"]
 
 _STATIC = Path(__file__).parent / "web" / "static"
+
+_BACKLOG = 2048
+_START_FAILED = 3
+
+_BODY_BYTES_PER_QUERY_BYTE = 8
+"""A body may be so many times as long as the longest query, since its encoding takes up to 6 bytes for one."""
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -59,10 +69,13 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     for module in (tap, vosi, cone, api, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(_BodyLimit, max_bytes=_BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes)
     app.add_middleware(_SecurityHeaders)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(ClientGoneError)(_gone)
+    app.exception_handler(ClientDisconnect)(_gone)
+    app.exception_handler(HTTPException)(_refused)
     return app
 
 
@@ -71,6 +84,27 @@ async def _poll_releases(services: Services) -> None:
     while True:
         await asyncio.sleep(services.poll_s)
         await asyncio.to_thread(services.catalogs.refresh)
+
+
+class _BodyLimit:
+    """Stops reading a request's body when it is longer than any request of ours; plain ASGI."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        room = self._max_bytes
+
+        async def receive_within_limit() -> Message:
+            nonlocal room
+            message = await receive()
+            room -= len(message.get("body", b""))
+            if room < 0:
+                raise HTTPException(413, f"the request's body is longer than the limit of {self._max_bytes} bytes")
+            return message
+
+        await self._app(scope, receive_within_limit, send)
 
 
 class _SecurityHeaders:
@@ -101,6 +135,11 @@ async def _unhandled(_request: Request, error: Exception) -> Response:
     return api_error(error)
 
 
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(request, error)
+
+
 async def _invalid(_request: Request, error: Exception) -> Response:
     """Answer a malformed request of the JSON API in the same form as every other error."""
     assert isinstance(error, RequestValidationError)
@@ -109,7 +148,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
-    """Answer nobody: the client closed the connection, and its query was stopped and audited."""
+    """Answer nobody: the client closed the connection; a query of it was stopped and audited."""
     return Response(status_code=499)
 
 
@@ -138,7 +177,23 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     """
     config = load_config(config_path)
     _configure_logging()
-    url = config.public_url or f"http://{host}:{port}"
-    app = create_app(config, public_url=url)
-    structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    with _listen(host, port) as listener:
+        url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
+        app = create_app(config, public_url=url)
+        structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
+        options = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        server = uvicorn.Server(options)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(_START_FAILED)  # the log tells why
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything is started, so that a busy one costs nothing."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        msg = f"cannot listen at {host}, port {port}: {error.strerror}."
+        raise ConfigurationError(msg, remedy="Choose another address with --host or --port.") from error

@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 
 from ..exceptions import ParameterError
 from ..models.query import Language, QueryText
 from ..services.cone import ConeSearch
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
+from .responses import http_error
 
 __all__ = ["Parameters", "cone_search", "language", "query_text", "read_parameters", "result_options"]
 
@@ -19,6 +21,10 @@ _LANGUAGES: Mapping[str, Language] = {
     "ADQL-2.1": Language.ADQL,
 }
 _RUNID_LENGTH = 64
+_COUNT_LENGTH = 30
+"""Digits of a whole number; Python refuses to read thousands of them."""
+_SHOWN_LENGTH = 60
+"""Characters of a value that an error repeats."""
 
 
 class Parameters:
@@ -61,9 +67,9 @@ class Parameters:
         try:
             value = float(text)
         except ValueError:
-            raise ParameterError(f"{name}={text!r} is not a number; give decimal degrees") from None
+            raise ParameterError(f"{name}={_shown(text)} is not a number; give decimal degrees") from None
         if not math.isfinite(value):
-            raise ParameterError(f"{name}={text!r} is not a finite number")
+            raise ParameterError(f"{name}={_shown(text)} is not a finite number")
         return value
 
     def count(self, name: str) -> int | None:
@@ -71,16 +77,25 @@ class Parameters:
         text = self.one(name)
         if text is None or not text.strip():
             return None
-        if not text.strip().isdecimal():
-            raise ParameterError(f"{name}={text!r} is not a whole number")
+        if not text.strip().isdecimal() or len(text) > _COUNT_LENGTH:
+            raise ParameterError(f"{name}={_shown(text)} is not a whole number of at most {_COUNT_LENGTH} digits")
         return int(text)
 
 
 async def read_parameters(request: Request) -> Parameters:
-    """Return the parameters of a GET, or of a POST with a url-encoded or multipart body."""
+    """Return the parameters of a GET, or of a POST with a url-encoded or multipart body.
+
+    Raises
+    ------
+    RequestError
+        If the body is too long or malformed, or holds a file.
+    """
     items = list(request.query_params.multi_items())
     if request.method == "POST":
-        form = await request.form()
+        try:
+            form = await request.form()
+        except HTTPException as error:
+            raise http_error(error) from error
         if any(not isinstance(value, str) for _, value in form.multi_items()):
             raise ParameterError("table uploads are not supported by this service")
         items += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
@@ -100,7 +115,7 @@ def query_text(parameters: Parameters) -> QueryText:
         raise ParameterError("table uploads are not supported by this service")
     request = parameters.one("REQUEST")
     if request is not None and request != "doQuery":
-        raise ParameterError(f"REQUEST={request!r} is not supported here; use doQuery or leave it out")
+        raise ParameterError(f"REQUEST={_shown(request)} is not supported here; use doQuery or leave it out")
     return QueryText(parameters.required("QUERY"), asked)
 
 
@@ -113,7 +128,7 @@ def language(name: str) -> Language:
         If there is no such language.
     """
     if name.upper() not in _LANGUAGES:
-        raise ParameterError(f"unknown query language LANG={name!r}; supported: {', '.join(_LANGUAGES)}")
+        raise ParameterError(f"unknown query language LANG={_shown(name)}; supported: {', '.join(_LANGUAGES)}")
     return _LANGUAGES[name.upper()]
 
 
@@ -133,7 +148,7 @@ def cone_search(parameters: Parameters, table: str) -> ConeSearch:
     columns = parameters.one("COLUMNS")
     verbosity = parameters.one("VERB")
     if verbosity not in {None, "", "1", "2", "3"}:
-        raise ParameterError(f"VERB={verbosity!r} is not 1, 2 or 3")
+        raise ParameterError(f"VERB={_shown(verbosity or '')} is not 1, 2 or 3")
     radius = parameters.number("SR")
     return ConeSearch(
         table=table,
@@ -142,6 +157,10 @@ def cone_search(parameters: Parameters, table: str) -> ConeSearch:
         radius_deg=radius,
         columns=tuple(columns.split(",")) if columns else _BY_VERBOSITY[verbosity or "2"],
     )
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]!r}..."
 
 
 _BY_VERBOSITY: Mapping[str, tuple[str, ...] | None] = {"1": (), "2": None, "3": ("*",)}

@@ -2,19 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from ..exceptions import CatalogServiceError, UnavailableError
+from ..exceptions import (
+    CatalogServiceError,
+    NotFoundError,
+    RequestError,
+    RequestTooLargeError,
+    UnavailableError,
+)
 from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
 from ..services.query import Delivery
 from ..writers.votable import error_document, scs_error_document
 
-__all__ = ["ClientGoneError", "ResultResponse", "api_error", "scs_error", "tap_error", "unless_disconnected", "xml"]
+__all__ = [
+    "ClientGoneError",
+    "ResultResponse",
+    "api_error",
+    "http_error",
+    "refusal",
+    "scs_error",
+    "tap_error",
+    "unless_disconnected",
+    "xml",
+]
 
 T = TypeVar("T")
 
@@ -41,10 +58,10 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) ->
 
 
 async def _disconnected(receive: Receive) -> None:
-    while True:
-        message: Message = await receive()
-        if message["type"] == "http.disconnect":
-            return
+    """Return when the client is gone, or goes on sending a body that nobody asked for beyond the limit."""
+    with suppress(HTTPException):
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 class ResultResponse(Response):
@@ -111,3 +128,19 @@ def scs_error(error: CatalogServiceError) -> Response:
 def api_error(error: CatalogServiceError) -> Response:
     """Return an error of the JSON API."""
     return JSONResponse({"error": error.to_json()}, error.status, _error_headers(error))
+
+
+def http_error(error: HTTPException) -> CatalogServiceError:
+    """Return the error of ours that stands for one of the web framework."""
+    kinds: dict[int, type[CatalogServiceError]] = {404: NotFoundError, 413: RequestTooLargeError}
+    return kinds.get(error.status_code, RequestError)(error.detail)
+
+
+def refusal(request: Request, error: HTTPException) -> Response:
+    """Return the answer to what no route takes (404, 405), in the form that the clients of its address read."""
+    described = http_error(error)
+    is_vo = request.url.path.startswith(("/tap", "/cone"))
+    response = tap_error(described) if is_vo else api_error(described)
+    response.status_code = error.status_code
+    response.headers.update(error.headers or {})
+    return response

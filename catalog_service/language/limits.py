@@ -32,7 +32,7 @@ __all__ = [
 MAX_TEXT_CHARACTERS: Final = 1_000_000
 """Of any query text; the service's limit for synchronous queries is lower."""
 
-MAX_TOKENS: Final = 120_000
+MAX_TOKENS: Final = 60_000
 """Words, numbers and signs in a text; a list of literals after IN counts as one."""
 
 MAX_DEPTH: Final = 100

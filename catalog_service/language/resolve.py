@@ -151,6 +151,8 @@ class _Resolver:
         return describe_items(resolved)
 
     def _item(self, item: SelectItem, scope: Scope) -> SelectItem:
+        if isinstance(item.expr, ColumnRef):  # of a star
+            return item
         return replace(item, expr=self._expression(item.expr, scope))
 
     def _expression(self, expr: Expr, scope: Scope, outputs: Outputs | None = None, clause: str = "") -> Expr:
@@ -159,8 +161,6 @@ class _Resolver:
         With `outputs`, a name that means no column may mean an item of the select list.
         """
         resolved = self._names(expr, scope, outputs, clause)
-        if isinstance(resolved, ColumnRef):  # wide tables have many, and nothing in them changes
-            return resolved
         for change in EXPRESSION_PASSES:
             resolved = change(resolved, self._note)
         return resolved

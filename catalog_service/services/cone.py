@@ -1,5 +1,6 @@
 """Cone searches: the same path as a query, entered with a tree instead of a text."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -39,6 +40,8 @@ class ConeSearch:
     """Names, ``("*",)`` for all, ``()`` for id and position, None for the principal columns."""
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.ra_deg):
+            raise ParameterError(f"RA={self.ra_deg} is not a finite number")
         if not -90 <= self.dec_deg <= 90:
             raise ParameterError(f"DEC={self.dec_deg} is outside [-90, 90] degrees")
         if not 0 <= self.radius_deg <= 180:

@@ -29,9 +29,21 @@ class Limits:
             raise ParameterError(f"maxrec={maxrec} is negative; give a number of rows, or leave it out")
         return min(self.maxrec_default if maxrec is None else maxrec, self.maxrec_hard)
 
-    def check_length(self, text: str) -> None:
-        """Refuse a query text longer than `max_query_bytes`."""
-        size = len(text.encode())
+    def check_text(self, text: str) -> None:
+        """Refuse a query text that is no Unicode text, or is longer than `max_query_bytes`.
+
+        Raises
+        ------
+        ParameterError
+            If it holds half of a surrogate pair, as a JSON escape can.
+        RequestTooLargeError
+            If it is too long.
+        """
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            msg = f"the query is no Unicode text: character {error.start + 1} is half of a surrogate pair"
+            raise ParameterError(msg) from error
         if size > self.max_query_bytes:
             msg = f"the query is {size} bytes long; the limit is {self.max_query_bytes} bytes."
             raise RequestTooLargeError(msg, remedy="Split it, or select by region instead of by long lists.")

@@ -157,10 +157,12 @@ class QueryService:
         CatalogServiceError
             Any of its classes; the error carries the query's id.
         """
-        audit = _Audit(secrets.token_hex(8), identity, query.text, options.runid)
+        # texts within the limit are recorded whole; one letter is one byte or more
+        recorded = query.text[: self._limits.max_query_bytes]
+        audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid)
         published = self._catalogs.published
         try:
-            self._limits.check_length(query.text)
+            self._limits.check_text(query.text)
             parsed = await _parsed(query)
             resolved = resolve(parsed, published.visible(identity))
             return await self._deliver(resolved, published, audit, options)

@@ -45,12 +45,9 @@ class VisibleCatalogs:
 
     @cached_property
     def _by_name(self) -> dict[str, dict[str, Table]]:
-        """Tables by folded schema name or alias, then by folded table name."""
-        return {
-            name.lower(): {table.name.lower(): table for table in schema.tables}
-            for schema in self.schemas
-            for name in (schema.name, *schema.aliases)
-        }
+        """Tables by folded schema name or alias, then by folded table name; a name wins over an alias."""
+        by_alias = {alias.lower(): _by_folded_name(schema) for schema in self.schemas for alias in schema.aliases}
+        return by_alias | {schema.name.lower(): _by_folded_name(schema) for schema in self.schemas}
 
     def find(self, schema: str | None, table: str) -> tuple[Table, ...]:
         """Return the visible tables of that name, ignoring case; without a schema, of any schema."""
@@ -68,3 +65,7 @@ class VisibleCatalogs:
     def table_names(self) -> tuple[str, ...]:
         """Return all visible names as ``schema.table``, for suggestions."""
         return tuple(table.full_name for table in self.tables())
+
+
+def _by_folded_name(schema: Schema) -> dict[str, Table]:
+    return {table.name.lower(): table for table in schema.tables}

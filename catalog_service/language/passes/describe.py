@@ -19,9 +19,9 @@ from ...models.tree import (
     Binary,
     Case,
     Cast,
-    Centroid,
     Circle,
     ColumnRef,
+    Contains,
     Coordinate,
     Distance,
     Expr,
@@ -44,7 +44,8 @@ def describe_items(select: Select) -> Select:
     """Return `select` with a description of the result column on each item; names are made unique."""
     names = unique_names([output_name(item, number) for number, item in enumerate(select.items, start=1)])
     items = tuple(
-        replace(item, column=describe(item.expr, name)) for item, name in zip(select.items, names, strict=True)
+        SelectItem(item.expr, item.alias, describe(item.expr, name), span=item.span)
+        for item, name in zip(select.items, names, strict=True)
     )
     return replace(select, items=items)
 
@@ -60,7 +61,7 @@ def output_name(item: SelectItem, number: int) -> str:
             return column.name  # a column merged by FULL JOIN ... USING
         case FunctionCall(name=name) | Aggregate(name=name):
             return name
-        case Point() | Circle() | Distance() | Area() | Centroid():
+        case Point() | Circle() | Distance() | Area() | Contains():
             return type(item.expr).__name__.lower()
         case PolygonShape():
             return "polygon"
@@ -101,7 +102,7 @@ def describe(expr: Expr, name: str) -> Column:
     """Return the description of a result column that holds `expr`."""
     match expr:
         case ColumnRef(column=column) | Aggregate(name="any_value", args=(ColumnRef(column=column),)):
-            return replace(column, name=name, index=None, stored_name=None)
+            return column if column.name == name else replace(column, name=name)
         case ScalarQuery(query=query):
             return replace(query_columns(query)[0], name=name)
         case _:
@@ -127,7 +128,7 @@ def unit_of(expr: Expr) -> str | None:
             return unit_of(operand)
         case Cast(operand=operand, target=target):
             return unit_of(operand) if target.is_numeric else None
-        case Distance() | Coordinate() | Circle() | Point() | PolygonShape() | Centroid():
+        case Distance() | Coordinate() | Circle() | Point() | PolygonShape():
             return "deg"
         case Area():
             return "deg**2"

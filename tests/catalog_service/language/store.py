@@ -94,6 +94,9 @@ class View:
 VIEW = View((OBJECT, SMALL, SOURCE, VISIT, OTHER_VISIT))
 
 
+FIRST_SEEN = datetime.fromisoformat("2026-01-01")
+
+
 def positions() -> tuple[np.ndarray, np.ndarray]:
     """Return positions all over the sky, thick around the poles, RA 0 and one dense spot, with some special ones."""
     rng = np.random.default_rng(42)
@@ -127,7 +130,7 @@ def object_arrays() -> dict[str, Any]:
         "tiny": rng.integers(0, 256, N).tolist(),
         "flag": _with_nulls(rng.uniform(size=N) < 0.3, rng, 0.1),
         "name": _with_nulls(np.array([f"{'Star' if i % 2 else 'star'} {i % 11}" for i in range(N)]), rng, 0.1),
-        "seen": [datetime(2026, 1, 1) + timedelta(hours=int(h)) for h in rng.integers(0, 1000, N)],
+        "seen": [FIRST_SEEN + timedelta(hours=int(h)) for h in rng.integers(0, 1000, N)],
         "lon": _with_nulls(lon, rng, 0.02),
         "lat": lat,
         "size": rng.uniform(0, 3, N).tolist(),
@@ -183,7 +186,11 @@ class Store:
 
     @cached_property
     def visits(self) -> dict[str, Any]:
-        return {"visit": list(range(10)), "band": [*"ugrizy", None, "g", "r", "i"], "mjd": [60000.5 + i for i in range(10)]}
+        return {
+            "visit": list(range(10)),
+            "band": [*"ugrizy", None, "g", "r", "i"],
+            "mjd": [60000.5 + i for i in range(10)],
+        }
 
     @cached_property
     def files(self) -> Mapping[str, tuple[str, ...]]:
@@ -191,7 +198,8 @@ class Store:
         arrays = {name: pa.array(values, ARROW_TYPES.get(name)) for name, values in self.objects.items()}
         arrays["stored_flux"] = arrays.pop("flux")
         objects = pa.table(arrays)
-        paths = {"sky.Object": (self._write("o1", objects[: N // 3]), self._write("o2", objects[N // 3 :]))}
+        paths: dict[str, tuple[str, ...]] = {}
+        paths["sky.Object"] = (self._write("o1", objects[: N // 3]), self._write("o2", objects[N // 3 :]))
         paths["sky.Small"] = (self._write("small", objects[:SMALL_ROWS]),)
         paths["sky.Source"] = (self._write("s", pa.table(self.sources)),)
         visits = pa.table(self.visits, schema=pa.schema([("visit", pa.int32()), ("band", "string"), ("mjd", "double")]))

@@ -12,7 +12,13 @@ def types(text: str) -> list[str]:
 
 
 def test_keywords_beat_names_in_any_case() -> None:
-    assert types("sElEcT selected Distance \"select\" 'select'") == ["SELECT", "NAME", "GEOMETRY", "DELIMITED", "STRING"]
+    assert types("sElEcT selected Distance \"select\" 'select'") == [
+        "SELECT",
+        "NAME",
+        "GEOMETRY",
+        "DELIMITED",
+        "STRING",
+    ]
 
 
 def test_reserved_words_without_a_place_in_the_grammar_are_no_names() -> None:

@@ -175,7 +175,9 @@ def test_derived_tables_and_parenthesised_joins() -> None:
 
 
 def test_intersect_binds_tighter_and_operators_go_left_to_right() -> None:
-    found = tree("SELECT a FROM t UNION SELECT b FROM t INTERSECT SELECT c FROM t EXCEPT ALL SELECT d FROM t ORDER BY a")
+    found = tree(
+        "SELECT a FROM t UNION SELECT b FROM t INTERSECT SELECT c FROM t EXCEPT ALL SELECT d FROM t ORDER BY a"
+    )
     assert isinstance(found, SetOperation)
     assert (found.op, found.all) == ("EXCEPT", True)
     assert len(found.order_by) == 1

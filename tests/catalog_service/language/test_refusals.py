@@ -124,7 +124,20 @@ def test_there_are_enough_attacks() -> None:
 
 @pytest.mark.parametrize(
     "literal",
-    ["it's", "'; DROP TABLE x; --", "\\'", "a\nb", 'double "quotes"', "ünï ☃", "%_\\", "$$x$$", "E'\\n'", "--", "/* */", "{0}"],
+    [
+        "it's",
+        "'; DROP TABLE x; --",
+        "\\'",
+        "a\nb",
+        'double "quotes"',
+        "ünï ☃",
+        "%_\\",
+        "$$x$$",
+        "E'\\n'",
+        "--",
+        "/* */",
+        "{0}",
+    ],
 )
 def test_literals_come_back_as_they_were(store: Store, literal: str) -> None:
     quoted = literal.replace("'", "''")

@@ -91,7 +91,7 @@ def _children(
     parent = rng.integers(0, len(ids), count)
     key, orphan = ids[parent], rng.random(count) < 0.15
     key = np.where(orphan, rng.choice([0, 1000], count), key)  # 0 stands for NULL
-    own = [points_near(rng, objects.ra[p], objects.dec[p], scatter_deg, 1) for p in parent.tolist()]
+    own = [points_near(rng, *_drift(rng, objects, p, scatter_deg), 1) for p in parent.tolist()]
     ra, dec = (np.concatenate([position[axis] for position in own]) for axis in (0, 1))
     placed = np.where(orphan, ra, objects.ra[parent]), np.where(orphan, dec, objects.dec[parent])
     has_own = name == "DiaSource"
@@ -111,6 +111,14 @@ def _children(
     table = make_table(name, "objectId", "visit") if has_own else make_table(name, "objectId", "visit", position=None)
     world = make_world(rng, table, (ra, dec), placed=placed, placement=placement, finest=9, splitting=0.98)
     return world, {"objectId": key, "visit": rng.integers(1, 4, count)}
+
+
+def _drift(rng: np.random.Generator, objects: World, parent: int, scatter_deg: float) -> tuple[float, float, float]:
+    """Return about where, and how near, a child of an object lies; some are drawn into the smallest cone."""
+    ra, dec, small = float(objects.ra[parent]), float(objects.dec[parent]), CONES[3]
+    if scatter_deg and Cone(small.ra_deg, small.dec_deg, 2.0).contains(ra, dec) and rng.random() < 0.4:
+        return small.ra_deg, small.dec_deg, small.radius_deg
+    return ra, dec, scatter_deg
 
 
 def _rows(world: World, columns: dict[str, np.ndarray]) -> pa.Table:

@@ -78,6 +78,7 @@ NEGATIVE = Unary("-", RealLiteral(2.5))
             And((Between(ra, number(1.0), number(2.0)), Comparison(">", dec, number(4.0)))),
             Box(1.0, 2.0, 4.0, 90.0),
         ),
+        (And((Comparison(">", ra, number(1.0)), Between(dec, number(1.0), number(2.0)))), Box(0.0, 360.0, 1.0, 2.0)),
         (
             And((And((Comparison(">", ra, number(1.0)), IN_CONE)), Comparison("<", ra, number(2.0)))),
             AllOf((CONE, Box(1.0, 2.0, -90.0, 90.0))),

@@ -99,6 +99,9 @@ def test_boxes_are_covered(ra: float, dec: float, height: float, width: float, p
 
 @settings(max_examples=250, deadline=None)
 @given(ras, decs, st.floats(-6.5, 1.95), st.integers(3, 9), st.booleans(), pads, seeds)
+@example(10.0, 20.0, 1.8, 4, True, 30.0, 0)
+@example(10.0, 20.0, 1.92, 4, True, 20.0, 0)
+@example(0.0, 90.0, -5.0, 9, False, 0.0, 7578)
 def test_polygons_are_covered(
     ra: float, dec: float, power: float, count: int, convex: bool, pad: float, seed: int
 ) -> None:

@@ -1,0 +1,89 @@
+-- SELECT ra, dec AS d FROM sky.Object
+SELECT "t0"."ra" AS "ra", "t0"."dec" AS "d" FROM (SELECT "dec" AS "dec", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT TOP 10 o.ra FROM sky.Object AS o WHERE o.mag < 20 ORDER BY o.mag DESC OFFSET 5
+SELECT "t0"."ra" AS "ra" FROM (SELECT "mag" AS "mag", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE ("t0"."mag" < CAST(20.0e0 AS FLOAT)) ORDER BY "t0"."mag" DESC NULLS LAST LIMIT 10 OFFSET 5
+
+-- SELECT objectId FROM sky.Object AS pruned WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 0, 0, 0.5))
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false) WHERE (("_healpix_29" >= 0 AND "_healpix_29" < 16) OR ("_healpix_29" >= 32 AND "_healpix_29" < 48)) AND ("dec" BETWEEN (-1.0e0) AND 1.0e0 AND ("ra" BETWEEN 359.0e0 AND 360.0e0 OR "ra" BETWEEN 0.0e0 AND 1.0e0))) AS "t0" WHERE ((sin(radians(0.5e0 * ("t0"."dec" - 0.0e0))) * sin(radians(0.5e0 * ("t0"."dec" - 0.0e0))) + cos(radians("t0"."dec")) * 1.0e0 * sin(radians(0.5e0 * ("t0"."ra" - 0.0e0))) * sin(radians(0.5e0 * ("t0"."ra" - 0.0e0)))) <= 1.9038467915117165e-05) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE CONTAINS(POINT(ra, dec), CIRCLE(10, -20, 120)) = 0
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (NOT ((sin(radians(0.5e0 * ("t0"."dec" + (-20.0e0)))) * sin(radians(0.5e0 * ("t0"."dec" + (-20.0e0)))) + cos(radians("t0"."dec")) * 0.9396926207859084e0 * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0))) * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0)))) >= 0.2499999999999244e0)) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE DISTANCE(ra, dec, 10, 20) < 1 OR DISTANCE(ra, dec, 10, 20) >= 179
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (((sin(radians(0.5e0 * ("t0"."dec" - 20.0e0))) * sin(radians(0.5e0 * ("t0"."dec" - 20.0e0))) + cos(radians("t0"."dec")) * 0.9396926207859084e0 * sin(radians(0.5e0 * ("t0"."ra" - 10.0e0))) * sin(radians(0.5e0 * ("t0"."ra" - 10.0e0)))) < 7.61524218028574e-05) OR ((sin(radians(0.5e0 * ("t0"."dec" + 20.0e0))) * sin(radians(0.5e0 * ("t0"."dec" + 20.0e0))) + cos(radians("t0"."dec")) * 0.9396926207859084e0 * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0))) * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0)))) <= 7.61524218059041e-05)) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE 1 = CONTAINS(POINT(lon, lat), CIRCLE(10, 20, 1))
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "lat" AS "lat", "lon" AS "lon", "objectId" AS "objectId" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE ((sin(radians(0.5e0 * (CASE WHEN isfinite("t0"."lat") THEN "t0"."lat" END - 20.0e0))) * sin(radians(0.5e0 * (CASE WHEN isfinite("t0"."lat") THEN "t0"."lat" END - 20.0e0))) + cos(radians(CASE WHEN isfinite("t0"."lat") THEN "t0"."lat" END)) * 0.9396926207859084e0 * sin(radians(0.5e0 * (CASE WHEN isfinite("t0"."lon") THEN "t0"."lon" END - 10.0e0))) * sin(radians(0.5e0 * (CASE WHEN isfinite("t0"."lon") THEN "t0"."lon" END - 10.0e0)))) <= 7.615242180590344e-05) LIMIT 1001
+
+-- SELECT a.objectId FROM sky.Object a JOIN sky.Object b ON DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec)) <= 5 / 3600.
+SELECT "t0"."objectId" AS "objectId" FROM ((SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" INNER JOIN (SELECT "dec" AS "dec", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t1" ON ((sin(radians(0.5e0 * ("t0"."dec" - "t1"."dec"))) * sin(radians(0.5e0 * ("t0"."dec" - "t1"."dec"))) + cos(radians("t0"."dec")) * cos(radians("t1"."dec")) * sin(radians(0.5e0 * ("t0"."ra" - "t1"."ra"))) * sin(radians(0.5e0 * ("t0"."ra" - "t1"."ra")))) <= 1.469026929775671e-10)) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE CONTAINS(POINT(ra, dec), CIRCLE(1, 2, "size")) = 1
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra", "size" AS "size" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (degrees(2e0 * atan2(sqrt(abs((sin(radians(0.5e0 * ("t0"."dec" - 2.0e0))) * sin(radians(0.5e0 * ("t0"."dec" - 2.0e0))) + cos(radians("t0"."dec")) * 0.9993908270190958e0 * sin(radians(0.5e0 * ("t0"."ra" - 1.0e0))) * sin(radians(0.5e0 * ("t0"."ra" - 1.0e0)))))), sqrt(abs((sin(radians(0.5e0 * ("t0"."dec" + 2.0e0))) * sin(radians(0.5e0 * ("t0"."dec" + 2.0e0))) + cos(radians("t0"."dec")) * 0.9993908270190958e0 * cos(radians(0.5e0 * ("t0"."ra" - 1.0e0))) * cos(radians(0.5e0 * ("t0"."ra" - 1.0e0)))))))) <= CASE WHEN isfinite("t0"."size") THEN "t0"."size" END + 1e-11) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE 1 = CONTAINS(POINT(ra, dec), POLYGON(0, 0, 0, 1, 1, 1, 1, 0))
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (1.0e0 * cos(radians("t0"."ra" - (-89.0e0))) * cos(radians("t0"."dec")) + (-4.4626899894818033e-17) * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 0.01745307079432047e0 * cos(radians("t0"."ra" - 0.49999999999986494e0)) * cos(radians("t0"."dec")) + (-0.9998476835597752e0) * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 1.0e0 * cos(radians("t0"."ra" - 90.0e0)) * cos(radians("t0"."dec")) + 0.0e0 * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 0.0e0 * cos(radians("t0"."ra" - (-0.0e0))) * cos(radians("t0"."dec")) + 1.0e0 * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13)) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE 1 = INTERSECTS(BOX(0, 0, 2, 2), POINT(ra, dec))
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "dec" AS "dec", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (0.017452406437283508e0 * cos(radians("t0"."ra" - 0.0e0)) * cos(radians("t0"."dec")) + (-0.9998476951563913e0) * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 0.9999999999999999e0 * cos(radians("t0"."ra" - 89.0e0)) * cos(radians("t0"."dec")) + 0.0e0 * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 0.017452406437283508e0 * cos(radians("t0"."ra" - (-0.0e0))) * cos(radians("t0"."dec")) + 0.9998476951563913e0 * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13) AND 0.9999999999999999e0 * cos(radians("t0"."ra" - (-89.0e0))) * cos(radians("t0"."dec")) + 0.0e0 * sin(radians("t0"."dec")) >= (-1.7453292519943293e-13)) LIMIT 1001
+
+-- SELECT DISTANCE(ra, dec, 10, 20), CONTAINS(POINT(ra, dec), CIRCLE(1, 2, 3)), POINT(ra, dec) FROM sky.Object
+SELECT degrees(2e0 * atan2(sqrt(abs((sin(radians(0.5e0 * ("t0"."dec" - 20.0e0))) * sin(radians(0.5e0 * ("t0"."dec" - 20.0e0))) + cos(radians("t0"."dec")) * 0.9396926207859084e0 * sin(radians(0.5e0 * ("t0"."ra" - 10.0e0))) * sin(radians(0.5e0 * ("t0"."ra" - 10.0e0)))))), sqrt(abs((sin(radians(0.5e0 * ("t0"."dec" + 20.0e0))) * sin(radians(0.5e0 * ("t0"."dec" + 20.0e0))) + cos(radians("t0"."dec")) * 0.9396926207859084e0 * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0))) * cos(radians(0.5e0 * ("t0"."ra" - 10.0e0)))))))) AS "distance", CAST(((sin(radians(0.5e0 * ("t0"."dec" - 2.0e0))) * sin(radians(0.5e0 * ("t0"."dec" - 2.0e0))) + cos(radians("t0"."dec")) * 0.9993908270190958e0 * sin(radians(0.5e0 * ("t0"."ra" - 1.0e0))) * sin(radians(0.5e0 * ("t0"."ra" - 1.0e0)))) <= 0.0006852326227176302e0) AS INTEGER) AS "contains", CASE WHEN "t0"."ra" IS NOT NULL AND "t0"."dec" IS NOT NULL THEN array_value("t0"."ra", "t0"."dec") END AS "point" FROM (SELECT "dec" AS "dec", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT n + m, n / 2, n / m, n / 2., n / flux, -n, flux - mag, 2 * flux, MOD(n, 3), 1 + 2 * 3 FROM sky.Object
+SELECT (CAST("t0"."n" AS BIGINT) + CAST("t0"."m" AS BIGINT)) AS "col1", (CAST("t0"."n" AS BIGINT) // 2) AS "col2", (CASE WHEN CAST("t0"."m" AS BIGINT) <> 0 THEN CAST("t0"."n" AS BIGINT) // CAST("t0"."m" AS BIGINT) END) AS "col3", (CASE WHEN isfinite(CAST("t0"."n" AS DOUBLE) / 2.0e0) THEN CAST("t0"."n" AS DOUBLE) / 2.0e0 END) AS "col4", (CASE WHEN isfinite(CAST("t0"."n" AS DOUBLE) / "t0"."flux") THEN CAST("t0"."n" AS DOUBLE) / "t0"."flux" END) AS "col5", (-CAST("t0"."n" AS BIGINT)) AS "col6", (CASE WHEN NOT isnan(("t0"."flux" - CAST("t0"."mag" AS DOUBLE))) THEN ("t0"."flux" - CAST("t0"."mag" AS DOUBLE)) END) AS "col7", (2.0e0 * "t0"."flux") AS "col8", (CASE WHEN CAST(3 AS BIGINT) <> 0 THEN CAST("t0"."n" AS BIGINT) % CAST(3 AS BIGINT) END) AS "mod", 7 AS "col10" FROM (SELECT "stored_flux" AS "flux", "m" AS "m", "mag" AS "mag", "n" AS "n" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT LOG(flux), LOG10(flux), SQRT(flux), ASIN(flux), EXP(flux), POWER(flux, 2), ROUND(flux, 1), COT(flux) FROM sky.Object
+SELECT (CASE WHEN "t0"."flux" > 0e0 THEN ln("t0"."flux") END) AS "log", (CASE WHEN "t0"."flux" > 0e0 THEN log10("t0"."flux") END) AS "log10", (CASE WHEN "t0"."flux" >= 0e0 THEN sqrt("t0"."flux") END) AS "sqrt", (CASE WHEN "t0"."flux" BETWEEN -1e0 AND 1e0 THEN asin("t0"."flux") END) AS "asin", (CASE WHEN "t0"."flux" <= 709.782712893384e0 THEN exp("t0"."flux") END) AS "exp", (CASE WHEN isfinite(power("t0"."flux", 2.0e0)) THEN power("t0"."flux", 2.0e0) END) AS "power", (round("t0"."flux", CAST(1 AS INTEGER))) AS "round", (CASE WHEN isfinite("t0"."flux") AND "t0"."flux" <> 0e0 THEN cot("t0"."flux") END) AS "cot" FROM (SELECT "stored_flux" AS "flux" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT -2.5 * LOG10(flux) + 31.4 AS mag FROM sky.Object
+SELECT (((-2.5e0) * (CASE WHEN "t0"."flux" > 0e0 THEN log10("t0"."flux") END)) + 31.4e0) AS "mag" FROM (SELECT "stored_flux" AS "flux" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT LOG10(RAND()) FROM sky.Object
+SELECT (list_transform([struct_pack(a0 := (random()))], lambda v: CASE WHEN v.a0 > 0e0 THEN log10(v.a0) END)[1]) AS "log10" FROM (SELECT true FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE mag < 18.1 AND mag > 18 AND n <= 2.5 AND ra BETWEEN 1 AND 2 AND objectId = 5
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "mag" AS "mag", "n" AS "n", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."mag" <= CAST(18.099998474121094e0 AS FLOAT)) AND ("t0"."mag" > CAST(18.0e0 AS FLOAT)) AND ("t0"."n" <= 2) AND (("t0"."ra" >= 1.0e0) AND ("t0"."ra" <= 2.0e0)) AND ("t0"."objectId" = 5)) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE flag = 1 AND NOT flag = 0 AND flag > 0.5 AND flag
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "flag" AS "flag", "objectId" AS "objectId" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."flag" = true) AND (NOT ("t0"."flag" = false)) AND (CAST("t0"."flag" AS SMALLINT) >= 1) AND "t0"."flag") LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE name LIKE 'it''s%' AND name NOT ILIKE 'x' AND name IN ('a', 'b') AND n IN (1, 2.0)
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "n" AS "n", "name" AS "name", "objectId" AS "objectId" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."name" LIKE 'it''s%') AND (NOT ("t0"."name" ILIKE 'x')) AND ("t0"."name" IN ('a', 'b')) AND ("t0"."n" IN (1, 2))) LIMIT 1001
+
+-- SELECT objectId FROM sky.Object WHERE seen > '2026-01-31' AND n IS NOT NULL AND (n = 1 OR m <> 2)
+SELECT "t0"."objectId" AS "objectId" FROM (SELECT "m" AS "m", "n" AS "n", "objectId" AS "objectId", "seen" AS "seen" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."seen" > CAST('2026-01-31T00:00:00' AS TIMESTAMP)) AND ("t0"."n" IS NOT NULL) AND (("t0"."n" = 1) OR ("t0"."m" <> 2))) LIMIT 1001
+
+-- SELECT CASE n WHEN 1 THEN 1 ELSE 2.5 END, CASE WHEN flag = 1 THEN 'a' END, COALESCE(n, m, 0) FROM sky.Object
+SELECT (CASE WHEN ("t0"."n" = 1) THEN 1.0e0 ELSE 2.5e0 END) AS "col1", (CASE WHEN ("t0"."flag" = true) THEN 'a' END) AS "col2", coalesce(CAST("t0"."n" AS INTEGER), "t0"."m", 0) AS "coalesce" FROM (SELECT "flag" AS "flag", "m" AS "m", "n" AS "n" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT CAST(n AS VARCHAR(2)), CAST(ra AS INTEGER), CAST(seen AS CHAR), CAST('2026-01-31' AS TIMESTAMP) FROM sky.Object
+SELECT left(CAST("t0"."n" AS VARCHAR), 2) AS "col1", CAST("t0"."ra" AS INTEGER) AS "col2", replace(CAST("t0"."seen" AS VARCHAR), ' ', 'T') AS "col3", CAST('2026-01-31' AS TIMESTAMP) AS "col4" FROM (SELECT "n" AS "n", "ra" AS "ra", "seen" AS "seen" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+
+-- SELECT n, COUNT(*), COUNT(DISTINCT m), SUM(m), SUM(flux), AVG(mag), MIN(name) FROM sky.Object GROUP BY n HAVING COUNT(*) > 1 ORDER BY 2 DESC, n
+SELECT "t0"."n" AS "n", count(*) AS "count", count(DISTINCT "t0"."m") AS "count_2", CAST(sum("t0"."m") AS BIGINT) AS "sum", (CASE WHEN NOT isnan(sum("t0"."flux")) THEN sum("t0"."flux") END) AS "sum_2", (CASE WHEN NOT isnan(avg(CAST("t0"."mag" AS DOUBLE))) THEN avg(CAST("t0"."mag" AS DOUBLE)) END) AS "avg", min("t0"."name") AS "min" FROM (SELECT "stored_flux" AS "flux", "m" AS "m", "mag" AS "mag", "n" AS "n", "name" AS "name" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" GROUP BY "t0"."n" HAVING (count(*) > 1) ORDER BY 2 DESC NULLS LAST, 1 ASC NULLS LAST LIMIT 1001
+
+-- SELECT n, ra FROM sky.Object GROUP BY n
+SELECT "t0"."n" AS "n", min("t0"."ra") AS "ra" FROM (SELECT "n" AS "n", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" GROUP BY "t0"."n" LIMIT 1001
+
+-- SELECT * FROM sky.Source NATURAL JOIN sky.Visit
+SELECT "t0"."visit" AS "visit", "t0"."sourceId" AS "sourceId", "t0"."objectId" AS "objectId", "t0"."flux" AS "flux", "t1"."band" AS "band", "t1"."mjd" AS "mjd" FROM ((SELECT "flux" AS "flux", "objectId" AS "objectId", "sourceId" AS "sourceId", "visit" AS "visit" FROM read_parquet(['/data/Source.parquet'], hive_partitioning = false)) AS "t0" INNER JOIN (SELECT "band" AS "band", "mjd" AS "mjd", "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t1" ON ("t0"."visit" = "t1"."visit")) LIMIT 1001
+
+-- SELECT visit FROM sky.Source FULL JOIN sky.Visit USING (visit)
+SELECT coalesce("t0"."visit", "t1"."visit") AS "visit" FROM ((SELECT "visit" AS "visit" FROM read_parquet(['/data/Source.parquet'], hive_partitioning = false)) AS "t0" FULL JOIN (SELECT "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t1" ON ("t0"."visit" = "t1"."visit")) LIMIT 1001
+
+-- SELECT s.flux FROM sky.Source s LEFT JOIN (SELECT visit, mjd FROM sky.Visit) AS v ON v.visit = s.visit, sky.Object o
+SELECT "t0"."flux" AS "flux" FROM (((SELECT "flux" AS "flux", "visit" AS "visit" FROM read_parquet(['/data/Source.parquet'], hive_partitioning = false)) AS "t0" LEFT JOIN (SELECT "t1"."visit" AS "visit", "t1"."mjd" AS "mjd" FROM (SELECT "mjd" AS "mjd", "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t1") AS "t2" ON ("t2"."visit" = "t0"."visit")) CROSS JOIN (SELECT true FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t3") LIMIT 1001
+
+-- SELECT COUNT(*) FROM sky.Object WHERE objectId IN (SELECT objectId FROM sky.Source) AND EXISTS (SELECT * FROM sky.Visit)
+SELECT count(*) AS "count" FROM (SELECT "objectId" AS "objectId" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."objectId" IN (SELECT "t1"."objectId" AS "objectId" FROM (SELECT "objectId" AS "objectId" FROM read_parquet(['/data/Source.parquet'], hive_partitioning = false)) AS "t1")) AND EXISTS (SELECT "t2"."visit" AS "visit", "t2"."band" AS "band", "t2"."mjd" AS "mjd" FROM (SELECT "band" AS "band", "mjd" AS "mjd", "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t2")) LIMIT 1001
+
+-- WITH x AS (SELECT visit FROM sky.Visit) SELECT a.visit FROM x a, x b
+WITH "w0" AS (SELECT "t0"."visit" AS "visit" FROM (SELECT "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t0") SELECT "t1"."visit" AS "visit" FROM ("w0" AS "t1" CROSS JOIN "w0" AS "t2") LIMIT 1001
+
+-- SELECT n FROM sky.Object UNION ALL SELECT mag FROM sky.Object ORDER BY 1
+(SELECT CAST("t2"."n" AS DOUBLE) AS "n" FROM (SELECT "t0"."n" AS "n" FROM (SELECT "n" AS "n" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0") AS "t2") UNION ALL (SELECT CAST("t3"."mag" AS DOUBLE) AS "mag" FROM (SELECT "t1"."mag" AS "mag" FROM (SELECT "mag" AS "mag" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t1") AS "t3") ORDER BY 1 ASC NULLS LAST LIMIT 1001
+
+-- (SELECT TOP 3 visit FROM sky.Visit ORDER BY visit) EXCEPT SELECT visit FROM other.Visit
+(SELECT "t0"."visit" AS "visit" FROM (SELECT "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t0" ORDER BY 1 ASC NULLS LAST LIMIT 3) EXCEPT (SELECT "t1"."visit" AS "visit" FROM (SELECT "visit" AS "visit" FROM read_parquet(['/data/Visit.parquet'], hive_partitioning = false)) AS "t1") LIMIT 1001
