@@ -4,12 +4,12 @@
 
     python benchmarks/bench_partition.py --rows 10000000 --json -
 
-Writes a seeded catalog of 26 columns (an id, a position, 14 fluxes and errors with NaN, integers, a band name,
-flags) to a temporary directory, as unsorted files of a million rows, and builds it in a process of its own.
-Reports rows per second over the whole build (every row is read, placed, spilled, sorted, written and read back),
-the peak resident memory and the CPU time of that process (on a busy machine the latter says more), and the wall
-time of each stage. As a baseline, the same run copies the input once with pyarrow (read, encode as the leaves are,
-write): the least that any partitioner must do.
+Writes a seeded catalog of 26 columns (an id, a position, 14 fluxes and errors with NaN, integers, a band name, flags)
+to a temporary directory, as unsorted files of a million rows, and builds it in a process of its own. Reports rows per
+second over the whole build (every row is read, placed, spilled, sorted, written and read back), the peak resident
+memory and the CPU time of that process (on a busy machine the latter says more), and the wall time of each stage. As
+a baseline, the same run copies the input once with pyarrow (read, encode as the leaves are, write): the least that
+any partitioner must do.
 """
 
 import argparse

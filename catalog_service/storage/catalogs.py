@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from partitioning.exceptions import PartitioningError
+from partitioning.exceptions import LayoutError, PartitioningError
 from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, read_partition_map
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
 
-from ..exceptions import ConfigurationError, StorageError
+from ..exceptions import CatalogServiceError, ConfigurationError
 from ..models.schema import Column, DataType, ForeignKey, Schema, SkyPosition, Table
 from ..models.stored import StoredTable
 from .felis import FelisColumn, FelisSchema, FelisTable, read_felis
@@ -85,18 +85,21 @@ class Registry:
         self._root = root
         self._rules = rules
         self._default = default
+        self._broken: Mapping[Path, tuple[int, int, int]] | None = None
         self.snapshot = self._load()
 
     def refresh(self) -> bool:
         """Load a new snapshot if a pointer file changed; return whether one did.
 
-        A broken new release is logged and the old snapshot stays.
+        A broken new release is logged once and the old snapshot stays.
         """
-        if _pointers(self._root) == self.snapshot.pointers:
+        pointers = _pointers(self._root)
+        if pointers in (self.snapshot.pointers, self._broken):
             return False
         try:
             self.snapshot = self._load()
-        except (PartitioningError, StorageError, ConfigurationError):
+        except (PartitioningError, CatalogServiceError, OSError):
+            self._broken = pointers
             _LOG.exception("a newly published release cannot be loaded; the previous one stays in use")
             return False
         return True
@@ -154,6 +157,9 @@ def _pointers(root: Path) -> dict[Path, tuple[int, int, int]]:
 
 def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTable:
     properties = parse_properties(pointer.read_text(encoding="utf-8"))
+    if "hats_primary_table_url" not in properties:
+        msg = f"{pointer}: names no release (hats_primary_table_url)"
+        raise LayoutError(msg)
     directory = (pointer.parent / properties["hats_primary_table_url"]).resolve()
     manifest = read_manifest(directory)
     described = felis.tables.get(pointer.parent.name, FelisTable(name=pointer.parent.name))
@@ -179,7 +185,7 @@ def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
         utype=felis.utype,
         index=felis.index,
         rows=manifest.rows,
-        position=_position(manifest),
+        position=_position(manifest, columns),
         primary_key=felis.primary_key,
         foreign_keys=tuple(
             ForeignKey(
@@ -226,9 +232,13 @@ def _column(stored: StoredColumn, kind: tuple[DataType, bool], felis: FelisColum
     )
 
 
-def _position(manifest: Manifest) -> SkyPosition | None:
+def _position(manifest: Manifest, columns: Iterable[Column]) -> SkyPosition | None:
+    """Return the table's own position if queries can name it: both columns visible and numeric."""
     placement = manifest.placement
     if placement is None or placement.own_ra_column is None or placement.own_dec_column is None:
+        return None
+    numeric = {column.name for column in columns if column.datatype.is_numeric and not column.is_array}
+    if not {placement.own_ra_column, placement.own_dec_column} <= numeric:
         return None
     return SkyPosition(placement.own_ra_column, placement.own_dec_column)
 

@@ -198,7 +198,11 @@ def read_manifest(catalog: Path) -> Manifest:
     except (OSError, ValueError) as error:
         msg = f"{path}: no readable manifest ({error}); was the catalog built or adopted by catalog-partition?"
         raise LayoutError(msg) from error
-    if body.pop("format", None) != "catalog-service manifest" or body.pop("version", None) != MANIFEST_VERSION:
+    if (
+        not isinstance(body, dict)
+        or body.pop("format", None) != "catalog-service manifest"
+        or body.pop("version", None) != MANIFEST_VERSION
+    ):
         msg = f"{path}: not a manifest of version {MANIFEST_VERSION}"
         raise LayoutError(msg)
     try:
