@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
 def run(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Generate, copy and build; return the figures."""
     input_bytes = write_input(directory / "input", options.rows, options.seed)
+    os.sync()
     copy_s = copy_baseline(directory)
+    os.sync()  # what the disk still has to write is not the build's
     config = BuildConfig(
         root=directory / "catalogs",
         schema="bench",

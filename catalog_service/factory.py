@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from partitioning.exceptions import PartitioningError
+
 from .config import Config
 from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
@@ -51,7 +53,10 @@ def build_services(config: Config, *, public_url: str) -> Services:
         If `state_dir` cannot be written, the catalog root is missing or a catalog in it is damaged.
     """
     scratch = _scratch(config)
-    catalogs = Catalogs(_registry(config), scratch.path)
+    try:
+        catalogs = Catalogs(_registry(config), scratch.path)
+    except PartitioningError as error:
+        raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
     pool = WorkerPool(_worker_config(config, scratch), size=config.workers, max_queued=config.queue_length)
     limits = Limits(

@@ -31,6 +31,8 @@ from .version import VERSION
 
 __all__ = ["create_app", "serve"]
 
+_LOG = logging.getLogger(__name__)
+
 _STATIC = Path(__file__).parent / "web" / "static"
 
 _BACKLOG = 2048
@@ -83,7 +85,10 @@ async def _poll_releases(services: Services) -> None:
     """Take up newly published releases without dropping queries."""
     while True:
         await asyncio.sleep(services.poll_s)
-        await asyncio.to_thread(services.catalogs.refresh)
+        try:
+            await asyncio.to_thread(services.catalogs.refresh)
+        except Exception:  # noqa: BLE001 - such as a full disk: the next look may succeed
+            _LOG.exception("new releases cannot be taken up; trying again")
 
 
 class _BodyLimit:

@@ -1,6 +1,7 @@
 """ADQL texts to trees of names: words, grammar, and errors that say what was expected."""
 
 from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, cast
@@ -115,45 +116,70 @@ _SHOWN: Final = {
     "COMPARISON": "a comparison",
 }
 
-_OPERATORS: Final = frozenset({"STAR", "SLASH", "PLUS", "MINUS", "CONCAT", "COMPARISON", "_DOT"})
-_CONDITION_WORDS: Final = frozenset({"BETWEEN", "IN", "LIKE", "ILIKE", "IS", "NOT"})
 _VALUE_START: Final = frozenset({"NAME", "UINT", "STRING", "_LPAR", "FUNCTION", "GEOMETRY", "CAST"})
+_IN_VALUES: Final = _VALUE_START | {
+    "NUMBER", "DELIMITED", "NULL", "TRUE", "FALSE", "CASE", "IN_UNIT", "AGGREGATE", "PLUS", "MINUS", "NOT", "EXISTS"
+}  # fmt: skip
+_OPERATORS: Final = frozenset({"STAR", "SLASH", "PLUS", "MINUS", "CONCAT"})
+_CONDITION_WORDS: Final = frozenset({"COMPARISON", "BETWEEN", "IN", "LIKE", "ILIKE", "IS", "NOT"})
+_SET_WORDS: Final = frozenset({"UNION", "EXCEPT", "INTERSECT"})
+_JOIN_WORDS: Final = frozenset({"JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"})
+_FIRST: Final = ("_COMMA", "FROM", "WHERE", "_RPAR", "AND", "OR", "AS", "NAME")
+"""Terminals that are most often what is missing."""
 
 
 def _expected(terminals: Collection[str]) -> str:
-    """Return what the parser could have gone on with, in words.
+    """Return what the parser could have gone on with, in words, the likeliest first.
 
-    >>> _expected({"FROM", "_COMMA", "AS"})
-    "',', AS or FROM"
+    >>> _expected({"FROM", "_COMMA", "AS", "UNION", "EXCEPT", "INTERSECT", "$END"})
+    "',', FROM, AS, a set operation or the end of the query."
     """
     rest, parts = set(terminals), []
     if rest >= _VALUE_START:
-        starts = {"NUMBER", "DELIMITED", "NULL", "TRUE", "FALSE", "CASE", "IN_UNIT", "AGGREGATE", "PLUS", "MINUS"}
-        rest -= _VALUE_START | starts | {"NOT", "EXISTS"}
+        rest -= _IN_VALUES
         parts.append("a value")
-    if rest >= _OPERATORS - {"_DOT"}:
-        rest -= _OPERATORS | _CONDITION_WORDS
+    if rest >= _CONDITION_WORDS:
+        rest -= _CONDITION_WORDS
+        parts.append("a comparison")
+    if rest >= _OPERATORS:
+        rest -= _OPERATORS | {"_DOT", "_LPAR"}
         parts.append("an operator")
-    rest.discard("LIMIT")
-    rest.discard("NULLS")
-    parts += sorted({_SHOWN.get(terminal, terminal) for terminal in rest})
-    if len(parts) > 9:
-        parts = [*parts[:8], "..."]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
+    first = [terminal for terminal in _FIRST if terminal in rest]
+    parts += dict.fromkeys(_SHOWN.get(terminal, terminal) for terminal in first)
+    groups = {"a join": _JOIN_WORDS, "a set operation": _SET_WORDS}
+    rest -= {*first, "DELIMITED", "LIMIT", "NULLS"}
+    named = {name for name, group in groups.items() if rest >= group}
+    rest -= {terminal for name in named for terminal in groups[name]}
+    parts += [*sorted({_SHOWN.get(terminal, terminal) for terminal in rest - {"$END"}} | named)]
+    if len(parts) > _LONGEST_LIST:
+        return f"{', '.join(parts[: _LONGEST_LIST - 1])}, ..."
+    if "$END" in rest:
+        parts.append(_SHOWN["$END"])
+    return f"{parts[0]}." if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}."
 
 
-def _acceptable(error: UnexpectedToken) -> set[str]:
-    """Return the terminals with which the parser could have gone on: its table alone names some that fail later."""
-    stack = error.state.state_stack
-    return {terminal for terminal in error.expected if _fits(error.state.parse_conf, list(stack), terminal)}
+_LONGEST_LIST: Final = 8
 
 
-def _fits(table: Any, stack: list[Any], terminal: str) -> bool:
-    """Return whether `terminal` will be shifted, or ends the query, once all pending rules are reduced."""
+def _acceptable(error: UnexpectedToken, words: Sequence[Word]) -> set[str]:
+    """Return the terminals with which the parser could have gone on after `words`.
+
+    The parser has already reduced rules by the word that then did not fit; so its way is gone again without it.
+    """
+    table = error.state.parse_conf
+    stack = [table.start_state]
+    for word in words:
+        _advance(table, stack, word.type)
+    return {terminal for terminal in table.states[stack[-1]] if _advance(table, list(stack), terminal)}
+
+
+def _advance(table: Any, stack: list[Any], terminal: str) -> bool:
+    """Move a stack of parser states on by one terminal; return whether it fits there."""
     states = table.states
     while terminal in states[stack[-1]]:
         action, target = states[stack[-1]][terminal]
         if action is Shift:
+            stack.append(target)
             return True
         if target.expansion:
             del stack[-len(target.expansion) :]
@@ -166,18 +192,18 @@ def _fits(table: Any, stack: list[Any], terminal: str) -> bool:
 
 def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str) -> QueryError:
     """Return the error for the first word that fits no rule."""
-    expected = _acceptable(error)
     word: Any = error.token
     index = len(words) if word.type == "$END" else next(i for i, w in enumerate(words) if w is word)
+    expected = {terminal for terminal in _acceptable(error, words[:index]) if terminal.upper() == terminal}
     before = words[index - 1] if index else None
     what = f"expected {_expected(expected)}"
     if word.type == "$END":
         end = words[-1].span.stop
-        return error_at(QuerySyntaxError, f"the query ends too early: {what}.", Span(end, end, text))
+        return error_at(QuerySyntaxError, f"the query ends too early: {what}", Span(end, end, text))
     special = _special_case(word, before, expected)
     if special is not None:
         return special
-    message = f"unexpected {_described(word)}: {what}."
+    message = f"unexpected {_described(word)}: {what}"
     return error_at(QuerySyntaxError, message, word.span, remedy=_advice(word, before, expected))
 
 
@@ -205,15 +231,39 @@ def _described(word: Word) -> str:
     return _SHOWN[word.type] if word.type.startswith("_") else word.value if len(word.value) <= 40 else "text"
 
 
+_CLAUSES: Final = ("SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "OFFSET", "UNION", "BETWEEN", "LIKE", "JOIN")
+"""Words whose misspelling is taken for a name."""
+
+_STRUCTURE: Final = frozenset({*_CLAUSES, *_SET_WORDS, "AND", "AS", "BY", "ON", "OR", "USING", "WITH", "TOP"})
+"""Reserved words that nobody takes for a name."""
+
+
 def _advice(word: Word, before: Word | None, expected: Collection[str]) -> str | None:
     """Return what to do, where a rule of the language surprises people."""
-    upper = word.value.upper()
-    if upper in SQL_RESERVED | ADQL_RESERVED and "NAME" in expected:
-        return f'{upper} is a reserved word; as a name, write it in double quotes: "{word.value}".'
-    if before is not None and before.type in {"FUNCTION", "GEOMETRY", "AGGREGATE"} and expected == {"_LPAR"}:
-        return f'{before.value.upper()} is a reserved word; as a name, write it in double quotes: "{before.value}".'
-    if word.type in {"MINUS", "NUMBER"} and before is not None and before.type in {"TOP", "OFFSET"}:
-        return f"{before.type} takes an unsigned integer."
-    if word.value.upper() == "FLOAT":
+    upper, previous = word.value.upper(), "" if before is None else before.type
+    if upper in {"DISTINCT", "TOP"}:
+        return "SELECT is followed by DISTINCT, if any, then by TOP n, if any."
+    if "NAME" in expected and upper in _RESERVED and (upper not in _STRUCTURE or previous == "AS"):
+        return _quote_advice(word)
+    if before is not None and previous in {"FUNCTION", "GEOMETRY", "AGGREGATE"} and expected == {"_LPAR"}:
+        return _quote_advice(before)
+    if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
+        return f"{previous} takes an unsigned integer."
+    if upper == "FLOAT":
         return "Write REAL or DOUBLE PRECISION."
+    for candidate in (word, before):
+        close = (
+            []
+            if candidate is None or candidate.type != "NAME"
+            else get_close_matches(candidate.value.upper(), _CLAUSES, n=1, cutoff=0.75)
+        )
+        if close and candidate is not None:
+            return f"{candidate.value} was read as a name. Did you mean {close[0]}?"
     return None
+
+
+_RESERVED: Final = SQL_RESERVED | ADQL_RESERVED
+
+
+def _quote_advice(word: Word) -> str:
+    return f'{word.value.upper()} is a reserved word; as a name, write it in double quotes: "{word.value}".'

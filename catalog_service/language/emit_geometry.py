@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from partitioning.sky.regions import ConvexPolygon, Polygon
-from partitioning.sky.separation import EDGE_TOLERANCE_DEG
+from partitioning.sky.separation import EDGE_TOLERANCE_DEG, unit_vectors
 
 from ..models.tree import (
     Area,
@@ -233,8 +233,7 @@ def _signed_area(vertices: list[tuple[float, float]]) -> float:
 
     Sum over the triangles of a fan (van Oosterom & Strackee 1983).
     """
-    ra, dec = np.radians(np.asarray(vertices)).T
-    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    points = unit_vectors(*np.asarray(vertices).T)
     total, a = 0.0, points[0]
     for b, c in pairwise(points[1:]):
         volume = float(a @ np.cross(b - a, c - a))

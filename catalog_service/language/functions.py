@@ -188,7 +188,8 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
 def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return what TAP capabilities declare: (feature type, forms), types relative to TAPRegExt's namespace.
 
-    Only what is answered is declared; the mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3).
+    The mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3). Of geometry, everything with points and
+    circles is answered, polygons and boxes with constant coordinates as containers of points.
     COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
     geometry = ("AREA", "BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE")

@@ -143,8 +143,10 @@ class Scope:
         if exact and last.delimited:
             message = f'there is no column "{last.text}" {place}; names in double quotes are case-sensitive.'
             return error_at(QueryNameError, message, last.span, remedy=f'Write "{exact[0]}".')
-        message = f"there is no column '{last.text}' {place}."
-        return error_at(QueryNameError, message, last.span, remedy=did_you_mean(last.text, known))
+        hint = did_you_mean(last.text, known)
+        if hint is None and last.delimited:
+            hint = "Texts are written in single quotes."
+        return error_at(QueryNameError, f"there is no column '{last.text}' {place}.", last.span, remedy=hint)
 
     def _chain(self) -> Iterator["Scope"]:
         scope: Scope | None = self

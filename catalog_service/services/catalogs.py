@@ -55,6 +55,7 @@ class Catalogs:
         self._registry = registry
         self._state_dir = state_dir
         self._retired: list[Path] = []
+        self._taken = registry.snapshot
         self.published = self._publish()
 
     def refresh(self) -> bool:
@@ -62,12 +63,14 @@ class Catalogs:
 
         TAP_SCHEMA files of the state before the last are removed: queries planned for them have ended by then.
         """
-        if not self._registry.refresh():
+        self._registry.refresh()
+        if self._registry.snapshot is self._taken:
             return False
+        published = self._publish()
         for directory in self._retired:
             shutil.rmtree(directory, ignore_errors=True)
         self._retired = [self.published.tap_schema_dir]
-        self.published = self._publish()
+        self.published = published
         return True
 
     def _publish(self) -> Published:
@@ -75,4 +78,5 @@ class Catalogs:
         tap_schema = build_tap_schema(snapshot.schemas, self._state_dir)
         directory = next(iter(tap_schema.values())).directory.parent
         described = replace(TAP_SCHEMA, tables=tuple(stored.table for stored in tap_schema.values()))
+        self._taken = snapshot
         return Published((described, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)

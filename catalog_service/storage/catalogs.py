@@ -1,7 +1,7 @@
 """The registry of published catalogs: what lies under the catalog root, and the metadata that describes it.
 
-A snapshot is immutable. Publishing a release replaces a table's pointer file; `Registry.refresh` notices by
-the pointers' identity (inode, size, time) and loads a new snapshot, queries under way keep the old one.
+A snapshot is immutable. Publishing a release replaces a table's pointer file; `Registry.refresh` notices by the
+identity (inode, size, time) of pointers and schema files and loads a new snapshot, queries under way keep the old one.
 """
 
 import logging
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from partitioning.exceptions import LayoutError, PartitioningError
+from partitioning.exceptions import LayoutError
 from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, read_partition_map
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
 
-from ..exceptions import CatalogServiceError, ConfigurationError
+from ..exceptions import ConfigurationError
 from ..models.schema import Column, DataType, ForeignKey, Schema, SkyPosition, Table
 from ..models.stored import StoredTable
 from .felis import FelisColumn, FelisSchema, FelisTable, read_felis
@@ -44,6 +44,10 @@ _TYPES: Mapping[str, DataType] = {
 }
 
 
+Identity = tuple[int, int, int]
+"""Inode, size, time in ns: a file that was replaced has another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class SchemaRule:
     """What the configuration says about one schema."""
@@ -64,8 +68,8 @@ class Snapshot:
     schemas: tuple[Schema, ...]
     stored: Mapping[str, StoredTable]
     """By ``schema.table``."""
-    pointers: Mapping[Path, tuple[int, int, int]] = field(default_factory=dict)
-    """Identity of each pointer file when it was read: inode, size, time in ns."""
+    identities: Mapping[Path, Identity] = field(default_factory=dict)
+    """Identity of each pointer and schema file before it was read."""
 
 
 class Registry:
@@ -85,22 +89,24 @@ class Registry:
         self._root = root
         self._rules = rules
         self._default = default
-        self._broken: Mapping[Path, tuple[int, int, int]] | None = None
+        self._broken: Mapping[Path, Identity] | None = None
         self.snapshot = self._load()
 
     def refresh(self) -> bool:
-        """Load a new snapshot if a pointer file changed; return whether one did.
+        """Load a new snapshot if a pointer or schema file changed; return whether one did.
 
-        A broken new release is logged once and the old snapshot stays.
+        While a new release is broken, the old snapshot stays. It is tried again, since the storage may have been at
+        fault, and logged once.
         """
-        pointers = _pointers(self._root)
-        if pointers in (self.snapshot.pointers, self._broken):
+        identities = _identities(self._root)
+        if identities == self.snapshot.identities:
             return False
         try:
             self.snapshot = self._load()
-        except (PartitioningError, CatalogServiceError, OSError):
-            self._broken = pointers
-            _LOG.exception("a newly published release cannot be loaded; the previous one stays in use")
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, what is served already goes on
+            if identities != self._broken:
+                _LOG.exception("a newly published release cannot be loaded; the previous one stays in use")
+            self._broken = identities
             return False
         return True
 
@@ -108,13 +114,14 @@ class Registry:
         if not self._root.is_dir():
             msg = f"catalog root {self._root} is not a directory"
             raise ConfigurationError(msg, remedy="Build a catalog with `catalog-partition build` first.")
-        pointers = _pointers(self._root)
+        identities = _identities(self._root)
         by_schema: dict[Path, list[Path]] = {}
-        for pointer in pointers:
-            by_schema.setdefault(pointer.parent.parent, []).append(pointer)
+        for path in identities:
+            if path.name in _POINTERS:
+                by_schema.setdefault(path.parent.parent, []).append(path)
         loaded = [self._load_schema(directory, sorted(found)) for directory, found in sorted(by_schema.items())]
         stored = {table.table.full_name: table for _, tables in loaded for table in tables}
-        return Snapshot(tuple(schema for schema, _ in loaded), stored, pointers)
+        return Snapshot(tuple(schema for schema, _ in loaded), stored, identities)
 
     def _load_schema(self, directory: Path, pointers: Iterable[Path]) -> tuple[Schema, tuple[StoredTable, ...]]:
         name, path = directory.name, directory / SCHEMA_FILE
@@ -142,25 +149,21 @@ def column_type(arrow_type: str) -> tuple[DataType, bool] | None:
     return (_TYPES[arrow_type], False) if arrow_type in _TYPES else None
 
 
-def _pointers(root: Path) -> dict[Path, tuple[int, int, int]]:
-    """Return the identity of every pointer file: ``<root>/<schema>/<table>/<pointer>``."""
+def _identities(root: Path) -> dict[Path, Identity]:
+    """Return the identity of every ``<root>/<schema>/<table>/<pointer>`` and ``<root>/<schema>/schema.yaml``."""
+    pointers = [table / name for table in sorted(root.glob("*/*/")) for name in _POINTERS]
     found = {}
-    for table in sorted(root.glob("*/*/")):
-        for name in _POINTERS:
-            try:
-                status = (table / name).stat()
-            except OSError:
-                continue
-            found[table / name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    for path in [*pointers, *(schema / SCHEMA_FILE for schema in sorted(root.glob("*/")))]:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return found
 
 
 def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTable:
-    properties = parse_properties(pointer.read_text(encoding="utf-8"))
-    if "hats_primary_table_url" not in properties:
-        msg = f"{pointer}: names no release (hats_primary_table_url)"
-        raise LayoutError(msg)
-    directory = (pointer.parent / properties["hats_primary_table_url"]).resolve()
+    directory = _release_directory(pointer)
     manifest = read_manifest(directory)
     described = felis.tables.get(pointer.parent.name, FelisTable(name=pointer.parent.name))
     return StoredTable(
@@ -172,6 +175,15 @@ def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTa
         partitions=None if manifest.placement is None else read_partition_map(directory),
         placement=manifest.placement,
     )
+
+
+def _release_directory(pointer: Path) -> Path:
+    try:
+        properties = parse_properties(pointer.read_text(encoding="utf-8"))
+        return (pointer.parent / properties["hats_primary_table_url"]).resolve()
+    except (ValueError, KeyError, LayoutError) as error:
+        msg = f"{pointer}: names no release (hats_primary_table_url): {error!r}"
+        raise LayoutError(msg) from error
 
 
 def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:

@@ -90,7 +90,7 @@ def parse_felis(body: Mapping[str, Any]) -> FelisSchema:
     return FelisSchema(
         name=body["name"],
         description=_text(body.get("description")),
-        utype=body.get("votable:utype"),
+        utype=_text(body.get("votable:utype")),
         tables={table.name: table for table in tables},
     )
 
@@ -114,8 +114,8 @@ def _table(body: Mapping[str, Any], ids: Mapping[str, tuple[str, str]]) -> Felis
     return FelisTable(
         name=body["name"],
         description=_text(body.get("description")),
-        utype=body.get("votable:utype"),
-        index=body.get("tap:table_index"),
+        utype=_text(body.get("votable:utype")),
+        index=_integer(body, "tap:table_index"),
         columns={column.name: column for column in columns},
         primary_key=tuple(ids[key][1] for key in ([primary] if isinstance(primary, str) else primary)),
         keys=tuple(_key(constraint, ids) for constraint in constraints),
@@ -137,16 +137,23 @@ def _column(body: Mapping[str, Any]) -> FelisColumn:
     return FelisColumn(
         name=body["name"],
         description=_text(body.get("description")),
-        unit=body.get("ivoa:unit") or body.get("fits:tunit"),
-        ucd=body.get("ivoa:ucd"),
-        utype=body.get("votable:utype"),
-        length=body.get("length"),
+        unit=_text(body.get("ivoa:unit") or body.get("fits:tunit")),
+        ucd=_text(body.get("ivoa:ucd")),
+        utype=_text(body.get("votable:utype")),
+        length=_integer(body, "length"),
         principal=bool(body.get("tap:principal", 0)),
         std=bool(body.get("tap:std", 0)),
-        index=body.get("tap:column_index"),
+        index=_integer(body, "tap:column_index"),
     )
 
 
+def _integer(body: Mapping[str, Any], key: str) -> int | None:
+    value = body.get(key)
+    if not isinstance(value, int | None):
+        raise TypeError(f"{key} of {body['name']!r} is no whole number: {value!r}")
+    return value
+
+
 def _text(value: object) -> str | None:
-    """Return a description on one line."""
+    """Return a text on one line."""
     return None if value is None else " ".join(str(value).split())

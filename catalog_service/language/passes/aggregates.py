@@ -3,6 +3,15 @@
 A column that a grouped query uses outside GROUP BY and aggregates has many values per group. Users of MySQL and of
 Rubin's service write such queries; one value of the group is taken, always the smallest, so that the answer does not
 change from run to run.
+
+>>> from ...models.schema import Column, DataType, Table
+>>> from ...models.tree import SelectItem
+>>> n, ra = (ColumnRef(0, Column(name=name, datatype=DataType.DOUBLE)) for name in ("n", "ra"))
+>>> source = TableRef(0, Table("s", "t", ()), "t")
+>>> grouped = check_aggregates(Select((SelectItem(n), SelectItem(ra)), source, group_by=(n,)), print)
+column outside GROUP BY
+>>> [type(item.expr).__name__ for item in grouped.items]
+['ColumnRef', 'Aggregate']
 """
 
 from collections.abc import Callable, Collection

@@ -23,6 +23,7 @@ from ...models.tree import (
     Between,
     Binary,
     BooleanLiteral,
+    Case,
     Cast,
     Comparison,
     Contains,
@@ -62,6 +63,10 @@ def coerce(expr: Expr, note: Note) -> Expr:
             first, *others = after = _together(before, note)
             same = all(new is old for new, old in zip(after, before, strict=True))
             return listed if same else replace(listed, operand=first, items=tuple(others))
+        case Case(operand=operand, branches=branches) as case if operand is not None:
+            first, *whens = _together([operand, *(when for when, _ in branches)], note)
+            thens = [then for _, then in branches]
+            return replace(case, operand=first, branches=tuple(zip(whens, thens, strict=True)))
         case Binary(op=op, left=left, right=right) as binary if op != "||":
             return replace(binary, left=_number(left, note, _COMPUTED), right=_number(right, note, _COMPUTED))
         case Unary(operand=operand) as unary:

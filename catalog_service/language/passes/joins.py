@@ -1,4 +1,17 @@
-"""NATURAL and USING: the columns that a join shares become a condition, and one column each (SQL-92 section 7.5)."""
+"""NATURAL and USING: the columns that a join shares become a condition, and one column each (SQL-92 section 7.5).
+
+>>> from ...models.schema import Column, DataType
+>>> from ...models.tree import TableName
+>>> from ..scope import Source
+>>> columns = [Column(name="visit", datatype=DataType.INT)]
+>>> left, right = (Scope((Source(i, name, columns, {"visit": columns[0]}),)) for i, name in enumerate("ab"))
+>>> sides = [TableName((Identifier(name),)) for name in "ab"]
+>>> condition, scope = expand_join(Join(JoinKind.LEFT, *sides, natural=True), left, right, None)
+>>> condition.op, condition.left.source, condition.right.source
+('=', 0, 1)
+>>> [value.source for value in scope.star(Star())]
+[0]
+"""
 
 from collections.abc import Iterator, Mapping
 

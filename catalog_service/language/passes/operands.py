@@ -1,4 +1,13 @@
-"""Operands of set operations: as many columns, and common types; the left one gives names and units."""
+"""Operands of set operations: as many columns, and common types; the left one gives names and units.
+
+>>> def one(name, kind):
+...     column = Column(name=name, datatype=kind)
+...     return Select((SelectItem(ColumnRef(0, column), column=column),), None)
+>>> operation = SetOperation("UNION", False, one("n", DataType.INT), one("x", DataType.DOUBLE))
+>>> left, right = align_operands(operation, operation.left, operation.right, lambda: 7)
+>>> left.items[0].expr.target, left.source.source, right is operation.right
+(<DataType.DOUBLE: 'double'>, 7, True)
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -17,9 +17,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from partitioning.exceptions import RegionError
 from partitioning.sky.regions import Polygon
+from partitioning.sky.separation import unit_vectors
 
 from ...exceptions import QueryError, QueryRefusedError, QueryTypeError
 from ...models.schema import DataType
@@ -54,6 +56,8 @@ from ..types import GEOMETRIES, is_array, type_of, type_word
 from .fold import constant, fold
 
 __all__ = ["shapes"]
+
+Vector = NDArray[np.float64]
 
 _GEOMETRY_NAMES: Final = {DataType.POINT: "POINT", DataType.CIRCLE: "CIRCLE", DataType.POLYGON: "POLYGON"}
 
@@ -168,7 +172,7 @@ def _box(box: BoxShape) -> Expr:
             message = f"the box's extent {extent} is outside ]0, 180[ degrees."
             raise error_at(QueryTypeError, message, literal.span)
     ra, dec = np.radians(centre)
-    middle = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    middle = unit_vectors(*centre)
     east = np.array([-np.sin(ra), np.cos(ra), 0.0])
     north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
     across, along = math.tan(math.radians(width / 2)), math.tan(math.radians(height / 2))
@@ -178,7 +182,8 @@ def _box(box: BoxShape) -> Expr:
     return _polygon(PolygonShape(vertices, span=box.span))
 
 
-def _vertex(corner: np.ndarray[tuple[int], np.dtype[np.float64]], span: Span) -> Point:
+def _vertex(corner: Vector, span: Span) -> Point:
+    """Return the point in the direction of a vector."""
     x, y, z = (float(value) for value in corner)
     ra, dec = math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
     return Point(RealLiteral(ra, span=span), RealLiteral(dec, span=span), span=span)
@@ -210,7 +215,32 @@ def _centroid(whole: Centroid) -> Expr:
         return shape.centre
     if isinstance(shape, Point):
         return shape
-    raise error_at(QueryRefusedError, "CENTROID of a polygon is not supported.", whole.span)
+    assert isinstance(shape, PolygonShape)
+    return _vertex(_mean_direction(shape), whole.span)
+
+
+_SMALL_POLYGON: Final = 1e-3
+"""Radians; where the two ways of `_mean_direction` are equally good, to some 1e-10 rad."""
+
+
+def _mean_direction(shape: PolygonShape) -> Vector:
+    """Return the mean of a polygon's points as a vector.
+
+    By Stokes' theorem it is half the sum over sides of arc length times normal (sides between pieces cancel); in small
+    polygons, where that sum cancels away, the mean of triangles' centroids, weighted by area, is the better value.
+    """
+    corners = tuple(_constant_point(vertex) for vertex in shape.vertices)
+    total = np.zeros(3)
+    for piece in Polygon(tuple(corner for corner in corners if corner is not None)).pieces:
+        points = unit_vectors(*np.asarray(piece.vertices).T)
+        following = np.roll(points, -1, axis=0)
+        if np.linalg.norm(points - points[0], axis=1).max() < _SMALL_POLYGON:
+            areas = np.linalg.norm(np.cross(points - points[0], following - points[0]), axis=1)
+            total += areas @ (points[0] + points + following)
+        else:
+            sines, cosines = np.linalg.norm(np.cross(points, following), axis=1), (points * following).sum(axis=1)
+            total += 3 * np.arctan2(sines, cosines) @ np.asarray(piece.normals)
+    return total
 
 
 def _area(whole: Area) -> Expr:

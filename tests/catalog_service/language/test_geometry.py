@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from catalog_service.language.pipeline import emit
-from catalog_service.models.query import RaDecBox, TableScan
-from tests.catalog_service.language.store import OBJECT, N, Store
+from catalog_service.language.pipeline import emit, parse, resolve
+from catalog_service.models.query import QueryText, RaDecBox, TableScan
+from catalog_service.models.schema import Column, DataType, Table
+from tests.catalog_service.language.store import OBJECT, N, Store, View
 
 EDGE_DEG = 1e-9
 """Rows so near to a boundary may be in or out."""
@@ -337,6 +342,19 @@ def test_scans_leave_out_what_lies_outside_ranges_and_boxes(store: Store, points
     found = {row[0] for row in store.connection.sql(sql).fetchall()}
     chosen = (dec >= -10) & (dec <= 20) & ((ra >= 350) | (ra <= 10))
     assert found == set(store.objects["objectId"][chosen].tolist())
+
+
+def test_rows_of_schemas_that_the_caller_may_not_see_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "tables.parquet"
+    names = {"_schema": ["a", "b", "it's"], "table_name": ["a.t", "b.t", "c.t"]}
+    pq.write_table(pa.table(names), path)
+    table = Table(
+        "TAP_SCHEMA", "tables", (Column(name="table_name", datatype=DataType.TEXT, stored_name="table_name"),)
+    )
+    resolved = resolve(parse(QueryText("SELECT table_name FROM tap_schema.tables ORDER BY 1")), View((table,)))
+    for visible, expected in {("a", "it's"): ["a.t", "c.t"], (): [], ("x' OR '1'='1",): []}.items():
+        sql = emit(resolved, {0: TableScan(table, (str(path),), visible_schemas=visible)}, max_rows=10)
+        assert [row[0] for row in duckdb.connect().sql(sql).fetchall()] == expected
 
 
 def test_no_files_are_no_rows_of_the_right_types(store: Store) -> None:

@@ -476,6 +476,8 @@ def test_booleans_count_as_numbers_where_people_do_so(store: Store, objects: lis
     answer = store.run("SELECT SUM(flag), AVG(flag), COUNT(flag), MAX(flag) FROM sky.Object")
     assert answer.rows == [(true, true / known, known, True)]
     assert answer.resolved.relaxations == ("BOOLEAN used as a number",)
+    case = store.run("SELECT flag, CASE flag WHEN 1 THEN 'yes' WHEN 0 THEN 'no' ELSE 'unknown' END FROM sky.Small")
+    assert set(case.rows) == {(True, "yes"), (False, "no"), (None, "unknown")}
 
 
 def test_timestamps_are_compared_with_texts(store: Store, objects: list[Record]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.catalog_service.language.store import SMALL_ROWS, Store
+from tests.catalog_service.language.store import SMALL_ROWS, N, Store
 
 Row = dict[str, Any]
 Value = Callable[[Row], Any]
@@ -410,6 +410,13 @@ def one(store: Store, expression: str) -> Any:
         ("COORD1(POINT(12.5, -3))", 12.5),
         ("COORD2(POINT(12.5, -3))", -3.0),
         ("COORD2(CENTROID(CIRCLE(12.5, -3, 1)))", -3.0),
+        ("COORD1(CENTROID(POLYGON(350, -10, 10, -10, 10, 10, 350, 10)))", 0.0),
+        ("COORD2(CENTROID(POLYGON(0, 80, 120, 80, 240, 80)))", 90.0),
+        ("COORD1(CENTROID(BOX(33, 44, 1, 2)))", 33.0),
+        ("COORD2(CENTROID(POLYGON(0, 0, 90, 0, 0, 90)))", math.degrees(math.asin(1 / math.sqrt(3)))),
+        ("COORD1(CENTROID(POLYGON(0, 0, 0, 90, 90, 0)))", 45.0),
+        ("COORD2(CENTROID(BOX(33, 44, 0.001, 0.0005)))", 44.0),
+        ("COORD2(CENTROID(POLYGON(33, 44, 33, 44.00003, 33.00001, 44)))", 44.00001),
         ("COORDSYS(POINT(1, 2))", "ICRS"),
         ("COORDSYS(POINT(NULL, 1, 2))", "ICRS"),
         ("COORDSYS(POINT(1, NULL))", None),
@@ -463,6 +470,10 @@ def test_random_numbers_differ_from_row_to_row_and_lie_in_the_unit_interval(stor
         assert 0.99 < max(numbers) < 1
     assert all(row[2] is None or row[2] <= 0 for row in values)
     assert len({row[3] for row in values}) > 3900
+
+
+def test_a_random_sample_has_about_the_size_asked_for(store: Store) -> None:
+    assert 0.4 * N < len(store.run("SELECT n FROM sky.Object WHERE RAND() < 0.5").rows) < 0.6 * N
 
 
 def test_a_float_is_compared_as_the_number_it_is(store: Store) -> None:
