@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from ..exceptions import QueryNameError, QueryRefusedError
+from ..exceptions import QueryNameError, QueryRefusedError, QueryTypeError
 from ..models.query import ParsedQuery, ResolvedQuery
 from ..models.schema import Column, Table
 from ..models.tree import (
@@ -49,7 +49,7 @@ from .passes.operands import align_operands
 from .passes.ordering import check_order
 from .passes.shapes import shapes
 from .passes.units import convert_units
-from .rewrite import map_children, walk_expression
+from .rewrite import LITERALS, map_children, walk_expression
 from .scope import Scope, Source, same_name
 from .types import query_columns
 
@@ -212,7 +212,10 @@ class _Resolver:
         position = outputs.position(key) if isinstance(key, Name) else None
         if position is not None:
             return replace(item, expr=IntegerLiteral(position, span=key.span))
-        return replace(item, expr=self._expression(key, scope, outputs, "an expression of ORDER BY"))
+        resolved = self._expression(key, scope, outputs, "an expression of ORDER BY")
+        if isinstance(resolved, LITERALS):  # also what folds to an integer, which is no position
+            raise error_at(QueryTypeError, "ORDER BY takes columns, expressions and positions.", key.span)
+        return replace(item, expr=resolved)
 
     # --- set operations ---
 

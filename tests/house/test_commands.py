@@ -38,4 +38,4 @@ def test_the_words_of_readme_and_ci_are_targets() -> None:
 def test_ci_runs_lint_and_the_test_command_of_the_readme() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "make lint" in lines
-    assert "REQUIRE_ALL=1 make test" in lines
+    assert any(line.startswith("REQUIRE_ALL=1 make test") for line in lines)

@@ -12,7 +12,6 @@ from dataclasses import replace
 from ...exceptions import QueryTypeError
 from ...models.tree import IntegerLiteral, OrderItem, Select
 from ..errors import error_at
-from ..rewrite import LITERALS
 from .check import require_sortable
 
 __all__ = ["check_order"]
@@ -24,7 +23,7 @@ def check_order(select: Select) -> Select:
     Raises
     ------
     QueryTypeError
-        For keys without an order, constants, and keys of SELECT DISTINCT that are no result columns.
+        For keys without an order, and for keys of SELECT DISTINCT that are no result columns.
     """
     return replace(select, order_by=tuple(_key(item, select) for item in select.order_by))
 
@@ -35,8 +34,6 @@ def _key(item: OrderItem, select: Select) -> OrderItem:
         require_sortable(outputs[item.expr.value - 1], "ORDER BY")
         return item
     require_sortable(item.expr, "ORDER BY")
-    if isinstance(item.expr, LITERALS):
-        raise error_at(QueryTypeError, "ORDER BY takes columns, expressions and positions.", item.span)
     if item.expr in outputs:
         return replace(item, expr=IntegerLiteral(outputs.index(item.expr) + 1, span=item.expr.span))
     if select.distinct:

@@ -159,7 +159,8 @@ def test_wrong_parameters_are_named(client: CatalogClient) -> None:
 
 
 def test_hanging_up_stops_the_query(client: CatalogClient, server: RunningServer) -> None:
-    with client.stream("SELECT a.ra FROM tycho2.stars AS a, tycho2.stars AS b", maxrec=10_000_000) as stream:
+    query = "SELECT a.ra * b.dec AS x FROM tycho2.stars AS a, tycho2.stars AS b"  # values that do not compress
+    with client.stream(query, maxrec=10_000_000) as stream:
         next(iter(stream))
         query_id = stream.query_id
     end = time.monotonic() + 20

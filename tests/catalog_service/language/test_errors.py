@@ -193,6 +193,12 @@ CASES: list[tuple[str, type[CatalogServiceError], str]] = [
         "GROUP BY takes columns and expressions, not constants.",
     ),
     ("SELECT a.n FROM sky.Object a JOIN sky.Source b ON MAX(a.n) = 1", QueryTypeError, "MAX cannot stand in ON"),
+    (
+        "SELECT n, m FROM sky.Object ORDER BY 1 + 1",
+        QueryTypeError,
+        "ORDER BY takes columns, expressions and positions.",
+    ),
+    ("SELECT n FROM sky.Object ORDER BY -1", QueryTypeError, "ORDER BY takes columns, expressions and positions."),
     ("SELECT n FROM sky.Object ORDER BY 'x'", QueryTypeError, "ORDER BY takes columns, expressions and positions."),
     (
         "SELECT DISTINCT n FROM sky.Object ORDER BY ra",
