@@ -22,10 +22,6 @@ CHUNK_ROWS: Final = 1 << 20
 """Rows of places read at a time."""
 
 
-_EXACTLY_FOLDED_DEG: Final = 720.0
-"""HEALPix libraries fold right ascensions of many turns through radians, and lose digits."""
-
-
 class Unplaced(IntEnum):
     """Why a row has no place; stored instead of its index."""
 
@@ -128,8 +124,5 @@ def index_or_reason(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -
     index[np.isinf(ra_deg) | np.isinf(dec_deg)] = Unplaced.INFINITE
     index[np.isnan(ra_deg) | np.isnan(dec_deg)] = Unplaced.NO_POSITION
     usable = np.isfinite(ra_deg) & np.isfinite(dec_deg) & (np.abs(dec_deg) <= 90)
-    ra = ra_deg[usable]
-    if (np.abs(ra) > _EXACTLY_FOLDED_DEG).any():
-        ra = np.fmod(ra, 360.0)
-    index[usable] = radec_to_index(ra, dec_deg[usable])
+    index[usable] = radec_to_index(ra_deg[usable], dec_deg[usable])
     return index

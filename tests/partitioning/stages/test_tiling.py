@@ -151,11 +151,6 @@ def test_unusable_positions_get_a_reason() -> None:
     ]
 
 
-def test_right_ascensions_of_many_turns_are_folded_exactly() -> None:
-    turns = np.array([0.0, 360.0, -360.0, 3600.0, 36e8, -36e8])
-    assert len(set(index_or_reason(turns + 12.5, np.full(6, 5.0)))) == 1
-
-
 @settings(deadline=None)
 @given(rows=st.lists(st.integers(1, 1000), min_size=1, max_size=700), most=st.integers(1, 3000))
 def test_groups_of_tiles_are_contiguous_and_bounded(rows: list[int], most: int) -> None:
