@@ -1,6 +1,6 @@
 """The manifest of one published release of one table.
 
-Three files in ``<catalog>/manifest/``:
+Files in ``<catalog>/manifest/``:
 
 ``manifest.json``
     `Manifest`: what the release is, how it was placed, its columns and counts.
@@ -10,12 +10,16 @@ Three files in ``<catalog>/manifest/``:
 ``row_groups.parquet``
     One row per row group, in file order: file number, rows, bytes, ``_healpix_29`` bounds and per-column
     minimum, maximum and NULL count. Read on demand, a few columns at a time.
+``sketches.parquet``
+    One row per column: its smallest value hashes, from which distinct values are estimated. Read by `append`.
+
+A margin has a ``manifest/files.parquet`` of the same columns, an id index one of `INDEX_FILES_SCHEMA`.
 
 A release of 139 billion rows has 20,000 files and 4 million row groups; opening one reads the first two only.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +34,14 @@ from .paths import MANIFEST_DIR
 
 __all__ = [
     "FILES_SCHEMA",
+    "INDEX_FILES_SCHEMA",
     "MANIFEST_VERSION",
     "ROW_GROUPS_FILE",
     "ROW_GROUP_KEYS",
+    "IndexRecord",
+    "InputRecord",
     "Manifest",
+    "MarginRecord",
     "Placement",
     "StoredColumn",
     "read_manifest",
@@ -42,7 +50,7 @@ __all__ = [
     "write_row_groups",
 ]
 
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 
 ROW_GROUPS_FILE: Final = "row_groups.parquet"
 
@@ -64,6 +72,16 @@ FILES_SCHEMA: Final = pa.schema(
     ]
 )
 """Columns of ``files.parquet``. A file's path follows from its pixel (`paths.leaf_path`)."""
+
+INDEX_FILES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("part", pa.int32(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("xxh3_128", pa.string(), nullable=False),
+    ]
+)
+"""Columns of ``files.parquet`` of an id index, in the order of its parts (`paths.index_part_path`)."""
 
 ROW_GROUP_KEYS: Final = pa.schema(
     [
@@ -90,6 +108,8 @@ class StoredColumn:
     """Compressed bytes of the column in all files."""
     minimum: float | int | str | bool | None = None
     maximum: float | int | str | bool | None = None
+    distinct: int | None = None
+    """Estimated number of distinct values (within about 10 %); None where it is not known."""
     hidden: bool = False
     """Whether the column is the store's own (index, parent's position) rather than the table's."""
 
@@ -116,6 +136,47 @@ class Placement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputRecord:
+    """One input file of a release, and what became of its rows."""
+
+    number: int
+    """Value of the stored column ``_input``; never used again for another file."""
+    name: str
+    bytes: int
+    rows: int
+    """Rows read: stored and rejected."""
+    rejected: int
+    """Rows in the reject file."""
+    bad_parts: tuple[str, ...] = ()
+    """Damaged parts that were left out because the operator said so: which, how many rows, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginRecord:
+    """One margin of a release: for each tile the rows of other tiles within the threshold of its border."""
+
+    directory: str
+    """Name of the directory beside the main catalog."""
+    threshold_arcsec: float
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRecord:
+    """One id index of a release."""
+
+    column: str
+    directory: str
+    """Name of the directory beside the main catalog."""
+    rows: int
+    """Entries: rows of the table whose id is not NULL."""
+    bytes: int
+    flat: bool
+    """Whether the flat arrays are there."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What one immutable release of one table is."""
 
@@ -135,10 +196,9 @@ class Manifest:
     """None for a table without positions, stored as one tile-less file."""
     columns: tuple[StoredColumn, ...]
     id_columns: tuple[str, ...] = ()
-    inputs: tuple[Mapping[str, Any], ...] = ()
-    """Provenance per input file: ``name``, ``rows``, ``rejected``, ``bytes``."""
-    margins: tuple[str, ...] = ()
-    """Directory names of the release's margin catalogs."""
+    inputs: tuple[InputRecord, ...] = ()
+    margins: tuple[MarginRecord, ...] = ()
+    indexes: tuple[IndexRecord, ...] = ()
 
 
 def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table) -> None:
@@ -218,8 +278,17 @@ def _manifest_from(body: dict[str, Any]) -> Manifest:
         key = placement.pop("parent_key")
         placement = Placement(**placement, parent_key=None if key is None else (key[0], key[1]))
     columns = tuple(StoredColumn(**column) for column in body.pop("columns"))
-    lists: dict[str, Any] = {name: tuple(body.pop(name)) for name in ("id_columns", "inputs", "margins")}
+    lists: dict[str, Any] = {
+        "id_columns": tuple(body.pop("id_columns")),
+        "inputs": tuple(_input_record(record) for record in body.pop("inputs")),
+        "margins": tuple(MarginRecord(**record) for record in body.pop("margins")),
+        "indexes": tuple(IndexRecord(**record) for record in body.pop("indexes")),
+    }
     return Manifest(**body, **lists, placement=placement, columns=columns)
+
+
+def _input_record(record: dict[str, Any]) -> InputRecord:
+    return InputRecord(**{**record, "bad_parts": tuple(record["bad_parts"])})
 
 
 def read_partition_map(catalog: Path) -> PartitionMap:

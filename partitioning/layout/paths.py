@@ -8,8 +8,13 @@
     <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
-    <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, rejects.parquet
-    <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release
+    <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
+                                                       rejects.parquet
+    <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release, a catalog of its own:
+        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet
+    <root>/<schema>/<Table>/<Table>_r1_objectId/            id index of the same release:
+        hats.properties, properties, dataset/_common_metadata, dataset/_metadata, dataset/index/part.0.parquet, ...
+        manifest/files.parquet, flat/ids.i64, flat/healpix.i64
 
     <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
     <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
@@ -24,8 +29,12 @@ from ..sky.healpix import Pixel
 __all__ = [
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
+    "FLAT_HEALPIX_FILE",
+    "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
+    "INPUT_COLUMN",
     "MANIFEST_DIR",
+    "METADATA",
     "PARENT_DEC_COLUMN",
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
@@ -35,6 +44,8 @@ __all__ = [
     "SCHEMA_FILE",
     "SKY_MAP",
     "STAGING_DIR",
+    "index_name",
+    "index_part_path",
     "leaf_path",
     "margin_name",
     "release_name",
@@ -70,8 +81,20 @@ MANIFEST_DIR: Final = "manifest"
 COMMON_METADATA: Final = "dataset/_common_metadata"
 """Parquet footer with the schema of every leaf."""
 
+METADATA: Final = "dataset/_metadata"
+"""Footers of all data files in one; id indexes have it, since HATS readers look an id up through it."""
+
+FLAT_IDS_FILE: Final = "flat/ids.i64"
+"""Sorted ids of an index as a flat little-endian int64 array, for look-ups through a memory map; absent for text ids."""
+
+FLAT_HEALPIX_FILE: Final = "flat/healpix.i64"
+"""``_healpix_29`` of the row of each id in `FLAT_IDS_FILE`."""
+
 HEALPIX_COLUMN: Final = "_healpix_29"
 """First stored column: order-29 NESTED index of the declared position, int64, never NULL."""
+
+INPUT_COLUMN: Final = "_input"
+"""Last stored column of a tiled table: number of the input file that the row came from (`manifest.InputRecord`)."""
 
 PARENT_RA_COLUMN: Final = "_parent_ra"
 """Stored RA of the declared parent, where a child table has no position or another of its own."""
@@ -94,3 +117,13 @@ def release_name(table: str, release: int) -> str:
 def margin_name(main: str, threshold_arcsec: float) -> str:
     """Return the directory name of a margin catalog, as the usual HATS tools spell it."""
     return f"{main}_{threshold_arcsec:g}arcs"
+
+
+def index_name(main: str, column: str) -> str:
+    """Return the directory name of an id index, as the usual HATS tools spell it."""
+    return f"{main}_{column}"
+
+
+def index_part_path(part: int) -> str:
+    """Return the path of part number `part` of an id index, relative to the index."""
+    return f"dataset/index/part.{part}.parquet"

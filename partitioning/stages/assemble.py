@@ -8,7 +8,7 @@ from ..config import TableConfig
 from ..exceptions import LayoutError
 from ..layout.hats import HatsFacts, builder_name, catalog_properties, write_hats_files
 from ..layout.leaf import LeafFormat
-from ..layout.manifest import Manifest, Placement, StoredColumn, write_manifest
+from ..layout.manifest import InputRecord, Manifest, Placement, StoredColumn, write_manifest
 from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
@@ -118,18 +118,18 @@ def _write_manifest(parts: Assembly, placement: Placement | None) -> Manifest:
         placement=None if placement is None else _with_ra_bounds(placement, columns),
         columns=columns,
         id_columns=parts.release.table.id,
-        inputs=tuple(_provenance(parts)),
+        inputs=_provenance(parts),
     )
     write_manifest(parts.release.catalog, manifest, parts.ledger.files_table())
     return manifest
 
 
-def _provenance(parts: Assembly) -> list[dict[str, int | str]]:
+def _provenance(parts: Assembly) -> tuple[InputRecord, ...]:
     counted = zip(parts.source.files, parts.file_rows, parts.rejects.per_file, strict=True)
-    return [
-        {"name": file.name, "rows": rows, "rejected": rejected, "bytes": file.size_bytes}
-        for file, rows, rejected in counted
-    ]
+    return tuple(
+        InputRecord(number=number, name=file.name, bytes=file.size_bytes, rows=rows, rejected=rejected)
+        for number, (file, rows, rejected) in enumerate(counted)
+    )
 
 
 def _with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> Placement:

@@ -97,9 +97,7 @@ def test_manifest_tells_the_truth(store: Path, rows: pa.Table) -> None:
     manifest, table = read_manifest(store), stored(store)
     assert (manifest.rows, manifest.input_rows, manifest.rejected_rows) == (ROWS, ROWS, 0)
     assert manifest.bytes == sum(path.stat().st_size for path in leaves(store))
-    assert [(item["name"], item["rows"]) for item in manifest.inputs] == [
-        (f"Object/part{n}.parquet", 1000) for n in range(3)
-    ]
+    assert [(item.name, item.rows) for item in manifest.inputs] == [(f"Object/part{n}.parquet", 1000) for n in range(3)]
     for column in manifest.columns:
         values = table[column.name]
         assert column.nulls == values.null_count
@@ -221,7 +219,7 @@ def test_unusable_positions_are_rejected_and_counted(tmp_path: Path) -> None:
     built = build_all(tmp_path, sky_table())["Object"]
     assert sorted(stored(built.directory)["id"].to_pylist()) == [0, 7]
     assert (built.manifest.input_rows, built.manifest.rejected_rows) == (8, 6)
-    assert [item["rejected"] for item in built.manifest.inputs] == [3, 3]
+    assert [item.rejected for item in built.manifest.inputs] == [3, 3]
     rejects = pq.read_table(built.directory / "manifest/rejects.parquet").to_pylist()
     reasons = {1: "NULL or NaN", 2: "NULL or NaN", 3: "infinite", 4: "declination", 5: "NULL or NaN", 6: "infinite"}
     assert {row["id"] for row in rejects} == set(reasons)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from partitioning.layout.manifest import (
     FILES_SCHEMA,
     ROW_GROUP_KEYS,
+    InputRecord,
     Manifest,
     Placement,
     StoredColumn,
@@ -121,7 +122,9 @@ def _write_table(root: Path, name: str, placement: Placement, files: pa.Table) -
         placement=placement,
         columns=columns,
         id_columns=("objectId",),
-        inputs=tuple({"name": f"part{n:06d}.parquet", "rows": 1, "rejected": 0, "bytes": 1} for n in range(len(files))),
+        inputs=tuple(
+            InputRecord(number=n, name=f"part{n:06d}.parquet", bytes=1, rows=1, rejected=0) for n in range(len(files))
+        ),
     )
     write_row_groups(catalog, _row_groups(files, named))
     write_manifest(catalog, manifest, files)

@@ -11,7 +11,10 @@ from partitioning.exceptions import LayoutError
 from partitioning.layout.manifest import (
     FILES_SCHEMA,
     ROW_GROUPS_FILE,
+    IndexRecord,
+    InputRecord,
     Manifest,
+    MarginRecord,
     Placement,
     StoredColumn,
     read_manifest,
@@ -42,7 +45,9 @@ def manifest(placement: Placement | None) -> Manifest:
             StoredColumn(name="s", arrow_type="string", nulls=0, bytes=7, minimum="é", maximum="=:"),
         ),
         id_columns=("id",),
-        inputs=({"name": "a.parquet", "rows": 31, "rejected": 1, "bytes": 5},),
+        inputs=(InputRecord(number=0, name="a.parquet", bytes=5, rows=31, rejected=1, bad_parts=("row group 3",)),),
+        margins=(MarginRecord(directory="T_r1_10arcs", threshold_arcsec=10.0, rows=3, bytes=4),),
+        indexes=(IndexRecord(column="id", directory="T_r1_id", rows=30, bytes=9, flat=True),),
     )
 
 
