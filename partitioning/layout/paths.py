@@ -85,7 +85,7 @@ METADATA: Final = "dataset/_metadata"
 """Footers of all data files in one; id indexes have it, since HATS readers look an id up through it."""
 
 FLAT_IDS_FILE: Final = "flat/ids.i64"
-"""Sorted ids of an index as a flat little-endian int64 array, for look-ups through a memory map; absent for text ids."""
+"""Sorted ids of an index as one little-endian int64 array, for look-ups through a memory map; none for text ids."""
 
 FLAT_HEALPIX_FILE: Final = "flat/healpix.i64"
 """``_healpix_29`` of the row of each id in `FLAT_IDS_FILE`."""
