@@ -8,9 +8,10 @@
     schema_file = "schema.yaml"          # Felis description, optional; published beside the tables
 
     [build]                              # optional
-    memory = "1.5 GiB"                   # budget for rows held in memory
-    threads = 2
-    scratch = "/fast/disk"               # spill files; by default beside the tables
+    memory = "2 GiB"                     # of all processes of the build together
+    workers = 2                          # processes that work on parts of the build at the same time
+    spill = "/fast/disk"                 # spill files; by default beside the tables
+    max_spill = "200 GB"                 # a build that would spill more does not start
 
     [[table]]
     name = "Object"
@@ -24,6 +25,8 @@
     row_group_rows = 32_768
     row_group_bytes = "32 MiB"           # uncompressed
     max_order = 18                       # no tile is finer than this
+    margin_arcsec = 10                   # rows of neighbouring tiles kept beside each tile; 0: none
+    index = ["objectId"]                 # columns with an id index; by default those of id
     hidden = ["internal"]                # stored columns that the service does not list
     delimiter = ","                      # CSV only
     null_values = ["", "NULL"]           # CSV only
@@ -56,7 +59,9 @@ __all__ = ["BuildConfig", "CsvConfig", "PositionFrom", "TableConfig", "load_conf
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SIZE: Final = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kMGT]?)(i?)B?\s*")
 _MIB: Final = 1 << 20
-_MEMORY: Final = 1536 * _MIB
+_MEMORY: Final = 2048 * _MIB
+_MARGIN_ARCSEC: Final = 10.0
+_LARGEST_MARGIN_ARCSEC: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,10 @@ class TableConfig:
     row_group_bytes: int = 32 * _MIB
     max_order: int = 18
     position_from: PositionFrom | None = None
+    margin_arcsec: float = _MARGIN_ARCSEC
+    """Rows of other tiles this close to a tile's border are kept beside it; 0 for none."""
+    index: tuple[str, ...] = ()
+    """Columns with an id index."""
     hidden: tuple[str, ...] = ()
     csv: CsvConfig = field(default_factory=CsvConfig)
 
@@ -118,10 +127,13 @@ class BuildConfig:
     """Directory that relative inputs start from."""
     schema_file: Path | None = None
     memory: int = _MEMORY
-    """Budget in bytes for rows held in memory."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    scratch: Path | None = None
+    """Budget in bytes of all processes of the build together."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that work on parts of the build at the same time."""
+    spill: Path | None = None
     """Directory for spill files; None: the staging directory beside the published tables."""
+    max_spill: int | None = None
+    """Most bytes of spill files; None: as many as the disk takes."""
 
 
 def load_config(path: Path, *, root: Path | None = None, input_dir: Path | None = None) -> BuildConfig:
@@ -160,8 +172,7 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
     build = top.section("build")
     tables = tuple(_table_config(section) for section in top.sections("table"))
     schema_file = release.text("schema_file")
-    scratch = build.text("scratch")
-    threads = build.integer("threads", default=os.cpu_count() or 1, minimum=1, maximum=256)
+    spill = build.text("spill")
     config = BuildConfig(
         root=base / release.required_text("root"),
         schema=release.name("schema"),
@@ -169,8 +180,9 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
         input_dir=base,
         schema_file=None if schema_file is None else base / schema_file,
         memory=build.size("memory", default=_MEMORY, minimum=64 * _MIB),
-        threads=threads,
-        scratch=None if scratch is None else base / scratch,
+        workers=build.integer("workers", default=os.cpu_count() or 1, minimum=1, maximum=256),
+        spill=None if spill is None else base / spill,
+        max_spill=build.size("max_spill", default=0, minimum=0) or None,
     )
     for section in (top, release, build):
         section.finish()
@@ -180,19 +192,24 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
 
 def _table_config(section: "_Section") -> TableConfig:
     defaults = _DEFAULTS
+    id_columns = section.texts("id")
+    position_from = _position_from(section.optional_section("position_from"))
+    margin = defaults.margin_arcsec if position_from is None else 0.0
     table = TableConfig(
         name=section.name("name"),
         input=section.texts("input", required=True),
         format=section.choice("format"),
         ra=section.text("ra"),
         dec=section.text("dec"),
-        id=section.texts("id"),
+        id=id_columns,
         target_rows=section.integer("target_rows", default=defaults.target_rows, minimum=1),
         target_bytes=section.size("target_bytes", default=defaults.target_bytes, minimum=1),
         row_group_rows=section.integer("row_group_rows", default=defaults.row_group_rows, minimum=1),
         row_group_bytes=section.size("row_group_bytes", default=defaults.row_group_bytes, minimum=1),
         max_order=section.integer("max_order", default=defaults.max_order, minimum=0, maximum=29),
-        position_from=_position_from(section.optional_section("position_from")),
+        margin_arcsec=section.number("margin_arcsec", default=margin, minimum=0.0, maximum=_LARGEST_MARGIN_ARCSEC),
+        index=section.texts("index", default=id_columns),
+        position_from=position_from,
         hidden=section.texts("hidden"),
         csv=CsvConfig(
             delimiter=section.character("delimiter"),
@@ -350,6 +367,13 @@ class _Section:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.error(key, f"must be an integer, not {value!r}")
         return self._bounded(key, value, minimum, maximum)
+
+    def number(self, key: str, *, default: float, minimum: float, maximum: float) -> float:
+        """Return a number within bounds."""
+        value = self._get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise self.error(key, f"must be a number from {minimum:g} to {maximum:g}, not {value!r}")
+        return float(value)
 
     def size(self, key: str, *, default: int, minimum: int) -> int:
         """Return a number of bytes, given as an integer or as a text with a unit."""

@@ -32,7 +32,9 @@ __all__ = [
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
+    "INDEX_DIR",
     "INPUT_COLUMN",
+    "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
     "PARENT_DEC_COLUMN",
@@ -72,6 +74,9 @@ SKY_MAP: Final = "skymap.fits"
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""
 
+LEASE_FILE: Final = ".lease"
+"""Who builds the next release of a table, inside the table's directory; absent if nobody does."""
+
 REJECTS_FILE: Final = "manifest/rejects.parquet"
 """Input rows that were not stored, with file, row number and reason; absent if there are none."""
 
@@ -83,6 +88,9 @@ COMMON_METADATA: Final = "dataset/_common_metadata"
 
 METADATA: Final = "dataset/_metadata"
 """Footers of all data files in one; id indexes have it, since HATS readers look an id up through it."""
+
+INDEX_DIR: Final = "dataset/index"
+"""Directory of the parts of an id index."""
 
 FLAT_IDS_FILE: Final = "flat/ids.i64"
 """Sorted ids of an index as one little-endian int64 array, for look-ups through a memory map; none for text ids."""
@@ -126,4 +134,4 @@ def index_name(main: str, column: str) -> str:
 
 def index_part_path(part: int) -> str:
     """Return the path of part number `part` of an id index, relative to the index."""
-    return f"dataset/index/part.{part}.parquet"
+    return f"{INDEX_DIR}/part.{part}.parquet"

@@ -73,7 +73,7 @@ def write_files(directory: Path, table: pa.Table, files: int = 3) -> None:
 
 def config(base: Path, *tables: TableConfig, **options: Any) -> BuildConfig:
     """Return a configuration that reads and writes below `base`."""
-    defaults: dict[str, Any] = {"root": base / "catalogs", "schema": "survey", "input_dir": base, "threads": 2}
+    defaults: dict[str, Any] = {"root": base / "catalogs", "schema": "survey", "input_dir": base, "workers": 2}
     return BuildConfig(tables=tables, **{**defaults, **options})
 
 

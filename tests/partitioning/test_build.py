@@ -157,7 +157,7 @@ def test_properties(store: Path) -> None:
     assert [f"Norder={line.split(',')[0]} Npix={line.split(',')[1]}" for line in lines[1:]] == names
 
 
-@pytest.mark.parametrize("options", [{"threads": 1}, {"threads": 3}])
+@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}])
 def test_output_is_deterministic(rows: pa.Table, store: Path, options: dict[str, int], tmp_path: Path) -> None:
     write_files(tmp_path / "Object", rows)
     again = build_all(tmp_path, sky_table(target_rows=250, row_group_rows=64), **options)["Object"].directory
@@ -339,7 +339,7 @@ def test_spill_files_can_lie_elsewhere_and_are_removed(rows: pa.Table, tmp_path:
     def report(_: str) -> None:
         seen.update(path.name for path in spill.glob("*/*"))
 
-    build(config(tmp_path, sky_table(), scratch=spill), report=report)
+    build(config(tmp_path, sky_table(), spill=spill), report=report)
     assert {"places", "buckets"} <= seen
     assert list(spill.iterdir()) == []
 

@@ -268,7 +268,7 @@ def test_damaged_child_input_is_named(parents: pa.Table, tmp_path: Path) -> None
 
 def test_children_are_deterministic(parents: pa.Table, tmp_path: Path) -> None:
     rows = child_rows(parents, scatter_deg=0.001, orphans=10)
-    for number, options in enumerate([{"threads": 1}, {"threads": 3, "memory": 64 << 20}]):
+    for number, options in enumerate([{"workers": 1}, {"workers": 3, "memory": 64 << 20}]):
         built(tmp_path / str(number), parents, rows, child("Dia"), **options)
     assert tree(tmp_path / "0/catalogs") == tree(tmp_path / "1/catalogs")
 

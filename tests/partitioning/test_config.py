@@ -42,8 +42,8 @@ def test_every_key(tmp_path: Path) -> None:
     schema_file = "schema.yaml"
     [build]
     memory = "1.5 GiB"
-    threads = 3
-    scratch = "spill"
+    workers = 3
+    spill = "spill"
     [[table]]
     name = "Object"
     input = ["a.csv", "b/*.csv"]
@@ -67,7 +67,7 @@ def test_every_key(tmp_path: Path) -> None:
     position_from = { parent = "Object", key = ["objectId", "id"], same_position = true }
     """
     config = load_config(written(tmp_path, text))
-    assert (config.memory, config.threads, config.scratch) == (3 << 29, 3, tmp_path / "spill")
+    assert (config.memory, config.workers, config.spill) == (3 << 29, 3, tmp_path / "spill")
     assert config.schema_file == tmp_path / "schema.yaml"
     first, second = config.tables
     assert (first.target_rows, first.target_bytes, first.row_group_bytes) == (1000, 2_000_000, 4096)
@@ -102,8 +102,8 @@ def test_every_key(tmp_path: Path) -> None:
         ("position_from = {parent = 'Object', key = ['a', 'b']}", "names itself as the parent"),
         ("[[table]]\nname = 'object'\ninput = 'x'", "is there twice"),
         ("[[table]]\ninput = 'x'", r"\[\[table\]\] 'number 2' key 'name' is missing"),
-        ("[build]\nthreads = 0", r"\[build\] key 'threads' is 0"),
-        ("[buidl]\nthreads = 1", "key 'buidl' is unknown; did you mean 'build'"),
+        ("[build]\nworkers = 0", r"\[build\] key 'workers' is 0"),
+        ("[buidl]\nworkers = 1", "key 'buidl' is unknown; did you mean 'build'"),
         ("x = [", "not a readable TOML file"),
     ],
 )

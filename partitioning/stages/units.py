@@ -1,0 +1,95 @@
+"""The rows of one input unit: runs of parts of input files, or one tile of the release that an append starts from."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..exceptions import InputError, LayoutError
+from ..layout.paths import INPUT_COLUMN, leaf_path
+from .plan import Segment, TablePlan
+
+__all__ = ["UnitBatch", "base_batches", "input_batches", "unit_batches"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitBatch:
+    """Consecutive rows of a unit."""
+
+    batch: pa.RecordBatch
+    numbers: NDArray[np.int32] | None
+    """Input number of each row where they differ (rows of the base release); None: all are of `file`."""
+    file: int
+    """Position of the input file in the plan; -1 for rows of the base release."""
+    row: int
+    """Number of the first row in its file."""
+
+
+def unit_batches(
+    plan: TablePlan, unit: int, columns: Sequence[str] | None, batch_rows: int
+) -> Iterator[UnitBatch]:
+    """Yield the rows of a unit in order, NaN as it is, with the types in which they are stored.
+
+    Parameters
+    ----------
+    columns
+        Names to read; None means all columns of the input.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or has changed since it was planned.
+    """
+    if unit < len(plan.units):
+        for segment in plan.units[unit]:
+            yield from input_batches(plan, segment, columns, batch_rows)
+    else:
+        yield from base_batches(plan, unit - len(plan.units), columns, batch_rows)
+
+
+def input_batches(
+    plan: TablePlan, segment: Segment, columns: Sequence[str] | None, batch_rows: int
+) -> Iterator[UnitBatch]:
+    """Yield the rows of one segment of an input file."""
+    file = plan.inputs[segment.file]
+    _check_unchanged(plan, segment)
+    wanted = plan.schema if columns is None else pa.schema([plan.schema.field(name) for name in columns])
+    parts = None if file.parts is None or segment.stop is None else range(segment.first, segment.stop)
+    row = 0 if parts is None or file.parts is None else sum(file.parts[: segment.first])
+    for batch in plan.source.file_batches(segment.file, wanted, batch_rows, parts):
+        yield UnitBatch(batch, None, segment.file, row)
+        row += batch.num_rows
+
+
+def base_batches(
+    plan: TablePlan, tile: int, columns: Sequence[str] | None, batch_rows: int
+) -> Iterator[UnitBatch]:
+    """Yield the rows of one tile of the base release: all stored columns but the computed ones, unless named."""
+    assert plan.base is not None
+    path = plan.base.catalog / leaf_path(plan.base_map.pixel(plan.base.touched[tile]))
+    names = list(plan.schema.names if columns is None else columns)
+    row = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as leaf:
+            for batch in leaf.iter_batches(batch_rows, columns=[*names, INPUT_COLUMN], use_threads=False):
+                numbers = batch.column(INPUT_COLUMN).to_numpy()
+                yield UnitBatch(batch.select(names), numbers, -1, row)
+                row += batch.num_rows
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path}: a tile of the release to append to cannot be read: {error}; verify that release"
+        raise LayoutError(msg) from error
+
+
+def _check_unchanged(plan: TablePlan, segment: Segment) -> None:
+    file = plan.inputs[segment.file]
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        msg = f"{file.name}: vanished since the build was planned ({error.strerror}); bring it back, or build anew"
+        raise InputError(msg) from error
+    if (status.st_size, status.st_mtime_ns) != (file.bytes, file.modified_ns):
+        msg = f"{file.name}: has changed since the build was planned; build again"
+        raise InputError(msg)
