@@ -16,7 +16,11 @@
     [[table]]
     name = "Object"
     input = ["Object/*.parquet"]         # files or patterns, relative to this file
-    format = "parquet"                   # or "csv"; by default told by the suffix
+    format = "parquet"                   # or "csv", "fits", "votable", "hats"; by default told by the name
+    types = { flux = "double" }          # stored types (Arrow names): files that have narrower ones are converted
+    optional = ["flag"]                  # columns that some files lack: NULL there
+    rename = { "LSST:g" = "mag_g" }      # names in the files = stored names; every other key uses the stored ones
+    hdu = 1                              # FITS only: extension; by default the first binary table
     ra = "coord_ra"                      # position in degrees, ICRS; leave both out for a table without one
     dec = "coord_dec"
     id = ["objectId"]
@@ -47,14 +51,32 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
+
+import pyarrow as pa
 
 from .exceptions import ConfigError
+from .layout.paths import OWN_COLUMNS
+from .readers.types import arrow_type
 
-__all__ = ["BuildConfig", "CsvConfig", "PositionFrom", "TableConfig", "load_config", "parse_size"]
+__all__ = [
+    "FORMATS",
+    "BuildConfig",
+    "CsvConfig",
+    "FormatName",
+    "PositionFrom",
+    "TableConfig",
+    "load_config",
+    "parse_size",
+]
+
+FormatName = Literal["parquet", "csv", "fits", "votable", "hats"]
+
+FORMATS: Final[tuple[FormatName, ...]] = get_args(FormatName)
+"""Formats of input files; HATS is a catalog's tree of Parquet files."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SIZE: Final = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kMGT]?)(i?)B?\s*")
@@ -92,8 +114,16 @@ class TableConfig:
     name: str
     input: tuple[str, ...]
     """File names or patterns, relative to `BuildConfig.input_dir`."""
-    format: Literal["parquet", "csv"] | None = None
-    """None: told by each file's suffix."""
+    format: FormatName | None = None
+    """None: told by each file's suffix, or by the directory's content."""
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Types to store, by stored name: values of narrower types are converted."""
+    optional: tuple[str, ...] = ()
+    """Columns that are NULL where a file lacks them."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """Stored names by the names in the files."""
+    hdu: int | None = None
+    """FITS only: number of the extension; None: the first binary table."""
     ra: str | None = None
     dec: str | None = None
     id: tuple[str, ...] = ()
@@ -198,7 +228,11 @@ def _table_config(section: "_Section") -> TableConfig:
     table = TableConfig(
         name=section.name("name"),
         input=section.texts("input", required=True),
-        format=section.choice("format"),
+        format=section.format("format"),
+        types=section.arrow_types("types"),
+        optional=section.texts("optional"),
+        rename=section.renames("rename"),
+        hdu=section.integer("hdu", default=0, minimum=1) if section.has("hdu") else None,
         ra=section.text("ra"),
         dec=section.text("dec"),
         id=id_columns,
@@ -324,17 +358,47 @@ class _Section:
             raise self.error(key, f"is {value!r}; use letters, digits and _ and begin with a letter")
         return value
 
-    def choice(self, key: str) -> Literal["parquet", "csv"] | None:
+    def has(self, key: str) -> bool:
+        """Return whether `key` is there."""
+        return self._get(key) is not None
+
+    def format(self, key: str) -> FormatName | None:
         """Return an input format, None if absent."""
-        match self.text(key):
-            case None:
-                return None
-            case "parquet":
-                return "parquet"
-            case "csv":
-                return "csv"
-            case other:
-                raise self.error(key, f"is {other!r}; formats are 'parquet' and 'csv'")
+        value = self.text(key)
+        for name in FORMATS:
+            if value == name:
+                return name
+        if value is None:
+            return None
+        raise self.error(key, f"is {value!r}; formats are {', '.join(map(repr, FORMATS))}")
+
+    def pairs(self, key: str) -> dict[str, str]:
+        """Return a table of texts by text, empty if absent."""
+        value = self._get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(item, str) and item for item in value.values()):
+            raise self.error(key, f"must be a table of texts such as {{ name = 'text' }}, not {value!r}")
+        return value
+
+    def arrow_types(self, key: str) -> dict[str, pa.DataType]:
+        """Return Arrow types by column name."""
+        types = {}
+        for column, text in self.pairs(key).items():
+            types[column] = arrow_type(text)
+            if types[column] is None:
+                known = "int64, uint32, float, double, string, bool, date32, timestamp[us], list<double>"
+                raise self.error(key, f"gives {column!r} the type {text!r}; types are Arrow's, such as {known}")
+        return types
+
+    def renames(self, key: str) -> dict[str, str]:
+        """Return new names by old name, no two alike and none that the store uses itself."""
+        pairs = self.pairs(key)
+        new = [name.lower() for name in pairs.values()]
+        for name in pairs.values():
+            if name.lower() in OWN_COLUMNS:
+                raise self.error(key, f"makes a column {name!r}; the store keeps that name for a column of its own")
+            if new.count(name.lower()) > 1:
+                raise self.error(key, f"makes two columns {name!r} (names that differ by case only count as one)")
+        return pairs
 
     def character(self, key: str) -> str | None:
         """Return one character, None if absent."""

@@ -37,6 +37,7 @@ __all__ = [
     "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
+    "OWN_COLUMNS",
     "PARENT_DEC_COLUMN",
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
@@ -109,6 +110,9 @@ PARENT_RA_COLUMN: Final = "_parent_ra"
 
 PARENT_DEC_COLUMN: Final = "_parent_dec"
 """Stored Dec of the declared parent, see `PARENT_RA_COLUMN`."""
+
+OWN_COLUMNS: Final = frozenset({HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, INPUT_COLUMN})
+"""Columns that the store computes: an input that has them gets new ones."""
 
 
 def leaf_path(pixel: Pixel) -> str:

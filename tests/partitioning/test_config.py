@@ -86,7 +86,7 @@ def test_every_key(tmp_path: Path) -> None:
         ("target_rows = 0", "key 'target_rows' is 0; it must be at least 1"),
         ("max_order = 30", "key 'max_order' is 30; it must be from 0 to 29"),
         ("target_bytes = 'big'", "key 'target_bytes' must be a size such as 268435456 or '256 MiB'"),
-        ("format = 'fits'", "key 'format' is 'fits'; formats are 'parquet' and 'csv'"),
+        ("format = 'hdf5'", "key 'format' is 'hdf5'; formats are 'parquet', 'csv', 'fits', 'votable', 'hats'"),
         ("ra = 'ra'", "key 'dec' is missing: give both ra and dec"),
         ("ra = 'x'\ndec = 'x'", "key 'dec' names the same column as ra"),
         ("id = [1]", "key 'id' must be a text or a list of texts"),
