@@ -135,10 +135,15 @@ class TableConfig:
     position_from: PositionFrom | None = None
     margin_arcsec: float = _MARGIN_ARCSEC
     """Rows of other tiles this close to a tile's border are kept beside it; 0 for none."""
-    index: tuple[str, ...] = ()
-    """Columns with an id index."""
+    index: tuple[str, ...] | None = None
+    """Columns with an id index; None: those of `id`."""
     hidden: tuple[str, ...] = ()
     csv: CsvConfig = field(default_factory=CsvConfig)
+
+    @property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns with an id index."""
+        return tuple(dict.fromkeys(self.id if self.index is None else self.index)) if self.is_placed else ()
 
     @property
     def is_placed(self) -> bool:
@@ -222,9 +227,6 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
 
 def _table_config(section: "_Section") -> TableConfig:
     defaults = _DEFAULTS
-    id_columns = section.texts("id")
-    position_from = _position_from(section.optional_section("position_from"))
-    margin = defaults.margin_arcsec if position_from is None else 0.0
     table = TableConfig(
         name=section.name("name"),
         input=section.texts("input", required=True),
@@ -235,15 +237,17 @@ def _table_config(section: "_Section") -> TableConfig:
         hdu=section.integer("hdu", default=0, minimum=1) if section.has("hdu") else None,
         ra=section.text("ra"),
         dec=section.text("dec"),
-        id=id_columns,
+        id=section.texts("id"),
         target_rows=section.integer("target_rows", default=defaults.target_rows, minimum=1),
         target_bytes=section.size("target_bytes", default=defaults.target_bytes, minimum=1),
         row_group_rows=section.integer("row_group_rows", default=defaults.row_group_rows, minimum=1),
         row_group_bytes=section.size("row_group_bytes", default=defaults.row_group_bytes, minimum=1),
         max_order=section.integer("max_order", default=defaults.max_order, minimum=0, maximum=29),
-        margin_arcsec=section.number("margin_arcsec", default=margin, minimum=0.0, maximum=_LARGEST_MARGIN_ARCSEC),
-        index=section.texts("index", default=id_columns),
-        position_from=position_from,
+        margin_arcsec=section.number(
+            "margin_arcsec", default=defaults.margin_arcsec, minimum=0.0, maximum=_LARGEST_MARGIN_ARCSEC
+        ),
+        index=section.optional_texts("index"),
+        position_from=_position_from(section.optional_section("position_from")),
         hidden=section.texts("hidden"),
         csv=CsvConfig(
             delimiter=section.character("delimiter"),
@@ -417,6 +421,10 @@ class _Section:
             problem = "is missing" if value is None else f"must be a text or a list of texts, not {value!r}"
             raise self.error(key, problem)
         return tuple(items)
+
+    def optional_texts(self, key: str) -> tuple[str, ...] | None:
+        """Return a list of texts, which may be empty; None if absent."""
+        return self.texts(key) if key in self._body else self._get(key)
 
     def flag(self, key: str) -> bool:
         """Return a truth value, False if absent."""

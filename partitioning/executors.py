@@ -216,7 +216,9 @@ class DaskExecutor:
         from distributed import as_completed  # noqa: PLC0415
 
         submit = self._client.submit
-        futures = [submit(run_unit, workspace, stage, n, self.share, pure=False) for n in workspace.pending(stage, units)]
+        futures = [
+            submit(run_unit, workspace, stage, n, self.share, pure=False) for n in workspace.pending(stage, units)
+        ]
         for future in as_completed(futures):
             done(future.result())
 

@@ -77,7 +77,12 @@ class Bars:
 
     def begin(self, table: str, stage: str, units: int, done: int) -> None:
         """Show a bar."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
         self._bars = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
         self._task = self._bars.add_task(f"{table} {stage}", total=units, completed=done, rate="")
         self._rows, self._start = 0, time.perf_counter()

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["TEMPORARY_SUFFIX", "fsync_path", "is_temporary", "replace_bytes", "replaced"]
+__all__ = [
+    "TEMPORARY_SUFFIX",
+    "fsync_path",
+    "is_temporary",
+    "put_in_place",
+    "replace_bytes",
+    "replaced",
+    "temporary_path",
+]
 
 TEMPORARY_SUFFIX: Final = ".new"
 """Files under construction are called ``.<name>.<process>.new``: HATS readers ignore names that begin with a dot."""
@@ -22,6 +30,19 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def temporary_path(path: Path) -> Path:
+    """Return the name under which this thread writes what becomes `path`; its directory is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}{TEMPORARY_SUFFIX}")
+
+
+def put_in_place(hidden: Path, path: Path) -> None:
+    """Flush a finished file and rename it to `path`, replacing what is there."""
+    fsync_path(hidden)
+    hidden.replace(path)
+    fsync_path(path.parent)
+
+
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Offer a temporary name in the directory of `path`; what is written there is flushed and renamed at the end.
@@ -29,16 +50,13 @@ def replaced(path: Path) -> Iterator[Path]:
     If the block fails the temporary file is removed, and `path` is as it was. Two processes may do the same at the
     same time: the last rename stays.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}{TEMPORARY_SUFFIX}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = temporary_path(path)
     try:
         yield hidden
-        fsync_path(hidden)
-        hidden.replace(path)
+        put_in_place(hidden, path)
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
 
 
 def replace_bytes(path: Path, content: bytes) -> None:

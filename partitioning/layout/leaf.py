@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from .files import replaced
+from .files import put_in_place, temporary_path
 from .paths import HEALPIX_COLUMN
 from .schema import is_ordered
 
 __all__ = [
     "MAX_COLUMN_CHUNKS",
+    "LeafDraft",
     "LeafFormat",
     "LeafSummary",
+    "draft_leaf",
     "encoding_options",
     "file_checksum",
     "row_groups",
@@ -109,35 +111,56 @@ def row_groups(table: pa.Table, form: LeafFormat) -> Iterator[pa.Table]:
         yield table.slice(start, size)
 
 
-def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafSummary:
-    """Write one data file, one row group per table of `groups`; it appears whole, by a rename.
+@dataclass(frozen=True)
+class LeafDraft:
+    """A data file that is written but not in place yet."""
+
+    path: Path
+    hidden: Path
+    form: LeafFormat
+    column_nulls: NDArray[np.int64]
+
+    def publish(self) -> LeafSummary:
+        """Put the file in place, flushed to disk, and return what it holds."""
+        checksum = file_checksum(self.hidden)
+        put_in_place(self.hidden, self.path)
+        metadata = pq.read_metadata(self.path)
+        chunk_bytes = _chunk_bytes(metadata)
+        totals = np.bincount(self.form.owners, chunk_bytes.sum(axis=0), len(self.form.schema))
+        return LeafSummary(
+            rows=metadata.num_rows,
+            size_bytes=self.path.stat().st_size,
+            checksum=checksum,
+            groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), self.form),
+            column_bytes=totals.astype(np.int64),
+            column_nulls=self.column_nulls,
+        )
+
+
+def draft_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafDraft:
+    """Write one data file under a temporary name, one row group per table of `groups`.
 
     Floats are stored byte-split, integers as deltas, columns of few values by dictionary, all of it compressed
     by zstd level 1 with page checksums (DuckDB checks none, `verify` does).
     """
     column_nulls = np.zeros(len(form.schema), dtype=np.int64)
-    with replaced(path) as hidden:
-        writer = None
-        try:
-            for group in groups:
-                writer = writer or _open_writer(hidden, group, form)
-                writer.write_table(group, row_group_size=group.num_rows)
-                column_nulls += [column.null_count for column in group.columns]
-            writer = writer or _open_writer(hidden, form.schema.empty_table(), form)
-        finally:
-            if writer is not None:
-                writer.close()
-        checksum = file_checksum(hidden)
-    metadata = pq.read_metadata(path)
-    chunk_bytes = _chunk_bytes(metadata)
-    return LeafSummary(
-        rows=metadata.num_rows,
-        size_bytes=path.stat().st_size,
-        checksum=checksum,
-        groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), form),
-        column_bytes=np.bincount(form.owners, chunk_bytes.sum(axis=0), len(form.schema)).astype(np.int64),
-        column_nulls=column_nulls,
-    )
+    hidden, writer = temporary_path(path), None
+    try:
+        for group in groups:
+            writer = writer or _open_writer(hidden, group, form)
+            writer.write_table(group, row_group_size=group.num_rows)
+            column_nulls += [column.null_count for column in group.columns]
+        writer = writer or _open_writer(hidden, form.schema.empty_table(), form)
+        writer.close()
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    return LeafDraft(path, hidden, form, column_nulls)
+
+
+def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafSummary:
+    """Write one data file and put it in place (`draft_leaf`)."""
+    return draft_leaf(path, groups, form).publish()
 
 
 def file_checksum(path: Path) -> str:

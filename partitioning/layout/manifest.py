@@ -47,6 +47,7 @@ __all__ = [
     "MarginRecord",
     "Placement",
     "StoredColumn",
+    "read_columns",
     "read_manifest",
     "read_partition_map",
     "write_columns",
@@ -241,6 +242,32 @@ def write_columns(
     hashes = pa.array([part.tolist() for part in sketches.values()], pa.list_(pa.uint64()))
     table = pa.table({"column": pa.array(list(sketches), pa.string()), "hashes": hashes})
     pq.write_table(table, directory / "sketches.parquet", compression="zstd")
+
+
+def read_columns(
+    catalog: Path,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, NDArray[np.uint64]]]:
+    """Return what `write_columns` wrote: bytes and NULLs per file and column, and the sketch of each column.
+
+    Raises
+    ------
+    LayoutError
+        If a file is missing or damaged.
+    """
+    directory = catalog / MANIFEST_DIR
+    try:
+        per_file, hashes = (pq.read_table(directory / f"{name}.parquet") for name in ("columns", "sketches"))
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{directory}: no readable statistics of columns ({error}); repair the release"
+        raise LayoutError(msg) from error
+    size_bytes, nulls = (_matrix(per_file.column(name)) for name in ("bytes", "nulls"))
+    names, parts = hashes.column("column").to_pylist(), hashes.column("hashes").to_pylist()
+    return size_bytes, nulls, {name: np.array(part, np.uint64) for name, part in zip(names, parts, strict=True)}
+
+
+def _matrix(lists: pa.ChunkedArray) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = lists.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(lists), -1)
 
 
 def _lists(counts: NDArray[np.int64]) -> pa.Array:

@@ -118,9 +118,7 @@ def assemble_margin(
 ) -> MarginRecord:
     """Write manifest and HATS files of a margin catalog whose leaves are written."""
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
-    record = MarginRecord(
-        directory=directory.name, threshold_arcsec=plan.table.margin_arcsec, rows=rows, bytes=size
-    )
+    record = MarginRecord(directory=directory.name, threshold_arcsec=plan.table.margin_arcsec, rows=rows, bytes=size)
     write_files(directory, files)
     properties = margin_properties(workspace.name, record, placement, plan.created)
     write_hats_files(directory, properties, files, plan.form.schema)
@@ -187,7 +185,9 @@ def _join_rejects(path: Path, parts: Sequence[Path]) -> None:
 
 def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = [
-        table.column(field.name).cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

@@ -20,6 +20,7 @@ from ..exceptions import InputError
 from ..layout.files import replaced
 from ..layout.schema import nan_to_null
 from ..sky.borders import Halo, halo_of, margin_rows
+from .order import sorted_by_index
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -27,8 +28,15 @@ from .tiling import Tiling
 from .units import UnitBatch, unit_batches
 from .workspace import Workspace
 
-__all__ = ["BucketPlan", "bucket_rows_limit",
-    "bucket_unit", "group_tiles", "read_bucket_plan", "rejects_path", "write_bucket_plan"]
+__all__ = [
+    "BucketPlan",
+    "bucket_rows_limit",
+    "bucket_unit",
+    "group_tiles",
+    "read_bucket_plan",
+    "rejects_path",
+    "write_bucket_plan",
+]
 
 _FEWEST_BUCKETS: Final = 48
 _SMALL_BUCKET_ROWS: Final = 100_000
@@ -140,7 +148,7 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     rejects = _Rejects(plan, rejects_path(workspace, unit))
     margin_tiles: list[NDArray[np.int64]] = []
     with SpillWriter(workspace.spilled(unit), plan.form.schema) as spill, rejects:
-        for chunk in _chunks(plan, unit, chunk_rows):
+        for chunk in _chunks(workspace, plan, unit, chunk_rows):
             placed = places.read(chunk.start, chunk.rows)
             if len(placed.index) != chunk.rows:
                 raise _changed(plan, chunk)
@@ -160,10 +168,10 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     return sum(spill.rows)
 
 
-def _chunks(plan: TablePlan, unit: int, chunk_rows: int) -> Iterator[_Chunk]:
+def _chunks(workspace: Workspace, plan: TablePlan, unit: int, chunk_rows: int) -> Iterator[_Chunk]:
     """Gather the batches of a unit into chunks of about `chunk_rows`."""
     start, reads, filled = 0, list[UnitBatch](), 0
-    for read in unit_batches(plan, unit, None, chunk_rows):
+    for read in unit_batches(workspace, plan, unit, None, chunk_rows):
         if reads and filled + read.batch.num_rows > chunk_rows:
             yield _Chunk(start, reads)
             start, reads, filled = start + filled, [], 0
@@ -182,7 +190,7 @@ def _spill_chunk(
     spill: SpillWriter, plan: TablePlan, buckets: BucketPlan, chunk: _Chunk, placed: PlacedRows
 ) -> list[NDArray[np.int64]]:
     """Write a chunk's placed rows sorted by index, and its margin rows; return the tiles of the latter."""
-    order = np.argsort(placed.index, kind="stable")
+    order = sorted_by_index(placed.index)
     order = order[np.searchsorted(placed.index, 0, sorter=order) :]  # unplaced rows have negative codes
     rows = _sorted_rows(plan, chunk, placed, order)
     index = placed.index[order]
@@ -195,15 +203,11 @@ def _spill_chunk(
     chosen, tiles = margin_rows(index, ra, dec, buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg)
     if len(chosen) == 0:
         return []
-    spill.add_margin(
-        rows.take(pa.array(chosen)), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles
-    )
+    spill.add_margin(rows.take(pa.array(chosen)), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
     return [tiles]
 
 
-def _sorted_rows(
-    plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]
-) -> pa.RecordBatch:
+def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:
     """Return rows `order` of a chunk as they are stored."""
     batches = [nan_to_null(read.batch) for read in chunk.reads]
     rows = batches[0] if len(batches) == 1 else pa.concat_batches(batches)

@@ -41,9 +41,9 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
             yield from _base_places(plan, unit - len(plan.units))
             return
         if lookup is None:
-            placed: Iterable[tuple[UnitBatch, PlacedRows]] = _own_places(plan, unit)
+            placed: Iterable[tuple[UnitBatch, PlacedRows]] = _own_places(workspace, plan, unit)
         else:
-            placed = place_by_parent(plan, unit, lookup)
+            placed = place_by_parent(workspace, plan, unit, lookup)
         for read, rows in placed:
             files[read.file] = files.get(read.file, 0) + len(rows.index)
             orphans += rows.orphans
@@ -62,10 +62,10 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
     return sum(files.values())
 
 
-def _own_places(plan: TablePlan, unit: int) -> Iterator[tuple[UnitBatch, PlacedRows]]:
+def _own_places(workspace: Workspace, plan: TablePlan, unit: int) -> Iterator[tuple[UnitBatch, PlacedRows]]:
     """Place rows by their own position; reads two columns."""
     ra, dec = plan.position_columns
-    for read in unit_batches(plan, unit, (ra, dec), CHUNK_ROWS):
+    for read in unit_batches(workspace, plan, unit, (ra, dec), CHUNK_ROWS):
         yield read, PlacedRows(index_or_reason(degrees(read.batch.column(0)), degrees(read.batch.column(1))))
 
 

@@ -82,7 +82,7 @@ def index_runs(workspace: Workspace, plan: TablePlan, column: str) -> list[Run]:
     if plan.base is None:
         return fresh
     old = plan.base.catalog.with_name(index_name(plan.base.catalog.name, column))
-    gone = plan.base_map.tile_ranges()[list(plan.base.touched)]
+    gone = plan.base_map.tile_ranges()[list(plan.base.touched_tiles)]
     parts = sorted((old / INDEX_DIR).glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
     return [*(Run(path, gone) for path in parts), *fresh]
 
@@ -185,13 +185,20 @@ def _kept(table: pa.Table, run: Run) -> pa.Table:
 
 
 def _sorted_entries(table: pa.Table, column: str) -> pa.Table:
-    """Return (id, index) sorted by both, without NULL ids."""
+    """Return (id, index) sorted by both, without NULL ids.
+
+    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does.
+    """
     table = table.filter(pc.is_valid(table.column(column))) if table.column(column).null_count else table
-    ids = table.column(column)
-    if pa.types.is_integer(ids.type) and ids.type != pa.uint64():
-        keys = ids.cast(pa.int64()).to_numpy()
-        return table.take(pa.array(np.lexsort((table.column(HEALPIX_COLUMN).to_numpy(), keys))))
-    return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
+    table = table.combine_chunks()
+    if not is_flat(table.column(column).type):
+        return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
+    ids, healpix = table.column(column).cast(pa.int64()).to_numpy(), table.column(HEALPIX_COLUMN).to_numpy()
+    order = np.argsort(ids, kind="stable")
+    tied = np.diff(ids[order]) == 0
+    if (np.diff(healpix[order])[tied] < 0).any():
+        order = np.lexsort((healpix, ids))
+    return table.take(pa.array(order))
 
 
 def _write_run(path: Path, table: pa.Table) -> None:
@@ -202,7 +209,7 @@ def _write_run(path: Path, table: pa.Table) -> None:
 
 def _encodings(table: pa.Table, column: str) -> dict[str, str]:
     integer = pa.types.is_integer(table.schema.field(column).type)
-    return {name: "DELTA_BINARY_PACKED" for name in ([column] if integer else []) + [HEALPIX_COLUMN]}
+    return dict.fromkeys(([column] if integer else []) + [HEALPIX_COLUMN], "DELTA_BINARY_PACKED")
 
 
 def _part_options(table: pa.Table, column: str) -> dict[str, Any]:

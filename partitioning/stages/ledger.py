@@ -1,8 +1,8 @@
 """Ledger: what the leaves of a release hold, recorded by the unit that wrote them, and summed up for the manifest."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from ..sky.healpix import Pixel
 from .sketch import Sketches, merged
 from .spill import write_record
 
-__all__ = ["LeafFacts", "Ledger", "UnitLedger"]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger", "summed"]
 
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -83,8 +83,8 @@ class UnitLedger:
         groups = [_numbered(leaf.summary.groups, number) for number, leaf in enumerate(self.leaves)]
         if groups:
             _write_table(record.with_suffix(f".{_GROUPS}"), pa.concat_tables(groups))
-        pixels, rows = _summed([leaf.map_pixels for leaf in self.leaves], [leaf.map_rows for leaf in self.leaves])
-        inputs = _summed(
+        pixels, rows = summed([leaf.map_pixels for leaf in self.leaves], [leaf.map_rows for leaf in self.leaves])
+        inputs = summed(
             [np.array(list(leaf.input_rows), dtype=np.int64) for leaf in self.leaves],
             [np.array(list(leaf.input_rows.values()), dtype=np.int64) for leaf in self.leaves],
         )
@@ -118,7 +118,8 @@ class Ledger:
     """Input numbers and the stored rows of each."""
     sketches: Mapping[int, NDArray[np.uint64]]
     """Smallest hashes by number of the column."""
-    records: Sequence[Path]
+    groups: Callable[[], Iterator[pa.Table]]
+    """Gives the statistics of the row groups, files numbered through the release."""
 
     @classmethod
     def read(cls, schema: pa.Schema, records: Sequence[Path]) -> "Ledger":
@@ -135,10 +136,10 @@ class Ledger:
             margin_files=_joined(record.with_suffix(f".{_MARGIN}") for record in records),
             column_bytes=stacked("column_bytes"),
             column_nulls=stacked("column_nulls"),
-            map_counts=_summed([a["map_pixels"] for a in arrays], [a["map_rows"] for a in arrays]),
-            input_counts=_summed([a["inputs"] for a in arrays], [a["input_rows"] for a in arrays]),
+            map_counts=summed([a["map_pixels"] for a in arrays], [a["map_rows"] for a in arrays]),
+            input_counts=summed([a["inputs"] for a in arrays], [a["input_rows"] for a in arrays]),
             sketches={int(name[7:]): reduce(lambda a, b: merged([a, b]), [p[name] for p in arrays]) for name in names},
-            records=records,
+            groups=partial(_group_tables, records),
         )
 
     @property
@@ -152,16 +153,20 @@ class Ledger:
         return int(np.sum(self.files.column("bytes").to_numpy()))
 
     def group_tables(self) -> Iterator[pa.Table]:
-        """Yield the row groups' statistics, files numbered through the release."""
-        first = 0
-        for record in self.records:
-            path = record.with_suffix(f".{_GROUPS}")
-            if not path.exists():
-                continue
-            table = pq.read_table(path)
-            files = table.column("file").to_numpy()
-            yield table.set_column(0, "file", pa.array((files + first).astype(np.int32)))
-            first += int(files.max(initial=-1)) + 1
+        """Yield the row groups' statistics, in the order of the files."""
+        return self.groups()
+
+
+def _group_tables(records: Sequence[Path]) -> Iterator[pa.Table]:
+    first = 0
+    for record in records:
+        path = record.with_suffix(f".{_GROUPS}")
+        if not path.exists():
+            continue
+        table = pq.read_table(path)
+        files = table.column("file").to_numpy()
+        yield table.set_column(0, "file", pa.array((files + first).astype(np.int32)))
+        first += int(files.max(initial=-1)) + 1
 
 
 def _files_table(leaves: Sequence[LeafFacts]) -> pa.Table:
@@ -181,7 +186,7 @@ def _numbered(groups: pa.Table, file: int) -> pa.Table:
     return groups.add_column(0, "file", pa.array([file] * len(groups), pa.int32()))
 
 
-def _summed(keys: Sequence[NDArray[np.int64]], rows: Sequence[NDArray[np.int64]]) -> Counts:
+def summed(keys: Sequence[NDArray[np.int64]], rows: Sequence[NDArray[np.int64]]) -> Counts:
     """Return the distinct keys, sorted, and the sum of the rows of each."""
     none = np.empty(0, np.int64)
     distinct, slots = np.unique(np.concatenate([none, *keys]), return_inverse=True)

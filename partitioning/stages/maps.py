@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout.leaf import fsync_path
+from ..layout.files import fsync_path
 from ..layout.paths import POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]

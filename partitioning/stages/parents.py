@@ -26,6 +26,7 @@ from ..layout.schema import stored_type
 from .places import PlacedRows, Unplaced, degrees, index_or_reason
 from .plan import TablePlan
 from .units import UnitBatch, unit_batches
+from .workspace import Workspace
 
 __all__ = ["Lookup", "Parent", "check_keys", "make_lookup", "open_parent", "place_by_parent"]
 
@@ -135,7 +136,9 @@ def make_lookup(lookup: Lookup, parent: Parent, wanted: PositionFrom) -> None:
         raise InputError(msg)
 
 
-def place_by_parent(plan: TablePlan, unit: int, lookup: Lookup) -> Iterator[tuple[UnitBatch, PlacedRows]]:
+def place_by_parent(
+    workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup
+) -> Iterator[tuple[UnitBatch, PlacedRows]]:
     """Yield the rows of a unit, without columns, with their places: the parent's where there is one, else their own.
 
     Raises
@@ -143,7 +146,7 @@ def place_by_parent(plan: TablePlan, unit: int, lookup: Lookup) -> Iterator[tupl
     InputError
         If a row's own position is not its parent's though ``same_position`` says so.
     """
-    join = _Join(plan, unit)
+    join = _Join(workspace, plan, unit)
     with _connection(lookup, lookup.path, read_only=True) as connection:
         yield from join.places(connection)
 
@@ -159,9 +162,9 @@ def _connection(lookup: Lookup, path: Path, *, read_only: bool) -> duckdb.DuckDB
 class _Join:
     """Streams a unit's rows through the look-up, and gathers what comes out beside the places."""
 
-    def __init__(self, plan: TablePlan, unit: int) -> None:
+    def __init__(self, workspace: Workspace, plan: TablePlan, unit: int) -> None:
         assert plan.table.position_from is not None
-        self._plan, self._unit, self._wanted = plan, unit, plan.table.position_from
+        self._workspace, self._plan, self._unit, self._wanted = workspace, plan, unit, plan.table.position_from
         self._own = [name for name in (plan.table.ra, plan.table.dec) if name is not None]
         key_type = plan.schema.field(self._wanted.child_key).type
         self._schema = pa.schema([("n", pa.int64()), ("key", key_type), ("ra", pa.float64()), ("dec", pa.float64())])
@@ -203,7 +206,7 @@ class _Join:
         """Yield row number, key and own position (NaN if there is none) of every row."""
         columns, start = list(dict.fromkeys([self._wanted.child_key, *self._own])), 0
         try:
-            for read in unit_batches(self._plan, self._unit, columns, _BATCH_ROWS):
+            for read in unit_batches(self._workspace, self._plan, self._unit, columns, _BATCH_ROWS):
                 batch, rows = read.batch, read.batch.num_rows
                 own = [degrees(batch.column(name)) for name in self._own] or [np.full(rows, np.nan)] * 2
                 row_numbers = pa.array(np.arange(start, start + rows))

@@ -1,16 +1,19 @@
 """Tables without positions: all rows in input order in one Parquet file."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
 from ..layout.leaf import write_leaf
 from ..layout.paths import PLAIN_FILE
+from ..layout.schema import nan_to_null
 from ..sky.healpix import SKY_STOP, Pixel
 from .ledger import LeafFacts, UnitLedger
 from .plan import TablePlan
 from .sketch import Sketches
+from .units import unit_batches
 from .workspace import Workspace
 
 __all__ = ["plain_unit"]
@@ -26,10 +29,10 @@ def plain_unit(workspace: Workspace, plan: TablePlan) -> int:
 
     def groups() -> Iterator[pa.Table]:
         waiting, filled, size = list[pa.RecordBatch](), 0, plan.form.most_group_rows
-        for position, batch in plan.source.batches(batch_rows=size):
-            rows[plan.inputs[position].number] += batch.num_rows
-            waiting.append(batch)
-            filled += batch.num_rows
+        for read in chain.from_iterable(unit_batches(workspace, plan, n, None, size) for n in range(len(plan.units))):
+            rows[plan.inputs[read.file].number] += read.batch.num_rows
+            waiting.append(nan_to_null(read.batch))
+            filled += read.batch.num_rows
             while filled >= size:
                 table = pa.Table.from_batches(waiting)
                 yield table.slice(0, size)

@@ -1,24 +1,25 @@
 """The plan of one table's build: all that a unit of work needs to know, as one file that any process can read."""
 
 import base64
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
-from pydantic import TypeAdapter
 
-from ..config import TableConfig
+from ..config import CsvConfig, PositionFrom, TableConfig
 from ..layout.files import replace_bytes
 from ..layout.leaf import LeafFormat
 from ..layout.manifest import Placement, read_partition_map
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
-from ..readers.base import InputFile
-from ..readers.source import Source, planned_source
+from ..readers.base import FileFormat, InputFile
+from ..readers.columns import file_names
+from ..readers.source import Source, source_from
 from .workspace import Workspace
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "read_plan",
     "schema_text",
     "stored_columns",
+    "unit_bytes",
     "write_plan",
 ]
 
@@ -52,12 +54,14 @@ class PlannedInput:
     path: Path
     name: str
     """How messages and provenance name it."""
-    format: str
+    form: FileFormat
     bytes: int
     modified_ns: int
     """Time of the last change: a file that changed since it was planned is refused."""
     parts: tuple[int, ...] | None
-    """Rows of each part that can be read by itself; None if the file is read as a whole."""
+    """Rows of each part that can be read by itself, of files that are cut into units; None: read as a whole."""
+    damaged: str | None = None
+    """Why the file cannot be opened, where damaged input is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,15 @@ class BaseRelease:
 
     catalog: Path
     """Directory of its main catalog."""
-    touched: tuple[int, ...]
-    """Its tiles (position in its partition map) that are made anew; their rows are read like an input."""
     removed: tuple[int, ...] = ()
     """Numbers of input files whose rows are left out."""
+    touched: tuple[int, ...] | None = None
+    """Its tiles (position in its partition map) that are made anew; None: not decided yet."""
+
+    @property
+    def touched_tiles(self) -> tuple[int, ...]:
+        """The tiles that are made anew, as far as they are known; their rows are read like an input."""
+        return self.touched or ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +127,10 @@ class TablePlan:
     @cached_property
     def source(self) -> Source:
         """Readers of the input files."""
-        return planned_source(self.table, [InputFile(file.path, file.name) for file in self.inputs], self.schema)
+        files = [InputFile(file.path, file.name, file.form.name) for file in self.inputs]
+        return source_from(
+            files, [file.form for file in self.inputs], self.schema, self.table.csv, file_names(self.table)
+        )
 
     @cached_property
     def base_map(self) -> PartitionMap:
@@ -165,7 +177,7 @@ class TablePlan:
     @property
     def unit_count(self) -> int:
         """Number of units of the place and bucket stages."""
-        return len(self.units) + (0 if self.base is None else len(self.base.touched))
+        return len(self.units) + (0 if self.base is None else len(self.base.touched_tiles))
 
     @property
     def position_columns(self) -> tuple[str, str]:
@@ -193,23 +205,27 @@ def schema_text(schema: pa.Schema) -> str:
 def cut_units(inputs: Sequence[PlannedInput]) -> tuple[tuple[Segment, ...], ...]:
     """Cut the input into units of about equal size, in its order; small files share one, large files have several.
 
-    >>> file = PlannedInput(0, Path("a"), "a", "parquet", 40 << 20, 0, (10, 10, 10, 10))
-    >>> cut_units([file, PlannedInput(1, Path("b"), "b", "csv", 1000, 0, None)])
+    >>> file = PlannedInput(0, Path("a"), "a", FileFormat("parquet"), 40 << 20, 0, (10, 10, 10, 10))
+    >>> cut_units([file, PlannedInput(1, Path("b"), "b", FileFormat("csv"), 1000, 0, None)])
     ((Segment(file=0, first=0, stop=1), Segment(file=0, first=1, stop=2)), (Segment(file=0, first=2, stop=3),
      Segment(file=0, first=3, stop=4)), (Segment(file=1, first=0, stop=None),))
     """
-    total = sum(file.bytes for file in inputs)
-    count = min(_MOST_UNITS, max(_FEWEST_UNITS, math.ceil(total / _LARGE_UNIT_BYTES)))
-    unit_bytes = max(_SMALL_UNIT_BYTES, total / count)
+    most = unit_bytes(sum(file.bytes for file in inputs))
     units, unit, filled = list[tuple[Segment, ...]](), list[Segment](), 0.0
     for position, file in enumerate(inputs):
         for segment, size in _segments(position, file):
-            if unit and filled + size > unit_bytes:
+            if unit and filled + size > most:
                 units.append(_joined(unit))
                 unit, filled = [], 0.0
             unit.append(segment)
             filled += size
     return (*units, _joined(unit)) if unit else tuple(units)
+
+
+def unit_bytes(total: int) -> float:
+    """Return the bytes of input of one unit, for an input of so many bytes in all."""
+    count = min(_MOST_UNITS, max(_FEWEST_UNITS, math.ceil(total / _LARGE_UNIT_BYTES)))
+    return max(_SMALL_UNIT_BYTES, total / count)
 
 
 def _segments(position: int, file: PlannedInput) -> list[tuple[Segment, float]]:
@@ -232,12 +248,10 @@ def _joined(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     return tuple(joined)
 
 
-_ADAPTER: Final = TypeAdapter(TablePlan)
-
-
 def write_plan(workspace: Workspace, plan: TablePlan) -> None:
-    """Write the plan of a build."""
-    replace_bytes(workspace.plan, _ADAPTER.dump_json(plan, indent=1))
+    """Write the plan of a build; declared types of columns are left out: the schema has them."""
+    body = asdict(replace(plan, table=replace(plan.table, types={})))
+    replace_bytes(workspace.plan, json.dumps(body, indent=1, default=str).encode())
 
 
 def read_plan(workspace: Workspace) -> TablePlan:
@@ -248,4 +262,36 @@ def read_plan(workspace: Workspace) -> TablePlan:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _inode: int, _modified_ns: int) -> TablePlan:
-    return _ADAPTER.validate_json(path.read_bytes())
+    body: dict[str, Any] = json.loads(path.read_bytes())
+    base = body.pop("base")
+    return TablePlan(
+        **{key: value for key, value in body.items() if key not in {"table", "inputs", "units"}},
+        table=_table(body["table"]),
+        inputs=tuple(_input(one) for one in body["inputs"]),
+        units=tuple(tuple(Segment(**segment) for segment in unit) for unit in body["units"]),
+        base=None if base is None else _base(base),
+    )
+
+
+def _base(body: dict[str, Any]) -> BaseRelease:
+    touched = body["touched"]
+    return BaseRelease(Path(body["catalog"]), tuple(body["removed"]), None if touched is None else tuple(touched))
+
+
+def _table(body: dict[str, Any]) -> TableConfig:
+    position, csv = body.pop("position_from"), body.pop("csv")
+    return TableConfig(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in body.items()},
+        position_from=None if position is None else PositionFrom(**position),
+        csv=CsvConfig(**{**csv, "null_values": tuple(csv["null_values"])}),
+    )
+
+
+def _input(body: dict[str, Any]) -> PlannedInput:
+    form, parts = body["form"], body["parts"]
+    changed = {
+        "path": Path(body["path"]),
+        "form": FileFormat(**{**form, "absent": tuple(form["absent"])}),
+        "parts": None if parts is None else tuple(parts),
+    }
+    return PlannedInput(**{**body, **changed})

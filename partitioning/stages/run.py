@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..exceptions import InputError, PartitioningError
+from ..exceptions import DamagedInputError, InputError, PartitioningError
 from .bucket import BucketPlan, bucket_unit, read_bucket_plan
+from .damage import note_damage
 from .histogram import place_unit
 from .id_index import index_unit
 from .parents import Lookup
@@ -73,7 +74,14 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
         return 0
     plan = read_plan(workspace)
     try:
-        return _run(workspace, plan, stage, unit, share)
+        while True:
+            try:
+                return _run(workspace, plan, stage, unit, share)
+            except DamagedInputError as error:
+                if not plan.skip_bad or not note_damage(workspace, plan, error):
+                    raise
+                if stage == "bucket":  # its rows were counted when they were placed
+                    _run(workspace, plan, "place", unit, share)
     except (OSError, pa.ArrowException, MemoryError) as error:
         msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and build again: it goes on here"
         raise PartitioningError(msg) from error
@@ -128,9 +136,7 @@ def _sort(workspace: Workspace, plan: TablePlan, bucket: int, most_rows: int) ->
 
 
 @lru_cache(maxsize=1)
-def _cached_index(
-    records: tuple[Path, ...], _inode: int
-) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def _cached_index(records: tuple[Path, ...], _inode: int) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Return the index of all spill files, and the tile of every margin row in the order of the blocks."""
     index = spill_index(records)
     tiles = [np.load(record)["margin_tiles"] for record in records]
@@ -149,6 +155,6 @@ def release_tiles(workspace: Workspace, plan: TablePlan) -> Tiling:
     made = _buckets(workspace).tiling
     if plan.base is None:
         return made
-    kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched)
+    kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles)
     tiles = plan.base_map
     return joined_tilings([made, Tiling(tiles.orders[kept].astype(np.int64), tiles.numbers[kept], tiles.rows[kept])])

@@ -59,8 +59,7 @@ class Sketches:
     def add(self, table: pa.Table) -> None:
         """Add the values of some rows."""
         for number, sketch in self.columns.items():
-            for chunk in table.column(number).chunks:
-                sketch.add(_hashes(chunk))
+            sketch.add(_hashes(table.column(number).combine_chunks()))
 
     def arrays(self) -> dict[str, Hashes]:
         """Return the smallest hashes of each column, named by the column's number."""
@@ -95,13 +94,14 @@ def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
 
 def _hashes(array: pa.Array) -> Hashes:
     """Return a 64-bit hash of every value that is not NULL."""
-    if array.null_count:
-        array = array.drop_null()
-    kind = array.type
+    kind, nulls = array.type, array.null_count
     if pa.types.is_string(kind):
-        values = [xxhash.xxh3_64_intdigest(text.encode()) for text in pc.unique(array).to_pylist()]
+        values = [xxhash.xxh3_64_intdigest(text.encode()) for text in pc.unique(array.drop_null()).to_pylist()]
         return np.array(values, dtype=np.uint64)
-    return _mixed(_bits(array))
+    if nulls and pa.types.is_floating(kind):  # NULL arrives as NaN, which no stored column holds
+        values = array.to_numpy(zero_copy_only=False)
+        return _mixed(_bits(pa.array(values[~np.isnan(values)])))
+    return _mixed(_bits(array.drop_null() if nulls else array))
 
 
 def _bits(array: pa.Array) -> Hashes:

@@ -5,16 +5,16 @@ comes from the sort keys alone, then the rows of a few row groups at a time are 
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..layout.leaf import LeafFormat, LeafSummary, row_groups, write_leaf
+from ..layout.leaf import LeafFormat, LeafSummary, draft_leaf, row_groups
 from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
 from ..sky.healpix import Pixel, order_shift
@@ -22,13 +22,14 @@ from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .id_index import IdRuns
 from .ledger import LeafFacts, UnitLedger
+from .order import sorted_order
 from .places import degrees
 from .plan import TablePlan
 from .sketch import Sketches
 from .spill import Block, read_blocks
 from .workspace import Workspace
 
-__all__ = ["SortInput", "sort_unit", "sorted_order", "unit_blocks"]
+__all__ = ["SortInput", "sort_unit", "unit_blocks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class SortInput:
     window_rows: int
     """Rows that are sorted at once."""
 
+
 def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given: SortInput) -> int:
     """Write every tile of a bucket, its margin, its id runs, and the record of them; return the rows."""
     ledger = UnitLedger(plan.form.schema)
@@ -54,9 +56,10 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
         tiling_pixels=[buckets.tiling.pixel(tile) for tile in range(*buckets.tiles(given.bucket))],
         first_tile=buckets.tiles(given.bucket)[0],
         map_order=buckets.map_order,
-        ledger=ledger,
+        finisher=ThreadPoolExecutor(1),
+        drafts=[],
         sketches=Sketches(plan.form.schema),
-        runs=IdRuns(workspace, plan.table.index, given.bucket),
+        runs=IdRuns(workspace, plan.table.index_columns, given.bucket),
     )
     first, stop = buckets.tiles(given.bucket)
     starts = np.append(buckets.tiling.starts[first:stop], buckets.tiling.stops[stop - 1])
@@ -68,6 +71,9 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
             _sort_window(tools, blocks, low, starts[low : high + 1])
     if plan.table.margin_arcsec and given.margin_blocks:
         _write_margins(tools)
+    tools.finisher.shutdown()
+    for notes, pixel, summary, is_margin in tools.drafts:
+        ledger.add(notes.facts(pixel, summary.result()), margin=is_margin)
     ledger.write(workspace.record("sort", given.bucket), tools.sketches)
     return ledger.rows
 
@@ -82,7 +88,9 @@ class _Tools:
     tiling_pixels: Sequence[Pixel]
     first_tile: int
     map_order: int
-    ledger: UnitLedger
+    finisher: ThreadPoolExecutor
+    """Flushes leaves to disk while the next one is made."""
+    drafts: list[tuple["_Notes", Pixel, Future[LeafSummary], bool]]
     sketches: Sketches
     runs: IdRuns
 
@@ -92,25 +100,6 @@ def unit_blocks(index: dict[str, NDArray[np.int64]], paths: Sequence[Path], chos
     names = ("unit", "number", "rows", "low", "high")
     columns = [index[name][chosen].tolist() for name in names]
     return [Block(paths[unit], *rest) for unit, *rest in zip(*columns, strict=True)]
-
-
-def sorted_order(keys: pa.Table) -> NDArray[np.int64]:
-    """Return the row order by the first column (`HEALPIX_COLUMN`), the other columns, order of input; shape ``(N,)``."""
-    index = keys.column(0).to_numpy()
-    order = np.argsort(index, kind="stable")
-    if keys.num_columns == 1:
-        return order
-    in_order = index[order]
-    same = in_order[1:] == in_order[:-1]
-    if not same.any():
-        return order
-    tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
-    rows = np.sort(order[tied])
-    by_key = pc.sort_indices(
-        keys.take(pa.array(rows)), [(name, "ascending") for name in keys.column_names]
-    )  # stable, so that input order decides at last
-    order[tied] = rows[by_key.to_numpy()]
-    return order
 
 
 def _windows(rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
@@ -225,9 +214,9 @@ def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
             tools.runs.add(group)
             yield group
 
-    summary = write_leaf(tools.workspace.catalog / leaf_path(pixel), noted(), tools.plan.form)
+    draft = draft_leaf(tools.workspace.catalog / leaf_path(pixel), noted(), tools.plan.form)
+    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), False))
     tools.runs.flush()
-    tools.ledger.add(notes.facts(pixel, summary), margin=False)
 
 
 def _write_margins(tools: _Tools) -> None:
@@ -237,17 +226,17 @@ def _write_margins(tools: _Tools) -> None:
     tiles = np.concatenate(given.margin_tiles)
     for number in np.unique(tiles).tolist():
         part = rows.take(pa.array(np.flatnonzero(tiles == number)))
-        write_margin_leaf(tools, number, _sorted_table(part.combine_chunks(), _keys(form)))
+        _write_margin_leaf(tools, number, _sorted_table(part.combine_chunks(), _keys(form)))
 
 
-def write_margin_leaf(tools: _Tools, number: int, table: pa.Table) -> None:
+def _write_margin_leaf(tools: _Tools, number: int, table: pa.Table) -> None:
     """Write one margin leaf of sorted rows."""
     pixel = tools.tiling_pixels[number - tools.first_tile]
     directory = tools.workspace.margin(tools.plan.table.margin_arcsec)
-    summary = write_leaf(directory / leaf_path(pixel), row_groups(table, tools.plan.form), tools.plan.form)
+    draft = draft_leaf(directory / leaf_path(pixel), row_groups(table, tools.plan.form), tools.plan.form)
     notes = _Notes(tools.plan.placement, tools.map_order)
     notes.add(table)
-    tools.ledger.add(notes.facts(pixel, summary), margin=True)
+    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), True))
 
 
 class _Notes:
@@ -268,13 +257,13 @@ class _Notes:
             return
         self._low = int(index[0]) if self._low < 0 else self._low
         self._high = int(index[-1])
-        pixels, counts = np.unique(index >> self._shift, return_counts=True)
+        pixels, counts = _sorted_counts(index >> self._shift)
         self._pixels.append(pixels)
-        self._counts.append(counts.astype(np.int64))
+        self._counts.append(counts)
         self._separation = max(self._separation, _max_separation(group, self._placement))
-        numbers, rows = np.unique(group.column(INPUT_COLUMN).to_numpy(), return_counts=True)
-        for number, count in zip(numbers.tolist(), rows.tolist(), strict=True):
-            self._inputs[number] = self._inputs.get(number, 0) + count
+        rows = np.bincount(group.column(INPUT_COLUMN).to_numpy())
+        for number in np.flatnonzero(rows).tolist():
+            self._inputs[number] = self._inputs.get(number, 0) + int(rows[number])
 
     def facts(self, pixel: Pixel, summary: LeafSummary) -> LeafFacts:
         """Return all facts about the leaf."""
@@ -288,6 +277,12 @@ class _Notes:
             map_rows=np.concatenate(self._counts),
             input_rows=self._inputs,
         )
+
+
+def _sorted_counts(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct values of a sorted array, and how often each is there."""
+    first = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
+    return values[first], np.diff(first, append=len(values))
 
 
 def _max_separation(table: pa.Table, placement: Placement) -> float:

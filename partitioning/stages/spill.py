@@ -147,5 +147,3 @@ def read_blocks(blocks: Sequence[Block], columns: Sequence[int] | None = None) -
             while at < len(blocks) and blocks[at].path == path:
                 yield reader.get_batch(blocks[at].number)
                 at += 1
-
-

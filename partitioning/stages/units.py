@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..exceptions import InputError, LayoutError
+from ..exceptions import DamagedInputError, InputError, LayoutError
 from ..layout.paths import INPUT_COLUMN, leaf_path
-from .plan import Segment, TablePlan
+from .damage import Damage, read_damage, sound_runs
+from .plan import PlannedInput, Segment, TablePlan
+from .workspace import Workspace
 
 __all__ = ["UnitBatch", "base_batches", "input_batches", "unit_batches"]
 
@@ -29,12 +31,14 @@ class UnitBatch:
 
 
 def unit_batches(
-    plan: TablePlan, unit: int, columns: Sequence[str] | None, batch_rows: int
+    workspace: Workspace, plan: TablePlan, unit: int, columns: Sequence[str] | None, batch_rows: int
 ) -> Iterator[UnitBatch]:
     """Yield the rows of a unit in order, NaN as it is, with the types in which they are stored.
 
     Parameters
     ----------
+    workspace
+        Where damaged parts are noted.
     columns
         Names to read; None means all columns of the input.
 
@@ -44,32 +48,31 @@ def unit_batches(
         If a file cannot be read, or has changed since it was planned.
     """
     if unit < len(plan.units):
+        damage = read_damage(workspace) if plan.skip_bad else ()
         for segment in plan.units[unit]:
-            yield from input_batches(plan, segment, columns, batch_rows)
+            yield from input_batches(plan, segment, damage, columns, batch_rows)
     else:
         yield from base_batches(plan, unit - len(plan.units), columns, batch_rows)
 
 
 def input_batches(
-    plan: TablePlan, segment: Segment, columns: Sequence[str] | None, batch_rows: int
+    plan: TablePlan, segment: Segment, damage: tuple[Damage, ...], columns: Sequence[str] | None, batch_rows: int
 ) -> Iterator[UnitBatch]:
-    """Yield the rows of one segment of an input file."""
+    """Yield the rows of one segment of an input file, but of its damaged parts."""
     file = plan.inputs[segment.file]
-    _check_unchanged(plan, segment)
     wanted = plan.schema if columns is None else pa.schema([plan.schema.field(name) for name in columns])
-    parts = None if file.parts is None or segment.stop is None else range(segment.first, segment.stop)
-    row = 0 if parts is None or file.parts is None else sum(file.parts[: segment.first])
-    for batch in plan.source.file_batches(segment.file, wanted, batch_rows, parts):
-        yield UnitBatch(batch, None, segment.file, row)
-        row += batch.num_rows
+    part_rows = file.parts or (plan.source.part_rows(segment.file) if damage else None)
+    for parts, row in sound_runs(file, segment, damage, part_rows):
+        _check_unchanged(file)
+        for batch in plan.source.file_batches(segment.file, wanted, batch_rows, parts):
+            yield UnitBatch(batch, None, segment.file, row)
+            row += batch.num_rows
 
 
-def base_batches(
-    plan: TablePlan, tile: int, columns: Sequence[str] | None, batch_rows: int
-) -> Iterator[UnitBatch]:
+def base_batches(plan: TablePlan, tile: int, columns: Sequence[str] | None, batch_rows: int) -> Iterator[UnitBatch]:
     """Yield the rows of one tile of the base release: all stored columns but the computed ones, unless named."""
     assert plan.base is not None
-    path = plan.base.catalog / leaf_path(plan.base_map.pixel(plan.base.touched[tile]))
+    path = plan.base.catalog / leaf_path(plan.base_map.pixel(plan.base.touched_tiles[tile]))
     names = list(plan.schema.names if columns is None else columns)
     row = 0
     try:
@@ -83,13 +86,12 @@ def base_batches(
         raise LayoutError(msg) from error
 
 
-def _check_unchanged(plan: TablePlan, segment: Segment) -> None:
-    file = plan.inputs[segment.file]
+def _check_unchanged(file: PlannedInput) -> None:
     try:
         status = file.path.stat()
     except OSError as error:
-        msg = f"{file.name}: vanished since the build was planned ({error.strerror}); bring it back, or build anew"
-        raise InputError(msg) from error
+        problem = f"vanished since the build was planned ({error.strerror}); bring it back, or build anew"
+        raise DamagedInputError(file.name, problem) from error
     if (status.st_size, status.st_mtime_ns) != (file.bytes, file.modified_ns):
         msg = f"{file.name}: has changed since the build was planned; build again"
         raise InputError(msg)

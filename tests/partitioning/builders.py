@@ -114,6 +114,11 @@ def tree(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+def visible(directory: Path) -> dict[str, bytes]:
+    """Return every file below a directory that is not hidden, nor below a hidden one."""
+    return {name: content for name, content in tree(directory).items() if "/." not in f"/{name}"}
+
+
 def by_id(table: pa.Table, columns: Iterable[str], key: str = "id") -> list[Any]:
     """Return rows as comparable values, sorted by id; ``repr`` tells -0.0 from 0.0."""
     rows = table.select([key, *columns]).to_pylist()
