@@ -31,12 +31,12 @@ from .stages.base import (
 from .stages.ledger import Ledger
 from .stages.margin import joined_margin, plan_margins
 from .stages.parents import Parent
-from .stages.plan import BaseRelease, TablePlan, write_plan
+from .stages.plan import BaseRelease, write_plan
 from .stages.publish import current_release
 from .stages.run import release_tiles
 from .stages.tiling import Tiling
 
-__all__ = ["Changes", "decide_touched", "finish_append", "open_changes"]
+__all__ = ["Changes", "decide_touched", "finish_append", "open_changes", "published_inputs"]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,13 @@ def open_changes(
     )
 
 
-def _changed_files(
-    files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]
-) -> list[InputFile]:
+def published_inputs(config: BuildConfig, table: TableConfig) -> frozenset[str]:
+    """Return the names of the input files of a published table."""
+    catalog = current_release(config.root / config.schema / table.name)
+    return frozenset() if catalog is None else frozenset(record.name for record in read_manifest(catalog).inputs)
+
+
+def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]) -> list[InputFile]:
     """Return the files that are new or replaced."""
     known = {record.name: record for record in manifest.inputs}
     for name in replaced:

@@ -1,13 +1,14 @@
 """The build, stage by stage: the table of contents of the partitioner."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor
@@ -29,7 +30,7 @@ from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
 from .stages.verify import verify_release
 
-__all__ = ["BuildOptions", "BuiltTable", "build", "build_order", "build_time"]
+__all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
 
 _SMALL_BYTES = 64 << 20
 """Tables with less input are built in this process: starting others takes longer."""
@@ -45,18 +46,6 @@ class BuiltTable:
     manifest: Manifest
     seconds: Mapping[str, float]
     """Wall time of each stage."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """How a build is run, whatever it makes."""
-
-    created: str | None = None
-    """ISO 8601 UTC time that the release carries; by default `build_time`."""
-    skip_bad: bool = False
-    """Whether damaged parts of the input are left out and reported."""
-    executor: Executor | None = None
-    """Where units of work run; None: in processes of this machine."""
 
 
 def build(
@@ -95,20 +84,58 @@ def build(
     LayoutError
         If what was written does not pass verification.
     """
-    teller = teller or Lines(report)
-    options = BuildOptions(created=created or build_time(), skip_bad=skip_bad, executor=executor)
-    described = {} if config.schema_file is None else read_felis(config.schema_file)
-    order = build_order(config.tables)
-    opened = {t.name: open_inputs(config, t, described.get(t.name), skip_bad=skip_bad) for t in order}
-    built: dict[str, Job] = {}
-    with ExitStack() as stack:
-        pool = executor or LocalExecutor(Share.of(config.memory, config.workers), config.workers)
-        stack.callback(pool.close)
-        builder = _Builder(config, options, teller, pool, described)
-        for table in order:
-            stack.enter_context(lease(config.root / config.schema / table.name))
-            built[table.name] = builder.build(table, opened[table.name], _parent_of(config, table, built))
-        return _publish(config, list(built.values()))
+    run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
+    opened = {t.name: open_inputs(config, t, run.felis(t), skip_bad=skip_bad) for t in build_order(config.tables)}
+    return run.all_tables({name: _Task(one) for name, one in opened.items()})
+
+
+def append(
+    config: BuildConfig,
+    *,
+    replaced: Sequence[str] = (),
+    teller: Teller | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    created: str | None = None,
+    skip_bad: bool = False,
+    executor: Executor | None = None,
+) -> tuple[BuiltTable, ...]:
+    """Add the input files that are new to the published tables of a configuration, as their next releases.
+
+    Leaves that no new row concerns are linked, not copied. Readers of the former release finish undisturbed.
+
+    Parameters
+    ----------
+    replaced
+        Names of published input files whose rows are taken out and read again.
+
+    Returns
+    -------
+    tuple
+        The tables that have a new release; none for a table without new files.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not fit the published release, or another build of a table is running.
+    InputError
+        If an input is missing, unreadable or inconsistent, or a published file has changed.
+    LayoutError
+        If what was written does not pass verification.
+    """
+    run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
+    tasks = {}
+    for table in build_order(config.tables):
+        names = [name for name in replaced if name in published_inputs(config, table)]
+        changes = open_changes(config, table, run.felis(table), names, skip_bad=skip_bad)
+        if changes is None:
+            run.say(table, "nothing new")
+        else:
+            tasks[table.name] = _Task(changes.opened, changes)
+    unknown = set(replaced) - {name for task in tasks.values() if task.changes for name in task.changes.replaced_names}
+    if unknown:
+        msg = f"--replace {sorted(unknown)[0]}: no published table of this configuration has such an input file"
+        raise ConfigError(msg)
+    return run.all_tables(tasks)
 
 
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
@@ -159,83 +186,109 @@ def _parent_of(config: BuildConfig, table: TableConfig, built: Mapping[str, Job]
 
 
 @dataclass(frozen=True)
-class _Builder:
-    """Builds tables one after the other, up to the point where they can be published."""
+class _Task:
+    """What there is to do for one table."""
 
-    config: BuildConfig
-    options: BuildOptions
-    teller: Teller
-    pool: Executor
-    described: Mapping[str, FelisTable]
+    opened: Opened
+    changes: Changes | None = None
+    """What an append adds; None: the table is built from all of its input."""
 
-    def build(self, table: TableConfig, opened: Opened, parent: Parent | None) -> Job:
-        """Build one table; a release that an earlier build completed is left as it is."""
-        job = self._job(table, opened, parent)
-        job.say(f"{len(job.plan.inputs)} input files, {len(job.plan.schema)} columns")
-        for error in opened.damaged:
-            job.say(f"left out: {error}")
-        if not job.is_complete:
-            (_build_catalog if job.plan.is_tiled else _build_plain)(job, parent)
-        return job
 
-    def _job(self, table: TableConfig, opened: Opened, parent: Parent | None) -> Job:
+class _Run:
+    """One run over the tables of a configuration, parents before children."""
+
+    def __init__(
+        self, config: BuildConfig, teller: Teller, created: str, executor: Executor | None, *, skip_bad: bool
+    ) -> None:
+        self._config, self._teller, self._created, self._skip_bad = config, teller, created, skip_bad
+        self._executor = executor
+        self._described = {} if config.schema_file is None else read_felis(config.schema_file)
+
+    def felis(self, table: TableConfig) -> FelisTable | None:
+        """Return the description of a table."""
+        return self._described.get(table.name)
+
+    def say(self, table: TableConfig, text: str) -> None:
+        """Say one thing about a table."""
+        self._teller.line(f"{self._config.schema}.{table.name}: {text}")
+
+    def all_tables(self, tasks: Mapping[str, _Task]) -> tuple[BuiltTable, ...]:
+        """Build the tables that there are tasks for, and publish them together."""
+        config, built = self._config, dict[str, Job]()
+        with ExitStack() as stack:
+            pool = self._executor or LocalExecutor(Share.of(config.memory, config.workers), config.workers)
+            stack.callback(pool.close)
+            for table in build_order(config.tables):
+                if table.name in tasks:
+                    stack.enter_context(lease(config.root / config.schema / table.name))
+                    parent = _parent_of(config, table, built)
+                    built[table.name] = self._one_table(table, tasks[table.name], parent, pool)
+            return _publish(config, list(built.values()))
+
+    def _one_table(self, table: TableConfig, task: _Task, parent: Parent | None, pool: Executor) -> Job:
+        """Bring one table to where it can be published; a release that an earlier run completed is left as it is."""
+        changes = task.changes
+
         def plan_for(release: int) -> TablePlan:
             return make_plan(
-                self.config,
-                table,
-                opened,
+                self._config,
+                table if changes is None else changes.table,
+                task.opened,
                 release=release,
-                created=self.options.created or build_time(),
+                created=self._created,
                 parent=parent,
-                skip_bad=self.options.skip_bad,
+                skip_bad=self._skip_bad,
+                first_number=0 if changes is None else changes.first_number,
+                base=None if changes is None else changes.base,
             )
 
-        name = f"{self.config.schema}.{table.name}"
-        say = partial(_say, self.teller, name)
-        workspace, plan = resume_or_begin(self.config, table.name, plan_for, say)
-        small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self.options.executor is None
-        executor = InlineExecutor(self.pool.share) if small else self.pool
-        return Job(self.config, table, plan, workspace, self.described.get(table.name), executor, self.teller)
+        workspace, plan = resume_or_begin(self._config, table.name, plan_for, partial(self.say, table))
+        small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
+        executor = InlineExecutor(pool.share) if small else pool
+        job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller)
+        job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
+        for error in task.opened.damaged:
+            job.say(f"left out: {error}")
+        if job.is_complete:
+            return job
+        if plan.is_tiled:
+            _build_catalog(job, parent, changes)
+        else:
+            _build_plain(job)
+        return job
 
 
-def _say(teller: Teller, name: str, text: str) -> None:
-    teller.line(f"{name}: {text}")
-
-
-def _build_catalog(job: Job, parent: Parent | None) -> None:
-    plan, workspace = job.plan, job.workspace
+def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
     with job.stage("place"):
         _place(job, parent)
+        if changes is not None:
+            decide_touched(job, parent)
+            _place(job, parent)
     with job.stage("tiling"):
         buckets = _tiles(job, parent)
     with job.stage("bucket"):
-        job.run("bucket", plan.unit_count)
+        job.run("bucket", job.plan.unit_count)
         _tell_rejects(job)
     with job.stage("sort"):
         job.run("sort", buckets.count)
-    ledger = Ledger.read(plan.form.schema, [workspace.record("sort", n) for n in range(buckets.count)])
+    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
     with job.stage("index"):
-        indexes = tuple(_index(job, column) for column in plan.table.index_columns)
+        indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
     with job.stage("maps"):
-        _assemble(job, ledger, buckets, indexes)
+        if changes is None:
+            _assemble(job, ledger, buckets, indexes)
+        else:
+            finish_append(job, changes, ledger, buckets.tiling, indexes)
     _verify(job)
 
 
-def _build_plain(job: Job, _parent: Parent | None) -> None:
-    plan, workspace = job.plan, job.workspace
+def _build_plain(job: Job) -> None:
     with job.stage("write"):
         job.run("sort", 1)
-    ledger = Ledger.read(plan.form.schema, [workspace.record("sort", 0)])
+    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", 0)])
     job.say(f"{ledger.rows} rows in one file, without positions")
-    assemble_plain(
-        Facts(
-            plan=plan,
-            workspace=workspace,
-            felis=job.felis,
-            ledger=ledger,
-            inputs=input_records(workspace, plan, ledger),
-        )
-    )
+    inputs = input_records(job.workspace, job.plan, ledger)
+    assemble_plain(Facts(plan=job.plan, workspace=job.workspace, felis=job.felis, ledger=ledger, inputs=inputs))
     _verify(job)
 
 
@@ -267,7 +320,7 @@ def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
         return read_bucket_plan(job.workspace)
     buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share)
     tiling = buckets.tiling
-    orders = f"orders {tiling.orders.min()} to {tiling.orders.max()}"
+    orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
     job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")
     return buckets
 

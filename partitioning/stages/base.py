@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 
-def touched_tiles(workspace: Workspace, plan: TablePlan, base: BaseRelease, finer: PartitionMap | None) -> tuple[int, ...]:
+def touched_tiles(
+    workspace: Workspace, plan: TablePlan, base: BaseRelease, finer: PartitionMap | None
+) -> tuple[int, ...]:
     """Return the tiles of the base release that must be made anew.
 
     They receive new rows, hold rows of input files that are replaced, or strictly contain a tile of the parent.
@@ -221,7 +223,9 @@ def _by_file(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
         yield waiting
 
 
-def joined_inputs(old: Sequence[InputRecord], removed: Sequence[int], new: Sequence[InputRecord]) -> tuple[InputRecord, ...]:
+def joined_inputs(
+    old: Sequence[InputRecord], removed: Sequence[int], new: Sequence[InputRecord]
+) -> tuple[InputRecord, ...]:
     """Return the input files of the new release."""
     return (*(record for record in old if record.number not in removed), *new)
 

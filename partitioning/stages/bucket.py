@@ -78,7 +78,7 @@ def group_tiles(rows: Sequence[int], most_rows: float) -> NDArray[np.int64]:
     >>> group_tiles([5, 5, 5, 20, 1, 1], 10)
     array([0, 2, 3, 4])
     """
-    firsts, filled = [0], 0
+    firsts, filled = [0] if rows else [], 0
     for tile, count in enumerate(rows):
         if filled and filled + count > most_rows:
             firsts.append(tile)

@@ -45,5 +45,5 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
         OBS_NPIX=len(pixels),
     )
     for name in (POINT_MAP, SKY_MAP):
-        table.writeto(catalog / name)
+        table.writeto(catalog / name, overwrite=True)
         fsync_path(catalog / name)

@@ -18,6 +18,7 @@ from .bucket import BucketPlan, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import place_unit
 from .id_index import index_unit
+from .margin import margin_unit
 from .parents import Lookup
 from .plain import plain_unit
 from .plan import TablePlan, read_plan
@@ -97,6 +98,8 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
             return _sort(workspace, plan, unit, window_rows(plan, share))
         case "sort":
             return plain_unit(workspace, plan)
+        case "margin":
+            return margin_unit(workspace, plan, unit)
         case _ if stage.startswith("index-"):
             return index_unit(workspace, plan, release_tiles(workspace, plan), stage.removeprefix("index-"), unit)
     msg = f"there is no stage {stage!r}"

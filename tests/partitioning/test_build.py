@@ -302,7 +302,7 @@ def test_rebuilding_makes_the_next_release(rows: pa.Table, tmp_path: Path) -> No
     assert (first.name, second.directory.name, second.manifest.release) == ("Object_r1", "Object_r2", 2)
     assert published(first.parent) == second.directory
     assert tree(first) == before
-    made = [f"Object_{name}" for name in ("r1", "r1_10arcs", "r1_id", "r2", "r2_id")]
+    made = [f"Object_{name}" for name in ("r1", "r1_10arcs", "r1_id", "r2", "r2_10arcs", "r2_id")]
     assert sorted(path.name for path in first.parent.iterdir()) == [*made, "collection.properties"]
 
 
