@@ -68,7 +68,7 @@ def _per_file(workspace: Workspace, plan: TablePlan, keys: str, rows: str) -> di
     return total
 
 
-def _records(workspace: Workspace, plan: TablePlan, stage: str) -> Iterator[dict[str, np.ndarray]]:  # type: ignore[type-arg]
+def _records(workspace: Workspace, plan: TablePlan, stage: str) -> Iterator[dict[str, np.ndarray]]:
     paths: Iterable[Path] = (workspace.record(stage, unit) for unit in range(plan.unit_count))
     for path in paths:
         with np.load(path) as arrays:

@@ -75,8 +75,12 @@ def _base_places(plan: TablePlan, tile: int) -> Iterator[PlacedRows]:
     names = (HEALPIX_COLUMN, *((PARENT_RA_COLUMN, PARENT_DEC_COLUMN) if plan.stores_parent else ()))
     for read in base_batches(plan, tile, names, CHUNK_ROWS):
         index = read.batch.column(0).to_numpy().copy()
+        assert read.numbers is not None
         index[np.isin(read.numbers, plan.base.removed)] = Unplaced.REMOVED
-        yield PlacedRows(index, *(degrees(column) for column in read.batch.columns[1:]))
+        if plan.stores_parent:
+            yield PlacedRows(index, degrees(read.batch.column(1)), degrees(read.batch.column(2)))
+        else:
+            yield PlacedRows(index)
 
 
 def check_position_column(schema: pa.Schema, name: str, where: str) -> None:
