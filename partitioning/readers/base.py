@@ -1,6 +1,7 @@
 """What every reader offers, and which files it is offered."""
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -12,7 +13,12 @@ import pyarrow as pa
 from ..config import FormatName
 from ..exceptions import DamagedInputError, InputError
 
-__all__ = ["FileFormat", "InputFile", "Reader", "find_inputs", "unreadable"]
+__all__ = ["PARQUET_SUFFIXES", "FileFormat", "InputFile", "Reader", "find_inputs", "parquet_files", "unreadable"]
+
+PARQUET_SUFFIXES: Final = (".parquet", ".parq", ".pq")
+
+_HIDDEN: Final = (".", "_")
+"""Beginnings of names that are no data: ``_metadata``, ``_temporary`` and so on."""
 
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Faults of this machine at this moment, which say nothing about the file."""
@@ -107,23 +113,51 @@ def find_inputs(patterns: Sequence[str], base: Path) -> tuple[InputFile, ...]:
     Parameters
     ----------
     patterns
-        File names or glob patterns (``**`` descends), relative to `base` or absolute.
+        File names, directories or glob patterns (``**`` descends), relative to `base` or absolute. A directory stands
+        for all Parquet files below it.
 
     Raises
     ------
     InputError
-        If a pattern matches no file.
+        If a pattern matches no file; see also `parquet_files`.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         matches = [Path(match) for match in sorted(glob(str(base / pattern), recursive=True))]  # noqa: PTH207
-        files = [match for match in matches if match.is_file()]
+        files = [file for match in matches for file in ([match] if match.is_file() else parquet_files(match))]
         if not files:
-            msg = f"input {pattern!r} matches no file below {base}; check the name, or pass --input-dir"
+            what = "only directories without Parquet files" if matches else "no file"
+            msg = f"input {pattern!r} matches {what} below {base}; check the name, or pass --input-dir"
             raise InputError(msg)
         for path in files:
             found.setdefault(path.resolve(), InputFile(path, _display_name(path, base)))
     return tuple(found.values())
+
+
+def parquet_files(directory: Path) -> list[Path]:
+    """Return the Parquet files below `directory`, sorted by path, without hidden ones and those in Spark's style.
+
+    Raises
+    ------
+    InputError
+        If a file lies in a directory such as ``band=g``: the column is in the path only, and would be lost.
+    """
+    files: list[Path] = []
+    seen: set[str] = set()
+    for place, directories, names in os.walk(directory, followlinks=True):
+        again = os.path.realpath(place) in seen  # links may go in a circle
+        seen.add(os.path.realpath(place))
+        directories[:] = [] if again else [name for name in directories if not name.startswith(_HIDDEN)]
+        files += [Path(place, n) for n in names if n.lower().endswith(PARQUET_SUFFIXES) and not n.startswith(_HIDDEN)]
+    for file in files:
+        keyed = next((part for part in file.relative_to(directory).parent.parts if "=" in part), None)
+        if keyed is not None:
+            msg = (
+                f"{file}: column {keyed.partition('=')[0]!r} seems to be in the names of directories ({keyed}) only; "
+                "write it into the files, or name them by a pattern such as '**/*.parquet' to go without it"
+            )
+            raise InputError(msg)
+    return sorted(files)
 
 
 def _display_name(path: Path, base: Path) -> str:

@@ -10,7 +10,7 @@ from ..config import TableConfig
 from ..exceptions import SchemaMismatchError
 from ..layout.paths import OWN_COLUMNS
 from ..layout.schema import stored_schema, stored_type
-from .types import is_widening
+from .types import is_filled, is_typed, is_widening
 
 __all__ = ["FileColumns", "absent_columns", "common_schema", "file_columns", "file_names"]
 
@@ -114,7 +114,7 @@ def _kind(
     if name in described:
         kinds.insert(1, stored_type(described[name]))
     for kind in kinds:
-        if not pa.types.is_null(kind):
+        if is_typed(kind):
             return kind
     msg = (
         f"{found[0].file}: column {name!r} holds only NULL and has no type; declare it in the schema file, "
@@ -128,7 +128,7 @@ def _check_types(
 ) -> None:
     for column in columns.schema:
         kind, to = column.type, wanted.field(column.name).type
-        if kind == to or pa.types.is_null(kind) or (column.name in declared and is_widening(kind, to)):
+        if is_widening(kind, to) if column.name in declared else is_filled(kind, to):
             continue
         place = f"{columns.file}: column {column.name!r} is {kind}"
         if column.name in declared:

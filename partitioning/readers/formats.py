@@ -6,16 +6,14 @@ import pyarrow as pa
 
 from ..config import FORMATS, CsvConfig, FormatName, TableConfig
 from ..exceptions import InputError
-from .base import FileFormat, InputFile, Reader
+from .base import PARQUET_SUFFIXES, FileFormat, InputFile, Reader
 from .csv import CsvReader
 from .parquet import ParquetReader
 
 __all__ = ["format_name", "reader_for"]
 
 _SUFFIXES: Mapping[str, FormatName] = {
-    ".parquet": "parquet",
-    ".parq": "parquet",
-    ".pq": "parquet",
+    **dict.fromkeys(PARQUET_SUFFIXES, "parquet"),
     ".csv": "csv",
     ".tsv": "csv",
 }
