@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..config import FormatName, TableConfig
 from ..exceptions import DamagedInputError
+from ..layout.schema import stored_type
 from .base import FileFormat, InputFile
 from .columns import FileColumns, file_columns, file_names
 from .formats import reader_for
@@ -86,7 +87,7 @@ def _schemas(
 ) -> Iterator[pa.Schema | DamagedInputError]:
     """Yield the schema of each file, or why there is none; types that the first file tells hold for the others."""
     names = file_names(table)
-    types = {names.get(name, name): kind for name, kind in {**described, **table.types}.items()}
+    types = {names.get(name, name): stored_type(kind) for name, kind in {**described, **table.types}.items()}
     numbers = iter(range(len(files)))
     for number in numbers:
         schema = _schema(table, files[number], formats[number], types)
