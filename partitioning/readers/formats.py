@@ -16,6 +16,7 @@ _SUFFIXES: Mapping[str, FormatName] = {
     **dict.fromkeys(PARQUET_SUFFIXES, "parquet"),
     ".csv": "csv",
     ".tsv": "csv",
+    **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
 }
 
 
@@ -54,5 +55,9 @@ def reader_for(form: FileFormat, types: Mapping[str, pa.DataType], csv: CsvConfi
     match form.name:
         case "csv":
             return CsvReader(types, csv.delimiter, csv.null_values)
+        case "fits":
+            from .fits import FitsReader  # noqa: PLC0415  astropy takes half a second that other formats do not need
+
+            return FitsReader(form.hdu)
         case _:
             return ParquetReader()
