@@ -17,6 +17,7 @@ _SUFFIXES: Mapping[str, FormatName] = {
     ".csv": "csv",
     ".tsv": "csv",
     **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
+    **dict.fromkeys((".vot", ".votable", ".xml"), "votable"),
 }
 
 
@@ -55,6 +56,10 @@ def reader_for(form: FileFormat, types: Mapping[str, pa.DataType], csv: CsvConfi
     match form.name:
         case "csv":
             return CsvReader(types, csv.delimiter, csv.null_values)
+        case "votable":
+            from .votable import VOTableReader  # noqa: PLC0415  see below
+
+            return VOTableReader()
         case "fits":
             from .fits import FitsReader  # noqa: PLC0415  astropy takes half a second that other formats do not need
 
