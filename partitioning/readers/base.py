@@ -1,7 +1,6 @@
 """What every reader offers, and which files it is offered."""
 
 import errno
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -12,13 +11,10 @@ import pyarrow as pa
 
 from ..config import FormatName
 from ..exceptions import DamagedInputError, InputError
+from .directories import parquet_files
+from .hats import catalog_leaves, is_catalog
 
-__all__ = ["PARQUET_SUFFIXES", "FileFormat", "InputFile", "Reader", "find_inputs", "parquet_files", "unreadable"]
-
-PARQUET_SUFFIXES: Final = (".parquet", ".parq", ".pq")
-
-_HIDDEN: Final = (".", "_")
-"""Beginnings of names that are no data: ``_metadata``, ``_temporary`` and so on."""
+__all__ = ["FileFormat", "InputFile", "Reader", "find_inputs", "unreadable"]
 
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Faults of this machine at this moment, which say nothing about the file."""
@@ -114,50 +110,33 @@ def find_inputs(patterns: Sequence[str], base: Path) -> tuple[InputFile, ...]:
     ----------
     patterns
         File names, directories or glob patterns (``**`` descends), relative to `base` or absolute. A directory stands
-        for all Parquet files below it.
+        for the leaves of the HATS catalog that it is, or else for all Parquet files below it.
 
     Raises
     ------
     InputError
-        If a pattern matches no file; see also `parquet_files`.
+        If a pattern matches no file; see also `directories.parquet_files` and `hats.catalog_leaves`.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         matches = [Path(match) for match in sorted(glob(str(base / pattern), recursive=True))]  # noqa: PTH207
-        files = [file for match in matches for file in ([match] if match.is_file() else parquet_files(match))]
+        files = [file for match in matches for file in _files(match, base)]
         if not files:
             what = "only directories without Parquet files" if matches else "no file"
             msg = f"input {pattern!r} matches {what} below {base}; check the name, or pass --input-dir"
             raise InputError(msg)
-        for path in files:
-            found.setdefault(path.resolve(), InputFile(path, _display_name(path, base)))
+        for file in files:
+            found.setdefault(file.path.resolve(), file)
     return tuple(found.values())
 
 
-def parquet_files(directory: Path) -> list[Path]:
-    """Return the Parquet files below `directory`, sorted by path, without hidden ones and those in Spark's style.
-
-    Raises
-    ------
-    InputError
-        If a file lies in a directory such as ``band=g``: the column is in the path only, and would be lost.
-    """
-    files: list[Path] = []
-    seen: set[str] = set()
-    for place, directories, names in os.walk(directory, followlinks=True):
-        again = os.path.realpath(place) in seen  # links may go in a circle
-        seen.add(os.path.realpath(place))
-        directories[:] = [] if again else [name for name in directories if not name.startswith(_HIDDEN)]
-        files += [Path(place, n) for n in names if n.lower().endswith(PARQUET_SUFFIXES) and not n.startswith(_HIDDEN)]
-    for file in files:
-        keyed = next((part for part in file.relative_to(directory).parent.parts if "=" in part), None)
-        if keyed is not None:
-            msg = (
-                f"{file}: column {keyed.partition('=')[0]!r} seems to be in the names of directories ({keyed}) only; "
-                "write it into the files, or name them by a pattern such as '**/*.parquet' to go without it"
-            )
-            raise InputError(msg)
-    return sorted(files)
+def _files(match: Path, base: Path) -> list[InputFile]:
+    """Return the files that `match`, a file or a directory, stands for."""
+    if match.is_file():
+        return [InputFile(match, _display_name(match, base))]
+    if is_catalog(match):
+        return [InputFile(leaf, _display_name(leaf, base), "hats") for leaf in catalog_leaves(match)]
+    return [InputFile(file, _display_name(file, base)) for file in parquet_files(match)]
 
 
 def _display_name(path: Path, base: Path) -> str:

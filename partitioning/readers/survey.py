@@ -64,7 +64,7 @@ def survey_files(
     SchemaMismatchError
         If a column cannot be stored.
     """
-    found: dict[pa.Schema, int] = {}
+    found: dict[tuple[pa.Schema, FormatName], int] = {}
     columns: list[FileColumns] = []
     kept: list[int] = []
     which: list[int] = []
@@ -74,11 +74,12 @@ def survey_files(
                 raise schema
             on_damaged(schema)
             continue
-        if schema not in found:
-            found[schema] = len(columns)
-            columns.append(file_columns(files[number].name, schema, table))
+        key = (schema, formats[number])
+        if key not in found:
+            found[key] = len(columns)
+            columns.append(file_columns(files[number].name, schema, table, formats[number]))
         kept.append(number)
-        which.append(found[schema])
+        which.append(found[key])
     return Survey(tuple(columns), tuple(kept), tuple(which))
 
 
