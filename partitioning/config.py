@@ -58,7 +58,7 @@ import pyarrow as pa
 from .exceptions import ConfigError, SchemaMismatchError
 from .layout.paths import OWN_COLUMNS
 from .layout.schema import stored_type
-from .readers.types import arrow_type
+from .readers.types import arrow_type, is_typed
 
 __all__ = [
     "FORMATS",
@@ -368,7 +368,7 @@ class _Section:
         types = {}
         for column, text in self.pairs(key).items():
             kind = arrow_type(text)
-            if kind is None:
+            if kind is None or not is_typed(kind):
                 known = "int64, uint32, float, double, string, bool, date32, timestamp[us], list<double>"
                 raise self.error(key, f"gives {column!r} the type {text!r}; types are Arrow's, such as {known}")
             try:
