@@ -98,7 +98,7 @@ class CsvReader:
     def _open(
         self, file: InputFile, columns: Sequence[str] | None, types: Mapping[str, pa.DataType], block_bytes: int
     ) -> csv.CSVStreamingReader:
-        tab = self.delimiter is None and ".tsv" in file.path.suffixes
+        tab = self.delimiter is None and ".tsv" in file.path.name.lower()
         return csv.open_csv(
             file.path,
             read_options=csv.ReadOptions(block_size=block_bytes, use_threads=False),  # serial: errors name the row
