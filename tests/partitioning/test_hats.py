@@ -176,7 +176,7 @@ def test_lsdb_reads_nested_light_curves(tmp_path: Path) -> None:
     one = frame[frame["id"] == 17]["curve"].iloc[0]
     assert one["mjd"].tolist() == [60017.5, 60001.5]
     leaves_of = f"'{release}/Object_r1/dataset/**/*.parquet'"
-    flat = duckdb.sql(f"SELECT id, unnest(curve.mjd) AS mjd, unnest(curve.band) AS band FROM {leaves_of}")
+    flat = duckdb.connect().sql(f"SELECT id, unnest(curve.mjd) AS mjd, unnest(curve.band) AS band FROM {leaves_of}")
     assert sorted(flat.filter("id = 17").fetchall()) == [(17, 60001.5, "r"), (17, 60017.5, "g")]
 
 
@@ -189,5 +189,5 @@ def test_globs_are_enough_for_other_readers(schema: Path, rows: pa.Table) -> Non
         f"{schema}/Object/Object_r1/dataset", format="parquet", exclude_invalid_files=False
     )
     assert sorted(dataset.to_table(columns=["id"])["id"].to_pylist()) == total
-    found = duckdb.sql(f"SELECT id FROM read_parquet('{glob}', hive_partitioning = false)").fetchall()
+    found = duckdb.connect().sql(f"SELECT id FROM read_parquet('{glob}', hive_partitioning = false)").fetchall()
     assert sorted(one for (one,) in found) == total
