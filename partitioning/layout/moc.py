@@ -58,5 +58,5 @@ def write_moc(path: Path, pixels: Ints, order: int) -> None:
         MOCORD_S=order,
         MOCORDER=order,
     )
-    table.writeto(path)
+    table.writeto(path, overwrite=True)  # a resumed build may find the file half written
     fsync_path(path)
