@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .leaf import fsync_path
+from .files import fsync_path
 
 __all__ = ["moc_cells", "write_moc"]
 

@@ -25,11 +25,11 @@ Picture = NDArray[np.uint8]
 _SKY_DEG2: Final = 129_600 / math.pi
 _CELL_DEG: Final = 58.632
 
-_WIDTH: Final = 1024
+_WIDTH: Final = 960
 """Width of the whole sky."""
-_SIDE: Final = 600
+_SIDE: Final = 560
 """Width and height of a footprint."""
-_FINER: Final = 2
+_FINER: Final = 1
 """Points per picture element along either axis; their colours are averaged."""
 _SMALL_DEG: Final = 40.0
 """A footprint within this distance of its centre is drawn larger."""

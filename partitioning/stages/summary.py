@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.leaf import fsync_path
+from ..layout.files import fsync_path
 from ..layout.manifest import Manifest, Placement, read_manifest, read_partition_map
 from ..layout.moc import write_moc
 from ..layout.partition_map import PartitionMap

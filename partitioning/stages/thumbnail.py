@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..layout.leaf import fsync_path
+from ..layout.files import fsync_path
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import THUMBNAIL, leaf_path
 
