@@ -162,7 +162,7 @@ def _write_flat(workspace: Workspace, column: str, part: int, table: pa.Table) -
     arrays = {"ids": table.column(0).cast(pa.int64()), "healpix": table.column(HEALPIX_COLUMN)}
     for name, array in arrays.items():
         with replaced(flat_piece(workspace, column, part, name)) as hidden:
-            array.to_numpy().astype("<i8").tofile(hidden)
+            hidden.write_bytes(array.to_numpy().astype("<i8").data)
 
 
 def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Expression | None:

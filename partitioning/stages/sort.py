@@ -162,6 +162,8 @@ def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: 
     """Write a tile that does not fit in memory: sort its keys, then gather some row groups at a time."""
     form = tools.plan.form
     numbers = [form.schema.get_field_index(name) for name in _keys(form)]
+    if not blocks:  # its rows turned out to be damaged after they were counted
+        return
     batches = [_within_columns(batch, bounds) for batch in read_blocks(blocks, sorted(numbers))]
     ends = np.cumsum([batch.num_rows for batch in batches])
     order = sorted_order(pa.Table.from_batches(batches).select(_keys(form)))
