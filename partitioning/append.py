@@ -85,7 +85,7 @@ def open_changes(
     damaged: list[InputError] = []
     source = open_source(typed, files, felis, on_damaged=damaged.append if skip_bad else None)
     if set(source.schema.names) != set(own.names):
-        odd = sorted(set(source.schema.names) ^ set(own.names))[0]
+        odd = min(set(source.schema.names) ^ set(own.names))
         where = "in the new files only" if odd in source.schema.names else "in the published table only"
         msg = f"table {table.name!r}: column {odd!r} is {where}; build the table anew to change its columns"
         raise SchemaMismatchError(msg)
@@ -141,7 +141,8 @@ def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
             raise ConfigError(msg)
     for record in manifest.margins:
         if record.threshold_arcsec != table.margin_arcsec:
-            msg = f"table {table.name!r}: margin_arcsec is {table.margin_arcsec:g}, but {record.threshold_arcsec:g} in the published release"
+            then = f"{record.threshold_arcsec:g} in the published release"
+            msg = f"table {table.name!r}: margin_arcsec is {table.margin_arcsec:g}, but {then}; build the table anew"
             raise ConfigError(msg)
 
 
@@ -164,7 +165,7 @@ def finish_append(
     kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles if plan.base else ())
     hand_on_leaves(base.catalog, workspace.catalog, [leaf_path(plan.base_map.pixel(tile)) for tile in kept.tolist()])
     map_order = base_map_order(base)
-    ledger = joined_ledger(workspace, plan, made, map_order)
+    ledger = joined_ledger(plan, made, map_order)
     write_files(workspace.catalog, ledger.files)
     new: tuple[InputRecord, ...] = input_records(workspace, plan, made)
     facts = Facts(

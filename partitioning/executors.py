@@ -1,4 +1,4 @@
-"""Where units of work run: in this process, in processes of this machine, on any nodes that share the directory, on Dask.
+"""Where units of work run: here, in processes of this machine, on nodes that share the directory, on Dask.
 
 Units are pure functions of the workspace (`stages.run.run_unit`), so that it makes no difference to the result.
 """
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import pyarrow as pa
 
@@ -209,17 +209,18 @@ class DaskExecutor:
             msg = "executor 'dask' needs the extra 'dask': pip install 'catalog-service[dask]'"
             raise ConfigError(msg) from error
         self.share = share
-        self._client: Any = Client(address)
+        connect: Any = Client
+        self._client: Any = connect(address)
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
         """Run all units of a stage that are not done."""
         from distributed import as_completed  # noqa: PLC0415
 
-        submit = self._client.submit
+        submit, finished = self._client.submit, cast("Callable[..., Iterator[Any]]", as_completed)
         futures = [
             submit(run_unit, workspace, stage, n, self.share, pure=False) for n in workspace.pending(stage, units)
         ]
-        for future in as_completed(futures):
+        for future in finished(futures):
             done(future.result())
 
     def close(self) -> None:

@@ -179,7 +179,7 @@ def _myself() -> Holder:
 def _host() -> str:
     """Return a name of this host and this space of process numbers: containers have their own."""
     try:
-        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return platform.node()
 

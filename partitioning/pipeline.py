@@ -15,7 +15,7 @@ from .executors import Executor, InlineExecutor, LocalExecutor
 from .job import Job
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import lease
-from .prepare import Opened, make_plan, open_inputs, resume_or_begin
+from .prepare import Opened, Wanted, open_inputs, resume_or_begin
 from .progress import Lines, Teller
 from .readers.felis import FelisTable, read_felis
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
@@ -24,7 +24,6 @@ from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.id_index import plan_index
 from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
-from .stages.plan import TablePlan
 from .stages.publish import current_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
@@ -48,7 +47,7 @@ class BuiltTable:
     """Wall time of each stage."""
 
 
-def build(
+def build(  # noqa: PLR0913  options of one call, by name only
     config: BuildConfig,
     *,
     teller: Teller | None = None,
@@ -89,7 +88,7 @@ def build(
     return run.all_tables({name: _Task(one) for name, one in opened.items()})
 
 
-def append(
+def append(  # noqa: PLR0913  options of one call, by name only
     config: BuildConfig,
     *,
     replaced: Sequence[str] = (),
@@ -133,7 +132,7 @@ def append(
             tasks[table.name] = _Task(changes.opened, changes)
     unknown = set(replaced) - {name for task in tasks.values() if task.changes for name in task.changes.replaced_names}
     if unknown:
-        msg = f"--replace {sorted(unknown)[0]}: no published table of this configuration has such an input file"
+        msg = f"--replace {min(unknown)}: no published table of this configuration has such an input file"
         raise ConfigError(msg)
     return run.all_tables(tasks)
 
@@ -228,21 +227,17 @@ class _Run:
     def _one_table(self, table: TableConfig, task: _Task, parent: Parent | None, pool: Executor) -> Job:
         """Bring one table to where it can be published; a release that an earlier run completed is left as it is."""
         changes = task.changes
-
-        def plan_for(release: int) -> TablePlan:
-            return make_plan(
-                self._config,
-                table if changes is None else changes.table,
-                task.opened,
-                release=release,
-                created=self._created,
-                parent=parent,
-                skip_bad=self._skip_bad,
-                first_number=0 if changes is None else changes.first_number,
-                base=None if changes is None else changes.base,
-            )
-
-        workspace, plan = resume_or_begin(self._config, table.name, plan_for, partial(self.say, table))
+        wanted = Wanted(
+            config=self._config,
+            table=table if changes is None else changes.table,
+            opened=task.opened,
+            parent=parent,
+            created=self._created,
+            skip_bad=self._skip_bad,
+            first_number=0 if changes is None else changes.first_number,
+            base=None if changes is None else changes.base,
+        )
+        workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
         job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller)
@@ -306,9 +301,8 @@ def _place(job: Job, parent: Parent | None) -> None:
     plan, workspace = job.plan, job.workspace
     lookup = lookup_of(workspace, plan, job.executor.share)
     pending = workspace.pending("place", plan.unit_count)
-    if lookup is not None and parent is not None and plan.table.position_from is not None and pending:
-        if not lookup.path.exists():
-            make_lookup(lookup, parent, plan.table.position_from)
+    if lookup is not None and parent is not None and pending and not lookup.path.exists():
+        make_lookup(lookup, parent)
     job.run("place", plan.unit_count)
     orphans = orphan_rows(workspace, plan)
     if orphans and plan.table.position_from is not None:

@@ -1,12 +1,13 @@
-"""Preparing the build of a table: its input is opened and measured, and cut into units of work; or a plan is found
-that an interrupted build left, and goes on.
+"""Preparing the build of a table: its input is opened, measured and cut into units of work.
+
+A plan that an interrupted build left is found again, and goes on.
 """
 
 import difflib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,7 +40,7 @@ from .stages.publish import next_release
 from .stages.sizes import measure_rows, target_rows
 from .stages.workspace import Workspace
 
-__all__ = ["Opened", "found_plan", "make_plan", "open_inputs", "resume_or_begin"]
+__all__ = ["Opened", "Wanted", "found_plan", "make_plan", "open_inputs", "resume_or_begin"]
 
 
 @dataclass(frozen=True)
@@ -71,41 +72,39 @@ def open_inputs(config: BuildConfig, table: TableConfig, felis: FelisTable | Non
     return Opened(source, tuple(damaged))
 
 
-def make_plan(
-    config: BuildConfig,
-    table: TableConfig,
-    opened: Opened,
-    *,
-    release: int,
-    created: str,
-    parent: Parent | None,
-    skip_bad: bool,
-    first_number: int = 0,
-    base: BaseRelease | None = None,
-) -> TablePlan:
-    """Plan the build of one table.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be built of one table."""
 
-    Parameters
-    ----------
-    first_number
-        Number of the first input file.
-    base
-        The release that an append starts from.
-    """
-    source = opened.source
+    config: BuildConfig
+    table: TableConfig
+    opened: Opened
+    parent: Parent | None
+    created: str
+    skip_bad: bool
+    first_number: int = 0
+    """Number of the first input file."""
+    base: BaseRelease | None = None
+    """The release that an append starts from."""
+
+
+def make_plan(wanted: Wanted, release: int) -> TablePlan:
+    """Plan the build of one table as release number `release`."""
+    table, source, parent = wanted.table, wanted.opened.source, wanted.parent
     if parent is not None and table.position_from is not None:
         check_keys(table, table.position_from, source.schema, parent, source.file_name(0))
     stores_parent = table.position_from is not None and not table.position_from.same_position
     schema = stored_columns(source.schema, stores_parent=stores_parent) if table.is_placed else source.schema
-    sizes = measure_rows(source, LeafFormat(schema, table.id, table.row_group_rows, table.row_group_bytes))
-    form = LeafFormat(schema, table.id, table.row_group_rows, table.row_group_bytes, sizes.memory)
-    inputs = _planned_inputs(opened, config.input_dir, first_number)
+    form = LeafFormat(schema, table.id, table.row_group_rows, table.row_group_bytes)
+    sizes = measure_rows(source, form)
+    form = replace(form, row_bytes=sizes.memory)
+    inputs = _planned_inputs(wanted)
     return TablePlan(
-        schema_name=config.schema,
+        schema_name=wanted.config.schema,
         table=table,
         release=release,
-        created=created,
-        fingerprint=_fingerprint(config, table, inputs, source.schema, parent, base, skip_bad=skip_bad),
+        created=wanted.created,
+        fingerprint=_fingerprint(wanted, inputs),
         inputs=inputs,
         input_schema=schema_text(source.schema),
         units=cut_units([file for file in inputs if file.damaged is None]),
@@ -113,32 +112,25 @@ def make_plan(
         row_bytes=sizes.memory,
         stored_bytes=sizes.stored,
         target_rows=target_rows(table, form, sizes),
-        skip_bad=skip_bad,
-        base=base,
+        skip_bad=wanted.skip_bad,
+        base=wanted.base,
     )
 
 
-def resume_or_begin(
-    config: BuildConfig, table: str, plan_for: Callable[[int], TablePlan], say: Callable[[str], None]
-) -> tuple[Workspace, TablePlan]:
-    """Return the workspace and plan of an interrupted build of the same release, or begin a new one.
-
-    Parameters
-    ----------
-    plan_for
-        Makes the plan for a release number.
-    """
+def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspace, TablePlan]:
+    """Return the workspace and plan of an interrupted build of the same release, or begin a new one."""
+    config, table = wanted.config, wanted.table.name
     home = config.root / config.schema / table
     found = found_plan(config, table)
     if found is not None:
         workspace = workspace_of(config, table, found.release)
-        if plan_for(found.release).fingerprint == found.fingerprint:
+        if make_plan(wanted, found.release).fingerprint == found.fingerprint:
             workspace.sweep_temporary()
             say(f"an interrupted build of release {found.release} goes on")
             return workspace, found
         say(f"input or configuration changed since release {found.release} was begun; it is begun anew")
     shutil.rmtree(home / STAGING_DIR, ignore_errors=True)
-    plan = plan_for(next_release(home))
+    plan = make_plan(wanted, next_release(home))
     workspace = workspace_of(config, table, plan.release)
     shutil.rmtree(workspace.spill, ignore_errors=True)
     workspace.catalog.mkdir(parents=True)
@@ -156,7 +148,8 @@ def found_plan(config: BuildConfig, table: str) -> TablePlan | None:
         return None
 
 
-def _planned_inputs(opened: Opened, base: Path, first_number: int) -> tuple[PlannedInput, ...]:
+def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
+    opened, first_number = wanted.opened, wanted.first_number
     source = opened.source
     stats = [file.path.stat() for file in source.files]
     most = largest_unit(sum(status.st_size for status in stats))
@@ -178,30 +171,22 @@ def _planned_inputs(opened: Opened, base: Path, first_number: int) -> tuple[Plan
     for error in opened.damaged:
         number = first_number + len(planned)
         form = source.formats[0]
-        planned.append(PlannedInput(number, base / error.file, error.file, form, 0, 0, None, error.problem))
+        planned.append(PlannedInput(number, Path(error.file), error.file, form, 0, 0, None, error.problem))
     return tuple(planned)
 
 
-def _fingerprint(
-    config: BuildConfig,
-    table: TableConfig,
-    inputs: Sequence[PlannedInput],
-    schema: pa.Schema,
-    parent: Parent | None,
-    base: BaseRelease | None,
-    *,
-    skip_bad: bool,
-) -> str:
+def _fingerprint(wanted: Wanted, inputs: Sequence[PlannedInput]) -> str:
     """Return a digest of everything that decides what a build makes."""
+    parent, base = wanted.parent, wanted.base
     facts = {
         "builder": builder_name(),
-        "schema": config.schema,
-        "table": asdict(table),
-        "columns": schema_fingerprint(schema),
+        "schema": wanted.config.schema,
+        "table": asdict(wanted.table),
+        "columns": schema_fingerprint(wanted.opened.source.schema),
         "inputs": [(file.name, file.bytes, file.modified_ns, file.damaged) for file in inputs],
         "parent": None if parent is None else (parent.manifest.release, parent.manifest.created, parent.manifest.rows),
         "base": None if base is None else (str(base.catalog), base.removed),
-        "skip_bad": skip_bad,
+        "skip_bad": wanted.skip_bad,
     }
     return xxhash.xxh3_128_hexdigest(json.dumps(facts, default=str).encode())
 

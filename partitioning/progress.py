@@ -26,7 +26,7 @@ class Teller(Protocol):
         """One more unit is done; it had so many rows."""
 
     def end(self) -> None:
-        """The stage is done."""
+        """End the stage."""
 
 
 class Lines:

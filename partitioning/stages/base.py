@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def affected_margins(plan: TablePlan, tiling: Tiling, made: Tiling) -> NDArray[n
     return np.union1d(halo.tiles[near], own)
 
 
-def joined_ledger(workspace: Workspace, plan: TablePlan, made: Ledger, map_order: int) -> Ledger:
+def joined_ledger(plan: TablePlan, made: Ledger, map_order: int) -> Ledger:
     """Return the sums over the new release: what was made, and what the base release hands on."""
     base = plan.base
     assert base is not None
@@ -147,15 +148,13 @@ def joined_ledger(workspace: Workspace, plan: TablePlan, made: Ledger, map_order
         files=files.take(pa.array(order)),
         column_bytes=np.concatenate([old_bytes[kept], made.column_bytes])[order],
         column_nulls=np.concatenate([old_nulls[kept], made.column_nulls])[order],
-        map_counts=_joined_map(workspace, plan, made, map_order),
+        map_counts=_joined_map(plan, made, map_order),
         sketches={**{names.index(name): hashes for name, hashes in old_sketches.items()}, **sketches},
         groups=lambda: _joined_groups(base.catalog, kept, order, made),
     )
 
 
-def _joined_map(
-    workspace: Workspace, plan: TablePlan, made: Ledger, map_order: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _joined_map(plan: TablePlan, made: Ledger, map_order: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the map's counts: the base's, less the tiles made anew, plus what was made."""
     assert plan.base is not None
     pixels, rows = read_map(plan.base.catalog)
@@ -211,7 +210,7 @@ def _by_file(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
     for table in tables:
         files = table.column("file").to_numpy()
         edges = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(files)]
-        for first, stop in zip(edges, edges[1:], strict=False):
+        for first, stop in pairwise(edges):
             part = (int(files[first]), table.slice(first, stop - first))
             if waiting is not None and waiting[0] == part[0]:
                 waiting = (part[0], pa.concat_tables([waiting[1], part[1]]))

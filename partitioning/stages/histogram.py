@@ -32,11 +32,10 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
     Writes the places, and a record with the rows of each input file and the counts of the coarse histogram.
     """
     files: dict[int, int] = {}
-    orphans = 0
+    orphans: dict[int, int] = {}
     places = Places(workspace.places(unit), has_parent=plan.stores_parent)
 
     def chunks() -> Iterator[PlacedRows]:
-        nonlocal orphans
         if unit >= len(plan.units):
             yield from _base_places(plan, unit - len(plan.units))
             return
@@ -46,7 +45,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
             placed = place_by_parent(workspace, plan, unit, lookup)
         for read, rows in placed:
             files[read.file] = files.get(read.file, 0) + len(rows.index)
-            orphans += rows.orphans
+            orphans[read.file] = orphans.get(read.file, 0) + rows.orphans
             yield rows
 
     write_places(places.directory, chunks(), has_parent=plan.stores_parent)
@@ -55,7 +54,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
         workspace.record("place", unit),
         files=np.array(list(files), dtype=np.int64),
         rows=np.array(list(files.values()), dtype=np.int64),
-        orphans=np.array(orphans),
+        orphans=np.array(list(orphans.values()), dtype=np.int64),
         pixels=counts[0],
         counts=counts[1],
     )
@@ -75,8 +74,12 @@ def _base_places(plan: TablePlan, tile: int) -> Iterator[PlacedRows]:
     names = (HEALPIX_COLUMN, *((PARENT_RA_COLUMN, PARENT_DEC_COLUMN) if plan.stores_parent else ()))
     for read in base_batches(plan, tile, names, CHUNK_ROWS):
         index = read.batch.column(0).to_numpy().copy()
+        assert read.numbers is not None
         index[np.isin(read.numbers, plan.base.removed)] = Unplaced.REMOVED
-        yield PlacedRows(index, *(degrees(column) for column in read.batch.columns[1:]))
+        if plan.stores_parent:
+            yield PlacedRows(index, degrees(read.batch.column(1)), degrees(read.batch.column(2)))
+        else:
+            yield PlacedRows(index)
 
 
 def check_position_column(schema: pa.Schema, name: str, where: str) -> None:

@@ -91,5 +91,5 @@ def _pixels(files: pa.Table) -> list[Pixel]:
 def _starts(files: pa.Table) -> NDArray[np.int64]:
     """Return the first order-29 index of each file's tile."""
     orders = files.column("norder").to_numpy().astype(np.int64)
-    numbers: NDArray[np.int64] = files.column("npix").to_numpy()
-    return numbers << (2 * (ORDER - orders))
+    starts: NDArray[np.int64] = files.column("npix").to_numpy() << (2 * (ORDER - orders))
+    return starts

@@ -66,6 +66,7 @@ class Lookup:
 
     path: Path
     """DuckDB file with one row a key (`make_lookup`)."""
+    wanted: PositionFrom
     memory: int
     spill: Path
 
@@ -110,7 +111,7 @@ def check_keys(table: TableConfig, wanted: PositionFrom, schema: pa.Schema, pare
         raise ConfigError(msg)
 
 
-def make_lookup(lookup: Lookup, parent: Parent, wanted: PositionFrom) -> None:
+def make_lookup(lookup: Lookup, parent: Parent) -> None:
     """Gather the parent's keys and positions into the file of `lookup`.
 
     Raises
@@ -118,6 +119,7 @@ def make_lookup(lookup: Lookup, parent: Parent, wanted: PositionFrom) -> None:
     InputError
         If two rows of the parent have one key and different positions.
     """
+    wanted = lookup.wanted
     paths = [str(parent.catalog / leaf_path(parent.partitions.pixel(tile))) for tile in range(len(parent.partitions))]
     ra, dec = parent.placement.ra_column, parent.placement.dec_column
     names = {"key": wanted.parent_key, "index": HEALPIX_COLUMN, "ra": ra, "dec": dec}

@@ -70,13 +70,11 @@ class Places:
 
     def read(self, start: int, count: int) -> PlacedRows:
         """Return the places of rows ``[start, start + count)``, fewer at the end."""
-        names = ("index", *(_PARENT_FILES if self.has_parent else ()))
-        types = (np.int64, np.float64, np.float64)
-        parts = [
-            np.fromfile(self.directory / name, kind, count, offset=8 * start)
-            for name, kind in zip(names, types, strict=False)
-        ]
-        return PlacedRows(*parts)
+        index = np.fromfile(self.directory / "index", np.int64, count, offset=8 * start)
+        if not self.has_parent:
+            return PlacedRows(index)
+        ra, dec = (np.fromfile(self.directory / name, np.float64, count, offset=8 * start) for name in _PARENT_FILES)
+        return PlacedRows(index, ra, dec)
 
     def index_chunks(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of the placed rows, in input order."""

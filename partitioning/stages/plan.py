@@ -280,8 +280,9 @@ def _base(body: dict[str, Any]) -> BaseRelease:
 
 def _table(body: dict[str, Any]) -> TableConfig:
     position, csv = body.pop("position_from"), body.pop("csv")
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in body.items()}
     return TableConfig(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in body.items()},
+        **plain,
         position_from=None if position is None else PositionFrom(**position),
         csv=CsvConfig(**{**csv, "null_values": tuple(csv["null_values"])}),
     )

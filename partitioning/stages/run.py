@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..exceptions import DamagedInputError, InputError, PartitioningError
+from ..exceptions import DamagedInputError, PartitioningError
 from .bucket import BucketPlan, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import place_unit
@@ -100,17 +100,16 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
             return plain_unit(workspace, plan)
         case "margin":
             return margin_unit(workspace, plan, unit)
-        case _ if stage.startswith("index-"):
+        case _:
             return index_unit(workspace, plan, release_tiles(workspace, plan), stage.removeprefix("index-"), unit)
-    msg = f"there is no stage {stage!r}"
-    raise InputError(msg)
 
 
 def lookup_of(workspace: Workspace, plan: TablePlan, share: Share) -> Lookup | None:
     """Return where the parent's positions are, None if rows are placed by their own."""
-    if plan.table.position_from is None:
+    wanted = plan.table.position_from
+    if wanted is None:
         return None
-    return Lookup(workspace.spill / "parents.duckdb", share.memory // 2, workspace.spill / "lookup")
+    return Lookup(workspace.spill / "parents.duckdb", wanted, share.memory // 2, workspace.spill / "lookup")
 
 
 def _buckets(workspace: Workspace) -> BucketPlan:

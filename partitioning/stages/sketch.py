@@ -5,7 +5,7 @@ Sketches of parts merge into the sketch of the whole, in any order. With 256 has
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -108,15 +108,16 @@ def _bits(array: pa.Array) -> Hashes:
     """Return values as integers that differ where the values differ; -0.0 counts as 0.0."""
     kind = array.type
     if pa.types.is_boolean(kind):
-        return array.cast(pa.uint8()).to_numpy().astype(np.uint64)
-    if pa.types.is_decimal(kind):
-        return array.cast(pa.float64(), safe=False).to_numpy().view(np.uint64)
-    if pa.types.is_temporal(kind):
+        array = array.cast(pa.uint8())
+    elif pa.types.is_decimal(kind):
+        array = array.cast(pa.float64(), safe=False)
+    elif pa.types.is_temporal(kind):
         array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
-    values = array.to_numpy()
+    values: NDArray[Any] = array.to_numpy()
     if values.dtype.kind == "f":
         values = values + values.dtype.type(0)
-    return values.view(f"u{values.dtype.itemsize}").astype(np.uint64)
+    bits: Hashes = values.view(f"u{values.dtype.itemsize}").astype(np.uint64)
+    return bits
 
 
 def _mixed(bits: Hashes) -> Hashes:

@@ -62,8 +62,9 @@ def input_batches(
     file = plan.inputs[segment.file]
     wanted = plan.schema if columns is None else pa.schema([plan.schema.field(name) for name in columns])
     part_rows = file.parts or (plan.source.part_rows(segment.file) if damage else None)
-    for parts, row in sound_runs(file, segment, damage, part_rows):
+    for parts, first_row in sound_runs(file, segment, damage, part_rows):
         _check_unchanged(file)
+        row = first_row
         for batch in plan.source.file_batches(segment.file, wanted, batch_rows, parts):
             yield UnitBatch(batch, None, segment.file, row)
             row += batch.num_rows

@@ -106,11 +106,7 @@ def test_a_replaced_file_loses_its_old_rows(base: Path, tmp_path: Path) -> None:
     second = grow(base, "Object/part1.parquet")
     assert rows_of(second) == rows_of(rebuilt(base, tmp_path / "full"))
     records = [(record.number, record.name, record.rows) for record in read_manifest(second).inputs]
-    assert records == [
-        (0, "Object/part0.parquet", 1000),
-        (2, "Object/part2.parquet", 1000),
-        (3, "Object/part1.parquet", 700),
-    ]
+    assert records == [(n, f"Object/part{k}.parquet", rows) for n, k, rows in ((0, 0, 1000), (2, 2, 1000), (3, 1, 700))]
     assert set(stored(second)[INPUT_COLUMN].to_pylist()) == {0, 2, 3}
     assert_consistent(second)
 
@@ -163,15 +159,15 @@ def test_an_interrupted_append_goes_on_to_the_same_bytes(base: Path, monkeypatch
     os.system(f"cp -a {base / 'catalogs'} {whole}")
     expected = tree(grow(base, root=whole))
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(line: str) -> None:
         if line.split(": ")[1].split(" ", maxsplit=1)[0] == stage:
-            raise Stop
+            raise StopError
 
     for stage in ("place", "tiling", "bucket", "sort", "index", "maps", "verify"):
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             append(config(base, TABLE), created=f"2026-05-{len(stage):02d}T00:00:00Z", report=stop)
         assert pointer.read_bytes() == before
     (table,) = append(config(base, TABLE), created="2027-01-01T00:00:00Z")

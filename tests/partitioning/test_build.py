@@ -170,8 +170,8 @@ def test_small_memory_gives_the_same_leaves(
     rows: pa.Table, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks of 100 rows, windows of 300: several chunks a unit, several windows a bucket, tiles of several passes."""
-    monkeypatch.setattr(run_stage, "chunk_rows", lambda plan, share: 100)
-    monkeypatch.setattr(run_stage, "window_rows", lambda plan, share: 300)
+    monkeypatch.setattr(run_stage, "chunk_rows", lambda *_: 100)
+    monkeypatch.setattr(run_stage, "window_rows", lambda *_: 300)
     monkeypatch.setattr(spill_stage, "BATCH_ROWS", 32)
     write_files(tmp_path / "Object", rows)
     again = build_all(tmp_path, sky_table(target_rows=250, row_group_rows=64))["Object"].directory
@@ -184,8 +184,8 @@ def test_a_tile_larger_than_memory_gives_the_same_leaf(
     one_tile = sky_table(target_rows=10**6, row_group_rows=64)
     write_files(tmp_path / "Object", pa.concat_tables([rows, rows.slice(0, 300)]))
     first = build_all(tmp_path, one_tile, root=tmp_path / "first")["Object"].directory
-    monkeypatch.setattr(run_stage, "chunk_rows", lambda plan, share: 100)
-    monkeypatch.setattr(run_stage, "window_rows", lambda plan, share: 150)
+    monkeypatch.setattr(run_stage, "chunk_rows", lambda *_: 100)
+    monkeypatch.setattr(run_stage, "window_rows", lambda *_: 150)
     monkeypatch.setattr(spill_stage, "BATCH_ROWS", 32)
     second = build_all(tmp_path, one_tile, root=tmp_path / "second")["Object"].directory
     assert len(leaves(first)) < ROWS / 150
