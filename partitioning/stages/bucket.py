@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.files import replaced
-from ..layout.schema import nan_to_null
 from ..sky.borders import Halo, halo_of, margin_rows
 from .damage import Damage, damage_from
-from .order import sorted_by_index
+from .order import sorted_by_index, taken
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -215,20 +214,22 @@ def _spill_chunk(
     chosen, tiles = margin_rows(index, ra, dec, buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg)
     if len(chosen) == 0:
         return []
-    spill.add_margin(rows.take(pa.array(chosen)), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
+    spill.add_margin(taken(rows, chosen), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
     return [tiles]
 
 
 def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """Return rows `order` of a chunk as they are stored."""
-    batches = [nan_to_null(read.batch) for read in chunk.reads]
-    rows = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    taken = rows.take(pa.array(order))
+    """Return rows `order` of a chunk as they are stored, but for NaN: whoever sorts them makes it NULL.
+
+    Columns without NULL are moved in half the time.
+    """
+    batches = [read.batch for read in chunk.reads]
+    rows = taken(batches[0] if len(batches) == 1 else pa.concat_batches(batches), order)
     computed = [pa.array(placed.index[order])]
     if placed.parent_ra is not None and placed.parent_dec is not None:
         computed += [pa.array(placed.parent_ra[order]), pa.array(placed.parent_dec[order])]
     numbers = pa.array(_input_numbers(plan, chunk)[order])
-    return pa.RecordBatch.from_arrays([*computed, *taken.columns, numbers], schema=plan.form.schema)
+    return pa.RecordBatch.from_arrays([*computed, *rows.columns, numbers], schema=plan.form.schema)
 
 
 def _input_numbers(plan: TablePlan, chunk: _Chunk) -> NDArray[np.int32]:
