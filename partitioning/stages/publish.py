@@ -91,8 +91,8 @@ def clear_scratch(staged: Staging) -> None:
 def publish_release(staged: Staging) -> Path:
     """Publish a verified release: move it beside the others, then replace the pointer. Return its directory."""
     manifest = read_manifest(staged.catalog)
-    pointer = PLAIN_PROPERTIES if manifest.placement is None else COLLECTION_PROPERTIES
-    other = COLLECTION_PROPERTIES if manifest.placement is None else PLAIN_PROPERTIES
+    is_collection = manifest.placement is not None and manifest.adopted is None
+    pointer, other = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)[:: 1 if is_collection else -1]
     target = staged.table / staged.name
     _fsync_tree(staged.catalog)
     staged.catalog.rename(target)
