@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .exceptions import LayoutError
-from .layout.manifest import Manifest, Placement, read_manifest, read_partition_map
+from .layout.adopted import read_file_map
+from .layout.manifest import AdoptedData, Manifest, Placement, read_manifest, read_partition_map
 from .layout.paths import COLLECTION_PROPERTIES
 from .stages.publish import current_release
 
@@ -40,10 +41,21 @@ def _files(release: Path, manifest: Manifest) -> Iterator[str]:
     if manifest.placement is None:
         yield "no positions: one file"
         return
+    if manifest.adopted is not None:
+        yield from _adopted(release, manifest.adopted)
+        yield f"positions: {_placement(manifest.placement)}"
+        return
     tiles = read_partition_map(release)
     orders = f"orders {tiles.orders.min()} to {tiles.orders.max()}"
     yield f"{len(tiles)} tiles of {orders}, {tiles.rows.min()} to {tiles.rows.max()} rows each"
     yield f"placed by {_placement(manifest.placement)}"
+
+
+def _adopted(release: Path, adopted: AdoptedData) -> Iterator[str]:
+    files = read_file_map(release, adopted)
+    where = f"{files.rows.min()} to {files.rows.max()} rows each, below {adopted.base}"
+    yield f"adopted: {len(files)} files of {', '.join(adopted.inputs)}; {where}"
+    yield "coverage by HATS tiles, positions not read" if adopted.tiles_trusted else "coverage by positions"
 
 
 def _placement(placement: Placement) -> str:

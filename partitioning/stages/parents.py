@@ -79,11 +79,14 @@ def open_parent(name: str, catalog: Path) -> Parent:
     Raises
     ------
     ConfigError
-        If the table has no positions.
+        If the table has no positions, or was adopted.
     """
     manifest = read_manifest(catalog)
     if manifest.placement is None:
         msg = f"parent table {name!r} has no positions, so no table can take its position from it"
+        raise ConfigError(msg)
+    if manifest.adopted is not None:
+        msg = f"parent table {name!r} is adopted; its children can be placed by it once it is built"
         raise ConfigError(msg)
     return Parent(catalog, manifest, manifest.placement, read_partition_map(catalog))
 
