@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .checks.report import Full, require_clean
+from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, InputError, LayoutError
 from .job import Job
+from .layout.checksums import write_checksums
 from .layout.leaf import LeafFormat
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import REJECTS_FILE
@@ -33,7 +36,6 @@ from .stages.publish import clear_scratch, current_release, publish_release, pub
 from .stages.sizes import RowSizes, bucket_capacity, chunk_rows, measure_rows, target_rows
 from .stages.sort import SortPlan, sort_buckets
 from .stages.tiling import TileLimits, Tiling, make_tiling
-from .stages.verify import verify_release
 
 __all__ = ["BuiltTable", "build", "build_order", "build_time"]
 
@@ -145,7 +147,8 @@ def _build_table(job: Job, parent: Parent | None) -> None:
     else:
         _build_plain(job, source, form, sizes)
     with job.stage("verify"):
-        verify_release(job.staging.catalog, form, threads=job.config.threads)
+        write_checksums(job.staging.catalog)
+        require_clean(verify_release(job.staging.catalog, scope=Full(), workers=job.config.threads, report=job.say))
 
 
 def _build_catalog(job: Job, source: Source, form: LeafFormat, sizes: RowSizes, parent: Parent | None) -> None:

@@ -12,7 +12,14 @@ from .manifest import Manifest, Placement
 from .paths import COMMON_METADATA, HEALPIX_COLUMN
 from .properties import format_properties
 
-__all__ = ["HatsFacts", "builder_name", "catalog_properties", "pointer_properties", "write_hats_files"]
+__all__ = [
+    "HatsFacts",
+    "builder_name",
+    "catalog_properties",
+    "partition_info",
+    "pointer_properties",
+    "write_hats_files",
+]
 
 _HATS_VERSION: Final = "v1.0"
 _HATS_RELEASE: Final = "2025-08-22"
@@ -79,6 +86,13 @@ def pointer_properties(manifest: Manifest, release: str) -> dict[str, str]:
     }
 
 
+def partition_info(files: pa.Table) -> str:
+    """Return the text of ``partition_info.csv``; `files` has rows of `manifest.FILES_SCHEMA`, in HEALPix order."""
+    columns = [files.column(name).to_pylist() for name in ("norder", "npix", "rows", "bytes")]
+    lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return "\n".join(["Norder,Npix,num_rows,bytes", *lines, ""])
+
+
 def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table, schema: pa.Schema) -> None:
     """Write properties (under both names), list of partitions and common schema.
 
@@ -94,8 +108,5 @@ def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table,
     text = format_properties(properties)
     for name in ("hats.properties", "properties"):
         (catalog / name).write_text(text, encoding="utf-8")
-    columns = [files.column(name).to_pylist() for name in ("norder", "npix", "rows", "bytes")]
-    lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
-    info = "\n".join(["Norder,Npix,num_rows,bytes", *lines, ""])
-    (catalog / "partition_info.csv").write_text(info, encoding="utf-8")
+    (catalog / "partition_info.csv").write_text(partition_info(files), encoding="utf-8")
     pq.write_metadata(schema, catalog / COMMON_METADATA)

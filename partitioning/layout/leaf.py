@@ -23,6 +23,7 @@ __all__ = [
     "LeafSummary",
     "encoding_options",
     "file_checksum",
+    "footer_statistics",
     "fsync_path",
     "row_groups",
     "write_leaf",
@@ -122,13 +123,13 @@ def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> Leaf
             writer.close()
     fsync_path(path)
     metadata = pq.read_metadata(path)
-    chunk_bytes = _chunk_bytes(metadata)
+    groups, column_bytes = footer_statistics(metadata, form)
     return LeafSummary(
         rows=metadata.num_rows,
         size_bytes=path.stat().st_size,
         checksum=file_checksum(path),
-        groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), form),
-        column_bytes=np.bincount(form.owners, chunk_bytes.sum(axis=0), len(form.schema)).astype(np.int64),
+        groups=groups,
+        column_bytes=column_bytes,
         column_nulls=column_nulls,
     )
 
@@ -149,6 +150,13 @@ def fsync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def footer_statistics(metadata: pq.FileMetaData, form: LeafFormat) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Return what a footer tells: one row a row group as in `LeafSummary.groups`, and the bytes per Arrow column."""
+    sizes = _chunk_bytes(metadata)
+    column_bytes = np.bincount(form.owners, sizes.sum(axis=0), len(form.schema)).astype(np.int64)
+    return _group_statistics(metadata, sizes.sum(axis=1), form), column_bytes
 
 
 def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:

@@ -5,16 +5,16 @@
     <root>/<schema>/schema.yaml                             Felis description of the schema
     <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
     <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
-    <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
+    <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits, moc.fits
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
-                                                       rejects.parquet
+                                                       rejects.parquet, checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release, a catalog of its own:
-        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet
+        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet, manifest/checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_objectId/            id index of the same release:
         hats.properties, properties, dataset/_common_metadata, dataset/_metadata, dataset/index/part.0.parquet, ...
-        manifest/files.parquet, flat/ids.i64, flat/healpix.i64
+        manifest/files.parquet, manifest/checksums.xxh128, flat/ids.i64, flat/healpix.i64
 
     <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
     <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
@@ -27,6 +27,7 @@ from typing import Final
 from ..sky.healpix import Pixel
 
 __all__ = [
+    "CHECKSUMS_FILE",
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
     "FLAT_HEALPIX_FILE",
@@ -35,6 +36,7 @@ __all__ = [
     "INPUT_COLUMN",
     "MANIFEST_DIR",
     "METADATA",
+    "MOC_FILE",
     "PARENT_DEC_COLUMN",
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
@@ -68,6 +70,12 @@ POINT_MAP: Final = "point_map.fits"
 
 SKY_MAP: Final = "skymap.fits"
 """The same map under its newer name."""
+
+MOC_FILE: Final = "moc.fits"
+"""The occupied pixels of the point map as an IVOA MOC."""
+
+CHECKSUMS_FILE: Final = "manifest/checksums.xxh128"
+"""Checksums of every file of a catalog that ``files.parquet`` does not list, in the format of ``xxh128sum``."""
 
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""

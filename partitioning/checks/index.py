@@ -1,0 +1,292 @@
+"""Checks of an id index: sorted, true to the leaves, its copies equal.
+
+Entries and leaves are compared by sums of hashes for each tile (`hashing`), so that no more than one row group is in
+memory and a difference names its tile.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..exceptions import LayoutError
+from ..layout.leaf import file_checksum
+from ..layout.manifest import INDEX_FILES_SCHEMA, MANIFEST_DIR, IndexRecord
+from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, METADATA, index_part_path
+from .catalog import OpenCatalog, tried
+from .hashing import entry_hashes
+from .hats import check_properties, check_schema_file
+from .leaf import LeafSums
+from .report import Collector
+from .tree import check_data_tree, check_small_files
+
+__all__ = ["INDEX_GROUP_ROWS", "IndexScope", "check_index", "index_schema"]
+
+INDEX_GROUP_ROWS: Final = 100_000
+"""Most rows of a row group: a look-up decodes one."""
+
+
+@dataclass(frozen=True)
+class IndexScope:
+    """How much of an id index is read, and what its entries are compared with."""
+
+    sums: dict[int, LeafSums]
+    """What the tiles that were read hold, by number of the file."""
+    null_ids: NDArray[np.int64] | None
+    """Rows without an id in each tile, as ``row_groups.parquet`` tells; None if it does not."""
+    fraction: float = 1.0
+    """Share of the parts to read."""
+    seed: int = 0
+
+
+@dataclass
+class _Walk:
+    """What the entries read so far add up to."""
+
+    hashes: NDArray[np.uint64]
+    """Sums of the hashes of the entries of each tile, by number of the file."""
+    entries: NDArray[np.int64]
+    last: pa.Table | None = None
+    flat_at: int = 0
+    readable: bool = True
+    flat_differs: list[int] = field(default_factory=list)
+
+
+def index_schema(kind: pa.DataType, column: str) -> pa.Schema:
+    """Return the columns of an id index of a column of type `kind`."""
+    return pa.schema(
+        [(column, kind), (HEALPIX_COLUMN, pa.int64()), ("Norder", pa.uint8()), ("Npix", pa.uint64())]
+    )
+
+
+def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, found: Collector) -> None:
+    """Check one id index of a release.
+
+    Parameters
+    ----------
+    found
+        Receives the findings; its directory is that of the index.
+    """
+    catalog = opened.path.parent / record.directory
+    if not catalog.is_dir():
+        found.add("index", "", "the directory of the id index is missing")
+        return
+    check_small_files(catalog, found)
+    expected = {
+        "dataproduct_type": "index",
+        "hats_index_column": record.column,
+        "hats_primary_table_url": opened.path.name,
+    }
+    check_properties(catalog, expected, found)
+    parts, problem = tried(lambda: _read_parts(catalog))
+    if parts is None:
+        found.add("index", f"{MANIFEST_DIR}/files.parquet", problem)
+        return
+    check_data_tree(catalog, [index_part_path(part["part"]) for part in parts], found)
+    _check_totals(record, parts, found)
+    _check_entries(opened, record, scope, parts, found)
+    _check_metadata(catalog, parts, found)
+
+
+def _read_parts(catalog: Path) -> list[dict[str, Any]]:
+    table = pq.read_table(catalog / MANIFEST_DIR / "files.parquet", memory_map=False)
+    if not table.schema.equals(INDEX_FILES_SCHEMA):
+        msg = f"its columns are {table.schema.names}"
+        raise LayoutError(msg)
+    parts: list[dict[str, Any]] = table.to_pylist()
+    return parts
+
+
+def _check_totals(record: IndexRecord, parts: Sequence[dict[str, Any]], found: Collector) -> None:
+    path = f"{MANIFEST_DIR}/files.parquet"
+    for name, told in (("rows", record.rows), ("bytes", record.bytes)):
+        total = sum(part[name] for part in parts)
+        found.expect(total == told, "rows", path, f"it adds up to {total} {name}, the manifest tells {told}")
+    numbers = [part["part"] for part in parts]
+    found.expect(numbers == list(range(len(parts))), "index", path, "its parts are not numbered in order")
+
+
+def _check_entries(
+    opened: OpenCatalog, record: IndexRecord, scope: IndexScope, parts: Sequence[dict[str, Any]], found: Collector
+) -> None:
+    catalog = opened.path.parent / record.directory
+    schema = index_schema(opened.schema.field(record.column).type, record.column)
+    check_schema_file(catalog, schema, found)
+    chosen = _chosen(len(parts), scope)
+    walk = _Walk(np.zeros(len(opened.files), dtype=np.uint64), np.zeros(len(opened.files), dtype=np.int64))
+    flat, problem = tried(lambda: _flat_arrays(catalog, record))
+    found.expect(flat is not None, "index", FLAT_IDS_FILE, problem)
+    for number, part in enumerate(parts):
+        if number not in chosen:
+            walk.last, walk.flat_at = None, walk.flat_at + part["rows"]
+            continue
+        for group in _part_groups(catalog, part, schema, found, walk):
+            _check_group(opened, record, part, group, walk, found)
+            if flat is not None and not _equals_flat(group, record.column, flat, walk.flat_at):
+                walk.flat_differs.append(walk.flat_at)
+            walk.flat_at += group.num_rows
+            walk.last = group.slice(group.num_rows - 1, 1)
+    if walk.flat_differs and walk.readable:
+        wrong = f"the flat arrays differ from the parts in {len(walk.flat_differs)} runs, near entry {walk.flat_differs[0]}"
+        found.add("index", FLAT_IDS_FILE, wrong)
+    if len(chosen) == len(parts) and walk.readable:
+        _compare(opened, record, scope, walk, found)
+
+
+def _chosen(parts: int, scope: IndexScope) -> set[int]:
+    count = max(1, round(parts * scope.fraction)) if parts else 0
+    return set(np.random.default_rng(scope.seed).permutation(parts)[:count].tolist())
+
+
+def _part_groups(
+    catalog: Path, part: dict[str, Any], schema: pa.Schema, found: Collector, walk: _Walk
+) -> Iterator[pa.Table]:
+    """Yield the row groups of one part, while checking file and footer."""
+    name = index_part_path(part["part"])
+    path = catalog / name
+    if not path.is_file():
+        found.add("files", name, "the part is missing")
+        walk.readable = False
+        return
+    size, (checksum, _) = path.stat().st_size, tried(lambda: file_checksum(path))
+    found.expect(size == part["bytes"], "files", name, f"it has {size} bytes, not {part['bytes']}")
+    found.expect(checksum == part["xxh3_128"], "checksum", name, f"its xxh3-128 is not {part['xxh3_128']}")
+    found.files, found.bytes = found.files + 1, found.bytes + size
+    leaf, problem = tried(lambda: pq.ParquetFile(path, page_checksum_verification=True))
+    if leaf is None or not leaf.schema_arrow.equals(schema):
+        found.add("unreadable" if leaf is None else "schema", name, problem or f"its columns are not {schema.names}")
+        walk.readable = False
+        return
+    with leaf:
+        wrong = f"it has {leaf.metadata.num_rows} rows, not {part['rows']}"
+        found.expect(leaf.metadata.num_rows == part["rows"], "rows", name, wrong)
+        for number in range(leaf.metadata.num_row_groups):
+            group, problem = tried(lambda number=number: leaf.read_row_group(number))  # type: ignore[misc]
+            if group is None:
+                found.add("unreadable", name, f"row group {number}: {problem}")
+                walk.readable = False
+                continue
+            found.rows += group.num_rows
+            wrong = f"row group {number} has {group.num_rows} rows, more than {INDEX_GROUP_ROWS}"
+            found.expect(group.num_rows <= INDEX_GROUP_ROWS, "row_groups", name, wrong)
+            good = _bounds_hold(leaf.metadata.row_group(number).column(0).statistics, group.column(0))
+            found.expect(good, "statistics", name, f"row group {number}: the footer's bounds are not those of the ids")
+            yield group
+
+
+def _bounds_hold(statistics: pq.Statistics | None, ids: pa.ChunkedArray) -> bool:
+    """Return whether the footer's bounds, if it has any, are those of the ids."""
+    if statistics is None or not statistics.has_min_max or pa.types.is_temporal(ids.type):
+        return True
+    bounds: bool = (statistics.min, statistics.max) == tuple(pc.min_max(ids).as_py().values())
+    return bounds
+
+
+def _check_group(
+    opened: OpenCatalog, record: IndexRecord, part: dict[str, Any], group: pa.Table, walk: _Walk, found: Collector
+) -> None:
+    """Check the entries of one row group, and add them to the sums of their tiles."""
+    name, ids = index_part_path(part["part"]), group.column(record.column)
+    if any(column.null_count for column in group.columns):
+        found.add("index", name, "it has entries with NULL")
+        walk.readable = False
+        return
+    if not _is_sorted(group, walk.last, record.column):
+        found.add("index", name, f"its entries are not sorted by {record.column} and {HEALPIX_COLUMN}")
+    index = group.column(HEALPIX_COLUMN).to_numpy()
+    tile = opened.tiles_of(index)
+    orders = np.array([file.pixel.order for file in opened.files], dtype=np.int64)
+    numbers = np.array([file.pixel.number for file in opened.files], dtype=np.int64)
+    named = (group.column("Norder").to_numpy(), group.column("Npix").to_numpy().astype(np.int64))
+    wrong = (tile < 0) | (orders[tile] != named[0]) | (numbers[tile] != named[1])
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        text = f"{int(wrong.sum())} entries name another tile than holds their {HEALPIX_COLUMN}, first {ids[first]}"
+        found.add("index", name, text, opened.files[int(tile[first])].pixel if tile[first] >= 0 else None)
+    kept = tile >= 0
+    np.add.at(walk.hashes, tile[kept], entry_hashes(ids, index)[kept])
+    walk.entries += np.bincount(tile[kept], minlength=len(walk.entries))
+
+
+def _is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
+    keys = group if before is None else pa.concat_tables([before, group])
+    order = pc.sort_indices(keys, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]).to_numpy()  # stable
+    return bool((order == np.arange(len(order))).all())
+
+
+def _compare(
+    opened: OpenCatalog, record: IndexRecord, scope: IndexScope, walk: _Walk, found: Collector
+) -> None:
+    """Compare the entries of each tile with its leaf, or their number with that of the tile's ids."""
+    for number, file in enumerate(opened.files):
+        read = scope.sums.get(number)
+        entries = int(walk.entries[number])
+        if read is not None and read.is_complete:
+            told = read.id_entries[record.column]
+            if entries != told:
+                found.add("index", "", f"{entries} entries, but {told} rows with an id", file.pixel)
+            elif int(walk.hashes[number]) != read.id_hashes.get(record.column, 0):
+                found.add("index", "", "ids or indices of entries are not those of the rows", file.pixel)
+        elif scope.null_ids is not None and entries != file.rows - scope.null_ids[number]:
+            told = file.rows - int(scope.null_ids[number])
+            found.add("index", "", f"{entries} entries, but {told} rows with an id", file.pixel)
+
+
+def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    if not record.flat:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    paths = [catalog / name for name in (FLAT_IDS_FILE, FLAT_HEALPIX_FILE)]
+    for path in paths:
+        if path.stat().st_size != 8 * record.rows:
+            msg = f"{path.name} has {path.stat().st_size} bytes, not 8 for each of {record.rows} entries"
+            raise LayoutError(msg)
+    if record.rows == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    ids, healpix = (np.memmap(path, "<i8", "r") for path in paths)
+    return ids, healpix
+
+
+def _equals_flat(group: pa.Table, column: str, flat: tuple[NDArray[np.int64], NDArray[np.int64]], at: int) -> bool:
+    if not len(flat[0]):
+        return True
+    columns = [group.column(name).to_numpy().astype(np.int64) for name in (column, HEALPIX_COLUMN)]
+    stop = at + group.num_rows
+    return all(np.array_equal(array[at:stop], mine) for array, mine in zip(flat, columns, strict=True))
+
+
+def _check_metadata(catalog: Path, parts: Sequence[dict[str, Any]], found: Collector) -> None:
+    """Check that the collected footers are those of the parts, in order."""
+    collected, problem = tried(lambda: pq.read_metadata(catalog / METADATA))
+    if collected is None:
+        found.add("index", METADATA, problem)
+        return
+    at = 0
+    for part in parts:
+        name = index_part_path(part["part"])
+        footer, _ = tried(lambda name=name: pq.read_metadata(catalog / name))  # type: ignore[misc]
+        if footer is None:
+            return  # told already
+        groups = range(at, at + footer.num_row_groups)
+        good = groups.stop <= collected.num_row_groups and all(
+            _same_group(collected.row_group(number), footer.row_group(number - at), name) for number in groups
+        )
+        if not found.expect(good, "index", METADATA, f"it does not hold the footer of {name}: look-ups go astray"):
+            return
+        at = groups.stop
+    found.expect(at == collected.num_row_groups, "index", METADATA, "it has more row groups than the parts")
+
+
+def _same_group(collected: pq.RowGroupMetaData, own: pq.RowGroupMetaData, name: str) -> bool:
+    mine, other = collected.to_dict(), own.to_dict()
+    for column in mine["columns"]:
+        if column.pop("file_path") != name.removeprefix("dataset/"):
+            return False
+    for column in other["columns"]:
+        column.pop("file_path")
+    return bool(mine == other)

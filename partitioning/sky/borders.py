@@ -1,0 +1,3 @@
+"""PLACEHOLDER."""
+from typing import Any
+def distance_to_pixels_deg(*a: Any) -> Any: ...
