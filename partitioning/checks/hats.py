@@ -41,6 +41,7 @@ def read_properties(catalog: Path, name: str = "hats.properties") -> dict[str, s
 def expected_properties(opened: OpenCatalog, placement: Placement, point_map: Map) -> dict[str, str]:
     """Return what a main catalog's properties must tell; title and the like are taken from those there are."""
     told = read_properties(opened.path) or {}
+    default = told.get("hats_cols_default", "").split()
     largest = max((file.rows for file in opened.files), default=0)
     facts = HatsFacts(
         finest_order=max((file.pixel.order for file in opened.files), default=0),
@@ -48,7 +49,7 @@ def expected_properties(opened: OpenCatalog, placement: Placement, point_map: Ma
         map_order=point_map.order,
         sky_fraction=len(point_map.pixels) / (12 << (2 * point_map.order)),
         title=told.get("obs_title"),
-        default_columns=tuple(name for name in told.get("hats_cols_default", "").split() if name in opened.schema.names),
+        default_columns=tuple(name for name in default if name in opened.schema.names),
     )
     return catalog_properties(opened.manifest, placement, facts)
 

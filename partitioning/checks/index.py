@@ -5,7 +5,8 @@ memory and a difference names its tile.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
 from ..layout.leaf import file_checksum
-from ..layout.manifest import INDEX_FILES_SCHEMA, MANIFEST_DIR, IndexRecord
-from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, METADATA, index_part_path
+from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
+from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
 from .catalog import OpenCatalog, tried
 from .hashing import entry_hashes
 from .hats import check_properties, check_schema_file
@@ -45,24 +46,9 @@ class IndexScope:
     seed: int = 0
 
 
-@dataclass
-class _Walk:
-    """What the entries read so far add up to."""
-
-    hashes: NDArray[np.uint64]
-    """Sums of the hashes of the entries of each tile, by number of the file."""
-    entries: NDArray[np.int64]
-    last: pa.Table | None = None
-    flat_at: int = 0
-    readable: bool = True
-    flat_differs: list[int] = field(default_factory=list)
-
-
 def index_schema(kind: pa.DataType, column: str) -> pa.Schema:
     """Return the columns of an id index of a column of type `kind`."""
-    return pa.schema(
-        [(column, kind), (HEALPIX_COLUMN, pa.int64()), ("Norder", pa.uint8()), ("Npix", pa.uint64())]
-    )
+    return pa.schema([(column, kind), (HEALPIX_COLUMN, pa.int64()), ("Norder", pa.uint8()), ("Npix", pa.uint64())])
 
 
 def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, found: Collector) -> None:
@@ -115,28 +101,30 @@ def _check_totals(record: IndexRecord, parts: Sequence[dict[str, Any]], found: C
 def _check_entries(
     opened: OpenCatalog, record: IndexRecord, scope: IndexScope, parts: Sequence[dict[str, Any]], found: Collector
 ) -> None:
+    """Read the chosen parts, row group by row group, and compare their sums with the leaves if all were read."""
     catalog = opened.path.parent / record.directory
     schema = index_schema(opened.schema.field(record.column).type, record.column)
     check_schema_file(catalog, schema, found)
     chosen = _chosen(len(parts), scope)
-    walk = _Walk(np.zeros(len(opened.files), dtype=np.uint64), np.zeros(len(opened.files), dtype=np.int64))
+    entries = _Entries(opened, record, found)
     flat, problem = tried(lambda: _flat_arrays(catalog, record))
     found.expect(flat is not None, "index", FLAT_IDS_FILE, problem)
+    at, differ = 0, list[int]()
     for number, part in enumerate(parts):
-        if number not in chosen:
-            walk.last, walk.flat_at = None, walk.flat_at + part["rows"]
-            continue
-        for group in _part_groups(catalog, part, schema, found, walk):
-            _check_group(opened, record, part, group, walk, found)
-            if flat is not None and not _equals_flat(group, record.column, flat, walk.flat_at):
-                walk.flat_differs.append(walk.flat_at)
-            walk.flat_at += group.num_rows
-            walk.last = group.slice(group.num_rows - 1, 1)
-    if walk.flat_differs and walk.readable:
-        wrong = f"the flat arrays differ from the parts in {len(walk.flat_differs)} runs, near entry {walk.flat_differs[0]}"
+        start, part_is_read = at, number in chosen
+        for group in _part_groups(catalog, part, schema, found) if part_is_read else ():
+            entries.add(index_part_path(part["part"]), group)
+            if flat is not None and not _equals_flat(group, record.column, flat, at):
+                differ.append(at)
+            at += group.num_rows
+        entries.is_complete &= part_is_read and at == start + part["rows"]
+        entries.last = entries.last if part_is_read else None
+        at = start + part["rows"]
+    if differ:
+        wrong = f"the flat arrays differ from the parts in {len(differ)} row groups, first from entry {differ[0]} on"
         found.add("index", FLAT_IDS_FILE, wrong)
-    if len(chosen) == len(parts) and walk.readable:
-        _compare(opened, record, scope, walk, found)
+    if entries.is_complete:
+        entries.compare(scope)
 
 
 def _chosen(parts: int, scope: IndexScope) -> set[int]:
@@ -144,33 +132,29 @@ def _chosen(parts: int, scope: IndexScope) -> set[int]:
     return set(np.random.default_rng(scope.seed).permutation(parts)[:count].tolist())
 
 
-def _part_groups(
-    catalog: Path, part: dict[str, Any], schema: pa.Schema, found: Collector, walk: _Walk
-) -> Iterator[pa.Table]:
-    """Yield the row groups of one part, while checking file and footer."""
+def _part_groups(catalog: Path, part: dict[str, Any], schema: pa.Schema, found: Collector) -> Iterator[pa.Table]:
+    """Yield the row groups of one part that can be read, while checking file and footer."""
     name = index_part_path(part["part"])
     path = catalog / name
-    if not path.is_file():
-        found.add("files", name, "the part is missing")
-        walk.readable = False
+    if not found.expect(path.is_file(), "files", name, "the part is missing"):
         return
     size, (checksum, _) = path.stat().st_size, tried(lambda: file_checksum(path))
     found.expect(size == part["bytes"], "files", name, f"it has {size} bytes, not {part['bytes']}")
     found.expect(checksum == part["xxh3_128"], "checksum", name, f"its xxh3-128 is not {part['xxh3_128']}")
     found.files, found.bytes = found.files + 1, found.bytes + size
     leaf, problem = tried(lambda: pq.ParquetFile(path, page_checksum_verification=True))
-    if leaf is None or not leaf.schema_arrow.equals(schema):
-        found.add("unreadable" if leaf is None else "schema", name, problem or f"its columns are not {schema.names}")
-        walk.readable = False
+    if leaf is None:
+        found.add("unreadable", name, problem)
         return
     with leaf:
+        if not found.expect(leaf.schema_arrow.equals(schema), "schema", name, f"its columns are not {schema.names}"):
+            return
         wrong = f"it has {leaf.metadata.num_rows} rows, not {part['rows']}"
         found.expect(leaf.metadata.num_rows == part["rows"], "rows", name, wrong)
         for number in range(leaf.metadata.num_row_groups):
-            group, problem = tried(lambda number=number: leaf.read_row_group(number))  # type: ignore[misc]
+            group, problem = tried(partial(leaf.read_row_group, number))
             if group is None:
                 found.add("unreadable", name, f"row group {number}: {problem}")
-                walk.readable = False
                 continue
             found.rows += group.num_rows
             wrong = f"row group {number} has {group.num_rows} rows, more than {INDEX_GROUP_ROWS}"
@@ -188,54 +172,69 @@ def _bounds_hold(statistics: pq.Statistics | None, ids: pa.ChunkedArray) -> bool
     return bounds
 
 
-def _check_group(
-    opened: OpenCatalog, record: IndexRecord, part: dict[str, Any], group: pa.Table, walk: _Walk, found: Collector
-) -> None:
-    """Check the entries of one row group, and add them to the sums of their tiles."""
-    name, ids = index_part_path(part["part"]), group.column(record.column)
-    if any(column.null_count for column in group.columns):
-        found.add("index", name, "it has entries with NULL")
-        walk.readable = False
-        return
-    if not _is_sorted(group, walk.last, record.column):
-        found.add("index", name, f"its entries are not sorted by {record.column} and {HEALPIX_COLUMN}")
-    index = group.column(HEALPIX_COLUMN).to_numpy()
-    tile = opened.tiles_of(index)
-    orders = np.array([file.pixel.order for file in opened.files], dtype=np.int64)
-    numbers = np.array([file.pixel.number for file in opened.files], dtype=np.int64)
-    named = (group.column("Norder").to_numpy(), group.column("Npix").to_numpy().astype(np.int64))
-    wrong = (tile < 0) | (orders[tile] != named[0]) | (numbers[tile] != named[1])
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        text = f"{int(wrong.sum())} entries name another tile than holds their {HEALPIX_COLUMN}, first {ids[first]}"
-        found.add("index", name, text, opened.files[int(tile[first])].pixel if tile[first] >= 0 else None)
-    kept = tile >= 0
-    np.add.at(walk.hashes, tile[kept], entry_hashes(ids, index)[kept])
-    walk.entries += np.bincount(tile[kept], minlength=len(walk.entries))
+class _Entries:
+    """Checks entries in their order, and sums them up for each tile."""
+
+    def __init__(self, opened: OpenCatalog, record: IndexRecord, found: Collector) -> None:
+        self._opened, self._column, self._found = opened, record.column, found
+        self._orders = np.array([file.pixel.order for file in opened.files], dtype=np.int64)
+        self._numbers = np.array([file.pixel.number for file in opened.files], dtype=np.int64)
+        self._hashes = np.zeros(len(opened.files), dtype=np.uint64)
+        self._counts = np.zeros(len(opened.files), dtype=np.int64)
+        self.last: pa.Table | None = None
+        """The last entry before the next row group; None if that part was not read."""
+        self.is_complete = True
+        """Whether all entries were read."""
+
+    def add(self, path: str, group: pa.Table) -> None:
+        """Check one row group of the part `path`."""
+        if any(column.null_count for column in group.columns):
+            self._found.add("index", path, "it has entries with NULL")
+            self.is_complete = False
+            return
+        wrong = f"its entries are not sorted by {self._column} and {HEALPIX_COLUMN}"
+        self._found.expect(_is_sorted(group, self.last, self._column), "index", path, wrong)
+        self.last = group.slice(group.num_rows - 1, 1)
+        index = group.column(HEALPIX_COLUMN).to_numpy()
+        tile = self._opened.tiles_of(index)
+        self._check_names(path, group, tile)
+        hashes, kept = entry_hashes(group.column(self._column), index), tile >= 0
+        np.add.at(self._hashes, tile[kept], hashes[kept])
+        self._counts += np.bincount(tile[kept], minlength=len(self._counts))
+
+    def compare(self, scope: IndexScope) -> None:
+        """Compare the entries of each tile with its leaf, or their number with that of the tile's ids."""
+        for number, file in enumerate(self._opened.files):
+            read, entries = scope.sums.get(number), int(self._counts[number])
+            if read is not None and read.is_complete:
+                told = read.id_entries[self._column]
+            elif scope.null_ids is not None:
+                read, told = None, file.rows - int(scope.null_ids[number])
+            else:
+                continue
+            wrong = f"{entries} entries, but {told} rows with an id"
+            same = self._found.expect(entries == told, "index", "", wrong, file.pixel)
+            if same and read is not None:
+                equal = int(self._hashes[number]) == read.id_hashes.get(self._column, 0)
+                wrong = "the ids or indices of its entries are not those of the rows"
+                self._found.expect(equal, "index", "", wrong, file.pixel)
+
+    def _check_names(self, path: str, group: pa.Table, tile: NDArray[np.int64]) -> None:
+        """Check that entries name the tile that holds their index."""
+        order, number = group.column("Norder").to_numpy(), group.column("Npix").to_numpy().astype(np.int64)
+        wrong = (tile < 0) | (self._orders[tile] != order) | (self._numbers[tile] != number)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            text = f"{int(wrong.sum())} entries name another tile than holds their {HEALPIX_COLUMN}, first id "
+            text += str(group.column(self._column)[first])
+            holder = self._opened.files[int(tile[first])].pixel if tile[first] >= 0 else None
+            self._found.add("index", path, text, holder)
 
 
 def _is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
     keys = group if before is None else pa.concat_tables([before, group])
     order = pc.sort_indices(keys, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]).to_numpy()  # stable
     return bool((order == np.arange(len(order))).all())
-
-
-def _compare(
-    opened: OpenCatalog, record: IndexRecord, scope: IndexScope, walk: _Walk, found: Collector
-) -> None:
-    """Compare the entries of each tile with its leaf, or their number with that of the tile's ids."""
-    for number, file in enumerate(opened.files):
-        read = scope.sums.get(number)
-        entries = int(walk.entries[number])
-        if read is not None and read.is_complete:
-            told = read.id_entries[record.column]
-            if entries != told:
-                found.add("index", "", f"{entries} entries, but {told} rows with an id", file.pixel)
-            elif int(walk.hashes[number]) != read.id_hashes.get(record.column, 0):
-                found.add("index", "", "ids or indices of entries are not those of the rows", file.pixel)
-        elif scope.null_ids is not None and entries != file.rows - scope.null_ids[number]:
-            told = file.rows - int(scope.null_ids[number])
-            found.add("index", "", f"{entries} entries, but {told} rows with an id", file.pixel)
 
 
 def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -269,7 +268,7 @@ def _check_metadata(catalog: Path, parts: Sequence[dict[str, Any]], found: Colle
     at = 0
     for part in parts:
         name = index_part_path(part["part"])
-        footer, _ = tried(lambda name=name: pq.read_metadata(catalog / name))  # type: ignore[misc]
+        footer, _ = tried(partial(pq.read_metadata, catalog / name))
         if footer is None:
             return  # told already
         groups = range(at, at + footer.num_row_groups)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -116,7 +117,7 @@ def _check_parquet(task: LeafTask, recorded: pa.Table | None, sums: LeafSums, fo
         sums.is_complete = True
         reader = _GroupChecks(task, sums, found)
         for number in range(leaf.metadata.num_row_groups):
-            group, problem = tried(lambda number=number: leaf.read_row_group(number))  # type: ignore[misc]
+            group, problem = tried(partial(leaf.read_row_group, number))
             if group is None:
                 found.add("unreadable", file.path, f"row group {number}: {problem}", file.pixel)
                 sums.is_complete = False
@@ -131,7 +132,9 @@ def _check_schema(task: LeafTask, leaf: pq.ParquetFile, found: Collector) -> boo
     schema, wanted = leaf.schema_arrow, task.form.schema
     if schema.equals(wanted):
         return True
-    differ = [column.name for column in schema if column.name not in wanted.names or wanted.field(column.name) != column]
+    differ = [
+        column.name for column in schema if column.name not in wanted.names or wanted.field(column.name) != column
+    ]
     differ += [name for name in wanted.names if name not in schema.names]
     what = f"columns {listing(differ)} differ" if differ else "the order of its columns differs"
     same = schema_fingerprint(schema) == schema_fingerprint(wanted)
@@ -158,9 +161,10 @@ def _check_footer(task: LeafTask, leaf: pq.ParquetFile, footer: pa.Table, found:
 
 def _check_recorded(task: LeafTask, footer: pa.Table, recorded: pa.Table, found: Collector) -> None:
     """Compare ``row_groups.parquet`` with the footer."""
-    if recorded.num_rows != footer.num_rows or recorded.schema.names != footer.schema.names:
-        return  # told once for the whole table, and by the number of row groups
-    names = [name for name in footer.schema.names if not recorded.column(name).equals(footer.column(name))]
+    if recorded.num_rows != footer.num_rows:
+        return  # told by the number of row groups
+    names = sorted(set(footer.schema.names) ^ set(recorded.schema.names))
+    names = names or [name for name in footer.schema.names if not recorded.column(name).equals(footer.column(name))]
     wrong = f"row_groups.parquet tells other values of {listing(names)} than the footer"
     found.expect(not names, "statistics", task.file.path, wrong, task.file.pixel)
 
@@ -199,32 +203,34 @@ class _GroupChecks:
         found.expect(fits or self._task.is_margin, "statistics", file.path, wrong, file.pixel)
 
     def _problems(self, group: pa.Table, footer: pa.Table) -> Iterator[tuple[str, str]]:
+        """Yield check and detail of what is wrong."""
         task = self._task
         for name in nan_columns(group):
             yield "nan", f"NaN in column {name!r}"
         for wrong in wrong_statistics(group, footer):
             yield "statistics", f"the footer's statistics are wrong: {wrong}"
-        if not task.form.is_sorted or task.placement is None:
-            return
-        index = group.column(HEALPIX_COLUMN)
+        if task.placement is not None and task.form.is_sorted:
+            yield from self._place_problems(group, task.placement)
+        if INPUT_COLUMN in group.schema.names and not task.is_margin:
+            yield from self._input_problems(group)
+
+    def _place_problems(self, group: pa.Table, placement: Placement) -> Iterator[tuple[str, str]]:
+        task, index = self._task, group.column(HEALPIX_COLUMN)
         if index.null_count:
             yield "healpix_null", f"{index.null_count} rows have no {HEALPIX_COLUMN}"
             return
         outside = outside_rows(index.to_numpy(), task.file.range)
-        if task.is_margin:
-            own = group.num_rows - len(outside)
-            if own:
-                yield "margin", f"{own} rows are of the tile itself"
-        elif len(outside):
+        if task.is_margin and len(outside) < group.num_rows:
+            yield "margin", f"{group.num_rows - len(outside)} rows are of the tile itself"
+        if len(outside) and not task.is_margin:
             yield "tile", f"{len(outside)} rows lie outside the tile, first row {outside[0]}"
-        unplaced = unplaced_rows(group, task.placement)
+        unplaced = unplaced_rows(group, placement)
         if len(unplaced):
-            yield "position", f"{len(unplaced)} rows have a {HEALPIX_COLUMN} of another position, first row {unplaced[0]}"
+            wrong = f"{len(unplaced)} rows have a {HEALPIX_COLUMN} of another position, first row {unplaced[0]}"
+            yield "position", wrong
         problem = order_problem(group, self._last, task.form.id_columns)
         if problem:
             yield "order", problem
-        if INPUT_COLUMN in group.schema.names and not task.is_margin:
-            yield from self._input_problems(group)
 
     def _input_problems(self, group: pa.Table) -> Iterator[tuple[str, str]]:
         numbers, rows = np.unique(group.column(INPUT_COLUMN).to_numpy(), return_counts=True)

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from ..layout.manifest import MANIFEST_DIR, MarginRecord, Placement, read_partition_map
-from ..layout.paths import HEALPIX_COLUMN
+from ..layout.manifest import MarginRecord, Placement, read_partition_map
+from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
 from ..sky.borders import distance_to_pixels_deg
 from ..sky.healpix import Pixel
 from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
@@ -31,9 +31,7 @@ _EITHER_SIDE_DEG: Final = 1e-9
 _PATH: Final = f"{MANIFEST_DIR}/files.parquet"
 
 
-def check_margin(
-    opened: OpenCatalog, record: MarginRecord, found: Collector
-) -> Callable[[DataFile], Collector] | None:
+def check_margin(opened: OpenCatalog, record: MarginRecord, found: Collector) -> Callable[[DataFile], Collector] | None:
     """Check all of a margin but its rows, and return the check of the rows of one tile; None if it cannot be made."""
     catalog = opened.path.parent / record.directory
     if opened.placement is None or not catalog.is_dir():
@@ -52,7 +50,7 @@ def check_margin(
     _check_list(opened, record, files, found)
     for file in files:
         check_presence(catalog, file, found)
-    source = MarginSource(opened.path, partitions, opened.form, opened.placement, record.threshold_arcsec / 3600)
+    source = MarginSource(opened.path, partitions, opened.schema, opened.placement, record.threshold_arcsec / 3600)
     return _MarginChecks(opened, catalog, {file.pixel: file for file in files}, source, opened.placement)
 
 
@@ -113,7 +111,7 @@ class _MarginChecks:
         if not len(rows):
             return 0
         ra, dec = (degrees(rows.column(name)) for name in (self.placement.ra_column, self.placement.dec_column))
-        distance = distance_to_pixels_deg(ra, dec, tile.order, np.full(len(rows), tile.number))
+        distance = distance_to_pixels_deg(ra, dec, np.full(len(rows), tile.order), np.full(len(rows), tile.number))
         return int((np.abs(distance - self.source.threshold_deg) > _EITHER_SIDE_DEG).sum())
 
 

@@ -112,9 +112,7 @@ class TileParents:
             self.found.add("parent", self.file.path, text, self.file.pixel)
 
 
-def check_strays(
-    parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[np.uint64]]], found: Collector
-) -> None:
+def check_strays(parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[np.uint64]]], found: Collector) -> None:
     """Look for the parents of rows that have none in their own tile, in one pass over the parent's keys.
 
     Parameters

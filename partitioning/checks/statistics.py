@@ -45,15 +45,15 @@ class RowGroups:
         return int(self._edges[-1])
 
     def of(self, file: DataFile) -> pa.Table:
-        """Return the lines of one data file, those at its place in the order of files."""
+        """Return the lines of one data file, those at its place in the order of files, without ``file``."""
         start, stop = file.first_group, min(file.first_group + file.row_groups, self.rows)
         if start >= stop:
-            return self._file.schema_arrow.empty_table()
+            return self._file.schema_arrow.empty_table().drop_columns("file")
         first = int(np.searchsorted(self._edges, start, side="right")) - 1
         last = int(np.searchsorted(self._edges, stop, side="left"))
         with self._lock:
             parts = [self._part(number) for number in range(first, last)]
-        return pa.concat_tables(parts).slice(start - int(self._edges[first]), stop - start)
+        return pa.concat_tables(parts).slice(start - int(self._edges[first]), stop - start).drop_columns("file")
 
     def nulls(self, name: str, files: Sequence[DataFile]) -> NDArray[np.int64]:
         """Return the NULLs of an ordered column in each data file."""

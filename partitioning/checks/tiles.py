@@ -23,7 +23,8 @@ def check_partition_map(opened: OpenCatalog, found: Collector) -> None:
         start, stop = file.range
         good = start <= file.healpix_min <= file.healpix_max < stop
         found.expect(good, "partition_map", _PATH, "the listed index bounds are not inside the tile", file.pixel)
-        found.expect(file.rows > 0 or opened.placement is None, "partition_map", _PATH, "a tile has no rows", file.pixel)
+        good = file.rows > 0 or opened.placement is None
+        found.expect(good, "partition_map", _PATH, "a tile has no rows", file.pixel)
 
 
 def check_presence(catalog: Path, file: DataFile, found: Collector) -> None:
@@ -48,4 +49,3 @@ def chosen_files(opened: OpenCatalog, scope: Scope, found: Collector) -> list[Da
             for pixel in sorted(scope.pixels - {file.pixel for file in opened.files}):
                 found.add("files", _PATH, "this tile is not listed", pixel)
             return [file for file in opened.files if file.pixel in scope.pixels]
-

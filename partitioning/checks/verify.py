@@ -41,9 +41,7 @@ _TELL_S: Final = 10.0
 """Seconds between two lines about progress."""
 
 
-def verify_release(
-    release: Path, *, scope: Scope, workers: int = 1, report: Notify = lambda _: None
-) -> Report:
+def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Notify = lambda _: None) -> Report:
     """Check a release, its margins and its id indexes against each other, reading only what is on disk.
 
     All problems are collected; a damaged file ends no check but its own. A release under construction verifies as a
@@ -76,6 +74,7 @@ def verify_release(
         raise ValueError(msg)
     release = release.resolve()
     start, found = time.perf_counter(), Collector(release.name)
+    check_small_files(release, found)
     opened = open_catalog(release, found)
     if opened is not None:
         _Verification(opened, scope, workers, report, found).run()
@@ -149,7 +148,6 @@ class _Verification:
     def _check_lists(self) -> None:
         """Check all that needs no data file."""
         opened, found = self.opened, self.found
-        check_small_files(opened.path, found)
         check_data_tree(opened.path, [file.path for file in opened.files], found)
         name = release_name(opened.manifest.table, opened.manifest.release)
         wrong = f"it is the manifest of {name}"
@@ -191,10 +189,12 @@ class _Verification:
             if record.column not in self.opened.schema.names:
                 self.found.add("index", "", f"there is an id index of {record.column!r}, which is no column")
                 continue
-            nulls, _ = tried(lambda name=record.column: groups.nulls(name, self.opened.files))  # type: ignore
+            nulls = None
+            if groups is not None:
+                nulls, _ = tried(partial(groups.nulls, record.column, self.opened.files))
             scope = IndexScope(sums, nulls)
             if isinstance(self.scope, Sample):
-                scope = IndexScope(sums, scope.null_ids, self.scope.fraction, self.scope.seed)
+                scope = IndexScope(sums, nulls, self.scope.fraction, self.scope.seed)
             self.report(f"id index of {record.column}")
             check_index(self.opened, record, scope, collected)
             self.found.merge(collected)

@@ -5,7 +5,8 @@
     <root>/<schema>/schema.yaml                             Felis description of the schema
     <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
     <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
-    <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits, moc.fits
+    <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits,
+                                                       moc.fits
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,

@@ -1,3 +1,0 @@
-"""PLACEHOLDER."""
-from typing import Any
-def distance_to_pixels_deg(*a: Any) -> Any: ...
