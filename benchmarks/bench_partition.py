@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows to partition")
-    parser.add_argument("--threads", type=int, default=2, help="worker threads")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--memory-mb", type=int, default=1536, help="memory budget of the build")
     parser.add_argument("--target-rows", type=int, default=1_000_000, help="rows per tile")
     parser.add_argument("--seed", type=int, default=20260522)
@@ -76,14 +76,14 @@ def run(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
             ),
         ),
         memory=options.memory_mb << 20,
-        threads=options.threads,
+        workers=options.workers,
     )
     built = in_own_process(config)
     return {
         "benchmark": "partition",
         "rows": options.rows,
         "columns": 26,
-        "threads": options.threads,
+        "workers": options.workers,
         "memory_budget_mb": options.memory_mb,
         "rows_per_s": round(options.rows / built["seconds"]),
         "peak_rss_mb": built["peak_rss_mb"],

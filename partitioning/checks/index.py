@@ -20,9 +20,10 @@ from ..exceptions import LayoutError
 from ..layout.leaf import file_checksum
 from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
+from ..layout.schema import schema_fingerprint
 from .catalog import OpenCatalog, tried
 from .hashing import entry_hashes
-from .hats import check_properties, check_schema_file
+from .hats import check_properties, check_schema_file, expected_index_properties
 from .leaf import LeafSums
 from .report import Collector
 from .tree import check_data_tree, check_small_files
@@ -64,12 +65,7 @@ def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, fou
         found.add("index", "", "the directory of the id index is missing")
         return
     check_small_files(catalog, found)
-    expected = {
-        "dataproduct_type": "index",
-        "hats_index_column": record.column,
-        "hats_primary_table_url": opened.path.name,
-    }
-    check_properties(catalog, expected, found)
+    check_properties(catalog, expected_index_properties(opened, record), found)
     parts, problem = tried(lambda: _read_parts(catalog))
     if parts is None:
         found.add("index", f"{MANIFEST_DIR}/files.parquet", problem)
@@ -104,7 +100,7 @@ def _check_entries(
     """Read the chosen parts, row group by row group, and compare their sums with the leaves if all were read."""
     catalog = opened.path.parent / record.directory
     schema = index_schema(opened.schema.field(record.column).type, record.column)
-    check_schema_file(catalog, schema, found)
+    check_schema_file(catalog, schema, found, exact=False)
     chosen = _chosen(len(parts), scope)
     entries = _Entries(opened, record, found)
     flat, problem = tried(lambda: _flat_arrays(catalog, record))
@@ -147,7 +143,8 @@ def _part_groups(catalog: Path, part: dict[str, Any], schema: pa.Schema, found: 
         found.add("unreadable", name, problem)
         return
     with leaf:
-        if not found.expect(leaf.schema_arrow.equals(schema), "schema", name, f"its columns are not {schema.names}"):
+        same = schema_fingerprint(leaf.schema_arrow) == schema_fingerprint(schema)
+        if not found.expect(same, "schema", name, f"its columns are not {schema.names}"):
             return
         wrong = f"it has {leaf.metadata.num_rows} rows, not {part['rows']}"
         found.expect(leaf.metadata.num_rows == part["rows"], "rows", name, wrong)
@@ -161,7 +158,7 @@ def _part_groups(catalog: Path, part: dict[str, Any], schema: pa.Schema, found: 
             found.expect(group.num_rows <= INDEX_GROUP_ROWS, "row_groups", name, wrong)
             good = _bounds_hold(leaf.metadata.row_group(number).column(0).statistics, group.column(0))
             found.expect(good, "statistics", name, f"row group {number}: the footer's bounds are not those of the ids")
-            yield group
+            yield group.cast(schema)  # whether columns may be NULL differs
 
 
 def _bounds_hold(statistics: pq.Statistics | None, ids: pa.ChunkedArray) -> bool:

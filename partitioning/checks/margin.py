@@ -17,7 +17,7 @@ from ..sky.healpix import Pixel
 from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
 from ..stages.places import degrees
 from .catalog import DataFile, OpenCatalog, read_files, tried
-from .hats import check_partition_info, check_properties, check_schema_file, margin_properties
+from .hats import check_partition_info, check_properties, check_schema_file, expected_margin_properties
 from .leaf import LeafTask, check_leaf
 from .report import Collector
 from .tiles import check_presence
@@ -38,7 +38,7 @@ def check_margin(opened: OpenCatalog, record: MarginRecord, found: Collector) ->
         found.add("margin", "", "the directory of the margin is missing")
         return None
     check_small_files(catalog, found)
-    check_properties(catalog, margin_properties(opened, record), found)
+    check_properties(catalog, expected_margin_properties(opened, record), found)
     check_schema_file(catalog, opened.schema, found)
     files, problem = tried(partial(read_files, catalog))
     partitions, other = tried(partial(read_partition_map, opened.path))

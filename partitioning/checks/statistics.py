@@ -1,26 +1,29 @@
 """Checks of the recorded statistics: ``row_groups.parquet`` and the column totals of the manifest."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..layout.manifest import ROW_GROUPS_FILE, StoredColumn
+from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, read_columns
 from ..layout.paths import MANIFEST_DIR
-from ..stages.ledger import Ledger, stored_column_list
+from ..stages.columns import stored_column_list
+from ..stages.ledger import Ledger
 from .catalog import DataFile, OpenCatalog, tried
 from .leaf import LeafSums
 from .report import Collector, listing
 
-__all__ = ["RowGroups", "check_columns", "check_row_groups"]
+__all__ = ["RowGroups", "check_columns", "check_row_groups", "column_list"]
 
-_PATH = f"{MANIFEST_DIR}/{ROW_GROUPS_FILE}"
+_PATH: Final = f"{MANIFEST_DIR}/{ROW_GROUPS_FILE}"
+_COLUMNS: Final = f"{MANIFEST_DIR}/columns.parquet"
+_MANIFEST: Final = f"{MANIFEST_DIR}/manifest.json"
 
 
 class RowGroups:
@@ -92,36 +95,73 @@ def check_row_groups(opened: OpenCatalog, groups: RowGroups, found: Collector) -
         found.add("statistics", _PATH, wrong, file.pixel)
 
 
-def check_columns(opened: OpenCatalog, sums: Sequence[LeafSums], found: Collector) -> None:
-    """Compare the manifest's columns with ``row_groups.parquet``, and with the leaves if all of them were read."""
-    told = opened.manifest.columns
-    names = opened.schema.names
+def check_columns(opened: OpenCatalog, sums: Mapping[int, LeafSums], found: Collector) -> None:
+    """Compare ``columns.parquet`` with the leaves that were read, and the manifest's columns with it.
+
+    Minima and maxima are compared with those of ``row_groups.parquet``.
+    """
+    manifest, names = opened.manifest, opened.schema.names
+    same = [column.name for column in manifest.columns] == names
+    if not found.expect(same, "schema", _MANIFEST, "its columns are not the leaves', in their order"):
+        return
+    told, problem = tried(partial(read_columns, opened.path))
+    if told is None:
+        found.add("statistics", _COLUMNS, problem)
+        return
+    size_bytes, nulls, sketches = told
     if not found.expect(
-        [column.name for column in told] == names, "schema", "manifest/manifest.json", "its columns are not the leaves'"
+        size_bytes.shape == nulls.shape == (len(opened.files), len(names)), "statistics", _COLUMNS, "another shape"
     ):
         return
-    complete = len(sums) == len(opened.files) and all(each.is_complete for each in sums)
-    ledger = Ledger(opened.schema)
-    for each in sums:
-        ledger.column_bytes += each.column_bytes
-        ledger.column_nulls += each.column_nulls
-    expected, problem = tried(lambda: stored_column_list(opened.path, ledger, ()))
+    for number, each in sums.items():
+        equal = np.array_equal(each.column_bytes, size_bytes[number])
+        equal &= np.array_equal(each.column_nulls, nulls[number])
+        wrong = "the bytes or NULLs of its columns are not those of the leaf"
+        found.expect(equal or not each.is_complete, "statistics", _COLUMNS, wrong, opened.files[number].pixel)
+    numbered = {names.index(name): hashes for name, hashes in sketches.items() if name in names}
+    expected, problem = tried(partial(column_list, opened, size_bytes, nulls, numbered))
     if expected is None:
         found.add("statistics", _PATH, problem)
         return
-    for mine, listed in zip(expected, told, strict=True):
-        wrong = _differences(mine, listed, complete=complete)
-        text = f"column {listed.name!r}: {listing(wrong)}"
-        found.expect(not wrong, "statistics", "manifest/manifest.json", text)
+    for mine, listed in zip(expected, manifest.columns, strict=True):
+        wrong = listing(_differences(mine, listed))
+        found.expect(not wrong, "statistics", _MANIFEST, f"column {listed.name!r}: {wrong}")
 
 
-def _differences(mine: StoredColumn, listed: StoredColumn, *, complete: bool) -> list[str]:
-    known = replace(mine, hidden=listed.hidden, distinct=listed.distinct)
-    if not complete:
-        known = replace(known, nulls=listed.nulls, bytes=listed.bytes)
-    fields = ("arrow_type", "nulls", "bytes", "minimum", "maximum")
+def column_list(
+    opened: OpenCatalog,
+    size_bytes: NDArray[np.int64],
+    nulls: NDArray[np.int64],
+    sketches: Mapping[int, NDArray[np.uint64]],
+) -> tuple[StoredColumn, ...]:
+    """Return the manifest's columns as ``row_groups.parquet`` and these numbers tell them; what is hidden stays so.
+
+    Parameters
+    ----------
+    size_bytes, nulls
+        Per file and column, shape ``(files, columns)``.
+    sketches
+        Smallest hashes by number of the column.
+    """
+    none = np.empty(0, dtype=np.int64)
+    ledger = Ledger(
+        schema=opened.schema,
+        files=FILES_SCHEMA.empty_table(),
+        margin_files=FILES_SCHEMA.empty_table(),
+        column_bytes=size_bytes,
+        column_nulls=nulls,
+        map_counts=(none, none),
+        input_counts=(none, none),
+        sketches=sketches,
+        groups=lambda: iter(()),
+    )
+    hidden = {column.name for column in opened.manifest.columns if column.hidden}
+    return stored_column_list(opened.path, ledger, hidden)
+
+
+def _differences(mine: StoredColumn, listed: StoredColumn) -> list[str]:
     return [
-        f"{name} is {getattr(known, name)!r}, not {getattr(listed, name)!r}"
-        for name in fields
-        if getattr(known, name) != getattr(listed, name)
+        f"{name} is {getattr(listed, name)!r}, not {getattr(mine, name)!r}"
+        for name in ("arrow_type", "nulls", "bytes", "minimum", "maximum", "distinct")
+        if getattr(mine, name) != getattr(listed, name)
     ]

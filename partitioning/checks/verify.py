@@ -136,7 +136,7 @@ class _Verification:
         sums = self._check_leaves(files, point_map, groups)
         if isinstance(self.scope, Full):
             check_inputs(opened, list(sums.values()), found)
-        check_columns(opened, list(sums.values()), found)
+        check_columns(opened, sums, found)
         if point_map is not None and opened.placement is not None:
             check_maps(opened, point_map, sums, found)
             check_properties(opened.path, expected_properties(opened, opened.placement, point_map), found)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..exceptions import LayoutError
+from .files import replace_bytes
 from .leaf import file_checksum
 from .paths import CHECKSUMS_FILE, PLAIN_FILE
 
@@ -73,9 +74,5 @@ def read_checksums(catalog: Path) -> dict[str, str]:
 
 
 def _write(catalog: Path, checksums: Mapping[str, str]) -> None:
-    path = catalog / CHECKSUMS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.new")
     text = "".join(f"{checksum}  {name}\n" for name, checksum in sorted(checksums.items()))
-    hidden.write_text(text, encoding="utf-8")
-    hidden.replace(path)
+    replace_bytes(catalog / CHECKSUMS_FILE, text.encode())

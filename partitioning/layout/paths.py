@@ -34,10 +34,13 @@ __all__ = [
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
+    "INDEX_DIR",
     "INPUT_COLUMN",
+    "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
     "MOC_FILE",
+    "OWN_COLUMNS",
     "PARENT_DEC_COLUMN",
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
@@ -81,6 +84,9 @@ CHECKSUMS_FILE: Final = "manifest/checksums.xxh128"
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""
 
+LEASE_FILE: Final = ".lease"
+"""Who builds the next release of a table, inside the table's directory; absent if nobody does."""
+
 REJECTS_FILE: Final = "manifest/rejects.parquet"
 """Input rows that were not stored, with file, row number and reason; absent if there are none."""
 
@@ -92,6 +98,9 @@ COMMON_METADATA: Final = "dataset/_common_metadata"
 
 METADATA: Final = "dataset/_metadata"
 """Footers of all data files in one; id indexes have it, since HATS readers look an id up through it."""
+
+INDEX_DIR: Final = "dataset/index"
+"""Directory of the parts of an id index."""
 
 FLAT_IDS_FILE: Final = "flat/ids.i64"
 """Sorted ids of an index as one little-endian int64 array, for look-ups through a memory map; none for text ids."""
@@ -110,6 +119,9 @@ PARENT_RA_COLUMN: Final = "_parent_ra"
 
 PARENT_DEC_COLUMN: Final = "_parent_dec"
 """Stored Dec of the declared parent, see `PARENT_RA_COLUMN`."""
+
+OWN_COLUMNS: Final = frozenset({HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, INPUT_COLUMN})
+"""Columns that the store computes: an input that has them gets new ones."""
 
 
 def leaf_path(pixel: Pixel) -> str:
@@ -135,4 +147,4 @@ def index_name(main: str, column: str) -> str:
 
 def index_part_path(part: int) -> str:
     """Return the path of part number `part` of an id index, relative to the index."""
-    return f"dataset/index/part.{part}.parquet"
+    return f"{INDEX_DIR}/part.{part}.parquet"

@@ -8,12 +8,17 @@ import pyarrow as pa
 from pyarrow import csv
 
 from ..exceptions import InputError
-from .base import InputFile
+from .base import InputFile, unreadable
 
 __all__ = ["CsvReader"]
 
 _BLOCK_BYTES: Final = 8 << 20
-"""Bytes parsed at a time; types that are not declared are told from the first block."""
+"""Bytes parsed at a time."""
+
+_SCHEMA_BYTES: Final = 1 << 20
+"""Bytes from which types are told that are not declared."""
+
+_ERRORS: Final = (OSError, MemoryError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class CsvReader:
     """Reads CSV files, gzip-compressed ones (``.csv.gz``) included."""
 
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
-    """Declared types by column name; other columns are inferred from the first block of a file."""
+    """Declared types by column name; other columns are inferred from the first megabyte of a file."""
     delimiter: str | None = None
     """None: a tab for ``.tsv``, a comma for others."""
     null_values: tuple[str, ...] = ("",)
@@ -32,36 +37,43 @@ class CsvReader:
 
         Raises
         ------
-        InputError
-            If the file is missing, has no header, or its first block cannot be read with the declared types.
+        DamagedInputError
+            If the file is missing, has no header, or its beginning cannot be read with the declared types.
         """
         try:
-            with self._open(file, None) as reader:
+            with self._open(file, None, _SCHEMA_BYTES) as reader:
                 return reader.schema
-        except (OSError, pa.ArrowException) as error:
+        except _ERRORS as error:
             raise _unreadable(file, error) from error
 
-    def batches(self, file: InputFile, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of `file` in order.
+    def part_rows(self, file: InputFile) -> None:  # noqa: ARG002
+        """Return None: where a line begins is known only from reading all that precede it."""
+        return
+
+    def batches(
+        self, file: InputFile, columns: Sequence[str], batch_rows: int, parts: range | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of `file` in order; `parts` must be None.
 
         Raises
         ------
-        InputError
+        DamagedInputError
             If the file is missing or a row cannot be read; the message names file, column and line.
         """
+        assert parts is None, "a CSV file has no parts"
         try:
-            with self._open(file, columns) as reader:
+            with self._open(file, columns, _BLOCK_BYTES) as reader:
                 for block in reader:
                     for start in range(0, block.num_rows, batch_rows):
                         yield block.slice(start, batch_rows)
-        except (OSError, pa.ArrowException) as error:
+        except _ERRORS as error:
             raise _unreadable(file, error) from error
 
-    def _open(self, file: InputFile, columns: Sequence[str] | None) -> csv.CSVStreamingReader:
+    def _open(self, file: InputFile, columns: Sequence[str] | None, block_bytes: int) -> csv.CSVStreamingReader:
         tab = self.delimiter is None and ".tsv" in file.path.suffixes
         return csv.open_csv(
             file.path,
-            read_options=csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),  # serial: errors name the row
+            read_options=csv.ReadOptions(block_size=block_bytes, use_threads=False),  # serial: errors name the row
             parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ",")),
             convert_options=csv.ConvertOptions(
                 column_types=dict(self.types),
@@ -75,4 +87,4 @@ class CsvReader:
 
 def _unreadable(file: InputFile, error: Exception) -> InputError:
     remedy = " (a column's type can be declared in the schema file)" if "conversion error" in str(error) else ""
-    return InputError(f"{file.name}: not a readable CSV file: {error}{remedy}")
+    return unreadable(file, "not a readable CSV file", error, remedy=remedy)

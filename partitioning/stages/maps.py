@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout.leaf import fsync_path
+from ..layout.files import replaced
 from ..layout.paths import MOC_FILE, POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]
@@ -55,10 +55,8 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
 
 
 def _write_fits(path: Path, table: Any) -> None:
-    hidden = path.with_name(f".{path.name}.new")
-    table.writeto(hidden, overwrite=True)
-    fsync_path(hidden)
-    hidden.replace(path)
+    with replaced(path) as hidden:
+        table.writeto(hidden)
 
 
 def _uniq_cells(pixels: NDArray[np.int64], order: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from hats.io.file_io import read_fits_image
 from hats.io.validation import is_valid_catalog, is_valid_collection
 
 from partitioning.config import PositionFrom
-from partitioning.layout.paths import HEALPIX_COLUMN
+from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from partitioning.sky.separation import separation_deg
 from tests.partitioning.builders import build_all, leaves, sky_rows, sky_table, stored, write_files
 
@@ -103,7 +103,7 @@ def test_lsdb_takes_the_coverage_from_the_map(schema: Path) -> None:
 def test_duckdb_reads_the_leaves_without_our_help(schema: Path, rows: pa.Table) -> None:
     paths = [str(path) for path in leaves(schema / "Object/Object_r1")]
     relation = duckdb.read_parquet(paths, hive_partitioning=False)
-    assert relation.columns == [HEALPIX_COLUMN, *rows.column_names]
+    assert relation.columns == [HEALPIX_COLUMN, *rows.column_names, INPUT_COLUMN]
     brightness = rows["mag"].to_numpy()
     counts = relation.aggregate("count(*) FILTER (mag > 25), count(*) FILTER (mag IS NULL), max(mag)").fetchall()
     assert counts == [(int((brightness > 25).sum()), int(np.isnan(brightness).sum()), np.nanmax(brightness))]

@@ -1,7 +1,7 @@
-"""Completes a built release with input numbers, margin and id indexes, by brute force: the oracle of verify."""
+"""Gives a built release a margin and id indexes made by brute force: an independent maker of what verify checks."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,18 @@ from typing import Any
 import healpy
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from partitioning.layout.checksums import write_checksums
-from partitioning.layout.hats import write_hats_files
+from partitioning.layout.hats import (
+    index_properties,
+    margin_properties,
+    pointer_properties,
+    write_hats_files,
+    write_properties,
+)
 from partitioning.layout.leaf import LeafFormat, LeafSummary, file_checksum, write_leaf
 from partitioning.layout.manifest import (
     FILES_SCHEMA,
@@ -21,14 +28,17 @@ from partitioning.layout.manifest import (
     IndexRecord,
     Manifest,
     MarginRecord,
+    StoredColumn,
+    read_columns,
     read_manifest,
+    write_columns,
     write_manifest,
+    write_row_groups,
 )
 from partitioning.layout.paths import (
     COLLECTION_PROPERTIES,
     COMMON_METADATA,
     HEALPIX_COLUMN,
-    INPUT_COLUMN,
     METADATA,
     index_name,
     index_part_path,
@@ -36,9 +46,8 @@ from partitioning.layout.paths import (
     margin_name,
 )
 from partitioning.layout.properties import format_properties, parse_properties
+from partitioning.layout.schema import schema_fingerprint
 from partitioning.sky.healpix import Pixel
-from partitioning.stages.ledger import Ledger, stored_column_list
-from partitioning.stages.sort import Leaf
 from tests.partitioning.builders import leaves
 
 GROUP_ROWS = 64
@@ -68,14 +77,9 @@ def complete(
     *,
     threshold_arcsec: float,
     index_columns: Sequence[str],
-    input_of: Callable[[pa.Table], NDArray[np.int32]],
 ) -> None:
-    """Give a built release input numbers if it has none, and a margin and id indexes of ours in place of its own."""
+    """Give a built release a margin and id indexes made here in place of its own."""
     manifest = read_manifest(release)
-    if INPUT_COLUMN not in [column.name for column in manifest.columns]:
-        tables = {pixel: with_input(table, input_of(table)) for pixel, table in tables_by_tile(release).items()}
-        rewrite(release, tables)
-        manifest = read_manifest(release)
     for directory in [*(each.directory for each in manifest.margins), *(each.directory for each in manifest.indexes)]:
         shutil.rmtree(release.parent / directory)
     manifest = replace(
@@ -87,42 +91,61 @@ def complete(
     write_pointer(release, manifest)
 
 
-def with_input(table: pa.Table, numbers: NDArray[np.int32]) -> pa.Table:
-    field = pa.field(INPUT_COLUMN, pa.int32(), nullable=False)
-    return table.append_column(field, pa.array(numbers, pa.int32()))
-
-
 def rewrite(release: Path, tables: dict[Pixel, pa.Table]) -> None:
     """Write new leaves, and all that tells their statistics, of a release whose maps stay right."""
     manifest, schema = read_manifest(release), next(iter(tables.values())).schema
     form = LeafFormat(schema, manifest.id_columns, row_group_rows=GROUP_ROWS)
     old = {Pixel(row["norder"], row["npix"]): row for row in files_of(release)}
-    ledger = Ledger(schema)
-
-    def written() -> Any:
-        for pixel, table in tables.items():
-            summary = write_leaf(release / leaf_path(pixel), slices(table), form)
-            index = table[HEALPIX_COLUMN].drop_null().to_numpy()
-            none = np.empty(0, np.int64)
-            separation = old[pixel]["max_separation_deg"]
-            yield Leaf(pixel, summary, int(index.min()), int(index.max()), separation, none, none)
-
-    ledger.record(release, written())
-    hidden = {column.name for column in manifest.columns if column.hidden} | {INPUT_COLUMN}
-    from partitioning.layout.schema import schema_fingerprint
-
+    summaries = {pixel: write_leaf(release / leaf_path(pixel), slices(table), form) for pixel, table in tables.items()}
+    rows = [file_row(pixel, tables[pixel], summary) for pixel, summary in summaries.items()]
+    for row in rows:
+        row["max_separation_deg"] = old[Pixel(row["norder"], row["npix"])]["max_separation_deg"]
+    numbers = enumerate(summaries.values())
+    write_row_groups(
+        release, [s.groups.add_column(0, "file", pa.array([n] * len(s.groups), "int32")) for n, s in numbers]
+    )
+    size_bytes, nulls = (
+        np.array([getattr(summary, name) for summary in summaries.values()])
+        for name in ("column_bytes", "column_nulls")
+    )
+    _, _, sketches = read_columns(release)
+    write_columns(release, size_bytes, nulls, sketches)
+    known = {column.name: column for column in manifest.columns}
+    everything = pa.concat_tables(tables.values())
+    columns = tuple(
+        StoredColumn(
+            name=field.name,
+            arrow_type=str(field.type),
+            nulls=int(nulls[:, at].sum()),
+            bytes=int(size_bytes[:, at].sum()),
+            minimum=bound(everything[field.name], "min"),
+            maximum=bound(everything[field.name], "max"),
+            distinct=known[field.name].distinct,
+            hidden=known[field.name].hidden,
+        )
+        for at, field in enumerate(schema)
+    )
     manifest = replace(
         manifest,
-        bytes=ledger.size_bytes,
-        rows=ledger.rows,
+        bytes=sum(row["bytes"] for row in rows),
+        rows=sum(row["rows"] for row in rows),
         schema_fingerprint=schema_fingerprint(schema),
-        columns=stored_column_list(release, ledger, hidden),
+        columns=columns,
     )
-    write_manifest(release, manifest, ledger.files_table())
+    files = pa.Table.from_pylist(rows, FILES_SCHEMA)
+    write_manifest(release, manifest, files)
     properties = parse_properties((release / "hats.properties").read_text(encoding="utf-8"))
     properties |= {"hats_estsize": str(-(-manifest.bytes // 1024)), "hats_nrows": str(manifest.rows)}
-    write_hats_files(release, properties, ledger.files_table(), schema)
+    write_hats_files(release, properties, files, schema)
     write_checksums(release)
+
+
+def bound(column: pa.ChunkedArray, part: str) -> Any:
+    """Return the smallest or largest value, as the manifest may tell it."""
+    if pa.types.is_nested(column.type):
+        return None
+    value = pc.min_max(column).as_py()[part]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def store_manifest(release: Path, manifest: Manifest) -> None:
@@ -132,12 +155,8 @@ def store_manifest(release: Path, manifest: Manifest) -> None:
 
 def write_pointer(release: Path, manifest: Manifest) -> None:
     path = release.parent / COLLECTION_PROPERTIES
-    if not path.exists():
-        return
-    told = parse_properties(path.read_text(encoding="utf-8"))
-    told["all_margins"] = " ".join(record.directory for record in manifest.margins)
-    told["all_indexes"] = " ".join(f"{record.column} {record.directory}" for record in manifest.indexes)
-    path.write_text(format_properties(told), encoding="utf-8")
+    if path.exists():
+        path.write_text(format_properties(pointer_properties(manifest, release.name)), encoding="utf-8")
 
 
 def slices(table: pa.Table, rows: int = GROUP_ROWS) -> list[pa.Table]:
@@ -198,6 +217,10 @@ def write_margin(release: Path, threshold_arcsec: float) -> MarginRecord:
     margins = margin_tables(tables, ra, dec, threshold_arcsec / 3600)
     catalog = release.parent / margin_name(release.name, threshold_arcsec)
     store_margin(catalog, release, margins, threshold_arcsec)
+    return margin_record(catalog, threshold_arcsec)
+
+
+def margin_record(catalog: Path, threshold_arcsec: float) -> MarginRecord:
     files = files_of(catalog)
     return MarginRecord(
         directory=catalog.name,
@@ -218,23 +241,15 @@ def store_margin(catalog: Path, release: Path, margins: dict[Pixel, pa.Table], t
     (catalog / "manifest").mkdir(parents=True, exist_ok=True)
     (catalog / "dataset").mkdir(exist_ok=True)
     pq.write_table(files, catalog / "manifest/files.parquet")
-    properties = {
-        "obs_collection": catalog.name,
-        "dataproduct_type": "margin",
-        "hats_nrows": str(sum(row["rows"] for row in rows)),
-        "hats_col_ra": manifest.placement.ra_column,
-        "hats_col_dec": manifest.placement.dec_column,
-        "hats_col_healpix": HEALPIX_COLUMN,
-        "hats_col_healpix_order": "29",
-        "hats_margin_threshold": f"{threshold_arcsec:g}",
-        "hats_primary_table_url": release.name,
-    }
+    record = margin_record(catalog, threshold_arcsec)
+    properties = margin_properties(release.name, record, manifest.placement, manifest.created)
     write_hats_files(catalog, properties, files, form.schema)
     write_checksums(catalog)
 
 
 def file_row(pixel: Pixel, table: pa.Table, summary: LeafSummary) -> dict[str, Any]:
-    index = table[HEALPIX_COLUMN].to_numpy()
+    """Return a line of ``files.parquet``."""
+    index = table[HEALPIX_COLUMN].drop_null().to_numpy()
     return {
         "norder": pixel.order,
         "npix": pixel.number,
@@ -266,14 +281,13 @@ def write_index(release: Path, column: str) -> IndexRecord:
     size = -(-len(entries) // INDEX_PARTS)
     catalog = release.parent / index_name(release.name, column)
     store_index(catalog, release, [entries.slice(n * size, size) for n in range(INDEX_PARTS)])
+    return index_record(catalog, column, flat=(catalog / "flat").exists())
+
+
+def index_record(catalog: Path, column: str, *, flat: bool) -> IndexRecord:
     files = files_of(catalog)
-    return IndexRecord(
-        column=column,
-        directory=catalog.name,
-        rows=len(entries),
-        bytes=sum(file["bytes"] for file in files),
-        flat=(catalog / "flat").exists(),
-    )
+    rows, size = (sum(file[name] for file in files) for name in ("rows", "bytes"))
+    return IndexRecord(column=column, directory=catalog.name, rows=rows, bytes=size, flat=flat)
 
 
 def store_index(catalog: Path, release: Path, parts: list[pa.Table]) -> None:
@@ -290,16 +304,10 @@ def store_index(catalog: Path, release: Path, parts: list[pa.Table]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, INDEX_FILES_SCHEMA), catalog / "manifest/files.parquet")
     pq.write_metadata(parts[0].schema, catalog / COMMON_METADATA)
     pq.write_metadata(parts[0].schema, catalog / METADATA, metadata_collector=footers)
-    properties = {
-        "obs_collection": catalog.name,
-        "dataproduct_type": "index",
-        "hats_nrows": str(sum(map(len, parts))),
-        "hats_index_column": column,
-        "hats_primary_table_url": release.name,
-    }
-    for name in ("hats.properties", "properties"):
-        (catalog / name).write_text(format_properties(properties), encoding="utf-8")
-    if pa.types.is_integer(parts[0].schema.field(column).type):
+    flat = pa.types.is_integer(parts[0].schema.field(column).type)
+    record = index_record(catalog, column, flat=flat)
+    write_properties(catalog, index_properties(release.name, record, read_manifest(release).created))
+    if flat:
         (catalog / "flat").mkdir(exist_ok=True)
         together = pa.concat_tables(parts)
         together[column].to_numpy().astype("<i8").tofile(catalog / "flat/ids.i64")

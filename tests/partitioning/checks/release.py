@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from partitioning.checks.report import Finding, Full, Report, Scope
 from partitioning.checks.verify import verify_release
@@ -62,23 +61,11 @@ def build_release(base: Path) -> Path:
         for name, same in (("Dia", False), ("Forced", True))
     ]
     built = build_all(base, sky_table(target_rows=100, row_group_rows=64), *children)
-    for name, rows, key in (("Object", parents, "id"), ("Dia", dia, "n"), ("Forced", forced, "n")):
+    for name, table in built.items():
         indexes = ("id", "band") if name == "Object" else ()
         threshold = THRESHOLD_ARCSEC if name != "Forced" else 0.0
-        complete(
-            built[name].directory,
-            threshold_arcsec=threshold,
-            index_columns=indexes,
-            input_of=lambda table, rows=rows, key=key: input_numbers(table, rows, key),  # type: ignore[misc]
-        )
+        complete(table.directory, threshold_arcsec=threshold, index_columns=indexes)
     return base / "catalogs/survey"
-
-
-def input_numbers(table: pa.Table, rows: pa.Table, key: str) -> NDArray[np.int32]:
-    """Return the number of the input file of each stored row."""
-    size = -(-len(rows) // FILES)
-    file = {value: number // size for number, value in enumerate(rows[key].to_pylist())}
-    return np.array([file[value] for value in table[key].to_pylist()], dtype=np.int32)
 
 
 def copied(store: Path, target: Path) -> Path:

@@ -1,0 +1,92 @@
+"""Where a release is made: the directories of one build of one table, and which of its units are done.
+
+A *unit* is a part of a stage's work that can be done by any process, in any order, twice if need be: its result
+depends on the plan and the unit's number alone, and appears by one rename. So a build that was interrupted goes on
+with the units that are not done, and units can be spread over the nodes of a farm that share a directory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..layout.files import is_temporary
+from ..layout.paths import STAGING_DIR, index_name, margin_name
+
+__all__ = ["Workspace"]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Directories of one build of one table."""
+
+    home: Path
+    """Directory of the table."""
+    name: str
+    """Directory name of the release, once published."""
+    spill: Path
+    """Directory for spill files."""
+
+    @property
+    def staging(self) -> Path:
+        """Directory of everything that is not published yet."""
+        return self.home / STAGING_DIR
+
+    @property
+    def catalog(self) -> Path:
+        """Directory in which the release's main catalog is made."""
+        return self.staging / self.name
+
+    @property
+    def records(self) -> Path:
+        """Directory of what the sort and index units tell about their results."""
+        return self.staging / "records"
+
+    @property
+    def plan(self) -> Path:
+        """File of the plan (`plan.TablePlan`)."""
+        return self.staging / "plan.json"
+
+    @property
+    def tiling(self) -> Path:
+        """File of the tiles and buckets."""
+        return self.staging / "tiling.npz"
+
+    def margin(self, threshold_arcsec: float) -> Path:
+        """Directory in which the margin is made."""
+        return self.staging / margin_name(self.name, threshold_arcsec)
+
+    def index(self, column: str) -> Path:
+        """Directory in which the id index of `column` is made."""
+        return self.staging / index_name(self.name, column)
+
+    def places(self, unit: int) -> Path:
+        """Directory of the places of the rows of an input unit."""
+        return self.spill / "places" / f"{unit:05d}"
+
+    def spilled(self, unit: int) -> Path:
+        """Spill file of an input unit."""
+        return self.spill / "bucket" / f"{unit:05d}.arrow"
+
+    def runs(self, column: str) -> Path:
+        """Directory of the sorted runs of an id column."""
+        return self.spill / "runs" / column
+
+    def record(self, stage: str, unit: int) -> Path:
+        """File that tells that a unit is done, and what it made."""
+        base = self.spill if stage in {"place", "bucket"} else self.records
+        return base / stage / f"{unit:05d}.npz"
+
+    def pending(self, stage: str, units: int) -> list[int]:
+        """Return the units of a stage that are not done."""
+        return [unit for unit in range(units) if not self.record(stage, unit).exists()]
+
+    def sweep_temporary(self) -> None:
+        """Remove what processes that died left half-written."""
+        for directory in (self.staging, self.spill):
+            for path in _files(directory):
+                if is_temporary(path):
+                    path.unlink(missing_ok=True)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return directory.rglob(".*") if directory.is_dir() else iter(())
