@@ -1,10 +1,10 @@
 """A release as it lies on disk, opened for checking: nothing is assumed to be in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,24 +14,19 @@ from numpy.typing import NDArray
 from ..exceptions import LayoutError
 from ..layout.leaf import LeafFormat
 from ..layout.manifest import FILES_SCHEMA, Manifest, Placement
-from ..layout.paths import COMMON_METADATA, MANIFEST_DIR, PLAIN_FILE, STAGING_DIR, leaf_path, release_name
-from ..layout.schema import schema_fingerprint
+from ..layout.paths import MANIFEST_DIR, PLAIN_FILE, STAGING_DIR, leaf_path, release_name
 from ..sky.coverage import Coverage
 from ..sky.healpix import ORDER, SKY_STOP, Pixel, pixel_range
 
 __all__ = [
-    "READ_ERRORS",
     "DataFile",
     "OpenCatalog",
     "read_files",
-    "read_schema",
     "sibling_release",
     "table_directory",
     "tried",
+    "tried_file",
 ]
-
-READ_ERRORS: Final = (OSError, pa.ArrowException, LayoutError, ValueError, KeyError, TypeError, IndexError, MemoryError)
-"""What reading a damaged file may raise."""
 
 _T = TypeVar("_T")
 
@@ -67,7 +62,9 @@ class OpenCatalog:
     manifest: Manifest
     files: tuple[DataFile, ...]
     schema: pa.Schema
-    """Schema of the leaves: of the common metadata, or of the first leaf if that is damaged."""
+    """Schema of the leaves: of the common metadata, or of the first sound leaf if that is damaged."""
+    damaged: frozenset[str]
+    """Small files whose checksums are wrong: they are not decoded."""
 
     @property
     def placement(self) -> Placement | None:
@@ -100,18 +97,15 @@ def read_files(catalog: Path, *, is_plain: bool = False) -> tuple[DataFile, ...]
     Raises
     ------
     LayoutError
-        If it cannot be read or has other columns.
+        If it has other columns, or names no pixels.
+    OSError, pyarrow.ArrowException
+        If it cannot be read.
     """
-    path = catalog / MANIFEST_DIR / "files.parquet"
-    try:
-        table = pq.read_table(path, memory_map=False)
-        if not table.schema.equals(FILES_SCHEMA):
-            msg = f"{path}: its columns are {table.schema.names}"
-            raise LayoutError(msg)
-        return tuple(_data_files(table, is_plain=is_plain))
-    except READ_ERRORS as error:
-        msg = f"no readable list of files ({error})"
-        raise LayoutError(msg) from error
+    table = pq.read_table(catalog / MANIFEST_DIR / "files.parquet", memory_map=False)
+    if not table.schema.equals(FILES_SCHEMA):
+        msg = f"its columns are {table.schema.names}"
+        raise LayoutError(msg)
+    return tuple(_data_files(table, is_plain=is_plain))
 
 
 def _data_files(table: pa.Table, *, is_plain: bool) -> list[DataFile]:
@@ -127,32 +121,20 @@ def _data_files(table: pa.Table, *, is_plain: bool) -> list[DataFile]:
     return files
 
 
-def read_schema(catalog: Path, files: tuple[DataFile, ...], fingerprint: str) -> pa.Schema:
-    """Return the schema of the leaves: the first that has the manifest's fingerprint, else the first there is.
-
-    Raises
-    ------
-    LayoutError
-        If neither the common metadata nor any leaf has one.
-    """
-    first = None
-    for name in (COMMON_METADATA, *(file.path for file in files)):
-        schema, _ = tried(partial(pq.read_schema, catalog / name))
-        if schema is not None and schema_fingerprint(schema) == fingerprint:
-            return schema
-        first = first or schema
-    if first is None:
-        msg = "no file tells the schema"
-        raise LayoutError(msg)
-    return first
-
-
 def tried(action: Callable[[], _T]) -> tuple[_T | None, str]:
-    """Return the result of reading something, or None and what went wrong."""
+    """Return the result of reading something, or None and what went wrong.
+
+    Readers raise errors of any kind when bits are flipped, and a verification must go on.
+    """
     try:
         return action(), ""
-    except READ_ERRORS as error:
+    except Exception as error:  # noqa: BLE001  all of them become findings
         return None, f"{type(error).__name__}: {error}"
+
+
+def tried_file(damaged: Collection[str], name: str, action: Callable[[], _T]) -> tuple[_T | None, str]:
+    """Return the result of reading the small file `name`, unless it is damaged; otherwise None and why."""
+    return (None, "it is not read, since its checksum is wrong") if name in damaged else tried(action)
 
 
 def table_directory(release: Path) -> Path:

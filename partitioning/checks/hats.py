@@ -1,5 +1,6 @@
 """Checks of what HATS readers read beside the data: properties, list of partitions, common schema, pointer."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from ..layout.manifest import FILES_SCHEMA, IndexRecord, MarginRecord, Placement
 from ..layout.paths import COLLECTION_PROPERTIES, COMMON_METADATA, HEALPIX_COLUMN
 from ..layout.properties import parse_properties
 from ..layout.schema import schema_fingerprint
-from .catalog import DataFile, OpenCatalog, tried
+from .catalog import DataFile, OpenCatalog, tried, tried_file
 from .maps import Map
 from .report import Collector
 
@@ -125,12 +126,14 @@ def check_common_schema(opened: OpenCatalog, found: Collector) -> None:
     first = opened.schema.field(0)
     good = first.name == HEALPIX_COLUMN and first.type == pa.int64()
     found.expect(good, "schema", COMMON_METADATA, f"the first column is not {HEALPIX_COLUMN}, int64")
-    check_schema_file(opened.path, opened.schema, found)
+    check_schema_file(opened.path, opened.damaged, opened.schema, found)
 
 
-def check_schema_file(catalog: Path, schema: pa.Schema, found: Collector, *, exact: bool = True) -> None:
+def check_schema_file(
+    catalog: Path, damaged: Collection[str], schema: pa.Schema, found: Collector, *, exact: bool = True
+) -> None:
     """Check the common metadata of a catalog against a schema; if not `exact`, by names and types alone."""
-    common, problem = tried(lambda: pq.read_schema(catalog / COMMON_METADATA))
+    common, problem = tried_file(damaged, COMMON_METADATA, lambda: pq.read_schema(catalog / COMMON_METADATA))
     same = common is not None and (common.equals(schema) if exact else _fits(common, schema))
     found.expect(same, "schema", COMMON_METADATA, problem or "it tells another schema than the data files")
 

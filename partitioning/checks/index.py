@@ -4,7 +4,7 @@ Entries and leaves are compared by sums of hashes for each tile (`hashing`), so 
 memory and a difference names its tile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..layout.leaf import file_checksum
 from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
 from ..layout.schema import schema_fingerprint
-from .catalog import OpenCatalog, tried
+from .catalog import OpenCatalog, tried, tried_file
 from .hashing import entry_hashes
 from .hats import check_properties, check_schema_file, expected_index_properties
 from .leaf import LeafSums
@@ -29,6 +29,8 @@ from .report import Collector
 from .tree import check_data_tree, check_small_files
 
 __all__ = ["INDEX_GROUP_ROWS", "IndexScope", "check_index", "index_schema"]
+
+_FILES: Final = f"{MANIFEST_DIR}/files.parquet"
 
 INDEX_GROUP_ROWS: Final = 100_000
 """Most rows of a row group: a look-up decodes one."""
@@ -64,20 +66,23 @@ def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, fou
     if not catalog.is_dir():
         found.add("index", "", "the directory of the id index is missing")
         return
-    check_small_files(catalog, found)
+    damaged = check_small_files(catalog, found)
     check_properties(catalog, expected_index_properties(opened, record), found)
-    parts, problem = tried(lambda: _read_parts(catalog))
+    parts, problem = tried_file(damaged, _FILES, lambda: _read_parts(catalog))
     if parts is None:
-        found.add("index", f"{MANIFEST_DIR}/files.parquet", problem)
+        found.add("index", _FILES, problem)
         return
     check_data_tree(catalog, [index_part_path(part["part"]) for part in parts], found)
     _check_totals(record, parts, found)
-    _check_entries(opened, record, scope, parts, found)
-    _check_metadata(catalog, parts, found)
+    schema = index_schema(opened.schema.field(record.column).type, record.column)
+    check_schema_file(catalog, damaged, schema, found, exact=False)
+    sound = _check_entries(opened, record, scope, parts, found)
+    if sound:
+        _check_metadata(catalog, damaged, parts, found)
 
 
 def _read_parts(catalog: Path) -> list[dict[str, Any]]:
-    table = pq.read_table(catalog / MANIFEST_DIR / "files.parquet", memory_map=False)
+    table = pq.read_table(catalog / _FILES, memory_map=False)
     if not table.schema.equals(INDEX_FILES_SCHEMA):
         msg = f"its columns are {table.schema.names}"
         raise LayoutError(msg)
@@ -86,26 +91,30 @@ def _read_parts(catalog: Path) -> list[dict[str, Any]]:
 
 
 def _check_totals(record: IndexRecord, parts: Sequence[dict[str, Any]], found: Collector) -> None:
-    path = f"{MANIFEST_DIR}/files.parquet"
     for name, told in (("rows", record.rows), ("bytes", record.bytes)):
         total = sum(part[name] for part in parts)
-        found.expect(total == told, "rows", path, f"it adds up to {total} {name}, the manifest tells {told}")
+        found.expect(total == told, "rows", _FILES, f"it adds up to {total} {name}, the manifest tells {told}")
     numbers = [part["part"] for part in parts]
-    found.expect(numbers == list(range(len(parts))), "index", path, "its parts are not numbered in order")
+    found.expect(numbers == list(range(len(parts))), "index", _FILES, "its parts are not numbered in order")
 
 
 def _check_entries(
     opened: OpenCatalog, record: IndexRecord, scope: IndexScope, parts: Sequence[dict[str, Any]], found: Collector
-) -> None:
-    """Read the chosen parts, row group by row group, and compare their sums with the leaves if all were read."""
+) -> bool:
+    """Read the chosen parts, row group by row group, and compare their sums with the leaves if all were read.
+
+    Returns
+    -------
+    bool
+        Whether all that were chosen could be read.
+    """
     catalog = opened.path.parent / record.directory
     schema = index_schema(opened.schema.field(record.column).type, record.column)
-    check_schema_file(catalog, schema, found, exact=False)
     chosen = _chosen(len(parts), scope)
     entries = _Entries(opened, record, found)
     flat, problem = tried(lambda: _flat_arrays(catalog, record))
     found.expect(flat is not None, "index", FLAT_IDS_FILE, problem)
-    at, differ = 0, list[int]()
+    at, differ, readable = 0, list[int](), True
     for number, part in enumerate(parts):
         start, part_is_read = at, number in chosen
         for group in _part_groups(catalog, part, schema, found) if part_is_read else ():
@@ -113,7 +122,9 @@ def _check_entries(
             if flat is not None and not _equals_flat(group, record.column, flat, at):
                 differ.append(at)
             at += group.num_rows
-        entries.is_complete &= part_is_read and at == start + part["rows"]
+        whole = at == start + part["rows"]
+        entries.is_complete &= part_is_read and whole
+        readable &= whole or not part_is_read
         entries.last = entries.last if part_is_read else None
         at = start + part["rows"]
     if differ:
@@ -121,6 +132,7 @@ def _check_entries(
         found.add("index", FLAT_IDS_FILE, wrong)
     if entries.is_complete:
         entries.compare(scope)
+    return readable
 
 
 def _chosen(parts: int, scope: IndexScope) -> set[int]:
@@ -136,8 +148,9 @@ def _part_groups(catalog: Path, part: dict[str, Any], schema: pa.Schema, found: 
         return
     size, (checksum, _) = path.stat().st_size, tried(lambda: file_checksum(path))
     found.expect(size == part["bytes"], "files", name, f"it has {size} bytes, not {part['bytes']}")
-    found.expect(checksum == part["xxh3_128"], "checksum", name, f"its xxh3-128 is not {part['xxh3_128']}")
     found.files, found.bytes = found.files + 1, found.bytes + size
+    if not found.expect(checksum == part["xxh3_128"], "checksum", name, f"its xxh3-128 is not {part['xxh3_128']}"):
+        return  # decoding a damaged file may end the process
     leaf, problem = tried(lambda: pq.ParquetFile(path, page_checksum_verification=True))
     if leaf is None:
         found.add("unreadable", name, problem)
@@ -256,9 +269,9 @@ def _equals_flat(group: pa.Table, column: str, flat: tuple[NDArray[np.int64], ND
     return all(np.array_equal(array[at:stop], mine) for array, mine in zip(flat, columns, strict=True))
 
 
-def _check_metadata(catalog: Path, parts: Sequence[dict[str, Any]], found: Collector) -> None:
+def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[dict[str, Any]], found: Collector) -> None:
     """Check that the collected footers are those of the parts, in order."""
-    collected, problem = tried(lambda: pq.read_metadata(catalog / METADATA))
+    collected, problem = tried_file(damaged, METADATA, lambda: pq.read_metadata(catalog / METADATA))
     if collected is None:
         found.add("index", METADATA, problem)
         return

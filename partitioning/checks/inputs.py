@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from ..layout.manifest import Manifest
 from ..layout.paths import INPUT_COLUMN, REJECTS_FILE
-from .catalog import OpenCatalog, tried
+from .catalog import OpenCatalog, tried_file
 from .leaf import LeafSums
 from .report import Collector
 
@@ -47,6 +47,6 @@ def _check_rejects(opened: OpenCatalog, manifest: Manifest, found: Collector) ->
     path = opened.path / REJECTS_FILE
     if manifest.rejected_rows == 0 and not path.exists():
         return
-    rows, problem = tried(lambda: pq.read_metadata(path).num_rows)
+    rows, problem = tried_file(opened.damaged, REJECTS_FILE, lambda: pq.read_metadata(path).num_rows)
     wrong = problem or f"it has {rows} rows, the manifest {manifest.rejected_rows}"
     found.expect(rows == manifest.rejected_rows, "rows", REJECTS_FILE, wrong)

@@ -14,12 +14,13 @@ from ..layout.manifest import MarginRecord, Placement, read_partition_map
 from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
 from ..sky.borders import distance_to_pixels_deg
 from ..sky.healpix import Pixel
-from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
+from ..stages.margin_from_leaves import MarginSource, margin_from_leaves, neighbours
 from ..stages.places import degrees
-from .catalog import DataFile, OpenCatalog, read_files, tried
+from .catalog import DataFile, OpenCatalog, read_files, tried, tried_file
 from .hats import check_partition_info, check_properties, check_schema_file, expected_margin_properties
 from .leaf import LeafTask, check_leaf
 from .report import Collector
+from .sound import Apart, SoundFiles
 from .tiles import check_presence
 from .tree import check_data_tree, check_small_files
 
@@ -31,16 +32,24 @@ _EITHER_SIDE_DEG: Final = 1e-9
 _PATH: Final = f"{MANIFEST_DIR}/files.parquet"
 
 
-def check_margin(opened: OpenCatalog, record: MarginRecord, found: Collector) -> Callable[[DataFile], Collector] | None:
-    """Check all of a margin but its rows, and return the check of the rows of one tile; None if it cannot be made."""
+def check_margin(
+    opened: OpenCatalog, record: MarginRecord, sound: SoundFiles, apart: Apart, found: Collector
+) -> Callable[[DataFile], Collector] | None:
+    """Check all of a margin but its rows, and return the check of the rows of one tile; None if it cannot be made.
+
+    Parameters
+    ----------
+    sound
+        Of the leaves of the main catalog.
+    """
     catalog = opened.path.parent / record.directory
     if opened.placement is None or not catalog.is_dir():
         found.add("margin", "", "the directory of the margin is missing")
         return None
-    check_small_files(catalog, found)
+    damaged = check_small_files(catalog, found)
     check_properties(catalog, expected_margin_properties(opened, record), found)
-    check_schema_file(catalog, opened.schema, found)
-    files, problem = tried(partial(read_files, catalog))
+    check_schema_file(catalog, damaged, opened.schema, found)
+    files, problem = tried_file(damaged, _PATH, partial(read_files, catalog))
     partitions, other = tried(partial(read_partition_map, opened.path))
     if files is None or partitions is None:
         found.add("margin", _PATH, problem or other)
@@ -51,7 +60,8 @@ def check_margin(opened: OpenCatalog, record: MarginRecord, found: Collector) ->
     for file in files:
         check_presence(catalog, file, found)
     source = MarginSource(opened.path, partitions, opened.schema, opened.placement, record.threshold_arcsec / 3600)
-    return _MarginChecks(opened, catalog, {file.pixel: file for file in files}, source, opened.placement)
+    listed = {file.pixel: file for file in files}
+    return _MarginChecks(opened, catalog, listed, source, opened.placement, sound, apart)
 
 
 def _check_list(opened: OpenCatalog, record: MarginRecord, files: tuple[DataFile, ...], found: Collector) -> None:
@@ -75,20 +85,26 @@ class _MarginChecks:
     listed: dict[Pixel, DataFile]
     source: MarginSource
     placement: Placement
+    sound: SoundFiles
+    apart: Apart
 
     def __call__(self, tile: DataFile) -> Collector:
         """Return what is wrong with the margin of a tile."""
         found, file = Collector(self.catalog.name), self.listed.get(tile.pixel)
         stored, readable = self._stored(file, found)
-        expected, problem = tried(partial(margin_from_leaves, self.source, tile.pixel))
+        expected, problem = tried(partial(self._expected, tile))
         if expected is None:
             found.add("margin", tile.path, f"the rows of its margin cannot be read: {problem}", tile.pixel)
-        elif readable and (file is None or (self.catalog / file.path).is_file()):
+        elif readable:
             missing, surplus = margin_difference(expected, stored)
             rows = [self._clear(tile.pixel, table) for table in (missing, surplus)]
             wrong = f"{rows[0]} rows are missing and {rows[1]} do not belong there or are not the leaf's"
             found.expect(rows == [0, 0], "margin", tile.path, wrong, tile.pixel)
         return found
+
+    def _expected(self, tile: DataFile) -> pa.Table:
+        self.sound.require(self.opened.files[number] for number in neighbours(self.source, tile.pixel))
+        return margin_from_leaves(self.source, tile.pixel)
 
     def _stored(self, file: DataFile | None, found: Collector) -> tuple[pa.Table, bool]:
         """Return the rows of a margin leaf, and whether all could be read; none if there is no such leaf."""
@@ -103,7 +119,7 @@ class _MarginChecks:
             is_margin=True,
             watch=groups.append,
         )
-        sums = check_leaf(task, None, found)
+        sums = check_leaf(task, None, SoundFiles(self.catalog), self.apart, found)
         return pa.concat_tables(groups), sums.is_complete
 
     def _clear(self, tile: Pixel, rows: pa.Table) -> int:

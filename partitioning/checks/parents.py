@@ -21,9 +21,10 @@ from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
 from ..stages.leaf_rows import rows_within
 from ..stages.places import degrees, index_or_reason
-from .catalog import DataFile, OpenCatalog, sibling_release, tried
+from .catalog import DataFile, OpenCatalog, read_files, sibling_release, tried
 from .hashing import id_hashes
 from .report import Collector
+from .sound import SoundFiles
 
 __all__ = ["ParentTable", "TileParents", "check_strays", "open_parent_table"]
 
@@ -38,7 +39,9 @@ class ParentTable:
     catalog: Path
     placement: Placement
     partitions: PartitionMap
+    files: tuple[DataFile, ...]
     key: str
+    sound: SoundFiles
 
 
 def open_parent_table(opened: OpenCatalog, found: Collector) -> ParentTable | None:
@@ -53,10 +56,11 @@ def open_parent_table(opened: OpenCatalog, found: Collector) -> ParentTable | No
         return None
     manifest, problem = tried(partial(read_manifest, release))
     partitions, other = tried(partial(read_partition_map, release))
-    if manifest is None or partitions is None or manifest.placement is None:
+    files, _ = tried(partial(read_files, release))
+    if manifest is None or partitions is None or files is None or manifest.placement is None:
         found.not_checked.append(f"positions of parents: {name} cannot be read ({problem or other or 'no positions'})")
         return None
-    return ParentTable(release, manifest.placement, partitions, placement.parent_key[1])
+    return ParentTable(release, manifest.placement, partitions, files, placement.parent_key[1], SoundFiles(release))
 
 
 @dataclass
@@ -147,6 +151,7 @@ def _load(
     place = parent.placement
     names = list(dict.fromkeys([HEALPIX_COLUMN, parent.key, place.ra_column, place.dec_column]))
     for number in parent.partitions.select(coverage).tolist():
+        parent.sound.require([parent.files[number]])
         for rows in rows_within(parent.catalog / leaf_path(parent.partitions.pixel(number)), coverage, names):
             known = rows.filter(rows.column(parent.key).is_valid())
             keys.append(id_hashes(known.column(parent.key)))
@@ -157,7 +162,8 @@ def _load(
 
 def _all_keys(parent: ParentTable) -> Iterator[NDArray[np.uint64]]:
     """Yield hashes of all keys of the parent, one row group at a time."""
-    for number in range(len(parent.partitions)):
-        with pq.ParquetFile(parent.catalog / leaf_path(parent.partitions.pixel(number))) as leaf:
+    for file in parent.files:
+        parent.sound.require([file])
+        with pq.ParquetFile(parent.catalog / file.path) as leaf:
             for group in range(leaf.metadata.num_row_groups):
                 yield id_hashes(leaf.read_row_group(group, columns=[parent.key]).column(0).drop_null())

@@ -15,7 +15,7 @@ from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, read_
 from ..layout.paths import MANIFEST_DIR
 from ..stages.columns import stored_column_list
 from ..stages.ledger import Ledger
-from .catalog import DataFile, OpenCatalog, tried
+from .catalog import DataFile, OpenCatalog, tried, tried_file
 from .leaf import LeafSums
 from .report import Collector, listing
 
@@ -23,6 +23,7 @@ __all__ = ["RowGroups", "check_columns", "check_row_groups", "column_list"]
 
 _PATH: Final = f"{MANIFEST_DIR}/{ROW_GROUPS_FILE}"
 _COLUMNS: Final = f"{MANIFEST_DIR}/columns.parquet"
+_SKETCHES: Final = f"{MANIFEST_DIR}/sketches.parquet"
 _MANIFEST: Final = f"{MANIFEST_DIR}/manifest.json"
 
 
@@ -104,7 +105,8 @@ def check_columns(opened: OpenCatalog, sums: Mapping[int, LeafSums], found: Coll
     same = [column.name for column in manifest.columns] == names
     if not found.expect(same, "schema", _MANIFEST, "its columns are not the leaves', in their order"):
         return
-    told, problem = tried(partial(read_columns, opened.path))
+    damaged = opened.damaged & {_COLUMNS, _SKETCHES}
+    told, problem = tried_file(damaged, next(iter(damaged), ""), partial(read_columns, opened.path))
     if told is None:
         found.add("statistics", _COLUMNS, problem)
         return
@@ -118,6 +120,8 @@ def check_columns(opened: OpenCatalog, sums: Mapping[int, LeafSums], found: Coll
         equal &= np.array_equal(each.column_nulls, nulls[number])
         wrong = "the bytes or NULLs of its columns are not those of the leaf"
         found.expect(equal or not each.is_complete, "statistics", _COLUMNS, wrong, opened.files[number].pixel)
+    if _PATH in opened.damaged:
+        return
     numbered = {names.index(name): hashes for name, hashes in sketches.items() if name in names}
     expected, problem = tried(partial(column_list, opened, size_bytes, nulls, numbered))
     if expected is None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.manifest import read_manifest
-from ..layout.paths import MANIFEST_DIR, POINT_MAP, release_name
-from .catalog import DataFile, OpenCatalog, read_files, read_schema, table_directory, tried
+from ..layout.manifest import ROW_GROUPS_FILE, read_manifest
+from ..layout.paths import COMMON_METADATA, MANIFEST_DIR, POINT_MAP, release_name
+from ..layout.schema import schema_fingerprint
+from .catalog import DataFile, OpenCatalog, read_files, table_directory, tried, tried_file
 from .hats import (
     check_common_schema,
     check_partition_info,
@@ -29,6 +32,7 @@ from .maps import Map, check_maps, read_map
 from .margin import check_margin
 from .parents import ParentTable, TileParents, check_strays, open_parent_table
 from .report import Collector, Full, Notify, Report, Sample, Scope
+from .sound import Apart, SoundFiles
 from .statistics import RowGroups, check_columns, check_row_groups
 from .tiles import check_partition_map, check_presence, chosen_files
 from .tree import check_data_tree, check_small_files
@@ -74,10 +78,13 @@ def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Not
         raise ValueError(msg)
     release = release.resolve()
     start, found = time.perf_counter(), Collector(release.name)
-    check_small_files(release, found)
     opened = open_catalog(release, found)
     if opened is not None:
-        _Verification(opened, scope, workers, report, found).run()
+        apart = Apart()
+        try:
+            _Verification(opened, scope, workers, report, found, SoundFiles(release), apart).run()
+        finally:
+            apart.close()
     return Report(
         release=release.name,
         findings=tuple(found.kept),
@@ -92,19 +99,40 @@ def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Not
 
 def open_catalog(release: Path, found: Collector) -> OpenCatalog | None:
     """Return a release whose manifest, list of files and schema can be read; otherwise add what cannot."""
+    damaged = check_small_files(release, found)
     manifest, problem = tried(partial(read_manifest, release))
     if manifest is None:
         found.add("manifest", f"{MANIFEST_DIR}/manifest.json", problem)
         return None
-    files, problem = tried(partial(read_files, release, is_plain=manifest.placement is None))
+    path = f"{MANIFEST_DIR}/files.parquet"
+    files, problem = tried_file(damaged, path, partial(read_files, release, is_plain=manifest.placement is None))
     if files is None:
-        found.add("partition_map", f"{MANIFEST_DIR}/files.parquet", problem)
+        found.add("partition_map", path, problem)
         return None
-    schema, problem = tried(partial(read_schema, release, files, manifest.schema_fingerprint))
+    schema = _read_schema(release, damaged, files, manifest.schema_fingerprint)
     if schema is None:
-        found.add("schema", "dataset", problem)
+        found.add("schema", "dataset", "no sound file tells the schema")
+        for file in files:
+            found.add("checksum", file.path, SoundFiles(release).problem(file), file.pixel)
         return None
-    return OpenCatalog(release, manifest, files, schema)
+    return OpenCatalog(release, manifest, files, schema, damaged)
+
+
+def _read_schema(
+    release: Path, damaged: frozenset[str], files: Sequence[DataFile], fingerprint: str
+) -> pa.Schema | None:
+    """Return the schema of the leaves: the first that has the manifest's fingerprint, else the first there is."""
+    sound = SoundFiles(release)
+    first, _ = tried_file(damaged, COMMON_METADATA, partial(pq.read_schema, release / COMMON_METADATA))
+    if first is not None and schema_fingerprint(first) == fingerprint:
+        return first
+    for file in files:
+        if not sound.problem(file):
+            schema, _ = tried(partial(pq.read_schema, release / file.path))
+            if schema is not None and schema_fingerprint(schema) == fingerprint:
+                return schema
+            first = first or schema
+    return first
 
 
 @dataclass
@@ -116,6 +144,8 @@ class _Verification:
     workers: int
     report: Notify
     found: Collector
+    sound: SoundFiles
+    apart: Apart
 
     def run(self) -> None:
         opened, found = self.opened, self.found
@@ -128,9 +158,10 @@ class _Verification:
         if opened.placement is not None:
             point_map, problem = tried(partial(read_map, opened.path / POINT_MAP))
             found.expect(point_map is not None, "maps", POINT_MAP, problem)
-        groups, problem = tried(partial(RowGroups, opened.path))
+        path = f"{MANIFEST_DIR}/{ROW_GROUPS_FILE}"
+        groups, problem = tried_file(opened.damaged, path, partial(RowGroups, opened.path))
         if groups is None:
-            found.add("statistics", f"{MANIFEST_DIR}/row_groups.parquet", problem)
+            found.add("statistics", path, problem)
         else:
             check_row_groups(opened, groups, found)
         sums = self._check_leaves(files, point_map, groups)
@@ -163,7 +194,8 @@ class _Verification:
         self, files: Sequence[DataFile], point_map: Map | None, groups: RowGroups | None
     ) -> dict[int, LeafSums]:
         parent = open_parent_table(self.opened, self.found)
-        check = _LeafChecks(self.opened, None if point_map is None else point_map.order, groups, parent)
+        order = None if point_map is None else point_map.order
+        check = _LeafChecks(self.opened, order, groups, parent, self.sound, self.apart)
         sums, strays = dict[int, LeafSums](), list[tuple[DataFile, NDArray[np.uint64]]]()
         for file, (collected, each, lost) in self._each("tiles", check, files):
             self.found.merge(collected)
@@ -177,7 +209,7 @@ class _Verification:
     def _check_margins(self, files: Sequence[DataFile]) -> None:
         for record in self.opened.manifest.margins:
             collected = Collector(record.directory)
-            check = check_margin(self.opened, record, collected)
+            check = check_margin(self.opened, record, self.sound, self.apart, collected)
             if check is not None:
                 for _, found in self._each(f"margin {record.threshold_arcsec:g} arcsec", check, files):
                     collected.merge(found)
@@ -220,6 +252,8 @@ class _LeafChecks:
     map_order: int | None
     groups: RowGroups | None
     parent: ParentTable | None
+    sound: SoundFiles
+    apart: Apart
 
     def __call__(self, file: DataFile) -> tuple[Collector, LeafSums, NDArray[np.uint64]]:
         """Return findings, sums, and hashes of keys that have no parent in this tile."""
@@ -237,7 +271,7 @@ class _LeafChecks:
             watch=None if family is None else family.check,
         )
         recorded, _ = (None, "") if self.groups is None else tried(partial(self.groups.of, file))
-        sums = check_leaf(task, recorded, found)
+        sums = check_leaf(task, recorded, self.sound, self.apart, found)
         strays = [] if family is None else family.strays
         return found, sums, np.unique(np.concatenate([np.empty(0, np.uint64), *strays]))
 

@@ -118,8 +118,8 @@ def rewrite(release: Path, tables: dict[Pixel, pa.Table]) -> None:
             arrow_type=str(field.type),
             nulls=int(nulls[:, at].sum()),
             bytes=int(size_bytes[:, at].sum()),
-            minimum=bound(everything[field.name], "min"),
-            maximum=bound(everything[field.name], "max"),
+            minimum=None if field.name == HEALPIX_COLUMN else bound(everything[field.name], "min"),
+            maximum=None if field.name == HEALPIX_COLUMN else bound(everything[field.name], "max"),
             distinct=known[field.name].distinct,
             hidden=known[field.name].hidden,
         )

@@ -41,29 +41,9 @@ from tests.partitioning.checks.complete import (
     store_margin,
     tables_by_tile,
 )
-from tests.partitioning.checks.release import THRESHOLD_ARCSEC, build_release, checked, copied, found
+from tests.partitioning.checks.release import THRESHOLD_ARCSEC, checked, found
 
 Tables = dict[Pixel, pa.Table]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_release(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture
-def schema_copy(store: Path, tmp_path: Path) -> Path:
-    return copied(store, tmp_path / "elsewhere")
-
-
-@pytest.fixture
-def release(schema_copy: Path) -> Path:
-    return schema_copy / "Object/Object_r1"
-
-
-@pytest.fixture
-def dia(schema_copy: Path) -> Path:
-    return schema_copy / "Dia/Dia_r1"
 
 
 def set_value(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:
@@ -130,7 +110,7 @@ def test_all_of_it_is_read(release: Path) -> None:
     assert report.files == len(files)
     assert report.bytes == sum(path.stat().st_size for path in files)
     assert report.rows == sum(pq.read_metadata(path).num_rows for path in files)
-    assert manifest.margins[0].rows > 50
+    assert manifest.margins[0].rows > 30
 
 
 def test_a_release_in_staging_is_clean(schema_copy: Path) -> None:
@@ -319,7 +299,7 @@ def test_rows_of_another_input(release: Path) -> None:
     edit_leaf(release, change)
     report = checked(release)
     assert len(found(report, "input", "manifest.json")) == 2
-    assert {finding.check for finding in report.findings} <= {"input", "margin"}
+    assert {finding.check for finding in report.findings} <= {"input", "margin"}  # the margin has the row's old number
 
 
 def test_rounding_between_machines_is_no_finding(release: Path) -> None:
@@ -345,7 +325,7 @@ def test_rounding_between_machines_is_no_finding(release: Path) -> None:
 
 
 def test_row_groups_are_bounded(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaf_checks, "MOST_GROUP_ROWS", 63)
+    monkeypatch.setattr(leaf_checks, "MOST_GROUP_ROWS", 30)
     assert found(checked(release), "row_groups", "Npix=")
 
 
@@ -501,8 +481,8 @@ def test_partition_info(release: Path) -> None:
 
 def test_properties(release: Path) -> None:
     for name in ("hats.properties", "properties"):
-        edit_text(release / name, "hats_nrows=1200", "hats_nrows=1201")
-    assert "hats_nrows is '1201', not '1200'" in found(checked(release), "properties", "hats.properties")[0].detail
+        edit_text(release / name, "hats_nrows=700", "hats_nrows=701")
+    assert "hats_nrows is '701', not '700'" in found(checked(release), "properties", "hats.properties")[0].detail
 
 
 def test_property_files_differ(release: Path) -> None:
@@ -810,15 +790,15 @@ def tile_at(entries: pa.Table, row: int) -> Pixel:
 @pytest.mark.parametrize("change", ["missing", "surplus", "id", "index", "tile", "unsorted"])
 def test_index_entries(release: Path, column: str, change: str) -> None:
     entries = index_entries(release, column)
-    pixel, value = tile_at(entries, 500), entries[column][500].as_py()
-    index = entries[HEALPIX_COLUMN][500].as_py()
+    pixel, value = tile_at(entries, 300), entries[column][300].as_py()
+    index = entries[HEALPIX_COLUMN][300].as_py()
     changed = {
-        "missing": lambda table: pa.concat_tables([table.slice(0, 500), table.slice(501)]),
-        "surplus": lambda table: pa.concat_tables([table.slice(0, 501), table.slice(500)]),
-        "id": lambda table: set_value(table, column, 500, value + (1 if column == "id" else "!")),
-        "index": lambda table: set_value(table, HEALPIX_COLUMN, 500, pixel_range(pixel)[0] + (index % 2)),
-        "tile": lambda table: set_value(table, "Npix", 500, pixel.number + 1),
-        "unsorted": lambda table: swapped(table, 500, 700),
+        "missing": lambda table: pa.concat_tables([table.slice(0, 300), table.slice(301)]),
+        "surplus": lambda table: pa.concat_tables([table.slice(0, 301), table.slice(300)]),
+        "id": lambda table: set_value(table, column, 300, value + (1 if column == "id" else "!")),
+        "index": lambda table: set_value(table, HEALPIX_COLUMN, 300, pixel_range(pixel)[0] + (index % 2)),
+        "tile": lambda table: set_value(table, "Npix", 300, pixel.number + 1),
+        "unsorted": lambda table: swapped(table, 300, 500),
     }
     edit_index(release, column, changed[change])
     report = checked(release)
