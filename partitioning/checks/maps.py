@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.paths import MOC_FILE, POINT_MAP, SKY_MAP
+from ..layout.paths import COVERAGE_FILE, POINT_MAP, SKY_MAP
 from ..sky.coverage import Coverage, union
 from ..sky.healpix import ORDER, order_shift
 from .catalog import OpenCatalog, tried
@@ -97,9 +97,9 @@ def check_maps(opened: OpenCatalog, point_map: Map, sums: dict[int, LeafSums], f
     equal = same is not None and same.order == point_map.order and np.array_equal(same.pixels, point_map.pixels)
     equal = equal and same is not None and np.array_equal(same.rows, point_map.rows)
     found.expect(equal, "maps", SKY_MAP, problem or f"it differs from {POINT_MAP}")
-    moc, problem = tried(lambda: read_moc(opened.path / MOC_FILE))
+    moc, problem = tried(lambda: read_moc(opened.path / COVERAGE_FILE))
     wrong = problem or f"its cells are not the occupied pixels of {POINT_MAP}"
-    found.expect(moc is not None and np.array_equal(moc, occupied(point_map)), "maps", MOC_FILE, wrong)
+    found.expect(moc is not None and np.array_equal(moc, occupied(point_map)), "maps", COVERAGE_FILE, wrong)
 
 
 def occupied(point_map: Map) -> Coverage:

@@ -1,18 +1,17 @@
-"""Maps of a catalog: ``point_map.fits`` and ``skymap.fits`` with the exact rows per HEALPix pixel, and its MOC.
+"""Row-count maps: ``point_map.fits`` and ``skymap.fits``, a HEALPix binary table with the exact rows per pixel.
 
 LSDB clips joins and crossmatches by the point map: a pixel that is missing in it loses rows silently. Only occupied
-pixels are written (INDXSCHM EXPLICIT). The MOC (IVOA MOC 2.0, space, NUNIQ as every reader knows it) has the same
-pixels, four that fill their parent joined.
+pixels are written (INDXSCHM EXPLICIT).
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..layout.files import replaced
-from ..layout.paths import MOC_FILE, POINT_MAP, SKY_MAP
+from ..layout.paths import POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]
 
@@ -25,7 +24,7 @@ def map_order(rows: int) -> int:
 
 
 def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64], order: int) -> None:
-    """Write both maps and the MOC of a catalog; each appears, or is replaced, by a rename.
+    """Write both maps of a catalog; each appears, or is replaced, whole.
 
     Parameters
     ----------
@@ -46,26 +45,5 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
         OBS_NPIX=len(pixels),
     )
     for name in (POINT_MAP, SKY_MAP):
-        _write_fits(catalog / name, table)
-    moc = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=_uniq_cells(pixels, order))])
-    moc.header.update(
-        PIXTYPE="HEALPIX", ORDERING="NUNIQ", COORDSYS="C", MOCVERS="2.0", MOCDIM="SPACE", MOCORD_S=order, MOCORDER=order
-    )
-    _write_fits(catalog / MOC_FILE, moc)
-
-
-def _write_fits(path: Path, table: Any) -> None:
-    with replaced(path) as hidden:
-        table.writeto(hidden)
-
-
-def _uniq_cells(pixels: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Return the sorted NUNIQ numbers, ``4 * 4**order + pixel``, of the largest cells that make up `pixels`."""
-    cells = list[NDArray[np.int64]]()
-    for level in range(order, -1, -1):
-        parents, children = np.unique(pixels >> 2, return_counts=True)
-        full = (children == 4) & (level > 0)
-        lone = ~np.repeat(full, children)
-        cells.append(pixels[lone] + (4 << (2 * level)))
-        pixels = parents[full]
-    return np.sort(np.concatenate(cells))
+        with replaced(catalog / name) as hidden:
+            table.writeto(hidden)
