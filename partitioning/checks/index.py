@@ -198,6 +198,8 @@ class _Entries:
 
     def add(self, path: str, group: pa.Table) -> None:
         """Check one row group of the part `path`."""
+        if group.num_rows == 0:  # there is no entry at all
+            return
         if any(column.null_count for column in group.columns):
             self._found.add("index", path, "it has entries with NULL")
             self.is_complete = False

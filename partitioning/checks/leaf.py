@@ -22,6 +22,7 @@ from .hashing import entry_hashes
 from .report import Collector, listing
 from .sound import Apart, SoundFiles
 from .values import (
+    is_separation_bound,
     nan_columns,
     order_problem,
     outside_rows,
@@ -34,9 +35,6 @@ __all__ = ["MOST_GROUP_ROWS", "LeafSums", "LeafTask", "check_leaf"]
 
 MOST_GROUP_ROWS: Final = 131_072
 """No row group has more rows: a reader decodes whole row groups (measured: four times the default still reads well)."""
-
-_SEPARATION_SLACK: Final = 1e-9
-"""Relative and absolute (degrees): the recorded separation is the largest one rounded up a little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +212,7 @@ class _GroupChecks:
             task.watch(group)
         if task.form.is_sorted and group.column(HEALPIX_COLUMN).null_count == 0 and group.num_rows:
             self._add(group)
-        self._last = group.slice(group.num_rows - 1, 1)
+        self._last = group.slice(group.num_rows - 1, 1) if group.num_rows else self._last
 
     def finish(self) -> None:
         """Check what the whole file adds up to."""
@@ -225,7 +223,7 @@ class _GroupChecks:
         bounds = (file.healpix_min, file.healpix_max)
         found.expect((self._low, self._high) == bounds, "statistics", file.path, wrong, file.pixel)
         told = file.max_separation_deg
-        fits = self._separation <= told <= self._separation * (1 + _SEPARATION_SLACK) + _SEPARATION_SLACK
+        fits = is_separation_bound(told, self._separation)
         wrong = f"max_separation_deg is {told}, the largest separation {self._separation}"
         found.expect(fits or self._task.is_margin, "statistics", file.path, wrong, file.pixel)
 

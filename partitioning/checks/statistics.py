@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, read_columns
 from ..layout.paths import MANIFEST_DIR
+from ..stages.assemble import with_ra_bounds
 from ..stages.columns import stored_column_list
 from ..stages.ledger import Ledger
 from .catalog import DataFile, OpenCatalog, tried, tried_file
@@ -127,6 +128,10 @@ def check_columns(opened: OpenCatalog, sums: Mapping[int, LeafSums], found: Coll
     if expected is None:
         found.add("statistics", _PATH, problem)
         return
+    if manifest.placement is not None:
+        wrong = "the bounds of right ascension are not those of its column"
+        same = with_ra_bounds(manifest.placement, expected) == manifest.placement
+        found.expect(same, "statistics", _MANIFEST, wrong)
     for mine, listed in zip(expected, manifest.columns, strict=True):
         wrong = listing(_differences(mine, listed))
         found.expect(not wrong, "statistics", _MANIFEST, f"column {listed.name!r}: {wrong}")

@@ -15,11 +15,22 @@ from ..sky.healpix import radec_to_index
 from ..sky.separation import separation_deg
 from ..stages.places import degrees, index_or_reason
 
-__all__ = ["nan_columns", "order_problem", "outside_rows", "separation_bound", "unplaced_rows", "wrong_statistics"]
+__all__ = [
+    "is_separation_bound",
+    "nan_columns",
+    "order_problem",
+    "outside_rows",
+    "separation_bound",
+    "unplaced_rows",
+    "wrong_statistics",
+]
 
 _ROUNDING_DEG: Final = 1e-11
 """Positions this close to the border of an order-29 pixel (1e-7 deg wide) may be in either: sines differ in their last
 bit between processors, and a release must verify on another machine than the one that built it."""
+
+_SEPARATION_SLACK: Final = 1e-9
+"""Relative and absolute, degrees."""
 
 _LONG_TEXT: Final = 1024
 """Writers leave minimum and maximum out of the footer when texts are long."""
@@ -91,6 +102,11 @@ def separation_bound(group: pa.Table, placement: Placement) -> float:
     with np.errstate(invalid="ignore"):
         separations = separation_deg(*own, *declared)
     return float(separations[np.isfinite(separations)].max(initial=0.0))
+
+
+def is_separation_bound(told: float, largest: float) -> bool:
+    """Return whether a recorded separation is the largest one (degrees), rounded up a little."""
+    return largest <= told <= largest * (1 + _SEPARATION_SLACK) + _SEPARATION_SLACK
 
 
 def wrong_statistics(group: pa.Table, footer: pa.Table) -> Iterator[str]:

@@ -227,7 +227,6 @@ class _Verification:
             scope = IndexScope(sums, nulls)
             if isinstance(self.scope, Sample):
                 scope = IndexScope(sums, nulls, self.scope.fraction, self.scope.seed)
-            self.report(f"id index of {record.column}")
             check_index(self.opened, record, scope, collected)
             self.found.merge(collected)
 

@@ -17,7 +17,7 @@ from .paths import CHECKSUMS_FILE, PLAIN_FILE
 
 __all__ = ["is_data_file", "read_checksums", "small_files", "update_checksums", "write_checksums"]
 
-_LINE: Final = re.compile(r"([0-9a-f]{32})  (\S.*)")
+_LINE: Final = re.compile(r"([0-9a-f]{32})  ([^\x00-\x1f]+)")
 
 
 def is_data_file(name: str) -> bool:
@@ -37,8 +37,8 @@ def write_checksums(catalog: Path) -> None:
     _write(catalog, {name: file_checksum(catalog / name) for name in small_files(catalog)})
 
 
-def update_checksums(catalog: Path, names: Iterable[str]) -> None:
-    """Record the files `names` as they are now; what is recorded of others stays.
+def update_checksums(catalog: Path, names: Iterable[str], dropped: Iterable[str] = ()) -> None:
+    """Record the files `names` as they are now, and forget those that are `dropped`; others stay as recorded.
 
     Raises
     ------
@@ -46,6 +46,8 @@ def update_checksums(catalog: Path, names: Iterable[str]) -> None:
         If the list is there and damaged.
     """
     known = read_checksums(catalog) if (catalog / CHECKSUMS_FILE).exists() else {}
+    for name in dropped:
+        known.pop(name, None)
     _write(catalog, {**known, **{name: file_checksum(catalog / name) for name in names}})
 
 
