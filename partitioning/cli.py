@@ -87,6 +87,40 @@ def adopt(  # noqa: PLR0913, PLR0917 - options of a command line
     adopting.adopt(wanted, report=typer.echo)
 
 
+@app.command()
+def verify(  # noqa: PLR0913  options of a command
+    table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")],
+    *,
+    release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
+    sample: Annotated[str | None, typer.Option(metavar="1%", help="Read this share of the tiles.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every tile, as without --sample.")] = False,
+    seed: Annotated[int, typer.Option(help="Chooses the tiles of a sample.")] = 0,
+    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
+) -> None:
+    """Check a release against itself. Exit code: 0 clean, 1 with findings, 2 if it cannot be checked."""
+    from .checks.command import VerifyOptions, run_verify  # noqa: PLC0415
+
+    options = VerifyOptions(table, release, sample, seed, workers, json, is_full=full)
+    raise typer.Exit(run_verify(options, typer.echo))
+
+
+@app.command()
+def repair(
+    table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")],
+    *,
+    release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="statistics, margin, index, maps or properties; by default all.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+) -> None:
+    """Make what follows from the leaves of a release again: statistics, margin, index, maps, properties."""
+    from .checks.command import run_repair  # noqa: PLC0415
+
+    raise typer.Exit(run_repair(table, release, part or [], workers, typer.echo))
+
+
 def main() -> None:
     """Run the command line; an error of ours, or of the file system, ends it with one line and exit code 1."""
     try:

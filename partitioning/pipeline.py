@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
+from .checks.report import Full, require_clean
+from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor
 from .job import Job
+from .layout.checksums import write_checksums
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import Held, lease
 from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
@@ -27,7 +30,7 @@ from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
-from .stages.verify import verify_release
+from .stages.workspace import Workspace
 
 __all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
 
@@ -310,11 +313,21 @@ def _verify(job: Job) -> None:
     """Check everything that was written; what does not pass is made again by the next build."""
     job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
     with job.stage("verify"):
+        for catalog in _catalogs(job.workspace):
+            write_checksums(catalog)
         try:
-            verify_release(job.workspace.catalog, job.plan.form, threads=job.config.workers)
+            report = verify_release(job.workspace.catalog, scope=Full(), workers=job.config.workers, report=job.say)
+            require_clean(report)
         except LayoutError:
             job.forget_leaves()
             raise
+
+
+def _catalogs(workspace: Workspace) -> list[Path]:
+    """Return the directories of a release under construction: main catalog, margins, id indexes."""
+    manifest = read_manifest(workspace.catalog)
+    beside = [*(record.directory for record in manifest.margins), *(record.directory for record in manifest.indexes)]
+    return [workspace.catalog, *(workspace.staging / name for name in beside)]
 
 
 def _place(job: Job, parent: Parent | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import fsync_path
+from .files import replaced
 
 __all__ = ["moc_cells", "write_moc"]
 
@@ -37,7 +37,7 @@ def moc_cells(pixels: Ints, order: int) -> tuple[Ints, Ints]:
 
 
 def write_moc(path: Path, pixels: Ints, order: int) -> None:
-    """Write the coverage of a catalog.
+    """Write the coverage of a catalog; it appears, or is replaced, whole.
 
     Parameters
     ----------
@@ -58,5 +58,5 @@ def write_moc(path: Path, pixels: Ints, order: int) -> None:
         MOCORD_S=order,
         MOCORDER=order,
     )
-    table.writeto(path, overwrite=True)  # a resumed build may find the file half written
-    fsync_path(path)
+    with replaced(path) as hidden:
+        table.writeto(hidden)

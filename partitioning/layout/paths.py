@@ -10,12 +10,12 @@
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
-                                                       rejects.parquet
+                                                       rejects.parquet, checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release, a catalog of its own:
-        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet
+        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet, manifest/checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_objectId/            id index of the same release:
         hats.properties, properties, dataset/_common_metadata, dataset/_metadata, dataset/index/part.0.parquet, ...
-        manifest/files.parquet, flat/ids.i64, flat/healpix.i64
+        manifest/files.parquet, manifest/checksums.xxh128, flat/ids.i64, flat/healpix.i64
 
     <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
     <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
@@ -28,6 +28,7 @@ from typing import Final
 from ..sky.healpix import Pixel
 
 __all__ = [
+    "CHECKSUMS_FILE",
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
     "COVERAGE_FILE",
@@ -77,6 +78,9 @@ POINT_MAP: Final = "point_map.fits"
 
 SKY_MAP: Final = "skymap.fits"
 """The same map under its newer name."""
+
+CHECKSUMS_FILE: Final = "manifest/checksums.xxh128"
+"""Checksums of every file of a catalog that ``files.parquet`` does not list, in the format of ``xxh128sum``."""
 
 COVERAGE_FILE: Final = "moc.fits"
 """Coverage of a catalog as an IVOA MOC: the occupied pixels of its map."""

@@ -24,7 +24,7 @@ from .spill import write_record
 from .tiling import Tiling
 from .workspace import Workspace
 
-__all__ = ["IdRuns", "flat_piece", "index_unit", "is_flat", "plan_index"]
+__all__ = ["PART_ROWS", "IdRuns", "flat_piece", "index_unit", "is_flat", "part_options", "plan_index"]
 
 PART_ROWS: Final = 2_000_000
 """Entries of one part of an index: what an index unit sorts in memory."""
@@ -143,7 +143,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     entries = entries.append_column("Npix", pa.array(tiling.numbers[tile].astype(np.uint64)))
     path = workspace.index(column) / index_part_path(part)
     with replaced(path) as hidden:
-        pq.write_table(entries, hidden, **_part_options(entries, column))
+        pq.write_table(entries, hidden, **part_options(entries, column))
     if is_flat(table.column(0).type):
         _write_flat(workspace, column, part, table)
     write_record(
@@ -216,7 +216,8 @@ def _encodings(table: pa.Table, column: str) -> dict[str, str]:
     return dict.fromkeys(([column] if integer else []) + [HEALPIX_COLUMN], "DELTA_BINARY_PACKED")
 
 
-def _part_options(table: pa.Table, column: str) -> dict[str, Any]:
+def part_options(table: pa.Table, column: str) -> dict[str, Any]:
+    """Return options of `pyarrow.parquet.write_table` for a part of an id index."""
     return {
         "compression": "zstd",
         "compression_level": 1,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.files import fsync_path
+from ..layout.files import replace_bytes
 from ..layout.manifest import Manifest, Placement, read_manifest, read_partition_map
 from ..layout.moc import write_moc
 from ..layout.partition_map import PartitionMap
@@ -64,14 +64,9 @@ def write_summary(catalog: Path, pixels: Ints, rows: Ints, order: int) -> None:
     picture = density_picture(pixels, rows, order)
     coverage_deg2 = len(pixels) * _SKY_DEG2 / (12 << (2 * order))
     document = _document(manifest, manifest.placement, partitions, coverage_deg2, picture)
-    _write(catalog / DENSITY_PICTURE, picture)
-    _write(catalog / SUMMARY_TEXT, to_markdown(document).encode())
-    _write(catalog / SUMMARY_PAGE, to_html(document).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    fsync_path(path)
+    replace_bytes(catalog / DENSITY_PICTURE, picture)
+    replace_bytes(catalog / SUMMARY_TEXT, to_markdown(document).encode())
+    replace_bytes(catalog / SUMMARY_PAGE, to_html(document).encode())
 
 
 def _document(

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..layout.files import fsync_path
+from ..layout.files import replaced
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import THUMBNAIL, leaf_path
 
@@ -31,8 +31,8 @@ def write_thumbnail(catalog: Path, partitions: PartitionMap, schema: pa.Schema) 
     chosen = np.unique(np.linspace(0, len(partitions) - 1, min(_ROWS, len(partitions))).astype(np.int64))
     batches = [_first_row(catalog / leaf_path(partitions.pixel(tile))) for tile in chosen.tolist()]
     table = pa.Table.from_batches(batches).cast(schema)
-    pq.write_table(table, catalog / THUMBNAIL, compression="zstd", write_page_checksum=True)
-    fsync_path(catalog / THUMBNAIL)
+    with replaced(catalog / THUMBNAIL) as hidden:
+        pq.write_table(table, hidden, compression="zstd", write_page_checksum=True)
 
 
 def _first_row(path: Path) -> pa.RecordBatch:
