@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,12 @@ from .adoption.survey import Survey, SurveyedFile
 from .exceptions import ConfigError, InputError, LayoutError, PartitioningError
 from .layout.adopted import read_file_map
 from .layout.manifest import AdoptedData, Manifest, read_manifest, write_manifest, write_row_groups
+from .layout.paths import STAGING_DIR, release_name
 from .layout.schema import is_ordered
+from .lease import lease
 from .pipeline import build_time
-from .stages.publish import current_release, publish_release, staging_area
+from .stages.publish import current_release, next_release, publish_release
+from .stages.workspace import Workspace
 
 __all__ = ["AdoptedTable", "Adoption", "adopt", "changed_files"]
 
@@ -93,14 +97,28 @@ def adopt(wanted: Adoption, *, report: Report = lambda _: None, created: str | N
         report(f"warning: {tree.unlisted} leaves are not in partition_info.csv; they are left out, as HATS readers do")
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as executor:
         survey = _survey(wanted, tree, executor)
-        with staging_area(wanted.root, wanted.schema, wanted.table, None) as staging:
-            identity = _identity(wanted, tree, staging.release, created or build_time())
-            sums = _write_sidecar(staging.catalog, identity, survey, executor.map(survey.look, tree.files))
-            directory = publish_release(staging)
+        home = wanted.root / wanted.schema / wanted.table
+        with lease(home), _staging(home) as (workspace, release):
+            identity = _identity(wanted, tree, release, created or build_time())
+            sums = _write_sidecar(workspace.catalog, identity, survey, executor.map(survey.look, tree.files))
+            directory = publish_release(workspace)
     manifest = read_manifest(directory)
     for line in _summary(manifest, sums):
         report(line)
     return AdoptedTable(directory, manifest)
+
+
+@contextmanager
+def _staging(home: Path) -> Iterator[tuple[Workspace, int]]:
+    """Offer a fresh staging directory for the next release of a table, and its number; nothing is left of it."""
+    release = next_release(home)
+    workspace = Workspace(home, release_name(home.name, release), home / STAGING_DIR / "spill")
+    workspace.begin()
+    try:
+        yield workspace, release
+    finally:
+        workspace.sweep()
+        workspace.forget()
 
 
 def changed_files(table: Path) -> Iterator[str]:

@@ -8,14 +8,19 @@
     schema_file = "schema.yaml"          # Felis description, optional; published beside the tables
 
     [build]                              # optional
-    memory = "1.5 GiB"                   # budget for rows held in memory
-    threads = 2
-    scratch = "/fast/disk"               # spill files; by default beside the tables
+    memory = "2 GiB"                     # of all processes of the build together
+    workers = 2                          # processes that work on parts of the build at the same time
+    spill = "/fast/disk"                 # spill files; by default beside the tables
+    max_spill = "200 GB"                 # a build that would spill more does not start
 
     [[table]]
     name = "Object"
     input = ["Object/*.parquet"]         # files or patterns, relative to this file
-    format = "parquet"                   # or "csv"; by default told by the suffix
+    format = "parquet"                   # or "csv", "fits", "votable", "hats"; by default told by the name
+    types = { flux = "double" }          # stored types (Arrow names): files that have narrower ones are converted
+    optional = ["flag"]                  # columns that some files lack: NULL there
+    rename = { "LSST:g" = "mag_g" }      # names in the files = stored names; every other key uses the stored ones
+    hdu = 1                              # FITS only: extension; by default the first binary table
     ra = "coord_ra"                      # position in degrees, ICRS; leave both out for a table without one
     dec = "coord_dec"
     id = ["objectId"]
@@ -24,6 +29,8 @@
     row_group_rows = 32_768
     row_group_bytes = "32 MiB"           # uncompressed
     max_order = 18                       # no tile is finer than this
+    margin_arcsec = 10                   # rows of neighbouring tiles kept beside each tile; 0: none
+    index = ["objectId"]                 # columns with an id index; by default those of id
     hidden = ["internal"]                # stored columns that the service does not list
     delimiter = ","                      # CSV only
     null_values = ["", "NULL"]           # CSV only
@@ -44,19 +51,40 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from .exceptions import ConfigError
+import pyarrow as pa
 
-__all__ = ["BuildConfig", "CsvConfig", "PositionFrom", "TableConfig", "load_config", "parse_size"]
+from .exceptions import ConfigError, SchemaMismatchError
+from .layout.paths import OWN_COLUMNS
+from .layout.schema import stored_type
+from .readers.types import arrow_type, is_typed
+
+__all__ = [
+    "FORMATS",
+    "BuildConfig",
+    "CsvConfig",
+    "FormatName",
+    "PositionFrom",
+    "TableConfig",
+    "load_config",
+    "parse_size",
+]
+
+FormatName = Literal["parquet", "csv", "fits", "votable", "hats"]
+
+FORMATS: Final[tuple[FormatName, ...]] = get_args(FormatName)
+"""Formats of input files; HATS is a catalog's tree of Parquet files."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SIZE: Final = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kMGT]?)(i?)B?\s*")
 _MIB: Final = 1 << 20
-_MEMORY: Final = 1536 * _MIB
+_MEMORY: Final = 2048 * _MIB
+_MARGIN_ARCSEC: Final = 10.0
+_LARGEST_MARGIN_ARCSEC: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +115,16 @@ class TableConfig:
     name: str
     input: tuple[str, ...]
     """File names or patterns, relative to `BuildConfig.input_dir`."""
-    format: Literal["parquet", "csv"] | None = None
-    """None: told by each file's suffix."""
+    format: FormatName | None = None
+    """None: told by each file's suffix, or by the directory's content."""
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Types to store, by stored name: values of narrower types are converted."""
+    optional: tuple[str, ...] = ()
+    """Columns that are NULL where a file lacks them."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """Stored names by the names in the files."""
+    hdu: int | None = None
+    """FITS only: number of the extension; None: the first binary table."""
     ra: str | None = None
     dec: str | None = None
     id: tuple[str, ...] = ()
@@ -98,8 +134,17 @@ class TableConfig:
     row_group_bytes: int = 32 * _MIB
     max_order: int = 18
     position_from: PositionFrom | None = None
+    margin_arcsec: float = _MARGIN_ARCSEC
+    """Rows of other tiles this close to a tile's border are kept beside it; 0 for none."""
+    index: tuple[str, ...] | None = None
+    """Columns with an id index; None: those of `id`."""
     hidden: tuple[str, ...] = ()
     csv: CsvConfig = field(default_factory=CsvConfig)
+
+    @property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns with an id index."""
+        return tuple(dict.fromkeys(self.id if self.index is None else self.index)) if self.is_placed else ()
 
     @property
     def is_placed(self) -> bool:
@@ -118,10 +163,13 @@ class BuildConfig:
     """Directory that relative inputs start from."""
     schema_file: Path | None = None
     memory: int = _MEMORY
-    """Budget in bytes for rows held in memory."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    scratch: Path | None = None
+    """Budget in bytes of all processes of the build together."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that work on parts of the build at the same time."""
+    spill: Path | None = None
     """Directory for spill files; None: the staging directory beside the published tables."""
+    max_spill: int | None = None
+    """Most bytes of spill files; None: as many as the disk takes."""
 
 
 def load_config(path: Path, *, root: Path | None = None, input_dir: Path | None = None) -> BuildConfig:
@@ -160,8 +208,7 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
     build = top.section("build")
     tables = tuple(_table_config(section) for section in top.sections("table"))
     schema_file = release.text("schema_file")
-    scratch = build.text("scratch")
-    threads = build.integer("threads", default=os.cpu_count() or 1, minimum=1, maximum=256)
+    spill = build.text("spill")
     config = BuildConfig(
         root=base / release.required_text("root"),
         schema=release.name("schema"),
@@ -169,8 +216,9 @@ def _build_config(top: "_Section", base: Path) -> BuildConfig:
         input_dir=base,
         schema_file=None if schema_file is None else base / schema_file,
         memory=build.size("memory", default=_MEMORY, minimum=64 * _MIB),
-        threads=threads,
-        scratch=None if scratch is None else base / scratch,
+        workers=build.integer("workers", default=os.cpu_count() or 1, minimum=1, maximum=256),
+        spill=None if spill is None else base / spill,
+        max_spill=build.size("max_spill", default=0, minimum=0) or None,
     )
     for section in (top, release, build):
         section.finish()
@@ -183,7 +231,11 @@ def _table_config(section: "_Section") -> TableConfig:
     table = TableConfig(
         name=section.name("name"),
         input=section.texts("input", required=True),
-        format=section.choice("format"),
+        format=section.format("format"),
+        types=section.arrow_types("types"),
+        optional=section.texts("optional"),
+        rename=section.renames("rename"),
+        hdu=section.integer("hdu", default=0, minimum=1) if section.has("hdu") else None,
         ra=section.text("ra"),
         dec=section.text("dec"),
         id=section.texts("id"),
@@ -192,6 +244,10 @@ def _table_config(section: "_Section") -> TableConfig:
         row_group_rows=section.integer("row_group_rows", default=defaults.row_group_rows, minimum=1),
         row_group_bytes=section.size("row_group_bytes", default=defaults.row_group_bytes, minimum=1),
         max_order=section.integer("max_order", default=defaults.max_order, minimum=0, maximum=29),
+        margin_arcsec=section.number(
+            "margin_arcsec", default=defaults.margin_arcsec, minimum=0.0, maximum=_LARGEST_MARGIN_ARCSEC
+        ),
+        index=section.optional_texts("index"),
         position_from=_position_from(section.optional_section("position_from")),
         hidden=section.texts("hidden"),
         csv=CsvConfig(
@@ -307,17 +363,51 @@ class _Section:
             raise self.error(key, f"is {value!r}; use letters, digits and _ and begin with a letter")
         return value
 
-    def choice(self, key: str) -> Literal["parquet", "csv"] | None:
+    def has(self, key: str) -> bool:
+        """Return whether `key` is there."""
+        return self._get(key) is not None
+
+    def format(self, key: str) -> FormatName | None:
         """Return an input format, None if absent."""
-        match self.text(key):
-            case None:
-                return None
-            case "parquet":
-                return "parquet"
-            case "csv":
-                return "csv"
-            case other:
-                raise self.error(key, f"is {other!r}; formats are 'parquet' and 'csv'")
+        value = self.text(key)
+        for name in FORMATS:
+            if value == name:
+                return name
+        if value is None:
+            return None
+        raise self.error(key, f"is {value!r}; formats are {', '.join(map(repr, FORMATS))}")
+
+    def pairs(self, key: str) -> dict[str, str]:
+        """Return a table of texts by text, empty if absent."""
+        value = self._get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(item, str) and item for item in value.values()):
+            raise self.error(key, f"must be a table of texts such as {{ name = 'text' }}, not {value!r}")
+        return value
+
+    def arrow_types(self, key: str) -> dict[str, pa.DataType]:
+        """Return the types in which columns are stored, by name."""
+        types = {}
+        for column, text in self.pairs(key).items():
+            kind = arrow_type(text)
+            if kind is None or not is_typed(kind):
+                known = "int64, uint32, float, double, string, bool, date32, timestamp[us], list<double>"
+                raise self.error(key, f"gives {column!r} the type {text!r}; types are Arrow's, such as {known}")
+            try:
+                types[column] = stored_type(kind)
+            except SchemaMismatchError as error:
+                raise self.error(key, f"gives {column!r} the type {text!r}: {error}") from None
+        return types
+
+    def renames(self, key: str) -> dict[str, str]:
+        """Return new names by old name, no two alike and none that the store uses itself."""
+        pairs = self.pairs(key)
+        new = [name.lower() for name in pairs.values()]
+        for name in pairs.values():
+            if name.lower() in OWN_COLUMNS:
+                raise self.error(key, f"makes a column {name!r}; the store keeps that name for a column of its own")
+            if new.count(name.lower()) > 1:
+                raise self.error(key, f"makes two columns {name!r} (names that differ by case only count as one)")
+        return pairs
 
     def character(self, key: str) -> str | None:
         """Return one character, None if absent."""
@@ -337,6 +427,10 @@ class _Section:
             raise self.error(key, problem)
         return tuple(items)
 
+    def optional_texts(self, key: str) -> tuple[str, ...] | None:
+        """Return a list of texts, which may be empty; None if absent."""
+        return self.texts(key) if key in self._body else self._get(key)
+
     def flag(self, key: str) -> bool:
         """Return a truth value, False if absent."""
         value = self._get(key, default=False)
@@ -350,6 +444,13 @@ class _Section:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.error(key, f"must be an integer, not {value!r}")
         return self._bounded(key, value, minimum, maximum)
+
+    def number(self, key: str, *, default: float, minimum: float, maximum: float) -> float:
+        """Return a number within bounds."""
+        value = self._get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise self.error(key, f"must be a number from {minimum:g} to {maximum:g}, not {value!r}")
+        return float(value)
 
     def size(self, key: str, *, default: int, minimum: int) -> int:
         """Return a number of bytes, given as an integer or as a text with a unit."""

@@ -6,12 +6,14 @@
     |- ConfigError             the build's configuration is unusable
     |- InputError              an input file or its content is unusable
     |  |- SchemaMismatchError  an input file's columns differ from the declared schema
+    |  |- DamagedInputError    an input file, or one part of it, cannot be read
     |- LayoutError             a published catalog does not follow the on-disk contract
     |- RegionError             a region on the sky is ill-defined
 """
 
 __all__ = [
     "ConfigError",
+    "DamagedInputError",
     "InputError",
     "LayoutError",
     "PartitioningError",
@@ -34,6 +36,29 @@ class InputError(PartitioningError):
 
 class SchemaMismatchError(InputError):
     """An input file's columns differ from those declared or from the first file's."""
+
+
+class DamagedInputError(InputError):
+    """An input file cannot be read: it vanished, is cut short, or holds damaged bytes.
+
+    Parameters
+    ----------
+    file
+        Name of the file, as in `readers.base.InputFile.name`.
+    problem
+        What is wrong, for people; names the part in the format's own term.
+    part
+        Number of the damaged part (the row group of a Parquet file), None if it is not known or all of the file.
+    """
+
+    def __init__(self, file: str, problem: str, part: int | None = None) -> None:
+        super().__init__(file, problem, part)  # all of them, so that the error survives the way between processes
+        self.file = file
+        self.problem = problem
+        self.part = part
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
 
 
 class LayoutError(PartitioningError):

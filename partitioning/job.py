@@ -1,21 +1,33 @@
-"""One table on its way through the stages: what is known about it from the start, and its progress."""
+"""One table on its way through the stages: what is known about it, and its progress."""
 
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+
+import pyarrow as pa
 
 from .config import BuildConfig, TableConfig
+from .exceptions import PartitioningError
+from .executors import Executor
+from .layout.paths import release_name
+from .lease import Held
+from .progress import Teller
 from .readers.felis import FelisTable
-from .stages.assemble import ReleaseIdentity
-from .stages.publish import Staging
-from .stages.sort import Leaf
+from .stages.plan import TablePlan
+from .stages.workspace import Workspace
 
-__all__ = ["Job"]
+__all__ = ["Job", "workspace_of"]
 
-_TELL_S: Final = 10.0
-"""Seconds between two lines about the progress of one stage."""
+
+def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
+    """Return where release number `release` of a table is made."""
+    home = config.root / config.schema / table
+    own = Workspace(home, release_name(table, release), home)
+    spill = own.staging / "spill" if config.spill is None else config.spill / f"{config.schema}.{table}.spill"
+    return Workspace(home, own.name, spill)
 
 
 @dataclass
@@ -24,49 +36,82 @@ class Job:
 
     config: BuildConfig
     table: TableConfig
-    staging: Staging
+    plan: TablePlan
+    workspace: Workspace
     felis: FelisTable | None
-    created: str
-    report: Callable[[str], None]
+    executor: Executor
+    teller: Teller
+    held: Held
+    """The lease of the table."""
     seconds: dict[str, float] = field(default_factory=dict)
-    _stage: str = ""
-    _told: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the release is in place beside the others: what is left is to point to it."""
+        return (self.workspace.home / self.workspace.name).is_dir()
+
+    @property
+    def catalog(self) -> Path:
+        """Directory of the main catalog, where it lies now."""
+        return self.workspace.home / self.workspace.name if self.is_complete else self.workspace.catalog
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure one stage and tell when it is done."""
-        start = self._told = time.perf_counter()
-        self._stage = name
-        yield
+        """Measure one stage and tell when it is done.
+
+        Raises
+        ------
+        PartitioningError
+            If a file cannot be written or read back, or another process has taken over the build.
+        """
+        self.held.check()
+        start = time.perf_counter()
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            msg = f"{self.name}: {name} failed: {error}; mend the cause and build again: it goes on here"
+            raise PartitioningError(msg) from error
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name} {self.seconds[name]:.1f} s")
 
-    def tick(self, rows: int) -> None:
-        """Report how far the stage is, now and then."""
-        if time.perf_counter() - self._told > _TELL_S:
-            self._told = time.perf_counter()
-            self.say(f"{self._stage}: {rows} rows so far")
+    def run(self, stage: str, units: int) -> None:
+        """Run the units of a stage that are not done, telling how far it is."""
+        pending = len(self.workspace.pending(stage, units))
+        if pending:
+            self._check_spill()
+        self.teller.begin(self.name, stage, units, units - pending)
+        try:
+            self.executor.run(self.workspace, stage, units, self._done)
+        finally:
+            self.teller.end()
 
-    def watched(self, leaves: Iterable[Leaf]) -> Iterator[Leaf]:
-        """Pass leaves on, reporting their rows now and then."""
-        rows = 0
-        for leaf in leaves:
-            yield leaf
-            rows += leaf.summary.rows
-            self.tick(rows)
+    def _done(self, rows: int) -> None:
+        self.teller.advance(rows)
+        self._check_spill()
+
+    def _check_spill(self) -> None:
+        most = self.config.max_spill
+        spilled = 0 if most is None else self.workspace.spilled_bytes()
+        if most is not None and spilled > most:
+            msg = (
+                f"{self.name}: spill files take {spilled / 1e9:.3g} GB, more than max_spill = {most / 1e9:.3g} GB; "
+                f"raise it, and build again: it goes on here"
+            )
+            raise PartitioningError(msg)
 
     @property
-    def release(self) -> ReleaseIdentity:
-        """What the release is, whatever it holds."""
-        return ReleaseIdentity(
-            catalog=self.staging.catalog,
-            schema_name=self.config.schema,
-            table=self.table,
-            number=self.staging.release,
-            created=self.created,
-            felis=self.felis,
-        )
+    def name(self) -> str:
+        """Name of the table with its schema."""
+        return f"{self.config.schema}.{self.table.name}"
 
     def say(self, line: str) -> None:
         """Report one line of progress."""
-        self.report(f"{self.config.schema}.{self.table.name}: {line}")
+        self.teller.line(f"{self.name}: {line}")
+
+    def forget_leaves(self) -> None:
+        """Remove what the sort stage and those after it made: the next build makes it again from the spill files."""
+        directories = [self.workspace.margin(self.table.margin_arcsec)]
+        directories += [self.workspace.index(column) for column in self.table.index_columns]
+        # the records first: without them, what is left of the rest counts for nothing
+        for directory in (self.workspace.records, self.workspace.catalog, *directories):
+            shutil.rmtree(directory, ignore_errors=True)

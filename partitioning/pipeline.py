@@ -1,41 +1,38 @@
 """The build, stage by stage: the table of contents of the partitioner."""
 
-import difflib
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
-from .exceptions import ConfigError, InputError, LayoutError
+from .exceptions import ConfigError, LayoutError
+from .executors import Executor, InlineExecutor, LocalExecutor
 from .job import Job
-from .layout.leaf import LeafFormat
-from .layout.manifest import Manifest, read_manifest
-from .layout.paths import REJECTS_FILE
-from .layout.schema import is_ordered
-from .readers.base import find_inputs
-from .readers.felis import read_felis
-from .readers.source import Source, open_source
-from .stages.assemble import Assembly, assemble_catalog, assemble_plain, placement_of
-from .stages.bucket import Bucket, BucketPlan, Rejects, bucket_rows, group_tiles, stored_columns
-from .stages.histogram import COARSE_ORDER, count_within, pixel_counts, place_by_own_position
+from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
+from .lease import Held, lease
+from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
+from .progress import Lines, Teller
+from .readers.felis import FelisTable, read_felis
+from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
+from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
+from .stages.bucket import BucketPlan, read_bucket_plan
+from .stages.id_index import plan_index
 from .stages.ledger import Ledger
-from .stages.maps import map_order
-from .stages.parents import Lookup, Parent, open_parent, place_by_parent
-from .stages.places import Places
-from .stages.plain import write_plain
-from .stages.publish import clear_scratch, current_release, publish_release, publish_schema, staging_area
-from .stages.sizes import RowSizes, bucket_capacity, chunk_rows, measure_rows, target_rows
-from .stages.sort import SortPlan, sort_buckets
-from .stages.tiling import TileLimits, Tiling, make_tiling
+from .stages.parents import Parent, make_lookup, open_parent
+from .stages.publish import current_release, publish_release, publish_schema
+from .stages.run import Share, lookup_of
+from .stages.tiles import make_tiles
 from .stages.verify import verify_release
 
-__all__ = ["BuiltTable", "build", "build_order", "build_time"]
+__all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
+
+_SMALL_BYTES = 64 << 20
+"""Tables with less input are built in this process: starting others takes longer."""
 
 
 @dataclass(frozen=True)
@@ -50,40 +47,103 @@ class BuiltTable:
     """Wall time of each stage."""
 
 
-def build(
-    config: BuildConfig, *, report: Callable[[str], None] = lambda _: None, created: str | None = None
+def build(  # noqa: PLR0913  options of one call, by name only
+    config: BuildConfig,
+    *,
+    teller: Teller | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    created: str | None = None,
+    skip_bad: bool = False,
+    executor: Executor | None = None,
 ) -> tuple[BuiltTable, ...]:
     """Build all tables of a configuration, parents before children, and publish them together.
 
-    Nothing is visible until every table is built and verified; a build that fails leaves what was published.
+    Nothing is visible until every table is built and verified; a build that fails leaves what was published, and the
+    next one goes on where it stopped.
 
     Parameters
     ----------
+    teller
+        Where progress goes; by default lines to `report`.
     report
         Called with one line of progress at a time.
     created
         ISO 8601 UTC time that the release carries; by default `build_time`.
+    skip_bad
+        Whether damaged parts of the input are left out and reported, rather than ending the build.
+    executor
+        Where units of work run; by default in processes of this machine.
 
     Raises
     ------
     ConfigError
-        If the configuration does not fit the input.
+        If the configuration does not fit the input, or another build of a table is running.
     InputError
         If an input is missing, unreadable or inconsistent.
     LayoutError
         If what was written does not pass verification.
     """
-    created = created or build_time()
-    tables = {} if config.schema_file is None else read_felis(config.schema_file)
-    built: dict[str, Job] = {}
-    with ExitStack() as stack:
-        for table in build_order(config.tables):
-            area = staging_area(config.root, config.schema, table.name, config.scratch)
-            job = Job(config, table, stack.enter_context(area), tables.get(table.name), created, report)
-            _build_table(job, _parent_of(job, built))
-            clear_scratch(job.staging)
-            built[table.name] = job
-        return _publish(config, list(built.values()))
+    run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
+    opened = {t.name: open_inputs(config, t, run.felis(t), skip_bad=skip_bad) for t in build_order(config.tables)}
+    with run.leases(config.tables):
+        return run.all_tables({name: _Task(one) for name, one in opened.items()})
+
+
+def append(  # noqa: PLR0913  options of one call, by name only
+    config: BuildConfig,
+    *,
+    replaced: Sequence[str] = (),
+    teller: Teller | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    created: str | None = None,
+    skip_bad: bool = False,
+    executor: Executor | None = None,
+) -> tuple[BuiltTable, ...]:
+    """Add the input files that are new to the published tables of a configuration, as their next releases.
+
+    Leaves that no new row concerns are linked, not copied. Readers of the former release finish undisturbed.
+
+    Parameters
+    ----------
+    replaced
+        Names of published input files whose rows are taken out and read again.
+
+    Returns
+    -------
+    tuple
+        The tables that have a new release; none for a table without new files.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not fit the published release, or another build of a table is running.
+    InputError
+        If an input is missing, unreadable or inconsistent, or a published file has changed.
+    LayoutError
+        If what was written does not pass verification.
+    """
+    run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
+    # the published release is looked at under the lease: another append may have made it the last one but one
+    with run.leases([table for table in config.tables if (config.root / config.schema / table.name).is_dir()]):
+        return run.all_tables(_append_tasks(config, run, replaced, skip_bad=skip_bad))
+
+
+def _append_tasks(config: BuildConfig, run: "_Run", replaced: Sequence[str], *, skip_bad: bool) -> dict[str, "_Task"]:
+    """Find what is new in the input of each table."""
+    tasks = {}
+    for table in build_order(config.tables):
+        names = [name for name in replaced if name in published_inputs(config, table)]
+        changes = open_changes(config, table, run.felis(table), names, skip_bad=skip_bad)
+        if changes is None:
+            run.say(table, "nothing new")
+            sweep_published(config, table.name)
+        else:
+            tasks[table.name] = _Task(changes.opened, changes)
+    unknown = set(replaced) - {name for task in tasks.values() if task.changes for name in task.changes.replaced_names}
+    if unknown:
+        msg = f"--replace {min(unknown)}: no published table of this configuration has such an input file"
+        raise ConfigError(msg)
+    return tasks
 
 
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
@@ -119,83 +179,214 @@ def _missing(table: TableConfig, names: set[str]) -> set[str]:
     return set() if table.position_from is None or table.position_from.parent in names else {table.position_from.parent}
 
 
-def _parent_of(job: Job, built: Mapping[str, Job]) -> Parent | None:
+def _parent_of(config: BuildConfig, table: TableConfig, built: Mapping[str, Job]) -> Parent | None:
     """Return the parent as built just now, or as published."""
-    if job.table.position_from is None:
+    if table.position_from is None:
         return None
-    name = job.table.position_from.parent
+    name = table.position_from.parent
     if name in built:
-        return open_parent(name, built[name].staging.catalog)
-    published = current_release(job.config.root / job.config.schema / name)
+        return open_parent(name, built[name].catalog)
+    published = current_release(config.root / config.schema / name)
     if published is None:
-        msg = f"table {job.table.name!r}: parent {name!r} is neither in this configuration nor published"
+        msg = f"table {table.name!r}: parent {name!r} is neither in this configuration nor published"
         raise ConfigError(msg)
     return open_parent(name, published)
 
 
-def _build_table(job: Job, parent: Parent | None) -> None:
-    files = find_inputs(job.table.input, job.config.input_dir)
-    source = replace(open_source(job.table, files, job.felis), progress=job.tick)
-    _check_named_columns(job.table, source)
-    job.say(f"{len(source.files)} input files, {len(source.schema)} columns")
-    form = _leaf_format(job.table, source)
-    sizes = measure_rows(source, form)
-    if job.table.is_placed:
-        _build_catalog(job, source, form, sizes, parent)
-    else:
-        _build_plain(job, source, form, sizes)
-    with job.stage("verify"):
-        verify_release(job.staging.catalog, form, threads=job.config.threads)
+@dataclass(frozen=True)
+class _Task:
+    """What there is to do for one table."""
+
+    opened: Opened
+    changes: Changes | None = None
+    """What an append adds; None: the table is built from all of its input."""
 
 
-def _build_catalog(job: Job, source: Source, form: LeafFormat, sizes: RowSizes, parent: Parent | None) -> None:
-    target = target_rows(job.table, form, sizes)
-    with job.stage("histogram"):
-        places = _place(job, source, parent)
+class _Run:
+    """One run over the tables of a configuration, parents before children."""
+
+    def __init__(
+        self, config: BuildConfig, teller: Teller, created: str, executor: Executor | None, *, skip_bad: bool
+    ) -> None:
+        self._config, self._teller, self._created, self._skip_bad = config, teller, created, skip_bad
+        self._executor = executor
+        self._held: dict[str, Held] = {}
+        self._described = {} if config.schema_file is None else read_felis(config.schema_file)
+
+    def felis(self, table: TableConfig) -> FelisTable | None:
+        """Return the description of a table."""
+        return self._described.get(table.name)
+
+    def say(self, table: TableConfig, text: str) -> None:
+        """Say one thing about a table."""
+        self._teller.line(f"{self._config.schema}.{table.name}: {text}")
+
+    @contextmanager
+    def leases(self, tables: Iterable[TableConfig]) -> Iterator[None]:
+        """Hold the leases of some tables."""
+        with ExitStack() as stack:
+            for table in tables:
+                home = self._config.root / self._config.schema / table.name
+                self._held[table.name] = stack.enter_context(lease(home))
+            yield
+
+    def all_tables(self, tasks: Mapping[str, _Task]) -> tuple[BuiltTable, ...]:
+        """Build the tables that there are tasks for, and publish them together."""
+        config, built = self._config, dict[str, Job]()
+        with ExitStack() as stack:
+            pool = self._executor or LocalExecutor(Share.of(config.memory, config.workers), config.workers)
+            stack.callback(pool.close)
+            for table in build_order(config.tables):
+                if table.name in tasks:
+                    parent = _parent_of(config, table, built)
+                    built[table.name] = self._one_table(table, tasks[table.name], parent, pool)
+            return _publish(config, list(built.values()))
+
+    def _one_table(self, table: TableConfig, task: _Task, parent: Parent | None, pool: Executor) -> Job:
+        """Bring one table to where it can be published; a release that an earlier run completed is left as it is."""
+        changes = task.changes
+        wanted = Wanted(
+            config=self._config,
+            table=table if changes is None else changes.table,
+            opened=task.opened,
+            parent=parent,
+            created=self._created,
+            skip_bad=self._skip_bad,
+            first_number=0 if changes is None else changes.first_number,
+            base=None if changes is None else changes.base,
+        )
+        workspace, plan = resume_or_begin(wanted, partial(self.say, table))
+        small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
+        executor = InlineExecutor(pool.share) if small else pool
+        held = self._held[table.name]
+        job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller, held)
+        job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
+        for error in task.opened.damaged:
+            job.say(f"left out: {error}")
+        if job.is_complete:
+            return job
+        if plan.is_tiled:
+            _build_catalog(job, parent, changes)
+        else:
+            _build_plain(job)
+        return job
+
+
+def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
+    with job.stage("place"):
+        _place(job, parent)
+        if changes is not None:
+            decide_touched(job, parent)
+            _place(job, parent)
     with job.stage("tiling"):
-        tiling = _tiling(job, places, target, parent)
+        buckets = _tiles(job, parent)
     with job.stage("bucket"):
-        buckets, rejects = _bucket(job, source, places, tiling, sizes)
-    placement = placement_of(job.table, parent)
-    plan = SortPlan(
-        tiling=tiling,
-        form=form,
-        catalog=job.staging.catalog,
-        map_order=map_order(places.rows),
-        bucket_rows=bucket_capacity(job.config, sizes),
-        threads=job.config.threads,
-        placement=placement,
-    )
-    ledger = Ledger(form.schema)
+        job.run("bucket", job.plan.unit_count)
+        _tell_rejects(job)
     with job.stage("sort"):
-        ledger.record(job.staging.catalog, job.watched(sort_buckets(buckets, plan)))
+        job.run("sort", buckets.count)
+    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
+    with job.stage("index"):
+        indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
     with job.stage("maps"):
-        parts = Assembly(job.release, source, form, ledger, places.file_rows, rejects)
-        assemble_catalog(parts, placement, map_order=plan.map_order, max_rows=int(target))
+        if changes is None:
+            _assemble(job, ledger, buckets, indexes)
+        else:
+            finish_append(job, changes, ledger, buckets.tiling, indexes)
+    _verify(job)
 
 
-def _build_plain(job: Job, source: Source, form: LeafFormat, sizes: RowSizes) -> None:
-    ledger = Ledger(form.schema)
+def _build_plain(job: Job) -> None:
     with job.stage("write"):
-        leaf, file_rows = write_plain(source, form, job.staging.catalog, sizes.memory)
-        ledger.record(job.staging.catalog, [leaf])
+        job.run("sort", 1)
+    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", 0)])
     job.say(f"{ledger.rows} rows in one file, without positions")
-    rejects = Rejects((0,) * len(file_rows), {})
-    assemble_plain(Assembly(job.release, source, form, ledger, file_rows, rejects))
+    inputs = input_records(job.workspace, job.plan, ledger)
+    assemble_plain(Facts(plan=job.plan, workspace=job.workspace, felis=job.felis, ledger=ledger, inputs=inputs))
+    _verify(job)
+
+
+def _verify(job: Job) -> None:
+    """Check everything that was written; what does not pass is made again by the next build."""
+    job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
+    with job.stage("verify"):
+        try:
+            verify_release(job.workspace.catalog, job.plan.form, threads=job.config.workers)
+        except LayoutError:
+            job.forget_leaves()
+            raise
+
+
+def _place(job: Job, parent: Parent | None) -> None:
+    plan, workspace = job.plan, job.workspace
+    lookup = lookup_of(workspace, plan, job.executor.share)
+    pending = workspace.pending("place", plan.unit_count)
+    if lookup is not None and parent is not None and pending and not lookup.path.exists():
+        make_lookup(lookup, parent)
+    job.run("place", plan.unit_count)
+    orphans = orphan_rows(workspace, plan)
+    if orphans and plan.table.position_from is not None:
+        job.say(f"{orphans} rows have no parent in {plan.table.position_from.parent}; placed by their own position")
+
+
+def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
+    if job.workspace.tiling.exists():
+        return read_bucket_plan(job.workspace)
+    buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share)
+    tiling = buckets.tiling
+    orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
+    job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")
+    return buckets
+
+
+def _tell_rejects(job: Job) -> None:
+    for reason, rows in rejected_reasons(job.workspace, job.plan).items():
+        job.say(f"{rows} rows rejected: {reason}")
+
+
+def _index(job: Job, column: str) -> IndexRecord:
+    parts = plan_index(job.workspace, job.plan, column)
+    job.run(f"index-{column}", parts)
+    return assemble_index(job.workspace, job.plan, column, parts)
+
+
+def _assemble(job: Job, ledger: Ledger, buckets: BucketPlan, indexes: tuple[IndexRecord, ...]) -> None:
+    plan, workspace = job.plan, job.workspace
+    margins: tuple[MarginRecord, ...] = ()
+    if plan.table.margin_arcsec and ledger.margin_files.num_rows:
+        directory = workspace.margin(plan.table.margin_arcsec)
+        margins = (assemble_margin(workspace, plan, ledger.margin_files, plan.placement, directory),)
+    facts = Facts(
+        plan=plan,
+        workspace=workspace,
+        felis=job.felis,
+        ledger=ledger,
+        inputs=input_records(workspace, plan, ledger),
+        margins=margins,
+        indexes=indexes,
+    )
+    assemble_catalog(facts, plan.placement, map_order=buckets.map_order, rejects=reject_files(workspace, plan))
 
 
 def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
+    for job in jobs:
+        job.held.check()
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
-    directories = [publish_release(job.staging) for job in jobs]
     published = []
-    for job, directory in zip(jobs, directories, strict=True):
+    for job in jobs:
+        job.held.check()
+        directory = publish_release(job.workspace)
         manifest = read_manifest(directory)
         job.say(f"published {directory.name}: {manifest.rows} rows, {manifest.bytes / 1e6:.1f} MB")
+        published.append(BuiltTable(job.table.name, directory, manifest, job.seconds))
+    for job in jobs:
         for child in _children_of_older_releases(job):
             job.say(f"warning: {child} was placed by an older release of this table; build it again")
-        published.append(BuiltTable(job.table.name, directory, manifest, job.seconds))
+        job.workspace.sweep()
+    for job in jobs:  # at last, so that a build that is killed here is told from one that never was
+        job.workspace.forget()
     return tuple(published)
 
 
@@ -209,74 +400,5 @@ def _children_of_older_releases(job: Job) -> list[str]:
         except LayoutError:  # another group's catalog, without a manifest
             continue
         if placement is not None and placement.parent == job.table.name:
-            found += [] if placement.parent_release == job.staging.release else [home.name]
+            found += [] if placement.parent_release == job.plan.release else [home.name]
     return found
-
-
-def _check_named_columns(table: TableConfig, source: Source) -> None:
-    for key, names in (("id", table.id), ("hidden", table.hidden)):
-        for name in names:
-            if name not in source.schema.names:
-                near = difflib.get_close_matches(name, source.schema.names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                msg = f"table {table.name!r}: {key} names {name!r}, which is no column of the input{hint}"
-                raise ConfigError(msg)
-    for name in table.id:
-        kind = source.schema.field(name).type
-        if not is_ordered(kind):
-            msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
-            raise ConfigError(msg)
-
-
-def _leaf_format(table: TableConfig, source: Source) -> LeafFormat:
-    stores_parent = table.position_from is not None and not table.position_from.same_position
-    return LeafFormat(
-        schema=stored_columns(source, has_parent=stores_parent) if table.is_placed else source.schema,
-        id_columns=table.id,
-        row_group_rows=table.row_group_rows,
-        row_group_bytes=table.row_group_bytes,
-    )
-
-
-def _place(job: Job, source: Source, parent: Parent | None) -> Places:
-    table, scratch = job.table, job.staging.scratch
-    if parent is None or table.position_from is None:
-        assert table.ra is not None
-        assert table.dec is not None
-        return place_by_own_position(source, table.ra, table.dec, scratch / "places")
-    lookup = Lookup(table, table.position_from, parent, scratch, job.config.memory // 2, job.config.threads)
-    places, orphans = place_by_parent(source, lookup)
-    if orphans:
-        job.say(f"{orphans} rows have no parent in {table.position_from.parent}; placed by their own position")
-    return places
-
-
-def _tiling(job: Job, places: Places, target: float, parent: Parent | None) -> Tiling:
-    limits = TileLimits(target, job.table.max_order)
-    if parent is not None:
-        orders, ranges = parent.partitions.orders.astype(np.int64), parent.partitions.tile_ranges()
-        limits = replace(limits, parent_orders=orders, parent_starts=ranges[:, 0])
-    counts = pixel_counts(places)
-    if len(counts[0]) == 0:
-        msg = f"table {job.table.name!r}: none of its {places.rows} rows has a usable position"
-        raise InputError(msg)
-    tiling = make_tiling(counts, COARSE_ORDER, limits, partial(count_within, places))
-    job.say(f"{places.rows} rows, {len(tiling)} tiles of orders {tiling.orders.min()} to {tiling.orders.max()}")
-    return tiling
-
-
-def _bucket(
-    job: Job, source: Source, places: Places, tiling: Tiling, sizes: RowSizes
-) -> tuple[tuple[Bucket, ...], Rejects]:
-    plan = BucketPlan(
-        tiling=tiling,
-        groups=group_tiles(tiling, 0, len(tiling), bucket_capacity(job.config, sizes)),
-        scratch=job.staging.scratch / "buckets",
-        rejects_path=job.staging.catalog / REJECTS_FILE,
-        chunk_rows=chunk_rows(job.config, sizes),
-        threads=job.config.threads,
-    )
-    buckets, rejects = bucket_rows(source, places, plan)
-    for reason, rows in rejects.per_reason.items():
-        job.say(f"{rows} rows rejected: {reason}")
-    return buckets, rejects

@@ -8,11 +8,20 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .manifest import Manifest, Placement
+from .manifest import IndexRecord, Manifest, MarginRecord, Placement
 from .paths import COMMON_METADATA, HEALPIX_COLUMN
 from .properties import format_properties
 
-__all__ = ["HatsFacts", "builder_name", "catalog_properties", "pointer_properties", "write_hats_files"]
+__all__ = [
+    "HatsFacts",
+    "builder_name",
+    "catalog_properties",
+    "index_properties",
+    "margin_properties",
+    "pointer_properties",
+    "write_hats_files",
+    "write_properties",
+]
 
 _HATS_VERSION: Final = "v1.0"
 _HATS_RELEASE: Final = "2025-08-22"
@@ -59,24 +68,72 @@ def catalog_properties(manifest: Manifest, placement: Placement, facts: HatsFact
         "hats_cols_sort": " ".join(manifest.id_columns),
         "hats_cols_survey_id": " ".join(manifest.id_columns),
         "hats_cols_default": " ".join(facts.default_columns),
-        "hats_builder": manifest.builder,
-        "hats_creation_date": manifest.created,
-        "hats_release_date": _HATS_RELEASE,
-        "hats_version": _HATS_VERSION,
+        **_provenance(manifest.created),
     }
     return {key: value for key, value in found.items() if value}
 
 
+def margin_properties(main: str, record: MarginRecord, placement: Placement, created: str) -> dict[str, str]:
+    """Return the keys of ``hats.properties`` of a margin; `main` is the directory name of its main catalog."""
+    return {
+        "obs_collection": record.directory,
+        "dataproduct_type": "margin",
+        "hats_nrows": str(record.rows),
+        "hats_primary_table_url": main,
+        "hats_margin_threshold": f"{record.threshold_arcsec:g}",
+        "hats_col_ra": placement.ra_column,
+        "hats_col_dec": placement.dec_column,
+        "hats_col_healpix": HEALPIX_COLUMN,
+        "hats_col_healpix_order": "29",
+        "hats_npix_suffix": ".parquet",
+        "hats_estsize": str(-(-record.bytes // 1024)),
+        **_provenance(created),
+    }
+
+
+def index_properties(main: str, record: IndexRecord, created: str) -> dict[str, str]:
+    """Return the keys of ``hats.properties`` of an id index; `main` is the directory name of its main catalog."""
+    return {
+        "obs_collection": record.directory,
+        "dataproduct_type": "index",
+        "hats_nrows": str(record.rows),
+        "hats_primary_table_url": main,
+        "hats_index_column": record.column,
+        "hats_estsize": str(-(-record.bytes // 1024)),
+        **_provenance(created),
+    }
+
+
 def pointer_properties(manifest: Manifest, release: str) -> dict[str, str]:
     """Return the keys of a table's pointer file; `release` is the directory of the current release."""
-    return {
+    margins = [record.directory for record in manifest.margins]
+    indexes = [f"{record.column} {record.directory}" for record in manifest.indexes]
+    found = {
         "obs_collection": manifest.table,
         "hats_primary_table_url": release,
-        "hats_builder": manifest.builder,
-        "hats_creation_date": manifest.created,
+        "all_margins": " ".join(margins),
+        "default_margin": margins[0] if margins else "",
+        "all_indexes": " ".join(indexes),
+        "default_index": manifest.indexes[0].column if indexes else "",
+        **_provenance(manifest.created),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _provenance(created: str) -> dict[str, str]:
+    return {
+        "hats_builder": builder_name(),
+        "hats_creation_date": created,
         "hats_release_date": _HATS_RELEASE,
         "hats_version": _HATS_VERSION,
     }
+
+
+def write_properties(catalog: Path, properties: dict[str, str]) -> None:
+    """Write properties under their newer and their older name."""
+    text = format_properties(properties)
+    for name in ("hats.properties", "properties"):
+        (catalog / name).write_text(text, encoding="utf-8")
 
 
 def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table, schema: pa.Schema) -> None:
@@ -91,11 +148,10 @@ def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table,
     schema
         Schema of every leaf.
     """
-    text = format_properties(properties)
-    for name in ("hats.properties", "properties"):
-        (catalog / name).write_text(text, encoding="utf-8")
+    write_properties(catalog, properties)
     columns = [files.column(name).to_pylist() for name in ("norder", "npix", "rows", "bytes")]
     lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
     info = "\n".join(["Norder,Npix,num_rows,bytes", *lines, ""])
     (catalog / "partition_info.csv").write_text(info, encoding="utf-8")
+    (catalog / COMMON_METADATA).parent.mkdir(parents=True, exist_ok=True)
     pq.write_metadata(schema, catalog / COMMON_METADATA)

@@ -1,6 +1,5 @@
 """Writing of Parquet data files: row groups, encodings, checksums, and a summary of what was written."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,16 +13,18 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
+from .files import put_in_place, temporary_path
 from .paths import HEALPIX_COLUMN
 from .schema import is_ordered
 
 __all__ = [
     "MAX_COLUMN_CHUNKS",
+    "LeafDraft",
     "LeafFormat",
     "LeafSummary",
+    "draft_leaf",
     "encoding_options",
     "file_checksum",
-    "fsync_path",
     "row_groups",
     "write_leaf",
 ]
@@ -49,6 +50,8 @@ class LeafFormat:
     row_group_rows: int = 32_768
     row_group_bytes: int = 32 << 20
     """Uncompressed."""
+    row_bytes: float = 1.0
+    """Mean bytes of a row in memory."""
 
     @cached_property
     def paths(self) -> tuple[tuple[str, str], ...]:
@@ -69,13 +72,20 @@ class LeafFormat:
         """Whether files are sorted by `HEALPIX_COLUMN`."""
         return HEALPIX_COLUMN in self.schema.names
 
-    def group_rows(self, row_bytes: float) -> int:
-        """Return the most rows of a row group whose rows have `row_bytes` bytes in memory."""
-        return max(1, min(self.row_group_rows, int(self.row_group_bytes / max(row_bytes, 1))))
+    @property
+    def most_group_rows(self) -> int:
+        """Most rows of a row group."""
+        return max(1, min(self.row_group_rows, int(self.row_group_bytes / max(self.row_bytes, 1))))
 
-    def file_rows(self, row_bytes: float) -> int:
-        """Return the most rows of a file that keep it within `MAX_COLUMN_CHUNKS`."""
-        return max(1, MAX_COLUMN_CHUNKS // len(self.paths)) * self.group_rows(row_bytes)
+    @property
+    def most_file_rows(self) -> int:
+        """Most rows of a file that keep it within `MAX_COLUMN_CHUNKS`."""
+        return max(1, MAX_COLUMN_CHUNKS // len(self.paths)) * self.most_group_rows
+
+    def group_rows(self, rows: int) -> int:
+        """Return the rows of each row group (the last may have fewer) of a file of `rows` rows: about equal sizes."""
+        groups = max(1, -(-rows // self.most_group_rows))
+        return max(1, -(-rows // groups))
 
 
 @dataclass(frozen=True)
@@ -95,42 +105,62 @@ class LeafSummary:
 
 
 def row_groups(table: pa.Table, form: LeafFormat) -> Iterator[pa.Table]:
-    """Cut `table` into row groups of about equal size, within the bounds of `form`."""
-    most = form.group_rows(table.nbytes / max(table.num_rows, 1))
-    count = -(-table.num_rows // most)
-    size = -(-table.num_rows // max(count, 1))
-    for start in range(0, table.num_rows, max(size, 1)):
+    """Cut the rows of a file into its row groups."""
+    size = form.group_rows(table.num_rows)
+    for start in range(0, table.num_rows, size):
         yield table.slice(start, size)
 
 
-def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafSummary:
-    """Write one data file, one row group per table of `groups`, and flush it to disk.
+@dataclass(frozen=True)
+class LeafDraft:
+    """A data file that is written but not in place yet."""
+
+    path: Path
+    hidden: Path
+    form: LeafFormat
+    column_nulls: NDArray[np.int64]
+
+    def publish(self) -> LeafSummary:
+        """Put the file in place, flushed to disk, and return what it holds."""
+        checksum = file_checksum(self.hidden)
+        put_in_place(self.hidden, self.path)
+        metadata = pq.read_metadata(self.path)
+        chunk_bytes = _chunk_bytes(metadata)
+        totals = np.bincount(self.form.owners, chunk_bytes.sum(axis=0), len(self.form.schema))
+        return LeafSummary(
+            rows=metadata.num_rows,
+            size_bytes=self.path.stat().st_size,
+            checksum=checksum,
+            groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), self.form),
+            column_bytes=totals.astype(np.int64),
+            column_nulls=self.column_nulls,
+        )
+
+
+def draft_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafDraft:
+    """Write one data file under a temporary name, one row group per table of `groups`.
 
     Floats are stored byte-split, integers as deltas, columns of few values by dictionary, all of it compressed
     by zstd level 1 with page checksums (DuckDB checks none, `verify` does).
     """
     column_nulls = np.zeros(len(form.schema), dtype=np.int64)
-    writer = None
+    hidden, writer = temporary_path(path), None
     try:
         for group in groups:
-            writer = writer or _open_writer(path, group, form)
+            writer = writer or _open_writer(hidden, group, form)
             writer.write_table(group, row_group_size=group.num_rows)
             column_nulls += [column.null_count for column in group.columns]
-        writer = writer or _open_writer(path, form.schema.empty_table(), form)
-    finally:
-        if writer is not None:
-            writer.close()
-    fsync_path(path)
-    metadata = pq.read_metadata(path)
-    chunk_bytes = _chunk_bytes(metadata)
-    return LeafSummary(
-        rows=metadata.num_rows,
-        size_bytes=path.stat().st_size,
-        checksum=file_checksum(path),
-        groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), form),
-        column_bytes=np.bincount(form.owners, chunk_bytes.sum(axis=0), len(form.schema)).astype(np.int64),
-        column_nulls=column_nulls,
-    )
+        writer = writer or _open_writer(hidden, form.schema.empty_table(), form)
+        writer.close()
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    return LeafDraft(path, hidden, form, column_nulls)
+
+
+def write_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> LeafSummary:
+    """Write one data file and put it in place (`draft_leaf`)."""
+    return draft_leaf(path, groups, form).publish()
 
 
 def file_checksum(path: Path) -> str:
@@ -140,15 +170,6 @@ def file_checksum(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def fsync_path(path: Path) -> None:
-    """Flush a file, or the entries of a directory, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:

@@ -10,6 +10,8 @@ Files in ``<catalog>/manifest/``:
 ``row_groups.parquet``
     One row per row group, in file order: file number, rows, bytes, ``_healpix_29`` bounds and per-column
     minimum, maximum and NULL count. Read on demand, a few columns at a time.
+``columns.parquet``
+    One row per file: bytes and NULLs of every column. Read by `append`.
 ``sketches.parquet``
     One row per column: its smallest value hashes, from which distinct values are estimated. Read by `append`.
 
@@ -21,7 +23,7 @@ A release of 139 billion rows has 20,000 files and 4 million row groups; opening
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,6 +31,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
 from .partition_map import PartitionMap
@@ -48,8 +51,11 @@ __all__ = [
     "NanPolicy",
     "Placement",
     "StoredColumn",
+    "read_columns",
     "read_manifest",
     "read_partition_map",
+    "write_columns",
+    "write_files",
     "write_manifest",
     "write_row_groups",
 ]
@@ -160,6 +166,8 @@ class InputRecord:
     """Rows read: stored and rejected."""
     rejected: int
     """Rows in the reject file."""
+    orphans: int = 0
+    """Rows without a parent that are placed by their own position."""
     bad_parts: tuple[str, ...] = ()
     """Damaged parts that were left out because the operator said so: which, how many rows, and why."""
 
@@ -232,6 +240,74 @@ class Manifest:
     """None for a table that was built: its files lie in the release."""
 
 
+def write_files(catalog: Path, files: pa.Table) -> None:
+    """Write ``files.parquet`` of a catalog, margin or id index under construction.
+
+    Parameters
+    ----------
+    files
+        Rows of `FILES_SCHEMA`, sorted by ``healpix_min`` (of a margin: by tile), or of `INDEX_FILES_SCHEMA`.
+    """
+    directory = catalog / MANIFEST_DIR
+    directory.mkdir(parents=True, exist_ok=True)
+    pq.write_table(files, directory / "files.parquet", compression="zstd", use_dictionary=False)
+
+
+def write_columns(
+    catalog: Path,
+    size_bytes: NDArray[np.int64],
+    nulls: NDArray[np.int64],
+    sketches: Mapping[str, NDArray[np.uint64]],
+) -> None:
+    """Write ``columns.parquet`` and ``sketches.parquet`` of a catalog under construction.
+
+    Parameters
+    ----------
+    size_bytes, nulls
+        Per file and column, shape ``(files, columns)``.
+    sketches
+        Smallest hashes of the values of each column.
+    """
+    directory = catalog / MANIFEST_DIR
+    directory.mkdir(parents=True, exist_ok=True)
+    per_file = {"bytes": _lists(size_bytes), "nulls": _lists(nulls)}
+    pq.write_table(pa.table(per_file), directory / "columns.parquet", compression="zstd")
+    hashes = pa.array([part.tolist() for part in sketches.values()], pa.list_(pa.uint64()))
+    table = pa.table({"column": pa.array(list(sketches), pa.string()), "hashes": hashes})
+    pq.write_table(table, directory / "sketches.parquet", compression="zstd")
+
+
+def read_columns(
+    catalog: Path,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, NDArray[np.uint64]]]:
+    """Return what `write_columns` wrote: bytes and NULLs per file and column, and the sketch of each column.
+
+    Raises
+    ------
+    LayoutError
+        If a file is missing or damaged.
+    """
+    directory = catalog / MANIFEST_DIR
+    try:
+        per_file, hashes = (pq.read_table(directory / f"{name}.parquet") for name in ("columns", "sketches"))
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{directory}: no readable statistics of columns ({error}); repair the release"
+        raise LayoutError(msg) from error
+    size_bytes, nulls = (_matrix(per_file.column(name)) for name in ("bytes", "nulls"))
+    names, parts = hashes.column("column").to_pylist(), hashes.column("hashes").to_pylist()
+    return size_bytes, nulls, {name: np.array(part, np.uint64) for name, part in zip(names, parts, strict=True)}
+
+
+def _matrix(lists: pa.ChunkedArray) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = lists.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(lists), -1)
+
+
+def _lists(counts: NDArray[np.int64]) -> pa.Array:
+    offsets = np.arange(len(counts) + 1, dtype=np.int32) * counts.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(counts.ravel()))
+
+
 def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, schema: pa.Schema = FILES_SCHEMA) -> None:
     """Write ``files.parquet`` and ``manifest.json`` of a catalog under construction.
 
@@ -244,11 +320,10 @@ def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, schema: p
     schema
         Columns of ``files.parquet``.
     """
-    directory = catalog / MANIFEST_DIR
-    directory.mkdir(parents=True, exist_ok=True)
-    pq.write_table(files.cast(schema), directory / "files.parquet", compression="zstd", use_dictionary=False)
+    write_files(catalog, files.cast(schema))
     body = {"format": "catalog-service manifest", "version": MANIFEST_VERSION, **asdict(manifest)}
-    (directory / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    path = catalog / MANIFEST_DIR / "manifest.json"
+    path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
 def write_row_groups(catalog: Path, tables: Iterable[pa.Table]) -> None:

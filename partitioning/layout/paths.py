@@ -6,6 +6,7 @@
     <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
     <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
     <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
+    <root>/<schema>/<Table>/<Table>_r1/moc.fits, data_thumbnail.parquet, README.md, index.html, density.png
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
@@ -30,12 +31,17 @@ from ..sky.healpix import Pixel
 __all__ = [
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
+    "COVERAGE_FILE",
+    "DENSITY_PICTURE",
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
+    "INDEX_DIR",
     "INPUT_COLUMN",
+    "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
+    "OWN_COLUMNS",
     "PARENT_DEC_COLUMN",
     "PARENT_RA_COLUMN",
     "PLAIN_FILE",
@@ -45,6 +51,9 @@ __all__ = [
     "SCHEMA_FILE",
     "SKY_MAP",
     "STAGING_DIR",
+    "SUMMARY_PAGE",
+    "SUMMARY_TEXT",
+    "THUMBNAIL",
     "index_name",
     "index_part_path",
     "leaf_path",
@@ -70,8 +79,26 @@ POINT_MAP: Final = "point_map.fits"
 SKY_MAP: Final = "skymap.fits"
 """The same map under its newer name."""
 
+COVERAGE_FILE: Final = "moc.fits"
+"""Coverage of a catalog as an IVOA MOC: the occupied pixels of its map."""
+
+THUMBNAIL: Final = "data_thumbnail.parquet"
+"""A few rows from all over a catalog, with its schema."""
+
+DENSITY_PICTURE: Final = "density.png"
+"""Picture of the rows per area."""
+
+SUMMARY_TEXT: Final = "README.md"
+"""What a catalog is, for people in a terminal."""
+
+SUMMARY_PAGE: Final = "index.html"
+"""The same as a web page that needs no other file."""
+
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""
+
+LEASE_FILE: Final = ".lease"
+"""Who builds the next release of a table, inside the table's directory; absent if nobody does."""
 
 REJECTS_FILE: Final = "manifest/rejects.parquet"
 """Input rows that were not stored, with file, row number and reason; absent if there are none."""
@@ -84,6 +111,9 @@ COMMON_METADATA: Final = "dataset/_common_metadata"
 
 METADATA: Final = "dataset/_metadata"
 """Footers of all data files in one; id indexes have it, since HATS readers look an id up through it."""
+
+INDEX_DIR: Final = "dataset/index"
+"""Directory of the parts of an id index."""
 
 FLAT_IDS_FILE: Final = "flat/ids.i64"
 """Sorted ids of an index as one little-endian int64 array, for look-ups through a memory map; none for text ids."""
@@ -102,6 +132,9 @@ PARENT_RA_COLUMN: Final = "_parent_ra"
 
 PARENT_DEC_COLUMN: Final = "_parent_dec"
 """Stored Dec of the declared parent, see `PARENT_RA_COLUMN`."""
+
+OWN_COLUMNS: Final = frozenset({HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, INPUT_COLUMN})
+"""Columns that the store computes: an input that has them gets new ones."""
 
 
 def leaf_path(pixel: Pixel) -> str:
@@ -127,4 +160,4 @@ def index_name(main: str, column: str) -> str:
 
 def index_part_path(part: int) -> str:
     """Return the path of part number `part` of an id index, relative to the index."""
-    return f"dataset/index/part.{part}.parquet"
+    return f"{INDEX_DIR}/part.{part}.parquet"

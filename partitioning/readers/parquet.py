@@ -1,4 +1,7 @@
-"""Parquet input, streamed: never more than some pages of a row group in memory."""
+"""Parquet input, streamed: never more than some pages of a row group in memory.
+
+The parts of a file are its row groups. They are read one after the other, so that an error names the group.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -7,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..exceptions import InputError
-from .base import InputFile
+from .base import InputFile, unreadable
 
 __all__ = ["ParquetReader"]
 
@@ -19,41 +22,67 @@ _OPTIONS: Final[dict[str, Any]] = {
 """Pages are read as they are needed, 256 kB a column at a time. By default pyarrow fetches whole row groups, and
 foreign files of one row group with 10^8 rows would not fit."""
 
+_ERRORS: Final = (OSError, MemoryError, UnicodeDecodeError, pa.ArrowException)
+
 
 class ParquetReader:
     """Reads Parquet files."""
 
     def schema(self, file: InputFile) -> pa.Schema:
-        """Return the Arrow schema of `file`.
-
-        Raises
-        ------
-        InputError
-            If the file is missing or not Parquet.
-        """
+        """Return the Arrow schema of `file`; see `base.Reader.schema`."""
         try:
             return pq.read_schema(file.path)
-        except (OSError, pa.ArrowException) as error:
+        except _ERRORS as error:
             raise _unreadable(file, error) from error
 
-    def batches(self, file: InputFile, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of `file` in order.
+    def part_rows(self, file: InputFile) -> tuple[int, ...]:
+        """Return the rows of each row group; see `base.Reader.part_rows`."""
+        try:
+            return _group_rows(pq.read_metadata(file.path))
+        except _ERRORS as error:
+            raise _unreadable(file, error) from error
 
-        Raises
-        ------
-        InputError
-            If the file is missing, truncated or damaged; the message tells how many rows were read before.
-        """
-        rows = 0
+    def batches(
+        self, file: InputFile, columns: Sequence[str], batch_rows: int, parts: range | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the row groups `parts` in order; see `base.Reader.batches`."""
+        group, rows = None, 0
         try:
             with pq.ParquetFile(file.path, **_OPTIONS) as parquet:
-                for batch in parquet.iter_batches(batch_rows, columns=list(columns)):
-                    rows += batch.num_rows
-                    yield batch
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(file, error, rows) from error
+                promised = _group_rows(parquet.metadata)
+                _check_columns(parquet, columns)
+                for group in parts if parts is not None else range(len(promised)):
+                    rows = 0
+                    # every worker process has one processor: threads would only add switches and memory
+                    for batch in parquet.iter_batches(
+                        batch_rows, row_groups=[group], columns=list(columns), use_threads=False
+                    ):
+                        yield batch
+                        rows += batch.num_rows
+                    if rows != promised[group]:
+                        msg = f"{rows} rows were found, but the footer tells of {promised[group]}"
+                        raise pa.ArrowInvalid(msg)
+        except _ERRORS as error:
+            raise _unreadable(file, error, group, rows) from error
 
 
-def _unreadable(file: InputFile, error: Exception, rows: int = 0) -> InputError:
-    after = f" after {rows} rows" if rows else ""
-    return InputError(f"{file.name}: not a readable Parquet file{after}: {error}")
+def _group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
+    """Return the rows of each row group, which must add up: the footer has no checksum."""
+    rows = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
+    if sum(rows) != metadata.num_rows or any(count < 0 for count in rows):
+        msg = f"its row groups have {sum(rows)} rows, but its footer tells of {metadata.num_rows}"
+        raise pa.ArrowInvalid(msg)
+    return rows
+
+
+def _check_columns(parquet: pq.ParquetFile, columns: Sequence[str]) -> None:
+    """Check that `columns` are still there: pyarrow passes over those that are not."""
+    absent = set(columns) - set(parquet.schema_arrow.names)
+    if absent:
+        msg = f"column {min(absent)!r} is not there; was the file replaced?"
+        raise pa.ArrowInvalid(msg)
+
+
+def _unreadable(file: InputFile, error: Exception, group: int | None = None, rows: int = 0) -> InputError:
+    place = "" if group is None else f" in row group {group}" + (f" after {rows} of its rows" if rows else "")
+    return unreadable(file, f"not a readable Parquet file{place}", error, group)

@@ -2,34 +2,41 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
 
 import pyarrow as pa
 
-from ..config import TableConfig
-from ..exceptions import InputError, SchemaMismatchError
-from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
-from ..layout.schema import nan_to_null, stored_schema
-from .base import InputFile, Reader
-from .csv import CsvReader
+from ..config import CsvConfig, TableConfig
+from ..exceptions import DamagedInputError, InputError
+from ..layout.schema import nan_to_null
+from .base import FileFormat, InputFile, Reader
+from .columns import absent_columns, common_schema, file_names
 from .felis import FelisTable
-from .parquet import ParquetReader
+from .formats import format_name, reader_for
+from .survey import survey_files
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "source_from"]
 
-_OWN_COLUMNS: Final = (HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN)
-"""Columns that the store computes: an input that has them (a HATS catalog, say) gets new ones."""
+
+def _ignore(_rows: int) -> None:
+    """Take no notice of progress; a function of the module, so that sources can be sent to another process."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The rows of one table. Row numbers count from 0 through all files in order."""
+    """The rows of one table. Row numbers count from 0 through all files in order.
+
+    Plain data: a source can be pickled, or made again by `source_from`, without opening its files.
+    """
 
     files: tuple[InputFile, ...]
     schema: pa.Schema
     """Columns in the order and the types in which they are stored."""
-    _readers: tuple[Reader, ...] = field(repr=False)
-    progress: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    formats: tuple[FileFormat, ...] = field(repr=False)
+    """How each file is read."""
+    csv: CsvConfig = field(default_factory=CsvConfig, repr=False)
+    original_names: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names in the files of columns that are renamed, by stored name."""
+    progress: Callable[[int], None] = field(default=_ignore, repr=False)
     """Called by `batches` with the number of rows read so far."""
 
     def batches(
@@ -48,8 +55,10 @@ class Source:
 
         Raises
         ------
+        DamagedInputError
+            If a file cannot be read; names the file and, if known, the part.
         InputError
-            If a file cannot be read, or a value does not fit its column's type.
+            If a value does not fit its column's type.
         """
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         rows = 0
@@ -59,115 +68,139 @@ class Source:
                 rows += batch.num_rows
                 self.progress(rows)
 
-    def file_batches(self, number: int, wanted: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one file with the columns and types of `wanted`."""
-        file, rows = self.files[number], 0
-        for batch in self._readers[number].batches(file, wanted.names, batch_rows):
+    def file_batches(
+        self, number: int, wanted: pa.Schema, batch_rows: int, parts: range | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield rows of file number `number` with the columns and types of `wanted`; NaN stays NaN.
+
+        Parameters
+        ----------
+        number
+            Position of the file in `files`.
+        wanted
+            Columns of `schema`, at least one, in any order.
+        batch_rows
+            Most rows in a batch.
+        parts
+            Parts to read, in order; None means the whole file, the only choice where `part_rows` is None.
+
+        Raises
+        ------
+        DamagedInputError
+            If the file cannot be read; names the file and, if known, the part.
+        InputError
+            If a value does not fit its column's type.
+        """
+        file, absent, rows = self.files[number], set(self.formats[number].absent), 0
+        names = [self._original(name) for name in wanted.names if name not in absent]
+        names = names or [self._original(next(name for name in self.schema.names if name not in absent))]
+        for batch in self._reader(number).batches(file, names, batch_rows, parts):
             try:
-                yield _conformed(batch, wanted)
+                yield self._conformed(batch, wanted, absent)
             except pa.ArrowInvalid as error:
-                msg = f"{file.name}: rows {rows} to {rows + batch.num_rows - 1} do not fit the schema: {error}"
+                start = "" if parts is None or parts.start == 0 else f" from the start of part {parts.start}"
+                last = rows + batch.num_rows - 1
+                msg = f"{file.name}: rows {rows} to {last}{start}: {error}"
                 raise InputError(msg) from error
             rows += batch.num_rows
+
+    def part_rows(self, number: int) -> tuple[int, ...] | None:
+        """Return the rows of each part of file number `number`; None if it must be read from start to end.
+
+        Raises
+        ------
+        DamagedInputError
+            If the file cannot be read.
+        """
+        return self._reader(number).part_rows(self.files[number])
 
     def file_name(self, number: int) -> str:
         """Return how messages name file number `number`."""
         return self.files[number].name
 
+    def _reader(self, number: int) -> Reader:
+        types = {self._original(column.name): column.type for column in self.schema}
+        return reader_for(self.formats[number], types, self.csv)
 
-def open_source(table: TableConfig, files: Sequence[InputFile], felis: FelisTable | None) -> Source:
+    def _original(self, name: str) -> str:
+        return self.original_names.get(name, name)
+
+    def _conformed(self, batch: pa.RecordBatch, wanted: pa.Schema, absent: set[str]) -> pa.RecordBatch:
+        """Return the columns of `wanted`, by name and in its order and types; NULL where the file lacks one."""
+        columns = []
+        for column in wanted:
+            if column.name in absent:
+                columns.append(pa.nulls(batch.num_rows, column.type))
+            else:
+                columns.append(_cast(batch.column(self._original(column.name)), column))
+        return pa.RecordBatch.from_arrays(columns, schema=wanted)
+
+
+def _cast(array: pa.Array, column: pa.Field) -> pa.Array:
+    if array.type == column.type:
+        return array
+    try:
+        return array.cast(column.type)
+    except pa.ArrowInvalid as error:
+        msg = f"column {column.name!r} does not fit the type {column.type} that is stored: {error}"
+        raise pa.ArrowInvalid(msg) from None
+
+
+def source_from(
+    files: Sequence[InputFile],
+    formats: Sequence[FileFormat],
+    schema: pa.Schema,
+    csv: CsvConfig,
+    original_names: Mapping[str, str] | None = None,
+) -> Source:
+    """Return the source that `open_source` returned elsewhere, from its parts; no file is opened."""
+    return Source(tuple(files), schema, tuple(formats), csv, dict(original_names or {}))
+
+
+def open_source(
+    table: TableConfig,
+    files: Sequence[InputFile],
+    felis: FelisTable | None,
+    *,
+    on_damaged: Callable[[DamagedInputError], None] | None = None,
+) -> Source:
     """Check that all `files` have the same columns, in any order, and return them as one source.
 
-    Columns are stored in the order of the first file.
+    Columns are stored in the order of the first file. The schema of each file is read once, some files at a time;
+    only different schemas are kept.
+
+    Parameters
+    ----------
+    table
+        Table to read.
+    files
+        Its files, at least one.
+    felis
+        Its description, if there is one: types of CSV columns.
+    on_damaged
+        Told of each file that cannot be opened, which is then left out; None: the first one is raised.
 
     Raises
     ------
     SchemaMismatchError
         If a file lacks a column, has another one, or has one of another type; names file and column.
+    DamagedInputError
+        If a file cannot be read, or none can.
     InputError
-        If a file cannot be read.
+        If the format of a file is not known.
     """
-    declared = {} if felis is None else dict(felis.types)
-    first: dict[str, pa.DataType] = {}
-    readers: list[Reader] = []
-    schemas: list[pa.Schema] = []
-    for file in files:
-        reader = _reader(table, file, {**first, **declared})
-        schema = _input_schema(reader, file)
-        readers.append(reader)
-        schemas.append(schema)
-        if not first:
-            first = {column.name: column.type for column in schema if not pa.types.is_null(column.type)}
-    wanted = _common_schema(schemas, files, declared)
-    return Source(tuple(files), wanted, tuple(readers))
-
-
-def _reader(table: TableConfig, file: InputFile, types: Mapping[str, pa.DataType]) -> Reader:
-    if _format(table, file) == "parquet":
-        return ParquetReader()
-    return CsvReader(types=types, delimiter=table.csv.delimiter, null_values=table.csv.null_values)
-
-
-def _format(table: TableConfig, file: InputFile) -> Literal["parquet", "csv"]:
-    suffixes = {suffix.lower() for suffix in file.path.suffixes}
-    if table.format is not None:
-        return table.format
-    if suffixes & {".parquet", ".parq", ".pq"}:
-        return "parquet"
-    if suffixes & {".csv", ".tsv"}:
-        return "csv"
-    msg = f"{file.name}: the suffix does not tell the format; set format = 'parquet' or 'csv' for table {table.name!r}"
-    raise InputError(msg)
-
-
-def _input_schema(reader: Reader, file: InputFile) -> pa.Schema:
-    """Return the schema of `file` in stored types, without the columns that the store computes."""
-    schema = reader.schema(file)
-    try:
-        return stored_schema(pa.schema([column for column in schema if column.name not in _OWN_COLUMNS]))
-    except SchemaMismatchError as error:
-        msg = f"{file.name}: {error}"
-        raise SchemaMismatchError(msg) from None
-
-
-def _common_schema(
-    schemas: Sequence[pa.Schema], files: Sequence[InputFile], declared: Mapping[str, pa.DataType]
-) -> pa.Schema:
-    """Return the schema of the first file, types of its all-NULL columns taken from elsewhere."""
-    fields = []
-    for column in schemas[0]:
-        kind = column.type
-        if pa.types.is_null(kind):
-            others = (s.field(column.name).type for s in schemas if column.name in s.names)
-            kind = declared.get(column.name) or next((k for k in others if not pa.types.is_null(k)), None)
-        if kind is None:
-            problem = "holds only NULL and has no type; declare it in the schema file"
-            msg = f"{files[0].name}: column {column.name!r} {problem}"
-            raise SchemaMismatchError(msg)
-        fields.append(pa.field(column.name, kind))
-    wanted = pa.schema(fields)
-    for schema, file in zip(schemas, files, strict=True):
-        _check_same(schema, wanted, file, files[0])
-    return wanted
-
-
-def _check_same(schema: pa.Schema, wanted: pa.Schema, file: InputFile, first: InputFile) -> None:
-    absent = [name for name in wanted.names if name not in schema.names]
-    added = [name for name in schema.names if name not in wanted.names]
-    if absent or added:
-        problem = f"lacks column {absent[0]!r}, which" if absent else f"has column {added[0]!r}, which"
-        relation = "has" if absent else "lacks"
-        msg = f"{file.name}: {problem} the first file ({first.name}) {relation}"
-        raise SchemaMismatchError(msg)
-    for column in schema:
-        other = wanted.field(column.name).type
-        if column.type != other and not pa.types.is_null(column.type):
-            msg = f"{file.name}: column {column.name!r} is {column.type}, but {other} in the first file ({first.name})"
-            raise SchemaMismatchError(msg)
-
-
-def _conformed(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
-    """Return the columns of `wanted`, by name and in its order and types."""
-    columns = [batch.column(column.name) for column in wanted]
-    cast = [a if a.type == f.type else a.cast(f.type) for a, f in zip(columns, wanted, strict=True)]
-    return pa.RecordBatch.from_arrays(cast, schema=wanted)
+    described = {} if felis is None else dict(felis.types)
+    formats = [format_name(table, file) for file in files]
+    survey = survey_files(table, files, formats, described, on_damaged)
+    schema = common_schema(survey.found, table, described)
+    absent = [absent_columns(columns, schema) for columns in survey.found]
+    return Source(
+        files=tuple(files[number] for number in survey.kept),
+        schema=schema,
+        formats=tuple(
+            FileFormat(formats[number], absent[which], table.hdu)
+            for number, which in zip(survey.kept, survey.which, strict=True)
+        ),
+        csv=table.csv,
+        original_names=file_names(table),
+    )

@@ -1,135 +1,241 @@
-"""Assemble: everything of a release but its data files: manifest, maps, HATS properties."""
+"""Assemble: everything of a release but its data files: manifest, maps, HATS properties, margin and index catalogs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ..config import TableConfig
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ..exceptions import LayoutError
-from ..layout.hats import HatsFacts, builder_name, catalog_properties, write_hats_files
-from ..layout.leaf import LeafFormat
-from ..layout.manifest import InputRecord, Manifest, Placement, StoredColumn, write_manifest
-from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
+from ..layout.files import fsync_path
+from ..layout.hats import (
+    HatsFacts,
+    builder_name,
+    catalog_properties,
+    index_properties,
+    margin_properties,
+    write_hats_files,
+    write_properties,
+)
+from ..layout.manifest import (
+    INDEX_FILES_SCHEMA,
+    IndexRecord,
+    InputRecord,
+    Manifest,
+    MarginRecord,
+    Placement,
+    StoredColumn,
+    write_columns,
+    write_files,
+    write_manifest,
+    write_row_groups,
+)
+from ..layout.paths import (
+    COMMON_METADATA,
+    FLAT_HEALPIX_FILE,
+    FLAT_IDS_FILE,
+    HEALPIX_COLUMN,
+    INPUT_COLUMN,
+    METADATA,
+    PARENT_DEC_COLUMN,
+    PARENT_RA_COLUMN,
+    REJECTS_FILE,
+    index_part_path,
+)
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
-from ..readers.source import Source
-from .bucket import Rejects
-from .ledger import Ledger, stored_column_list
+from .columns import stored_column_list
+from .id_index import flat_piece, is_flat
+from .ledger import Ledger
 from .maps import write_maps
-from .parents import Parent
+from .plan import TablePlan
+from .summary import write_summary
+from .workspace import Workspace
 
-__all__ = ["Assembly", "ReleaseIdentity", "assemble_catalog", "assemble_plain", "placement_of"]
+__all__ = ["Facts", "assemble_catalog", "assemble_index", "assemble_margin", "assemble_plain"]
 
 _WIDE: Final = 40
 """Tables of more columns than this tell LSDB to load their principal columns only."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleaseIdentity:
-    """What a release is, whatever it holds."""
-
-    catalog: Path
-    """Directory of the catalog under construction."""
-    schema_name: str
-    table: TableConfig
-    number: int
-    created: str
-    felis: FelisTable | None
-
-
-@dataclass(frozen=True)
-class Assembly:
+class Facts:
     """What there is to tell about a release whose data files are written."""
 
-    release: ReleaseIdentity
-    source: Source
-    form: LeafFormat
+    plan: TablePlan
+    workspace: Workspace
+    felis: FelisTable | None
     ledger: Ledger
-    file_rows: tuple[int, ...]
-    """Rows of each input file."""
-    rejects: Rejects
+    inputs: tuple[InputRecord, ...]
+    margins: tuple[MarginRecord, ...] = ()
+    indexes: tuple[IndexRecord, ...] = ()
+
+    @property
+    def catalog(self) -> Path:
+        """Directory of the main catalog under construction."""
+        return self.workspace.catalog
 
 
-def placement_of(table: TableConfig, parent: Parent | None) -> Placement:
-    """Return which stored columns place the rows, and which are their own position."""
-    wanted = table.position_from
-    if wanted is None or parent is None:
-        assert table.ra is not None
-        assert table.dec is not None
-        return Placement(ra_column=table.ra, dec_column=table.dec, own_ra_column=table.ra, own_dec_column=table.dec)
-    return Placement(
-        ra_column=table.ra if wanted.same_position and table.ra else PARENT_RA_COLUMN,
-        dec_column=table.dec if wanted.same_position and table.dec else PARENT_DEC_COLUMN,
-        own_ra_column=table.ra,
-        own_dec_column=table.dec,
-        parent=wanted.parent,
-        parent_key=(wanted.child_key, wanted.parent_key),
-        parent_release=parent.manifest.release,
-    )
-
-
-def assemble_catalog(parts: Assembly, placement: Placement, *, map_order: int, max_rows: int) -> None:
+def assemble_catalog(facts: Facts, placement: Placement, *, map_order: int, rejects: Sequence[Path]) -> Manifest:
     """Write manifest, maps and HATS files of a tiled table.
 
     Parameters
     ----------
     map_order
         Order at which the ledger counted rows for the maps.
-    max_rows
-        Rows at which tiles were split.
+    rejects
+        Files of rejected rows, to be joined.
     """
-    pixels, rows = parts.ledger.map_counts()
-    if int(rows.sum()) != parts.ledger.rows:
-        msg = f"{parts.release.catalog}: the map counts {rows.sum()} rows, the leaves hold {parts.ledger.rows}"
+    pixels, rows = facts.ledger.map_counts
+    if int(rows.sum()) != facts.ledger.rows:
+        msg = f"{facts.catalog}: the map counts {rows.sum()} rows, the leaves hold {facts.ledger.rows}"
         raise LayoutError(msg)
-    write_maps(parts.release.catalog, pixels, rows, map_order)
-    manifest = _write_manifest(parts, placement)
-    facts = HatsFacts(
-        finest_order=max(file["norder"] for file in parts.ledger.files),
-        max_rows=max_rows,
+    for index in facts.indexes:
+        _check_index(facts, index)
+    write_maps(facts.catalog, pixels, rows, map_order)
+    _join_rejects(facts.catalog / REJECTS_FILE, rejects)
+    manifest = _write_manifest(facts, placement)
+    hats = HatsFacts(
+        finest_order=int(np.max(facts.ledger.files.column("norder").to_numpy())),
+        max_rows=int(facts.plan.target_rows),
         map_order=map_order,
         sky_fraction=len(pixels) / (12 << (2 * map_order)),
-        title=parts.release.felis.description if parts.release.felis else None,
-        default_columns=_default_columns(parts, placement),
+        title=facts.felis.description if facts.felis else None,
+        default_columns=_default_columns(facts, placement),
     )
-    properties = catalog_properties(manifest, placement, facts)
-    write_hats_files(parts.release.catalog, properties, parts.ledger.files_table(), parts.form.schema)
-
-
-def assemble_plain(parts: Assembly) -> None:
-    """Write the manifest of a table without positions."""
-    _write_manifest(parts, None)
-
-
-def _write_manifest(parts: Assembly, placement: Placement | None) -> Manifest:
-    hidden = {HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, *parts.release.table.hidden}
-    columns = stored_column_list(parts.release.catalog, parts.ledger, hidden)
-    manifest = Manifest(
-        schema=parts.release.schema_name,
-        table=parts.release.table.name,
-        release=parts.release.number,
-        created=parts.release.created,
-        builder=builder_name(),
-        rows=parts.ledger.rows,
-        bytes=parts.ledger.size_bytes,
-        input_rows=sum(parts.file_rows),
-        rejected_rows=parts.rejects.rows,
-        schema_fingerprint=schema_fingerprint(parts.form.schema),
-        placement=None if placement is None else _with_ra_bounds(placement, columns),
-        columns=columns,
-        id_columns=parts.release.table.id,
-        inputs=_provenance(parts),
-    )
-    write_manifest(parts.release.catalog, manifest, parts.ledger.files_table())
+    properties = catalog_properties(manifest, placement, hats)
+    write_hats_files(facts.catalog, properties, facts.ledger.files, facts.plan.form.schema)
+    write_summary(facts.catalog, pixels, rows, map_order)
     return manifest
 
 
-def _provenance(parts: Assembly) -> tuple[InputRecord, ...]:
-    counted = zip(parts.source.files, parts.file_rows, parts.rejects.per_file, strict=True)
-    return tuple(
-        InputRecord(number=number, name=file.name, bytes=file.size_bytes, rows=rows, rejected=rejected)
-        for number, (file, rows, rejected) in enumerate(counted)
+def _check_index(facts: Facts, index: IndexRecord) -> None:
+    """Raise `LayoutError` unless an index has an entry for every row whose id is not NULL."""
+    ledger = facts.ledger
+    ids = ledger.rows - int(ledger.column_nulls[:, ledger.schema.names.index(index.column)].sum())
+    if index.rows != ids:
+        msg = f"{index.directory}: the index has {index.rows} entries, the leaves hold {ids} values of {index.column}"
+        raise LayoutError(msg)
+
+
+def assemble_plain(facts: Facts) -> Manifest:
+    """Write the manifest of a table without positions."""
+    return _write_manifest(facts, None)
+
+
+def assemble_margin(
+    workspace: Workspace, plan: TablePlan, files: pa.Table, placement: Placement, directory: Path
+) -> MarginRecord:
+    """Write manifest and HATS files of a margin catalog whose leaves are written."""
+    rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
+    record = MarginRecord(directory=directory.name, threshold_arcsec=plan.table.margin_arcsec, rows=rows, bytes=size)
+    write_files(directory, files)
+    properties = margin_properties(workspace.name, record, placement, plan.created)
+    write_hats_files(directory, properties, files, plan.form.schema)
+    return record
+
+
+def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: int) -> IndexRecord:
+    """Write manifest and HATS files of an id index whose parts are written, and join its flat arrays."""
+    directory = workspace.index(column)
+    records = [dict(np.load(workspace.record(f"index-{column}", part))) for part in range(parts)]
+    files = pa.table(
+        {
+            "part": pa.array(range(parts), pa.int32()),
+            "rows": pa.array([int(record["rows"]) for record in records], pa.int64()),
+            "bytes": pa.array([int(record["bytes"]) for record in records], pa.int64()),
+            "xxh3_128": pa.array([str(record["checksum"]) for record in records], pa.string()),
+        }
+    ).cast(INDEX_FILES_SCHEMA)
+    write_files(directory, files)
+    _write_index_metadata(directory, parts)
+    flat = is_flat(plan.form.schema.field(column).type)
+    if flat:
+        for name, target in (("ids", FLAT_IDS_FILE), ("healpix", FLAT_HEALPIX_FILE)):
+            _join_files(directory / target, [flat_piece(workspace, column, part, name) for part in range(parts)])
+    rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
+    record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat)
+    write_properties(directory, index_properties(workspace.name, record, plan.created))
+    return record
+
+
+def _write_index_metadata(directory: Path, parts: int) -> None:
+    """Write the footers of all parts as one file, and their schema."""
+    collected = []
+    for part in range(parts):
+        metadata = pq.read_metadata(directory / index_part_path(part))
+        metadata.set_file_path(f"index/part.{part}.parquet")
+        collected.append(metadata)
+    schema = pq.read_schema(directory / index_part_path(0))
+    pq.write_metadata(schema, directory / COMMON_METADATA)
+    pq.write_metadata(schema, directory / METADATA, metadata_collector=collected)
+
+
+def _join_files(path: Path, pieces: Sequence[Path]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for piece in pieces:
+            with piece.open("rb") as part:
+                while block := part.read(1 << 20):
+                    file.write(block)
+    fsync_path(path)
+
+
+def _join_rejects(path: Path, parts: Sequence[Path]) -> None:
+    """Write the rejected rows of all units as one file; none if there are no rows."""
+    path.unlink(missing_ok=True)
+    if not parts:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = pa.unify_schemas([pq.read_schema(part) for part in parts], promote_options="permissive")
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(_with_schema(pq.read_table(part), schema))
+
+
+def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _write_manifest(facts: Facts, placement: Placement | None) -> Manifest:
+    plan = facts.plan
+    hidden = {HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, INPUT_COLUMN, *plan.table.hidden}
+    write_row_groups(facts.catalog, facts.ledger.group_tables())
+    columns = stored_column_list(facts.catalog, facts.ledger, hidden)
+    manifest = Manifest(
+        schema=plan.schema_name,
+        table=plan.table.name,
+        release=plan.release,
+        created=plan.created,
+        builder=builder_name(),
+        rows=facts.ledger.rows,
+        bytes=facts.ledger.size_bytes,
+        input_rows=sum(record.rows for record in facts.inputs),
+        rejected_rows=sum(record.rejected for record in facts.inputs),
+        schema_fingerprint=schema_fingerprint(plan.form.schema),
+        placement=None if placement is None else _with_ra_bounds(placement, columns),
+        columns=columns,
+        id_columns=plan.table.id,
+        inputs=facts.inputs,
+        margins=facts.margins,
+        indexes=facts.indexes,
     )
+    write_columns(facts.catalog, facts.ledger.column_bytes, facts.ledger.column_nulls, _named_sketches(facts.ledger))
+    write_manifest(facts.catalog, manifest, facts.ledger.files)
+    return manifest
+
+
+def _named_sketches(ledger: Ledger) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
+    return {ledger.schema.names[number]: hashes for number, hashes in sorted(ledger.sketches.items())}
 
 
 def _with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> Placement:
@@ -140,10 +246,11 @@ def _with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> 
     return placement
 
 
-def _default_columns(parts: Assembly, placement: Placement) -> tuple[str, ...]:
+def _default_columns(facts: Facts, placement: Placement) -> tuple[str, ...]:
     """Return ids, positions and principal columns of a wide table, in stored order."""
-    if parts.release.felis is None or not parts.release.felis.principal or len(parts.form.schema) <= _WIDE:
+    schema = facts.plan.form.schema
+    if facts.felis is None or not facts.felis.principal or len(schema) <= _WIDE:
         return ()
     own = {placement.ra_column, placement.dec_column, placement.own_ra_column, placement.own_dec_column}
-    wanted = {*parts.release.table.id, *parts.release.felis.principal, *own}
-    return tuple(name for name in parts.form.schema.names if name in wanted)
+    wanted = {*facts.plan.table.id, *facts.felis.principal, *own}
+    return tuple(name for name in schema.names if name in wanted)

@@ -1,124 +1,195 @@
-"""Ledger: what the leaves of a release hold, summed up as they are written, and turned into its manifest."""
+"""Ledger: what the leaves of a release hold, recorded by the unit that wrote them, and summed up for the manifest."""
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..layout.files import replaced
 from ..layout.leaf import LeafSummary
-from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, write_row_groups
-from ..layout.paths import MANIFEST_DIR
+from ..layout.manifest import FILES_SCHEMA
 from ..sky.healpix import Pixel
-from .sort import Leaf
+from .sketch import Sketches, merged
+from .spill import write_record
 
-__all__ = ["Ledger", "stored_column_list"]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger", "summed"]
 
-_LONGEST_TEXT = 128
-"""Longer minima and maxima of text columns are left out of the manifest."""
+Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class LeafFacts:
+    """One leaf as written."""
+
+    pixel: Pixel
+    summary: LeafSummary
+    healpix_min: int
+    healpix_max: int
+    max_separation_deg: float
+    map_pixels: NDArray[np.int64]
+    """Occupied pixels of the map; one may be there several times."""
+    map_rows: NDArray[np.int64]
+    """Rows in each."""
+    input_rows: Mapping[int, int]
+    """Rows by input number."""
+
+    def file_row(self) -> dict[str, Any]:
+        """Return the row of ``files.parquet``."""
+        return {
+            "norder": self.pixel.order,
+            "npix": self.pixel.number,
+            "rows": self.summary.rows,
+            "bytes": self.summary.size_bytes,
+            "row_groups": len(self.summary.groups),
+            "healpix_min": self.healpix_min,
+            "healpix_max": self.healpix_max,
+            "max_separation_deg": self.max_separation_deg,
+            "xxh3_128": self.summary.checksum,
+        }
+
+
+_FILES: Final = "files.parquet"
+_MARGIN: Final = "margin.parquet"
+_GROUPS: Final = "groups.parquet"
 
 
 @dataclass
-class Ledger:
-    """Sums over the leaves of one release."""
+class UnitLedger:
+    """What one sort unit wrote."""
 
     schema: pa.Schema
-    files: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of `FILES_SCHEMA`."""
-    column_bytes: NDArray[np.int64] = field(init=False)
-    column_nulls: NDArray[np.int64] = field(init=False)
-    map_pixels: list[NDArray[np.int64]] = field(default_factory=list)
-    map_rows: list[NDArray[np.int64]] = field(default_factory=list)
+    leaves: list[LeafFacts] = field(default_factory=list)
+    margins: list[LeafFacts] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.column_bytes = np.zeros(len(self.schema), dtype=np.int64)
-        self.column_nulls = np.zeros(len(self.schema), dtype=np.int64)
+    @property
+    def rows(self) -> int:
+        """Rows of the leaves."""
+        return sum(leaf.summary.rows for leaf in self.leaves)
+
+    def add(self, leaf: LeafFacts, *, margin: bool) -> None:
+        """Add a leaf."""
+        (self.margins if margin else self.leaves).append(leaf)
+
+    def write(self, record: Path, sketches: Sketches) -> None:
+        """Write the tables beside `record`, then the record itself."""
+        _write_table(record.with_suffix(f".{_FILES}"), _files_table(self.leaves))
+        _write_table(record.with_suffix(f".{_MARGIN}"), _files_table(self.margins))
+        groups = [_numbered(leaf.summary.groups, number) for number, leaf in enumerate(self.leaves)]
+        if groups:
+            _write_table(record.with_suffix(f".{_GROUPS}"), pa.concat_tables(groups))
+        pixels, rows = summed([leaf.map_pixels for leaf in self.leaves], [leaf.map_rows for leaf in self.leaves])
+        inputs = summed(
+            [np.array(list(leaf.input_rows), dtype=np.int64) for leaf in self.leaves],
+            [np.array(list(leaf.input_rows.values()), dtype=np.int64) for leaf in self.leaves],
+        )
+        width = len(self.schema)
+        write_record(
+            record,
+            column_bytes=np.array([leaf.summary.column_bytes for leaf in self.leaves], np.int64).reshape(-1, width),
+            column_nulls=np.array([leaf.summary.column_nulls for leaf in self.leaves], np.int64).reshape(-1, width),
+            map_pixels=pixels,
+            map_rows=rows,
+            inputs=inputs[0],
+            input_rows=inputs[1],
+            **sketches.arrays(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """Sums over all leaves of a release."""
+
+    schema: pa.Schema
+    files: pa.Table
+    """Rows of `FILES_SCHEMA`, in HEALPix order."""
+    margin_files: pa.Table
+    column_bytes: NDArray[np.int64]
+    """Bytes per file and column, shape ``(files, columns)``."""
+    column_nulls: NDArray[np.int64]
+    map_counts: Counts
+    """Occupied map pixels, sorted, and the rows in each."""
+    input_counts: Counts
+    """Input numbers and the stored rows of each."""
+    sketches: Mapping[int, NDArray[np.uint64]]
+    """Smallest hashes by number of the column."""
+    groups: Callable[[], Iterator[pa.Table]]
+    """Gives the statistics of the row groups, files numbered through the release."""
+
+    @classmethod
+    def read(cls, schema: pa.Schema, records: Sequence[Path]) -> "Ledger":
+        """Read the records of all sort units, in HEALPix order."""
+        arrays = [dict(np.load(record)) for record in records]
+
+        def stacked(name: str) -> NDArray[np.int64]:
+            return np.concatenate([np.empty((0, len(schema)), np.int64), *(part[name] for part in arrays)])
+
+        names = {name for part in arrays for name in part if name.startswith("sketch_")}
+        return cls(
+            schema=schema,
+            files=_joined(record.with_suffix(f".{_FILES}") for record in records),
+            margin_files=_joined(record.with_suffix(f".{_MARGIN}") for record in records),
+            column_bytes=stacked("column_bytes"),
+            column_nulls=stacked("column_nulls"),
+            map_counts=summed([a["map_pixels"] for a in arrays], [a["map_rows"] for a in arrays]),
+            input_counts=summed([a["inputs"] for a in arrays], [a["input_rows"] for a in arrays]),
+            sketches={int(name[7:]): reduce(lambda a, b: merged([a, b]), [p[name] for p in arrays]) for name in names},
+            groups=partial(_group_tables, records),
+        )
 
     @property
     def rows(self) -> int:
         """Rows of all leaves."""
-        return sum(file["rows"] for file in self.files)
+        return int(np.sum(self.files.column("rows").to_numpy()))
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all leaves."""
-        return sum(file["bytes"] for file in self.files)
+        return int(np.sum(self.files.column("bytes").to_numpy()))
 
-    def record(self, catalog: Path, leaves: Iterable[Leaf]) -> None:
-        """Add leaves, in HEALPix order, while writing their row-group statistics to the manifest."""
-        write_row_groups(catalog, self._recorded(leaves))
-
-    def files_table(self) -> pa.Table:
-        """Return the list of files."""
-        return pa.Table.from_pylist(self.files, FILES_SCHEMA)
-
-    def map_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the occupied map pixels, sorted, and the rows in each; tiles may share a pixel."""
-        pixels, slots = np.unique(np.concatenate(self.map_pixels), return_inverse=True)
-        rows = np.zeros(len(pixels), dtype=np.int64)
-        np.add.at(rows, slots, np.concatenate(self.map_rows))
-        return pixels, rows
-
-    def _recorded(self, leaves: Iterable[Leaf]) -> Iterator[pa.Table]:
-        for number, leaf in enumerate(leaves):
-            self._add(leaf.pixel, leaf.summary, (leaf.healpix_min, leaf.healpix_max), leaf.max_separation_deg)
-            self.map_pixels.append(leaf.map_pixels)
-            self.map_rows.append(leaf.map_rows)
-            yield leaf.summary.groups.add_column(0, "file", pa.array([number] * len(leaf.summary.groups), pa.int32()))
-
-    def _add(self, pixel: Pixel, summary: LeafSummary, bounds: tuple[int, int], separation_deg: float) -> None:
-        self.files.append(
-            {
-                "norder": pixel.order,
-                "npix": pixel.number,
-                "rows": summary.rows,
-                "bytes": summary.size_bytes,
-                "row_groups": len(summary.groups),
-                "healpix_min": bounds[0],
-                "healpix_max": bounds[1],
-                "max_separation_deg": separation_deg,
-                "xxh3_128": summary.checksum,
-            }
-        )
-        self.column_bytes += summary.column_bytes
-        self.column_nulls += summary.column_nulls
+    def group_tables(self) -> Iterator[pa.Table]:
+        """Yield the row groups' statistics, in the order of the files."""
+        return self.groups()
 
 
-def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
-    """Return the manifest's columns; minima and maxima come from the row-group statistics on disk."""
-    hidden = set(hidden)
-    with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as statistics:
-        known = set(statistics.schema_arrow.names)
-        return tuple(
-            StoredColumn(
-                name=column.name,
-                arrow_type=str(column.type),
-                nulls=int(ledger.column_nulls[number]),
-                bytes=int(ledger.column_bytes[number]),
-                minimum=_bound(statistics, column.name, "min") if f"{column.name}.min" in known else None,
-                maximum=_bound(statistics, column.name, "max") if f"{column.name}.max" in known else None,
-                hidden=column.name in hidden,
-            )
-            for number, column in enumerate(ledger.schema)
-        )
+def _group_tables(records: Sequence[Path]) -> Iterator[pa.Table]:
+    first = 0
+    for record in records:
+        path = record.with_suffix(f".{_GROUPS}")
+        if not path.exists():
+            continue
+        table = pq.read_table(path)
+        files = table.column("file").to_numpy()
+        yield table.set_column(0, "file", pa.array((files + first).astype(np.int32)))
+        first += int(files.max(initial=-1)) + 1
 
 
-def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:
-    """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
-    values = statistics.read([f"{name}.{part}"]).column(0)
-    value = (pc.min if part == "min" else pc.max)(values).as_py()
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case str():
-            return value if len(value) <= _LONGEST_TEXT else None
-        case other:
-            return str(other)
+def _files_table(leaves: Sequence[LeafFacts]) -> pa.Table:
+    return pa.Table.from_pylist([leaf.file_row() for leaf in leaves], FILES_SCHEMA)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with replaced(path) as hidden:
+        pq.write_table(table, hidden, compression="zstd")
+
+
+def _joined(paths: Iterable[Path]) -> pa.Table:
+    return pa.concat_tables([FILES_SCHEMA.empty_table(), *(pq.read_table(p).cast(FILES_SCHEMA) for p in paths)])
+
+
+def _numbered(groups: pa.Table, file: int) -> pa.Table:
+    return groups.add_column(0, "file", pa.array([file] * len(groups), pa.int32()))
+
+
+def summed(keys: Sequence[NDArray[np.int64]], rows: Sequence[NDArray[np.int64]]) -> Counts:
+    """Return the distinct keys, sorted, and the sum of the rows of each."""
+    none = np.empty(0, np.int64)
+    distinct, slots = np.unique(np.concatenate([none, *keys]), return_inverse=True)
+    total = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(total, slots, np.concatenate([none, *rows]))
+    return distinct.astype(np.int64), total

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout.leaf import fsync_path
+from ..layout.files import fsync_path
 from ..layout.paths import POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]
@@ -45,5 +45,5 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
         OBS_NPIX=len(pixels),
     )
     for name in (POINT_MAP, SKY_MAP):
-        table.writeto(catalog / name)
+        table.writeto(catalog / name, overwrite=True)
         fsync_path(catalog / name)

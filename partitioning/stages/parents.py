@@ -1,10 +1,14 @@
 """Placing child tables by their parent's position, looked up on a key.
 
 DuckDB does the look-up: it joins and sorts within a memory limit and spills to disk beyond it, for integer and text
-keys alike. The child's rows stream through it once; results come back in input order.
+keys alike. The parent's keys and positions are gathered once, sorted by key, into a DuckDB file that every unit reads;
+the rows of a unit stream through it, and come back in input order.
 """
 
+import secrets
+from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,25 +20,28 @@ from numpy.typing import NDArray
 
 from ..config import PositionFrom, TableConfig
 from ..exceptions import ConfigError, InputError, PartitioningError
+from ..layout.files import replaced
 from ..layout.manifest import Manifest, Placement, read_manifest, read_partition_map
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
 from ..layout.schema import stored_type
-from ..readers.source import Source
-from .histogram import check_position_column
-from .places import PlacedRows, Places, Unplaced, degrees, index_or_reason, write_places
+from .damage import Damage
+from .places import PlacedRows, Unplaced, degrees, index_or_reason
+from .plan import TablePlan
+from .units import UnitBatch, unit_batches
 
-__all__ = ["Lookup", "Parent", "open_parent", "place_by_parent"]
+__all__ = ["Lookup", "Parent", "check_keys", "make_lookup", "open_parent", "place_by_parent"]
 
 _BATCH_ROWS: Final = 1 << 18
 
 _PARENT_SQL: Final = """
-CREATE TEMP TABLE parent AS
+CREATE TABLE parent AS
 SELECT {key} AS key, min({index}) AS index, min({ra}) AS ra, min({dec}) AS dec,
        min({ra}) <> max({ra}) OR min({dec}) <> max({dec}) AS ambiguous
 FROM read_parquet($paths, hive_partitioning = false)
 WHERE {key} IS NOT NULL
 GROUP BY 1
+ORDER BY 1
 """
 """One row a key; `ambiguous` where rows of one key lie at several positions."""
 
@@ -57,19 +64,13 @@ class Parent:
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the look-up of parents needs to know."""
+    """The parent's keys and positions, and what a look-up may use."""
 
-    table: TableConfig
-    position_from: PositionFrom
-    parent: Parent
-    scratch: Path
+    path: Path
+    """DuckDB file with one row a key (`make_lookup`)."""
+    wanted: PositionFrom
     memory: int
-    threads: int
-
-    @property
-    def stores_parent(self) -> bool:
-        """Whether the parent's position is stored beside the child's own."""
-        return not self.position_from.same_position
+    spill: Path
 
 
 def open_parent(name: str, catalog: Path) -> Parent:
@@ -90,41 +91,22 @@ def open_parent(name: str, catalog: Path) -> Parent:
     return Parent(catalog, manifest, manifest.placement, read_partition_map(catalog))
 
 
-def place_by_parent(source: Source, lookup: Lookup) -> tuple[Places, int]:
-    """Place every row by its parent's position; return the places and the number of rows without a parent.
-
-    A row whose key has no parent is placed by its own position where it has one.
+def check_keys(table: TableConfig, wanted: PositionFrom, schema: pa.Schema, parent: Parent, where: str) -> None:
+    """Check that the child's key and the parent's can be compared.
 
     Raises
     ------
     ConfigError
-        If a key or position column is missing or of an unfit type.
-    InputError
-        If two rows of the parent have one key and different positions, or if a row's own position is not its
-        parent's though ``same_position`` says so.
+        If a key is missing or of an unfit type.
     """
-    _check_columns(source, lookup)
-    join = _Join(source, lookup)
-    directory = lookup.scratch / "places"
-    with _connection(lookup) as connection:
-        _load_parent(connection, lookup)
-        write_places(directory, join.places(connection), has_parent=lookup.stores_parent)
-    return Places(directory, tuple(join.file_rows.tolist()), has_parent=lookup.stores_parent), join.orphans
-
-
-def _check_columns(source: Source, lookup: Lookup) -> None:
-    table, wanted = lookup.table, lookup.position_from
-    for name in (table.ra, table.dec):
-        if name is not None:
-            check_position_column(source, name)
-    if wanted.child_key not in source.schema.names:
-        msg = f"{source.file_name(0)}: there is no key column {wanted.child_key!r} (position_from of {table.name!r})"
+    if wanted.child_key not in schema.names:
+        msg = f"{where}: there is no key column {wanted.child_key!r} (position_from of {table.name!r})"
         raise ConfigError(msg)
-    types = {column.name: column.arrow_type for column in lookup.parent.manifest.columns}
+    types = {column.name: column.arrow_type for column in parent.manifest.columns}
     if wanted.parent_key not in types:
         msg = f"parent table {wanted.parent!r} has no column {wanted.parent_key!r} (position_from of {table.name!r})"
         raise ConfigError(msg)
-    child = source.schema.field(wanted.child_key).type
+    child = schema.field(wanted.child_key).type
     fits = (pa.types.is_integer(child) and "int" in types[wanted.parent_key]) or (
         pa.types.is_string(child) and types[wanted.parent_key] == str(stored_type(child))
     )
@@ -134,74 +116,134 @@ def _check_columns(source: Source, lookup: Lookup) -> None:
         raise ConfigError(msg)
 
 
-def _connection(lookup: Lookup) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        config={
-            "memory_limit": f"{lookup.memory}B",
-            "threads": lookup.threads,
-            "temp_directory": str(lookup.scratch / "lookup"),
-        }
-    )
+def make_lookup(lookup: Lookup, parent: Parent) -> None:
+    """Gather the parent's keys and positions into the file of `lookup`.
 
-
-def _load_parent(connection: duckdb.DuckDBPyConnection, lookup: Lookup) -> None:
-    """Make the temporary table ``parent``: one row a key."""
-    parent, key = lookup.parent, lookup.position_from.parent_key
-    ra, dec = parent.placement.ra_column, parent.placement.dec_column
+    Raises
+    ------
+    InputError
+        If two rows of the parent have one key and different positions.
+    """
+    wanted = lookup.wanted
     paths = [str(parent.catalog / leaf_path(parent.partitions.pixel(tile))) for tile in range(len(parent.partitions))]
-    names = {"key": _quoted(key), "index": _quoted(HEALPIX_COLUMN), "ra": _quoted(ra), "dec": _quoted(dec)}
-    connection.execute(_PARENT_SQL.format(**names), {"paths": paths})
-    twice = connection.execute("SELECT key FROM parent WHERE ambiguous ORDER BY key LIMIT 1").fetchone()
+    ra, dec = parent.placement.ra_column, parent.placement.dec_column
+    names = {"key": wanted.parent_key, "index": HEALPIX_COLUMN, "ra": ra, "dec": dec}
+    sql = _PARENT_SQL.format(**{name: _quoted(column) for name, column in names.items()})
+    with _told(wanted.parent), replaced(lookup.path) as hidden:
+        hidden.unlink(missing_ok=True)
+        with _connection(lookup, hidden, read_only=False) as connection:
+            connection.execute(sql, {"paths": paths})
+            twice = connection.execute("SELECT key FROM parent WHERE ambiguous ORDER BY key LIMIT 1").fetchone()
     if twice is not None:
+        lookup.path.unlink()
         msg = (
-            f"parent table {lookup.position_from.parent!r} has several positions for {key} = {twice[0]!r}; "
+            f"parent table {wanted.parent!r} has several positions for {wanted.parent_key} = {twice[0]!r}; "
             f"the key of position_from must be unique there"
         )
         raise InputError(msg)
 
 
-class _Join:
-    """Streams a child's rows through the look-up, and gathers what comes out beside the places."""
+def place_by_parent(
+    plan: TablePlan, unit: int, damage: tuple[Damage, ...], lookup: Lookup
+) -> Iterator[tuple[UnitBatch, PlacedRows]]:
+    """Yield the rows of a unit, without columns, with their places: the parent's where there is one, else their own.
 
-    def __init__(self, source: Source, lookup: Lookup) -> None:
-        self._source, self._lookup = source, lookup
-        self._own = [name for name in (lookup.table.ra, lookup.table.dec) if name is not None]
-        self._key = lookup.position_from.child_key
-        key_type = source.schema.field(self._key).type
+    Raises
+    ------
+    InputError
+        If a row's own position is not its parent's though ``same_position`` says so.
+    """
+    join = _Join(plan, unit, damage)
+    with (
+        _told(join.parent),
+        _connection(lookup, lookup.path, read_only=True) as connection,
+    ):
+        yield from join.places(connection)
+
+
+@contextmanager
+def _told(parent: str) -> Iterator[None]:
+    """Turn DuckDB's errors into ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        remedy = "raise build.memory or free disk space, and build again: it goes on here"
+        msg = f"the look-up of positions in {parent!r} failed: {error}; {remedy}"
+        raise PartitioningError(msg) from error
+
+
+def _connection(lookup: Lookup, path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Connect; the directory for what does not fit in memory is this connection's own: nodes may share the disk."""
+    lookup.spill.mkdir(parents=True, exist_ok=True)
+    temporary = str(lookup.spill / secrets.token_hex(8))
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{lookup.memory}B",
+        "threads": 1,
+        "temp_directory": temporary,
+    }
+    return duckdb.connect(path, read_only=read_only, config=config)
+
+
+class _Join:
+    """Streams a unit's rows through the look-up, and gathers what comes out beside the places."""
+
+    def __init__(self, plan: TablePlan, unit: int, damage: tuple[Damage, ...]) -> None:
+        assert plan.table.position_from is not None
+        self._plan, self._unit, self._damage, self._wanted = plan, unit, damage, plan.table.position_from
+        self._own = [name for name in (plan.table.ra, plan.table.dec) if name is not None]
+        key_type = plan.schema.field(self._wanted.child_key).type
         self._schema = pa.schema([("n", pa.int64()), ("key", key_type), ("ra", pa.float64()), ("dec", pa.float64())])
         self._failure: PartitioningError | None = None
-        self.file_rows = np.zeros(len(source.files), dtype=np.int64)
-        self.orphans = 0
-        """Rows without a parent that have a place nevertheless."""
+        self._read: list[UnitBatch] = []
+        """Batches as they were read, without columns; all of them are there before the first row comes back."""
+        self._starts: list[int] = []
+        """Number of the first row of each in the unit."""
 
-    def places(self, connection: duckdb.DuckDBPyConnection) -> Iterator[PlacedRows]:
-        """Yield the places of all rows in input order."""
+    @property
+    def parent(self) -> str:
+        """Name of the parent table."""
+        return self._wanted.parent
+
+    def places(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[UnitBatch, PlacedRows]]:
+        """Yield the places of all rows in input order, cut as they were read."""
         connection.register("child", pa.RecordBatchReader.from_batches(self._schema, self._rows()))
         try:
             # A relation: DuckDB 2.0 was seen to return ORDER BY results out of order from execute().to_arrow_reader().
             next_row = 0
             for batch in connection.sql(_JOIN_SQL).to_arrow_reader(_BATCH_ROWS):
                 self._check_order(batch, next_row)
-                yield self._place(batch, next_row)
+                for read, first, rows in self._cut(next_row, batch.num_rows):
+                    yield read, self._place(batch.slice(first - next_row, rows), read)
                 next_row += batch.num_rows
         except duckdb.Error as error:
             if self._failure is not None:
                 raise self._failure from error
-            remedy = "raise build.memory or free disk space"
-            msg = f"the look-up of parents of {self._lookup.table.name!r} failed: {error}; {remedy}"
-            raise PartitioningError(msg) from error
+            raise
+
+    def _cut(self, start: int, count: int) -> Iterator[tuple[UnitBatch, int, int]]:
+        """Cut rows ``[start, start + count)`` of the unit as they were read; yield (rows read, first row, rows)."""
+        stop = start + count
+        while start < stop:
+            at = bisect_right(self._starts, start) - 1
+            read, skip = self._read[at], start - self._starts[at]
+            rows = min(stop - start, read.batch.num_rows - skip)
+            yield UnitBatch(read.batch, read.numbers, read.file, read.row + skip), start, rows
+            start += rows
 
     def _rows(self) -> Iterator[pa.RecordBatch]:
         """Yield row number, key and own position (NaN if there is none) of every row."""
-        columns, start = list(dict.fromkeys([self._key, *self._own])), 0
+        columns, start = list(dict.fromkeys([self._wanted.child_key, *self._own])), 0
         try:
-            for number, batch in self._source.batches(columns, batch_rows=_BATCH_ROWS):
-                rows = batch.num_rows
+            for read in unit_batches(self._plan, self._unit, self._damage, columns, _BATCH_ROWS):
+                batch, rows = read.batch, read.batch.num_rows
                 own = [degrees(batch.column(name)) for name in self._own] or [np.full(rows, np.nan)] * 2
                 row_numbers = pa.array(np.arange(start, start + rows))
-                arrays = [row_numbers, batch.column(self._key), *map(pa.array, own)]
+                arrays = [row_numbers, batch.column(self._wanted.child_key), *map(pa.array, own)]
+                if rows == 0:
+                    continue
+                self._starts.append(start)
+                self._read.append(UnitBatch(batch.select([]), read.numbers, read.file, read.row))
                 yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-                self.file_rows[number] += rows
                 start += rows
         except PartitioningError as error:  # DuckDB raises its own instead of it
             self._failure = error
@@ -210,30 +252,28 @@ class _Join:
     def _check_order(self, batch: pa.RecordBatch, next_row: int) -> None:
         numbers = batch.column("n").to_numpy()
         if not np.array_equal(numbers, np.arange(next_row, next_row + len(numbers))):
-            msg = f"the look-up of parents of {self._lookup.table.name!r} returned rows out of order; report this"
+            msg = f"the look-up of parents of {self._plan.table.name!r} returned rows out of order; report this"
             raise PartitioningError(msg)
 
-    def _place(self, batch: pa.RecordBatch, first_row: int) -> PlacedRows:
-        own_ra, own_dec, ra, dec = (degrees(batch.column(name)) for name in ("own_ra", "own_dec", "ra", "dec"))
-        found = batch.column("index").is_valid().to_numpy(zero_copy_only=False)
+    def _place(self, joined: pa.RecordBatch, read: UnitBatch) -> PlacedRows:
+        own_ra, own_dec, ra, dec = (degrees(joined.column(name)) for name in ("own_ra", "own_dec", "ra", "dec"))
+        found = joined.column("index").is_valid().to_numpy(zero_copy_only=False)
         own_index = index_or_reason(own_ra, own_dec)
-        self.orphans += int(np.count_nonzero(~found & (own_index >= 0)))
         otherwise = np.where(own_index >= 0, own_index, int(Unplaced.NO_PARENT))
-        index = np.where(found, batch.column("index").fill_null(0).to_numpy(), otherwise)
-        if self._lookup.position_from.same_position:
+        index = np.where(found, joined.column("index").fill_null(0).to_numpy(), otherwise)
+        if self._wanted.same_position:
             unusable = found & (own_index < 0)
             index[unusable] = own_index[unusable]
-            self._check_same(found & ~unusable & ((own_ra != ra) | (own_dec != dec)), first_row)
-        return PlacedRows(index, np.where(found, ra, own_ra), np.where(found, dec, own_dec))
+            self._check_same(found & ~unusable & ((own_ra != ra) | (own_dec != dec)), read)
+        orphans = int(np.count_nonzero(~found & (own_index >= 0)))
+        return PlacedRows(index, np.where(found, ra, own_ra), np.where(found, dec, own_dec), orphans)
 
-    def _check_same(self, moved: NDArray[np.bool_], first_row: int) -> None:
+    def _check_same(self, moved: NDArray[np.bool_], read: UnitBatch) -> None:
         if not moved.any():
             return
-        row, ends = first_row + int(np.flatnonzero(moved)[0]), np.cumsum(self.file_rows)
-        file = int(np.searchsorted(ends, row, side="right"))
-        row -= int(ends[file - 1]) if file else 0
+        row = read.row + int(np.flatnonzero(moved)[0])
         msg = (
-            f"{self._source.file_name(file)}: row {row} of {self._lookup.table.name!r} is not at its parent's "
+            f"{self._plan.inputs[read.file].name}: row {row} of {self._plan.table.name!r} is not at its parent's "
             f"position; drop same_position from position_from, and both positions are kept"
         )
         raise InputError(msg)

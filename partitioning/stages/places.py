@@ -1,10 +1,12 @@
-"""Places: the order-29 index of every input row, kept in scratch files beside the build.
+"""Places: the order-29 index of every input row, kept in scratch files of its unit.
 
-Each row is placed once; histogram and bucket passes then read the places in step with the input. A row that has no
+Each row is placed once; tiling and bucket pass then read the places in step with the input. A row that has no
 place carries a negative `Unplaced` code instead of an index.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..layout.files import replaced
 from ..sky.healpix import radec_to_index
 
 __all__ = ["CHUNK_ROWS", "PlacedRows", "Places", "Unplaced", "degrees", "index_or_reason", "write_places"]
@@ -29,6 +32,7 @@ class Unplaced(IntEnum):
     INFINITE = -2
     BAD_DECLINATION = -3
     NO_PARENT = -4
+    REMOVED = -5
 
     @property
     def reason(self) -> str:
@@ -41,6 +45,7 @@ _REASONS: Final = {
     Unplaced.INFINITE: "position is infinite",
     Unplaced.BAD_DECLINATION: "declination is outside [-90, 90]",
     Unplaced.NO_PARENT: "no parent, and no position of its own",
+    Unplaced.REMOVED: "its input file was replaced",
 }
 
 
@@ -53,57 +58,56 @@ class PlacedRows:
     parent_ra: NDArray[np.float64] | None = None
     parent_dec: NDArray[np.float64] | None = None
     """Position that places the row (degrees), where it must be stored beside the row's own."""
+    orphans: int = 0
+    """Rows without a parent that have a place nevertheless: their own."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Scratch files with the place of every input row."""
+    """Scratch files with the place of every row of one input unit, in the order of the input."""
 
     directory: Path
-    file_rows: tuple[int, ...]
-    """Rows of each input file."""
     has_parent: bool
-    """Whether parents' positions are kept too."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of all input files."""
-        return sum(self.file_rows)
+    """Whether the positions of parents are kept too."""
 
     def read(self, start: int, count: int) -> PlacedRows:
         """Return the places of rows ``[start, start + count)``, fewer at the end."""
-        index = self._index(start, count)
+        index = np.fromfile(self.directory / "index", np.int64, count, offset=8 * start)
         if not self.has_parent:
             return PlacedRows(index)
-        parts = [np.fromfile(self.directory / name, np.float64, count, offset=8 * start) for name in _PARENT_FILES]
-        return PlacedRows(index, *parts)
+        ra, dec = (np.fromfile(self.directory / name, np.float64, count, offset=8 * start) for name in _PARENT_FILES)
+        return PlacedRows(index, ra, dec)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return (self.directory / "index").stat().st_size // 8
 
     def index_chunks(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of the placed rows, in input order."""
-        for start in range(0, self.rows, CHUNK_ROWS):
-            index = self._index(start, CHUNK_ROWS)
+        start = 0
+        while len(index := np.fromfile(self.directory / "index", np.int64, CHUNK_ROWS, offset=8 * start)):
             yield index[index >= 0]
+            start += CHUNK_ROWS
 
-    def _index(self, start: int, count: int) -> NDArray[np.int64]:
-        return np.fromfile(self.directory / "index", np.int64, count, offset=8 * start)
+    def remove(self) -> None:
+        """Remove the files, once they are no longer needed."""
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 _PARENT_FILES: Final = ("parent_ra", "parent_dec")
 
 
 def write_places(directory: Path, chunks: Iterable[PlacedRows], *, has_parent: bool) -> None:
-    """Write the places of all rows, in input order, to scratch files in `directory`."""
-    directory.mkdir(parents=True)
-    with (
-        (directory / "index").open("wb") as index,
-        (directory / "parent_ra").open("wb") as parent_ra,
-        (directory / "parent_dec").open("wb") as parent_dec,
-    ):
+    """Write the places of the rows of one unit, in input order, to scratch files in `directory`."""
+    names = ("index", *(_PARENT_FILES if has_parent else ()))
+    with ExitStack() as stack:
+        hidden = [stack.enter_context(replaced(directory / name)) for name in names]
+        files = [stack.enter_context(path.open("wb")) for path in hidden]
         for chunk in chunks:
-            chunk.index.tofile(index)
-            if has_parent and chunk.parent_ra is not None and chunk.parent_dec is not None:
-                chunk.parent_ra.tofile(parent_ra)
-                chunk.parent_dec.tofile(parent_dec)
+            for file, array in zip(files, (chunk.index, chunk.parent_ra, chunk.parent_dec), strict=False):
+                if array is not None:
+                    file.write(np.ascontiguousarray(array).data)  # ndarray.tofile does not say that a disk is full
 
 
 def degrees(column: pa.Array) -> NDArray[np.float64]:

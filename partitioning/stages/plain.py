@@ -1,51 +1,55 @@
 """Tables without positions: all rows in input order in one Parquet file."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
-from ..layout.leaf import LeafFormat, write_leaf
+from ..layout.leaf import write_leaf
 from ..layout.paths import PLAIN_FILE
-from ..readers.source import Source
+from ..layout.schema import nan_to_null
 from ..sky.healpix import SKY_STOP, Pixel
-from .sort import Leaf
+from .damage import read_damage
+from .ledger import LeafFacts, UnitLedger
+from .plan import TablePlan
+from .sketch import Sketches
+from .units import unit_batches
+from .workspace import Workspace
 
-__all__ = ["write_plain"]
+__all__ = ["plain_unit"]
 
 
-def write_plain(source: Source, form: LeafFormat, catalog: Path, row_bytes: float) -> tuple[Leaf, tuple[int, ...]]:
-    """Write the one file of a table without positions.
+def plain_unit(workspace: Workspace, plan: TablePlan) -> int:
+    """Write the one file of a table without positions, and the record of it; return its rows.
 
-    Parameters
-    ----------
-    row_bytes
-        Bytes of a row in memory.
-
-    Returns
-    -------
-    tuple
-        The file as a leaf that stands for the whole sky, and the rows of each input file.
+    The file counts as a leaf that stands for the whole sky.
     """
-    file_rows = np.zeros(len(source.files), dtype=np.int64)
-    group_rows = form.group_rows(row_bytes)
+    rows: dict[int, int] = {file.number: 0 for file in plan.inputs}
+    sketches = Sketches(plan.form.schema)
+    damage = read_damage(workspace) if plan.skip_bad else ()
 
     def groups() -> Iterator[pa.Table]:
-        waiting, rows = list[pa.RecordBatch](), 0
-        for number, batch in source.batches(batch_rows=group_rows):
-            file_rows[number] += batch.num_rows
-            waiting.append(batch)
-            rows += batch.num_rows
-            while rows >= group_rows:
+        waiting, filled, size = list[pa.RecordBatch](), 0, plan.form.most_group_rows
+        for read in chain.from_iterable(unit_batches(plan, n, damage, None, size) for n in range(len(plan.units))):
+            rows[plan.inputs[read.file].number] += read.batch.num_rows
+            waiting.append(nan_to_null(read.batch))
+            filled += read.batch.num_rows
+            while filled >= size:
                 table = pa.Table.from_batches(waiting)
-                yield table.slice(0, group_rows)
-                waiting, rows = table.slice(group_rows).to_batches(), rows - group_rows
-        if rows:
+                yield table.slice(0, size)
+                waiting, filled = table.slice(size).to_batches(), filled - size
+        if filled:
             yield pa.Table.from_batches(waiting)
 
-    catalog.mkdir(parents=True, exist_ok=True)
-    summary = write_leaf(catalog / PLAIN_FILE, groups(), form)
+    def noted() -> Iterator[pa.Table]:
+        for group in groups():
+            sketches.add(group)
+            yield group
+
+    summary = write_leaf(workspace.catalog / PLAIN_FILE, noted(), plan.form)
     none = np.empty(0, dtype=np.int64)
-    leaf = Leaf(Pixel(0, 0), summary, 0, SKY_STOP - 1, 0.0, none, none)
-    return leaf, tuple(file_rows.tolist())
+    ledger = UnitLedger(plan.form.schema)
+    ledger.add(LeafFacts(Pixel(0, 0), summary, 0, SKY_STOP - 1, 0.0, none, none, rows), margin=False)
+    ledger.write(workspace.record("sort", 0), sketches)
+    return ledger.rows

@@ -1,121 +1,72 @@
-"""Staging and publication: a release is made in a hidden directory and appears by one rename.
+"""Publication: a release is made in a hidden directory and appears by one rename.
 
 The commit is the replacement of the table's pointer file (``collection.properties``). Before it, readers see the
-former release or none; after it, the new one. Releases are never changed and never removed here.
+former release or none; after it, the new one. Releases are never changed here.
 """
 
-import fcntl
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from ..exceptions import ConfigError, LayoutError
+from ..exceptions import LayoutError
+from ..layout.files import fsync_path, replace_bytes
 from ..layout.hats import pointer_properties
-from ..layout.leaf import fsync_path
-from ..layout.manifest import read_manifest
-from ..layout.paths import (
-    COLLECTION_PROPERTIES,
-    PLAIN_PROPERTIES,
-    SCHEMA_FILE,
-    STAGING_DIR,
-    release_name,
-)
+from ..layout.manifest import Manifest, read_manifest
+from ..layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE, release_name
 from ..layout.properties import format_properties, parse_properties
 from ..readers.felis import felis_resources
+from .workspace import Workspace
 
-__all__ = ["Staging", "clear_scratch", "current_release", "publish_release", "publish_schema", "staging_area"]
-
-
-@dataclass(frozen=True)
-class Staging:
-    """Where one release is being made."""
-
-    table: Path
-    """Directory of the table."""
-    release: int
-    name: str
-    """Directory name of the release, once published."""
-    scratch: Path
-    """Directory for spill files; removed at the end."""
-
-    @property
-    def catalog(self) -> Path:
-        """Directory in which the release's files are made."""
-        return self.table / STAGING_DIR / self.name
+__all__ = ["current_release", "next_release", "point_to", "publish_release", "publish_schema", "releases"]
 
 
-@contextmanager
-def staging_area(root: Path, schema: str, table: str, scratch: Path | None) -> Iterator[Staging]:
-    """Hold the table's build lock, sweep what an interrupted build left, and offer a fresh staging directory.
+def publish_release(workspace: Workspace) -> Path:
+    """Publish a verified release: move its directories beside the others, then replace the pointer.
 
-    The lock is the kernel's, on the table's directory: it ends with the process, however that ends.
-
-    Raises
-    ------
-    ConfigError
-        If another build of the same table is running, or the directory cannot be made.
+    The main catalog goes first: where it is in place, all of the release was ready, and publication can be repeated
+    after a crash. Return the directory of the main catalog.
     """
-    home = root / schema / table
-    staging = home / STAGING_DIR
-    spill = staging / "scratch" if scratch is None else scratch / f"{schema}.{table}.scratch"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home, os.O_RDONLY)
-    except OSError as error:
-        msg = f"{home}: cannot make the table's directory ({error.strerror}); set release.root or pass --root"
-        raise ConfigError(msg) from error
-    try:
-        _lock(lock, home)
-        _sweep(staging, spill)
-        release = _next_release(home, table)
-        staged = Staging(home, release, release_name(table, release), spill)
-        staged.catalog.mkdir(parents=True)
-        spill.mkdir(parents=True)
-        try:
-            yield staged
-        finally:
-            _sweep(staging, spill)
-    finally:
-        os.close(lock)
+    target = workspace.home / workspace.name
+    if not target.is_dir():
+        _fsync_tree(workspace.catalog)
+        workspace.catalog.rename(target)
+    manifest = read_manifest(target)
+    for name in [
+        *(record.directory for record in manifest.margins),
+        *(record.directory for record in manifest.indexes),
+    ]:
+        made = workspace.staging / name
+        if made.is_dir():
+            _fsync_tree(made)
+            made.rename(workspace.home / name)
+    fsync_path(workspace.home)
+    point_to(workspace.home, manifest)
+    return target
 
 
-def clear_scratch(staged: Staging) -> None:
-    """Remove the spill files of a table whose leaves are written."""
-    shutil.rmtree(staged.scratch, ignore_errors=True)
-
-
-def publish_release(staged: Staging) -> Path:
-    """Publish a verified release: move it beside the others, then replace the pointer. Return its directory."""
-    manifest = read_manifest(staged.catalog)
+def point_to(home: Path, manifest: Manifest) -> None:
+    """Make a release that lies in the table's directory the current one."""
     is_collection = manifest.placement is not None and manifest.adopted is None
     pointer, other = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)[:: 1 if is_collection else -1]
-    target = staged.table / staged.name
-    _fsync_tree(staged.catalog)
-    staged.catalog.rename(target)
-    fsync_path(staged.table)
-    _replace(staged.table / pointer, format_properties(pointer_properties(manifest, staged.name)).encode())
-    (staged.table / other).unlink(missing_ok=True)
-    return target
+    properties = pointer_properties(manifest, release_name(manifest.table, manifest.release))
+    replace_bytes(home / pointer, format_properties(properties).encode())
+    (home / other).unlink(missing_ok=True)
 
 
 def publish_schema(schema_file: Path, directory: Path) -> None:
     """Copy a Felis file, and the files it names as resources, into a schema's directory."""
     for resource in felis_resources(schema_file):
-        _replace(directory / resource.name, resource.read_bytes())
-    _replace(directory / SCHEMA_FILE, schema_file.read_bytes())
+        replace_bytes(directory / resource.name, resource.read_bytes())
+    replace_bytes(directory / SCHEMA_FILE, schema_file.read_bytes())
 
 
 def current_release(table: Path) -> Path | None:
-    """Return the directory of a table's published release, None if there is none.
+    """Return the directory of the release that a table's pointer file names, None if nothing is published.
 
     Raises
     ------
     LayoutError
-        If the pointer file names no release.
+        If the pointer names no release.
     """
     for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES):
         pointer = table / name
@@ -129,33 +80,16 @@ def current_release(table: Path) -> Path | None:
     return None
 
 
-def _lock(descriptor: int, home: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        msg = f"{home}: another build of this table is running; wait for it to end"
-        raise ConfigError(msg) from error
+def releases(home: Path) -> dict[int, Path]:
+    """Return the main catalogs in a table's directory by release number, published or left by a crash."""
+    pattern = re.compile(re.escape(home.name) + r"_r([0-9]+)")
+    found = ((pattern.fullmatch(entry.name), entry) for entry in sorted(home.iterdir()))
+    return {int(match[1]): entry for match, entry in found if match is not None}
 
 
-def _sweep(staging: Path, spill: Path) -> None:
-    shutil.rmtree(spill, ignore_errors=True)
-    shutil.rmtree(staging, ignore_errors=True)
-
-
-def _next_release(home: Path, table: str) -> int:
+def next_release(home: Path) -> int:
     """Return one more than the highest release number in use; a number is never used twice."""
-    pattern = re.compile(re.escape(table) + r"_r([0-9]+)")
-    matches = (pattern.fullmatch(entry.name) for entry in home.iterdir())
-    return 1 + max((int(match[1]) for match in matches if match is not None), default=0)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file under a hidden name, flush it, and rename it into place."""
-    hidden = path.with_name(f".{path.name}.new")
-    hidden.write_bytes(content)
-    fsync_path(hidden)
-    hidden.replace(path)
-    fsync_path(path.parent)
+    return 1 + max(releases(home), default=0)
 
 
 def _fsync_tree(directory: Path) -> None:

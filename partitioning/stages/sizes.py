@@ -1,28 +1,24 @@
 """Sizes: bytes per row, measured on a sample of the input, and what follows from them for tiles and buffers."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..config import BuildConfig, TableConfig
+from ..config import TableConfig
+from ..exceptions import DamagedInputError
 from ..layout.leaf import LeafFormat, encoding_options
 from ..layout.schema import nan_to_null
 from ..readers.source import Source
 
-__all__ = ["RowSizes", "bucket_capacity", "chunk_rows", "measure_rows", "target_rows"]
+__all__ = ["RowSizes", "measure_rows", "target_rows"]
 
 _SAMPLE_FILES: Final = 8
 _SAMPLE_ROWS: Final = 32_768
 _SAMPLE_BYTES: Final = 64 << 20
-
-_CHUNK_SHARE: Final = 64
-"""Part of the memory budget that one chunk being routed may take; two threads hold four, in and out."""
-
-_BUCKET_SHARE: Final = 8
-"""Part of the memory budget, per thread, that one bucket being sorted may take: it is there twice, and encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +53,7 @@ def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
 
 def target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
     """Return the rows at which a tile is split: the tightest of rows, bytes and column chunks of a file."""
-    return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.file_rows(sizes.memory)))
-
-
-def bucket_capacity(config: BuildConfig, sizes: RowSizes) -> float:
-    """Return the rows that one bucket may have to be sorted in memory."""
-    return config.memory / (_BUCKET_SHARE * config.threads) / sizes.memory
-
-
-def chunk_rows(config: BuildConfig, sizes: RowSizes) -> int:
-    """Return the rows that are routed to their buckets at a time."""
-    return max(1024, min(1 << 20, int(config.memory / _CHUNK_SHARE / sizes.memory)))
+    return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.most_file_rows))
 
 
 def _sample(source: Source) -> Iterator[pa.RecordBatch]:
@@ -76,9 +62,10 @@ def _sample(source: Source) -> Iterator[pa.RecordBatch]:
     size = 0
     for number in chosen:
         rows = _SAMPLE_ROWS // len(chosen)
-        for batch in source.file_batches(number, source.schema, min(rows, 4096)):
-            yield nan_to_null(batch)
-            rows -= batch.num_rows
-            size += batch.nbytes
-            if rows <= 0 or size > _SAMPLE_BYTES:
-                break
+        with suppress(DamagedInputError):  # whoever reads the file to its end says what is wrong with it
+            for batch in source.file_batches(number, source.schema, min(rows, 4096)):
+                yield nan_to_null(batch)
+                rows -= batch.num_rows
+                size += batch.nbytes
+                if rows <= 0 or size > _SAMPLE_BYTES:
+                    break

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..sky.healpix import ORDER, Pixel, order_shift
 
-__all__ = ["TileLimits", "Tiling", "make_tiling", "settle"]
+__all__ = ["Counts", "TileLimits", "Tiling", "joined_tilings", "make_tiling", "settle"]
 
 _MOST_COUNTERS: Final = 1 << 24
 """Counters of one refinement, 128 MB."""
@@ -91,7 +91,7 @@ def make_tiling(coarse: Counts, order: int, limits: TileLimits, refine: Callable
         parts, crowded = settle(counts, top=order_now + 1, order=order_now + depth, limits=limits)
         tilings.append(parts)
         order_now += depth
-    return _joined(tilings)
+    return joined_tilings(tilings)
 
 
 def settle(counts: Counts, *, top: int, order: int, limits: TileLimits) -> tuple[Tiling, NDArray[np.int64]]:
@@ -120,7 +120,7 @@ def settle(counts: Counts, *, top: int, order: int, limits: TileLimits) -> tuple
         totals.append(parent_rows[~split])
         stay = np.repeat(split, members)
         pixels, rows = pixels[stay], rows[stay]
-    return _joined([Tiling(*map(np.concatenate, (orders, numbers, totals)))]), pixels
+    return joined_tilings([Tiling(*map(np.concatenate, (orders, numbers, totals)))]), pixels
 
 
 def _grouped(
@@ -160,7 +160,7 @@ def _shifts(orders: NDArray[np.int64]) -> NDArray[np.int64]:
     return 2 * (ORDER - orders)
 
 
-def _joined(tilings: list[Tiling]) -> Tiling:
+def joined_tilings(tilings: list[Tiling]) -> Tiling:
     """Return all tiles, sorted by position on the sky."""
     orders = np.concatenate([tiling.orders for tiling in tilings])
     numbers = np.concatenate([tiling.numbers for tiling in tilings])

@@ -73,7 +73,7 @@ def write_files(directory: Path, table: pa.Table, files: int = 3) -> None:
 
 def config(base: Path, *tables: TableConfig, **options: Any) -> BuildConfig:
     """Return a configuration that reads and writes below `base`."""
-    defaults: dict[str, Any] = {"root": base / "catalogs", "schema": "survey", "input_dir": base, "threads": 2}
+    defaults: dict[str, Any] = {"root": base / "catalogs", "schema": "survey", "input_dir": base, "workers": 2}
     return BuildConfig(tables=tables, **{**defaults, **options})
 
 
@@ -112,6 +112,11 @@ def published(table: Path) -> Path:
 def tree(directory: Path) -> dict[str, bytes]:
     """Return every file below a directory."""
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def visible(directory: Path) -> dict[str, bytes]:
+    """Return every file below a directory that is not hidden, nor below a hidden one."""
+    return {name: content for name, content in tree(directory).items() if "/." not in f"/{name}"}
 
 
 def by_id(table: pa.Table, columns: Iterable[str], key: str = "id") -> list[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from partitioning.config import PositionFrom, TableConfig
 from partitioning.exceptions import ConfigError, InputError, SchemaMismatchError
 from partitioning.layout.manifest import read_partition_map
-from partitioning.layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
+from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import BuiltTable, build
 from partitioning.sky.healpix import radec_to_index
@@ -27,6 +27,7 @@ from tests.partitioning.builders import (
     sky_table,
     stored,
     tree,
+    visible,
     write_files,
 )
 
@@ -103,7 +104,7 @@ def test_child_with_its_parents_position(parents: pa.Table, tmp_path: Path) -> N
     rows = child_rows(parents, scatter_deg=0)
     table = built(tmp_path, parents, rows, child("Forced", same=True))
     found = stored(table.directory)
-    assert found.column_names == [HEALPIX_COLUMN, *rows.column_names]
+    assert found.column_names == [HEALPIX_COLUMN, *rows.column_names, INPUT_COLUMN]
     assert by_id(found, ["ra", "dec", "parent_id"], "n") == by_id(rows, ["ra", "dec", "parent_id"], "n")
     assert (found[HEALPIX_COLUMN].to_numpy() == parent_index(parents, found["parent_id"].to_pylist())).all()
     placement = table.manifest.placement
@@ -120,7 +121,7 @@ def test_child_with_another_position_keeps_both(parents: pa.Table, tmp_path: Pat
     rows = child_rows(parents, scatter_deg=0.002)
     table = built(tmp_path, parents, rows, child("Dia"))
     found = stored(table.directory)
-    assert found.column_names == [HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, *rows.column_names]
+    assert found.column_names == [HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, *rows.column_names, INPUT_COLUMN]
     assert by_id(found, ["ra", "dec"], "n") == by_id(rows, ["ra", "dec"], "n")
     assert (found[HEALPIX_COLUMN].to_numpy() == parent_index(parents, found["parent_id"].to_pylist())).all()
     position = dict(zip(parents["id"].to_pylist(), parents["ra"].to_pylist(), strict=True))
@@ -135,7 +136,7 @@ def test_child_with_another_position_keeps_both(parents: pa.Table, tmp_path: Pat
     properties = parse_properties((table.directory / "hats.properties").read_text())
     assert (properties["hats_col_ra"], properties["hats_col_dec"]) == (PARENT_RA_COLUMN, PARENT_DEC_COLUMN)
     hidden = [column.name for column in table.manifest.columns if column.hidden]
-    assert hidden == [HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN]
+    assert hidden == [HEALPIX_COLUMN, PARENT_RA_COLUMN, PARENT_DEC_COLUMN, INPUT_COLUMN]
     assert_inside_parent_tiles(tmp_path, "Dia")
 
 
@@ -188,7 +189,7 @@ def test_a_row_that_is_not_at_its_parents_position_is_named(parents: pa.Table, t
     rows = rows.set_column(rows.column_names.index("dec"), "dec", pa.array(dec))
     with pytest.raises(InputError, match=r"Forced/part2\.parquet: row 321 of 'Forced' is not at its parent's position"):
         built(tmp_path, parents, rows, child("Forced", same=True))
-    assert tree(tmp_path / "catalogs") == {}
+    assert visible(tmp_path / "catalogs") == {}
 
 
 def test_parent_published_earlier(parents: pa.Table, tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_damaged_child_input_is_named(parents: pa.Table, tmp_path: Path) -> None
 
 def test_children_are_deterministic(parents: pa.Table, tmp_path: Path) -> None:
     rows = child_rows(parents, scatter_deg=0.001, orphans=10)
-    for number, options in enumerate([{"threads": 1}, {"threads": 3, "memory": 64 << 20}]):
+    for number, options in enumerate([{"workers": 1}, {"workers": 3, "memory": 64 << 20}]):
         built(tmp_path / str(number), parents, rows, child("Dia"), **options)
     assert tree(tmp_path / "0/catalogs") == tree(tmp_path / "1/catalogs")
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from partitioning.config import PositionFrom, TableConfig, load_config, parse_size
@@ -42,12 +43,16 @@ def test_every_key(tmp_path: Path) -> None:
     schema_file = "schema.yaml"
     [build]
     memory = "1.5 GiB"
-    threads = 3
-    scratch = "spill"
+    workers = 3
+    spill = "spill"
     [[table]]
     name = "Object"
     input = ["a.csv", "b/*.csv"]
     format = "csv"
+    types = { flux = "double", "a b" = "list<timestamp[us, tz=UTC]>", half = "halffloat" }
+    optional = "note"
+    rename = { "LSST:g" = "mag_g" }
+    hdu = 2
     ra = "ra"
     dec = "dec"
     id = ["objectId"]
@@ -67,11 +72,14 @@ def test_every_key(tmp_path: Path) -> None:
     position_from = { parent = "Object", key = ["objectId", "id"], same_position = true }
     """
     config = load_config(written(tmp_path, text))
-    assert (config.memory, config.threads, config.scratch) == (3 << 29, 3, tmp_path / "spill")
+    assert (config.memory, config.workers, config.spill) == (3 << 29, 3, tmp_path / "spill")
     assert config.schema_file == tmp_path / "schema.yaml"
     first, second = config.tables
     assert (first.target_rows, first.target_bytes, first.row_group_bytes) == (1000, 2_000_000, 4096)
     assert (first.csv.delimiter, first.csv.null_values, first.hidden) == (";", ("-",), ("secret",))
+    moments = pa.list_(pa.field("element", pa.timestamp("us", "UTC")))
+    assert first.types == {"flux": pa.float64(), "a b": moments, "half": pa.float32()}  # as stored
+    assert (first.optional, first.rename, first.hdu) == (("note",), {"LSST:g": "mag_g"}, 2)
     expected = PositionFrom(parent="Object", child_key="objectId", parent_key="id", same_position=True)
     assert second.position_from == expected
 
@@ -80,13 +88,20 @@ def test_every_key(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("target_row = 5", r"\[\[table\]\] 'Object' key 'target_row' is unknown; did you mean 'target_rows'\?"),
-        ("margin_arcsec = 10", r"key 'margin_arcsec' is unknown; known keys: .*target_rows"),
+        ("margin_arcmin = 10", r"key 'margin_arcmin' is unknown; did you mean 'margin_arcsec'"),
         ("target_rows = '5'", "key 'target_rows' must be an integer, not '5'"),
         ("target_rows = true", "key 'target_rows' must be an integer"),
         ("target_rows = 0", "key 'target_rows' is 0; it must be at least 1"),
         ("max_order = 30", "key 'max_order' is 30; it must be from 0 to 29"),
         ("target_bytes = 'big'", "key 'target_bytes' must be a size such as 268435456 or '256 MiB'"),
-        ("format = 'fits'", "key 'format' is 'fits'; formats are 'parquet' and 'csv'"),
+        ("format = 'hdf5'", "key 'format' is 'hdf5'; formats are 'parquet', 'csv', 'fits', 'votable', 'hats'"),
+        ("types = { a = 'real' }", "key 'types' gives 'a' the type 'real'; types are Arrow's, such as int64"),
+        ("types = { a = 'duration[s]' }", r"key 'types' gives 'a' .*: type duration\[s\] cannot be stored"),
+        ("types = 'int64'", "key 'types' must be a table of texts"),
+        ("rename = { a = '' }", "key 'rename' must be a table of texts"),
+        ("rename = { a = '_Input' }", "key 'rename' makes a column '_Input'; the store keeps that name"),
+        ("rename = { a = 'x', b = 'X' }", "key 'rename' makes two columns 'x'"),
+        ("hdu = 0", "key 'hdu' is 0; it must be at least 1"),
         ("ra = 'ra'", "key 'dec' is missing: give both ra and dec"),
         ("ra = 'x'\ndec = 'x'", "key 'dec' names the same column as ra"),
         ("id = [1]", "key 'id' must be a text or a list of texts"),
@@ -102,8 +117,8 @@ def test_every_key(tmp_path: Path) -> None:
         ("position_from = {parent = 'Object', key = ['a', 'b']}", "names itself as the parent"),
         ("[[table]]\nname = 'object'\ninput = 'x'", "is there twice"),
         ("[[table]]\ninput = 'x'", r"\[\[table\]\] 'number 2' key 'name' is missing"),
-        ("[build]\nthreads = 0", r"\[build\] key 'threads' is 0"),
-        ("[buidl]\nthreads = 1", "key 'buidl' is unknown; did you mean 'build'"),
+        ("[build]\nworkers = 0", r"\[build\] key 'workers' is 0"),
+        ("[buidl]\nworkers = 1", "key 'buidl' is unknown; did you mean 'build'"),
         ("x = [", "not a readable TOML file"),
     ],
 )

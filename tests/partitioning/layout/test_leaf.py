@@ -56,7 +56,7 @@ def test_file_and_summary(table: pa.Table, form: LeafFormat, tmp_path: Path) -> 
 
 def test_row_groups_are_bounded_and_even(table: pa.Table, form: LeafFormat) -> None:
     assert [group.num_rows for group in row_groups(table, form)] == [2500] * 4
-    by_bytes = LeafFormat(table.schema, row_group_bytes=int(table.nbytes / ROWS * 800))
+    by_bytes = LeafFormat(table.schema, row_group_bytes=80_000, row_bytes=100.0)
     sizes = [group.num_rows for group in row_groups(table, by_bytes)]
     assert sum(sizes) == ROWS
     assert max(sizes) <= 800
@@ -132,10 +132,9 @@ def test_page_checksums_find_one_flipped_bit(table: pa.Table, form: LeafFormat, 
 
 def test_wide_files_stay_within_the_chunk_limit() -> None:
     schema = pa.schema([(f"c{n}", pa.float32()) for n in range(991)])
-    form = LeafFormat(schema)
-    row_bytes = 991 * 4
-    assert form.file_rows(row_bytes) / form.group_rows(row_bytes) * 991 <= MAX_COLUMN_CHUNKS
-    assert form.group_rows(row_bytes) * row_bytes <= 32 << 20
+    form = LeafFormat(schema, row_bytes=991 * 4)
+    assert form.most_file_rows / form.most_group_rows * 991 <= MAX_COLUMN_CHUNKS
+    assert form.most_group_rows * 991 * 4 <= 32 << 20
 
 
 def test_same_input_gives_the_same_bytes(table: pa.Table, form: LeafFormat, tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""Append and replace: new input files become the next release, most of whose leaves are those of the last one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .config import BuildConfig, TableConfig
+from .exceptions import ConfigError, InputError, SchemaMismatchError
+from .job import Job
+from .layout.manifest import IndexRecord, InputRecord, Manifest, MarginRecord, read_manifest, write_files
+from .layout.paths import COMMON_METADATA, OWN_COLUMNS, leaf_path
+from .prepare import Opened
+from .readers.base import InputFile, find_inputs
+from .readers.felis import FelisTable
+from .readers.source import open_source
+from .stages.account import input_records, reject_files
+from .stages.assemble import Facts, assemble_catalog, assemble_margin
+from .stages.base import (
+    affected_margins,
+    base_map_order,
+    hand_on_leaves,
+    joined_inputs,
+    joined_ledger,
+    kept_rejects,
+    touched_tiles,
+)
+from .stages.ledger import Ledger
+from .stages.margin import joined_margin, plan_margins
+from .stages.parents import Parent
+from .stages.plan import BaseRelease, write_plan
+from .stages.publish import current_release
+from .stages.run import release_tiles
+from .stages.tiling import Tiling
+
+__all__ = ["Changes", "decide_touched", "finish_append", "open_changes", "published_inputs"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What an append adds to a published table."""
+
+    table: TableConfig
+    """With the types of the published columns."""
+    opened: Opened
+    base: BaseRelease
+    manifest: Manifest
+    """Of the base release."""
+    first_number: int
+
+    @property
+    def replaced_names(self) -> tuple[str, ...]:
+        """Names of the input files whose rows are replaced."""
+        return tuple(record.name for record in self.manifest.inputs if record.number in self.base.removed)
+
+
+def open_changes(
+    config: BuildConfig, table: TableConfig, felis: FelisTable | None, replaced: Sequence[str], *, skip_bad: bool
+) -> Changes | None:
+    """Find what is new in the input of a published table; None if nothing is.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is published, the configuration differs from that of the published release, or a file that is
+        published already has changed.
+    SchemaMismatchError
+        If the columns of a new file differ from the published ones.
+    """
+    catalog = current_release(config.root / config.schema / table.name)
+    if catalog is None:
+        msg = f"table {table.name!r}: nothing is published that could be appended to; run build first"
+        raise ConfigError(msg)
+    manifest = read_manifest(catalog)
+    _check_same_table(table, manifest)
+    files = _changed_files(find_inputs(table.input, config.input_dir), manifest, replaced)
+    if not files:
+        return None
+    published = pq.read_schema(catalog / COMMON_METADATA)
+    own = pa.schema([column for column in published if column.name not in OWN_COLUMNS])
+    typed = replace(table, types={column.name: column.type for column in own})
+    damaged: list[InputError] = []
+    source = open_source(typed, files, felis, on_damaged=damaged.append if skip_bad else None)
+    if set(source.schema.names) != set(own.names):
+        odd = min(set(source.schema.names) ^ set(own.names))
+        where = "in the new files only" if odd in source.schema.names else "in the published table only"
+        msg = f"table {table.name!r}: column {odd!r} is {where}; build the table anew to change its columns"
+        raise SchemaMismatchError(msg)
+    removed = tuple(record.number for record in manifest.inputs if record.name in replaced)
+    return Changes(
+        table=typed,
+        opened=Opened(replace(source, schema=own), tuple(damaged)),  # type: ignore[arg-type]
+        base=BaseRelease(catalog.resolve(), removed),
+        manifest=manifest,
+        first_number=1 + max((record.number for record in manifest.inputs), default=-1),
+    )
+
+
+def published_inputs(config: BuildConfig, table: TableConfig) -> frozenset[str]:
+    """Return the names of the input files of a published table."""
+    catalog = current_release(config.root / config.schema / table.name)
+    return frozenset() if catalog is None else frozenset(record.name for record in read_manifest(catalog).inputs)
+
+
+def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]) -> list[InputFile]:
+    """Return the files that are new or replaced."""
+    known = {record.name: record for record in manifest.inputs}
+    for name in replaced:
+        if name not in known or name not in {file.name for file in files}:
+            where = "published" if name not in known else "found"
+            msg = f"--replace {name}: no input file of this name is {where}; names are those that describe lists"
+            raise ConfigError(msg)
+    for file in files:
+        record = known.get(file.name)
+        if record is not None and file.name not in replaced and record.bytes != file.size_bytes:
+            msg = f"{file.name}: has changed since it was published; say --replace {file.name} if that is meant"
+            raise InputError(msg)
+    return [file for file in files if file.name not in known or file.name in replaced]
+
+
+def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
+    """Raise `ConfigError` if the configuration would make another table than the published one."""
+    placement = manifest.placement
+    if placement is None:
+        msg = f"table {table.name!r} has no positions: build it anew, it is one file"
+        raise ConfigError(msg)
+    wanted = table.position_from
+    facts: Mapping[str, tuple[object, object]] = {
+        "ra": (table.ra, placement.own_ra_column),
+        "dec": (table.dec, placement.own_dec_column),
+        "id": (table.id, manifest.id_columns),
+        "index": (table.index_columns, tuple(record.column for record in manifest.indexes)),
+        "position_from.parent": (None if wanted is None else wanted.parent, placement.parent),
+    }
+    for key, (now, then) in facts.items():
+        if now != then:
+            msg = f"table {table.name!r}: {key} is {now!r}, but {then!r} in the published release; build the table anew"
+            raise ConfigError(msg)
+    for record in manifest.margins:
+        if record.threshold_arcsec != table.margin_arcsec:
+            then = f"{record.threshold_arcsec:g} in the published release"
+            msg = f"table {table.name!r}: margin_arcsec is {table.margin_arcsec:g}, but {then}; build the table anew"
+            raise ConfigError(msg)
+
+
+def decide_touched(job: Job, parent: Parent | None) -> None:
+    """Decide, once the new rows are placed, which tiles are made anew, and write that into the plan."""
+    base = job.plan.base
+    assert base is not None
+    if base.touched is None:
+        touched = touched_tiles(job.workspace, job.plan, base, None if parent is None else parent.partitions)
+        job.plan = replace(job.plan, base=replace(base, touched=touched))
+        write_plan(job.workspace, job.plan)
+    job.say(f"{len(job.plan.base_map)} tiles published, {len(job.plan.base.touched_tiles)} of them change")  # type: ignore[union-attr]
+
+
+def finish_append(
+    job: Job, changes: Changes, made: Ledger, made_tiles: Tiling, indexes: tuple[IndexRecord, ...]
+) -> None:
+    """Link what stays, gather margins, and write manifest, maps and HATS files of the next release."""
+    plan, workspace, base = job.plan, job.workspace, changes.base
+    kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles if plan.base else ())
+    hand_on_leaves(base.catalog, workspace.catalog, [leaf_path(plan.base_map.pixel(tile)) for tile in kept.tolist()])
+    map_order = base_map_order(base)
+    ledger = joined_ledger(plan, made, map_order)
+    write_files(workspace.catalog, ledger.files)
+    new: tuple[InputRecord, ...] = input_records(workspace, plan, made)
+    facts = Facts(
+        plan=plan,
+        workspace=workspace,
+        felis=job.felis,
+        ledger=ledger,
+        inputs=joined_inputs(changes.manifest.inputs, base.removed, new),
+        margins=_margins(job, changes, made_tiles),
+        indexes=indexes,
+    )
+    rejects = [*kept_rejects(workspace, plan, changes.replaced_names), *reject_files(workspace, plan)]
+    assemble_catalog(facts, plan.placement, map_order=map_order, rejects=rejects)
+
+
+def _margins(job: Job, changes: Changes, made_tiles: Tiling) -> tuple[MarginRecord, ...]:
+    plan, workspace = job.plan, job.workspace
+    if not plan.table.margin_arcsec:
+        return ()
+    tiling = release_tiles(workspace, plan)
+    affected = affected_margins(plan, tiling, made_tiles)
+    if not changes.manifest.margins:  # empty, or never made: the manifest of the base release does not say
+        affected = np.arange(len(tiling))
+    units = plan_margins(workspace, affected)
+    job.run("margin", units)
+    directory = workspace.margin(plan.table.margin_arcsec)
+    old: Path = changes.base.catalog.with_name("none")
+    if changes.manifest.margins:
+        old = changes.base.catalog.with_name(changes.manifest.margins[0].directory)
+    files = joined_margin(workspace, plan, units, old)
+    if files.num_rows == 0:
+        return ()
+    return (assemble_margin(workspace, plan, files, plan.placement, directory),)

@@ -1,0 +1,228 @@
+"""Where units of work run: here, in processes of this machine, on nodes that share the directory, on Dask.
+
+Units are pure functions of the workspace (`stages.run.run_unit`), so that it makes no difference to the result.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import pyarrow as pa
+
+from .exceptions import ConfigError, PartitioningError
+from .layout.files import replace_bytes
+from .lease import RENEW_S, STALE_S, seconds_since
+from .stages.run import Share, run_unit
+from .stages.workspace import Workspace
+
+__all__ = ["ArrayExecutor", "DaskExecutor", "Executor", "InlineExecutor", "LocalExecutor", "work_on"]
+
+_POLL_S: Final = 0.2
+_STAGE_FILE: Final = "stage.json"
+_CLAIMS: Final = "claims"
+
+
+class Executor(Protocol):
+    """Runs the units of a stage."""
+
+    @property
+    def share(self) -> Share:
+        """What one process may use."""
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Run all units of a stage that are not done; `done` is told the rows of each."""
+
+    def close(self) -> None:
+        """End the processes."""
+
+
+@dataclass(frozen=True)
+class InlineExecutor:
+    """Runs units one after the other in this process: for small tables."""
+
+    share: Share
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Run all units of a stage that are not done."""
+        for unit in workspace.pending(stage, units):
+            done(run_unit(workspace, stage, unit, self.share))
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class LocalExecutor:
+    """Runs units in processes of this machine, which are started when they are first needed."""
+
+    def __init__(self, share: Share, workers: int) -> None:
+        self.share = share
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Run all units of a stage that are not done.
+
+        Raises
+        ------
+        PartitioningError
+            If a unit fails, or its process is killed.
+        """
+        pending = workspace.pending(stage, units)
+        if not pending:
+            return
+        waiting: set[Future[int]] = set()
+        try:
+            for unit in pending:
+                if len(waiting) > self._workers:
+                    waiting = _finish(waiting, done)
+                waiting.add(self._processes().submit(run_unit, workspace, stage, unit, self.share))
+            while waiting:
+                waiting = _finish(waiting, done)
+        except BrokenProcessPool as error:
+            self._pool = None
+            remedy = "lower build.memory or build.workers if memory ran out, and build again: it goes on here"
+            msg = f"{workspace.name}: a process of the build was killed in stage {stage}; {remedy}"
+            raise PartitioningError(msg) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=(os.getpid(),))
+        return self._pool
+
+
+def _finish(waiting: set[Future[int]], done: Callable[[int], None]) -> set[Future[int]]:
+    finished, rest = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in finished:
+        done(future.result())
+    return rest
+
+
+def _begin(parent: int) -> None:
+    """Prepare a process: one thread for Arrow, and an end together with the process that directs the build."""
+    pa.set_cpu_count(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the director tells when to stop
+    if sys.platform == "linux":
+        set_parent_death_signal: Final = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+class ArrayExecutor:
+    """Directs processes on any nodes that share the directory (`work_on`), and works on units itself."""
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Announce a stage, and work on it until all of its units are done."""
+        replace_bytes(workspace.staging / _STAGE_FILE, json.dumps([stage, units]).encode())
+        before = len(workspace.pending(stage, units))
+        while pending := workspace.pending(stage, units):
+            for _ in range(before - len(pending)):
+                done(0)
+            before = len(pending)
+            if not _claim_one(workspace, stage, pending, self.share):
+                time.sleep(_POLL_S)
+        for _ in range(before):
+            done(0)
+
+    def close(self) -> None:
+        """Nothing is left: helpers end when the build's directory is gone."""
+
+
+def work_on(workspace: Workspace, share: Share) -> bool:
+    """Do one unit of the announced stage of a build, if one is free; return whether one was done."""
+    try:
+        stage, units = json.loads((workspace.staging / _STAGE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return _claim_one(workspace, stage, workspace.pending(stage, units), share)
+
+
+def _claim_one(workspace: Workspace, stage: str, pending: list[int], share: Share) -> bool:
+    for unit in pending:
+        path = workspace.staging / _CLAIMS / f"{stage}-{unit}"
+        with _claim(path) as mine:
+            if mine:
+                run_unit(workspace, stage, unit, share)
+                return True
+    return False
+
+
+@contextmanager
+def _claim(path: Path) -> Iterator[bool]:
+    """Claim a unit; a claim that has not been renewed for long is nobody's. Two may do one unit: no harm is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and seconds_since(path) > STALE_S:
+        path.unlink(missing_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        yield False
+        return
+    stop = threading.Event()
+    renewer = threading.Thread(target=_renew, args=(path, stop), daemon=True)
+    renewer.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        renewer.join()
+        path.unlink(missing_ok=True)
+
+
+def _renew(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(RENEW_S):
+        if path.exists():
+            os.utime(path)
+
+
+class DaskExecutor:
+    """Runs units on the workers of a Dask cluster that share the directory."""
+
+    def __init__(self, share: Share, address: str) -> None:
+        try:
+            from distributed import Client  # noqa: PLC0415  an extra of its own
+        except ImportError as error:
+            msg = "executor 'dask' needs the extra 'dask': pip install 'catalog-service[dask]'"
+            raise ConfigError(msg) from error
+        self.share = share
+        connect: Any = Client
+        self._client: Any = connect(address)
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Run all units of a stage that are not done."""
+        from distributed import as_completed  # noqa: PLC0415
+
+        submit, finished = self._client.submit, cast("Callable[..., Iterator[Any]]", as_completed)
+        futures = [
+            submit(run_unit, workspace, stage, n, self.share, pure=False) for n in workspace.pending(stage, units)
+        ]
+        for future in finished(futures):
+            done(future.result())
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._client.close()

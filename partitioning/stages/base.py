@@ -1,0 +1,244 @@
+"""The release that an append starts from: which of its tiles change, what it hands on, and its part of the sums."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..layout.files import fsync_path
+from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, InputRecord, read_columns
+from ..layout.partition_map import PartitionMap
+from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, MANIFEST_DIR, POINT_MAP, REJECTS_FILE, leaf_path
+from ..layout.properties import parse_properties
+from ..sky.borders import halo_of
+from ..sky.healpix import order_shift
+from .ledger import Ledger, summed
+from .places import Places
+from .plan import BaseRelease, TablePlan
+from .sketch import merged
+from .tiling import Tiling
+from .workspace import Workspace
+
+__all__ = [
+    "affected_margins",
+    "base_map_order",
+    "hand_on_leaves",
+    "joined_inputs",
+    "joined_ledger",
+    "kept_rejects",
+    "touched_tiles",
+]
+
+
+def touched_tiles(
+    workspace: Workspace, plan: TablePlan, base: BaseRelease, finer: PartitionMap | None
+) -> tuple[int, ...]:
+    """Return the tiles of the base release that must be made anew.
+
+    They receive new rows, hold rows of input files that are replaced, or strictly contain a tile of the parent.
+
+    Parameters
+    ----------
+    plan
+        Its own input units are placed.
+    finer
+        Tiles of the parent.
+    """
+    tiles = plan.base_map
+    touched = np.zeros(len(tiles), dtype=np.bool_)
+    ranges = tiles.tile_ranges()
+    for unit in range(len(plan.units)):
+        for index in Places(workspace.places(unit), has_parent=plan.stores_parent).index_chunks():
+            at = np.searchsorted(ranges[:, 0], index, side="right") - 1
+            at = at[(at >= 0) & (index < ranges[np.maximum(at, 0), 1])]
+            touched[at] = True
+    touched[_files_of_inputs(base.catalog, base.removed)] = True
+    if finer is not None:
+        starts = finer.tile_ranges()[:, 0]
+        for order in np.unique(tiles.orders).tolist():
+            deeper = starts[finer.orders > order]
+            mine = tiles.orders == order
+            inside = np.searchsorted(deeper, ranges[mine])
+            touched[mine] |= inside[:, 1] > inside[:, 0]
+    return tuple(np.flatnonzero(touched).tolist())
+
+
+def _files_of_inputs(catalog: Path, numbers: Sequence[int]) -> NDArray[np.int64]:
+    """Return the files that may hold rows of some input files, by the bounds of the row groups."""
+    if not numbers:
+        return np.empty(0, dtype=np.int64)
+    names = ["file", f"{INPUT_COLUMN}.min", f"{INPUT_COLUMN}.max"]
+    groups = pq.read_table(catalog / MANIFEST_DIR / ROW_GROUPS_FILE, columns=names)
+    file, low, high = (groups.column(name).to_numpy() for name in names)
+    hit = np.zeros(len(file), dtype=np.bool_)
+    for number in numbers:
+        hit |= (low <= number) & (number <= high)
+    return np.unique(file[hit]).astype(np.int64)
+
+
+def base_map_order(base: BaseRelease) -> int:
+    """Return the order of the base release's maps; the next release keeps it."""
+    properties = parse_properties((base.catalog / "hats.properties").read_text(encoding="utf-8"))
+    return int(properties["hats_skymap_order"])
+
+
+def hand_on_leaves(source: Path, target: Path, pixels: Iterable[str]) -> None:
+    """Link leaves of a catalog into another one; copy them where the file system has no links.
+
+    Parameters
+    ----------
+    pixels
+        Paths of the leaves relative to both catalogs.
+    """
+    made: set[Path] = set()
+    for name in pixels:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(source / name, path)
+        except OSError:
+            shutil.copyfile(source / name, path)
+            fsync_path(path)
+        made.add(path.parent)
+    for directory in made:
+        fsync_path(directory)
+
+
+def affected_margins(plan: TablePlan, tiling: Tiling, made: Tiling) -> NDArray[np.int64]:
+    """Return the tiles of the new release (`tiling`) whose margin may differ from the base release's.
+
+    They were made anew, or have a tile that was made anew, or one that is gone, near to them.
+    """
+    assert plan.base is not None
+    halo = halo_of(tiling.orders, tiling.numbers, plan.table.margin_arcsec / 3600)
+    shift = order_shift(halo.order)
+    lows, highs = halo.cells << shift, (halo.cells + 1) << shift
+    gone = plan.base_map.tile_ranges()[list(plan.base.touched_tiles)]
+    changed = np.concatenate([gone, np.stack([made.starts, made.stops], axis=1)])
+    changed = changed[np.argsort(changed[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(changed[:, 1])
+    at = np.searchsorted(changed[:, 0], highs, side="left") - 1
+    near = (at >= 0) & (reach[np.maximum(at, 0)] > lows)
+    own = np.flatnonzero(np.isin(tiling.starts, made.starts) & np.isin(tiling.stops, made.stops))
+    return np.union1d(halo.tiles[near], own)
+
+
+def joined_ledger(plan: TablePlan, made: Ledger, map_order: int) -> Ledger:
+    """Return the sums over the new release: what was made, and what the base release hands on."""
+    base = plan.base
+    assert base is not None
+    kept = np.setdiff1d(np.arange(len(plan.base_map)), base.touched_tiles)
+    old_files = pq.read_table(base.catalog / MANIFEST_DIR / "files.parquet").cast(FILES_SCHEMA).take(pa.array(kept))
+    old_bytes, old_nulls, old_sketches = read_columns(base.catalog)
+    files = pa.concat_tables([old_files, made.files])
+    order = np.argsort(files.column("healpix_min").to_numpy(), kind="stable")
+    names = plan.form.schema.names
+    sketches = {n: merged([made.sketches[n], old_sketches[names[n]]]) for n in made.sketches}
+    return replace(
+        made,
+        files=files.take(pa.array(order)),
+        column_bytes=np.concatenate([old_bytes[kept], made.column_bytes])[order],
+        column_nulls=np.concatenate([old_nulls[kept], made.column_nulls])[order],
+        map_counts=_joined_map(plan, made, map_order),
+        sketches={**{names.index(name): hashes for name, hashes in old_sketches.items()}, **sketches},
+        groups=lambda: _joined_groups(base.catalog, kept, order, made),
+    )
+
+
+def _joined_map(plan: TablePlan, made: Ledger, map_order: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the map's counts: the base's, less the tiles made anew, plus what was made."""
+    assert plan.base is not None
+    pixels, rows = read_map(plan.base.catalog)
+    keys, counts = [pixels, made.map_counts[0]], [rows, made.map_counts[1]]
+    for tile in plan.base.touched_tiles:
+        path = plan.base.catalog / leaf_path(plan.base_map.pixel(tile))
+        index = pq.read_table(path, columns=[HEALPIX_COLUMN], partitioning=None).column(0).to_numpy()
+        gone, lost = np.unique(index >> order_shift(map_order), return_counts=True)
+        keys.append(gone)
+        counts.append(-lost.astype(np.int64))
+    total = summed(keys, counts)
+    occupied = total[1] != 0
+    return total[0][occupied], total[1][occupied]
+
+
+def read_map(catalog: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the occupied pixels of a catalog's row-count map, and the rows in each."""
+    from astropy.io import fits  # noqa: PLC0415  astropy takes 0.5 s to import
+
+    with fits.open(catalog / POINT_MAP) as hdus:
+        data = hdus[1].data
+        return np.array(data["PIXEL"], dtype=np.int64), np.array(data["VALUE"], dtype=np.int64)
+
+
+def _joined_groups(
+    catalog: Path, kept: NDArray[np.int64], order: NDArray[np.int64], made: Ledger
+) -> Iterator[pa.Table]:
+    """Yield row-group statistics in the order of the new release's files."""
+    old, new = _by_file(_base_groups(catalog)), _by_file(made.group_tables())
+    old_now, new_now = next(old, None), next(new, None)
+    for position, source in enumerate(order.tolist()):
+        if source < len(kept):
+            while old_now is not None and old_now[0] < kept[source]:
+                old_now = next(old, None)
+            found = old_now
+        else:
+            while new_now is not None and new_now[0] < source - len(kept):
+                new_now = next(new, None)
+            found = new_now
+        if found is not None:
+            yield found[1].set_column(0, "file", pa.array(np.full(len(found[1]), position, np.int32)))
+
+
+def _base_groups(catalog: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as file:
+        for number in range(file.metadata.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def _by_file(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
+    """Cut tables of row groups, sorted by file, into one table a file."""
+    waiting: tuple[int, pa.Table] | None = None
+    for table in tables:
+        files = table.column("file").to_numpy()
+        edges = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(files)]
+        for first, stop in pairwise(edges):
+            part = (int(files[first]), table.slice(first, stop - first))
+            if waiting is not None and waiting[0] == part[0]:
+                waiting = (part[0], pa.concat_tables([waiting[1], part[1]]))
+                continue
+            if waiting is not None:
+                yield waiting
+            waiting = part
+    if waiting is not None:
+        yield waiting
+
+
+def joined_inputs(
+    old: Sequence[InputRecord], removed: Sequence[int], new: Sequence[InputRecord]
+) -> tuple[InputRecord, ...]:
+    """Return the input files of the new release."""
+    return (*(record for record in old if record.number not in removed), *new)
+
+
+def kept_rejects(workspace: Workspace, plan: TablePlan, removed: Sequence[str]) -> list[Path]:
+    """Return the file of the base release's rejected rows, less those of input files that are replaced."""
+    assert plan.base is not None
+    path = plan.base.catalog / REJECTS_FILE
+    if not path.exists():
+        return []
+    table = pq.read_table(path)
+    table = table.filter(pc.invert(pc.is_in(table.column("_input_file"), pa.array(removed, pa.string()))))
+    if table.num_rows == 0:
+        return []
+    target = workspace.spill / "kept-rejects.parquet"
+    pq.write_table(table, target)
+    return [target]

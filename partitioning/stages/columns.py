@@ -1,0 +1,54 @@
+"""The columns of a release as its manifest lists them, with statistics over all rows."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..layout.manifest import ROW_GROUPS_FILE, StoredColumn
+from ..layout.paths import MANIFEST_DIR
+from .ledger import Ledger
+from .sketch import estimate
+
+__all__ = ["stored_column_list"]
+
+_LONGEST_TEXT: Final = 128
+"""Longer minima and maxima of text columns are left out of the manifest."""
+
+
+def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
+    """Return the manifest's columns; minima and maxima come from the row-group statistics on disk."""
+    hidden = set(hidden)
+    with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as statistics:
+        known = set(statistics.schema_arrow.names)
+        return tuple(
+            StoredColumn(
+                name=column.name,
+                arrow_type=str(column.type),
+                nulls=int(ledger.column_nulls[:, number].sum()),
+                bytes=int(ledger.column_bytes[:, number].sum()),
+                minimum=_bound(statistics, column.name, "min") if f"{column.name}.min" in known else None,
+                maximum=_bound(statistics, column.name, "max") if f"{column.name}.max" in known else None,
+                distinct=estimate(ledger.sketches[number]) if number in ledger.sketches else None,
+                hidden=column.name in hidden,
+            )
+            for number, column in enumerate(ledger.schema)
+        )
+
+
+def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:
+    """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
+    values = statistics.read([f"{name}.{part}"]).column(0)
+    value: object = (pc.min if part == "min" else pc.max)(values).as_py()
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return value if len(value) <= _LONGEST_TEXT else None
+        case other:
+            return str(other)

@@ -1,0 +1,73 @@
+"""The margin of one tile, gathered from the leaves around it.
+
+A build emits margin rows while it reads its input; this is the way back, for verification, repair and append.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ..layout.manifest import Placement
+from ..layout.partition_map import PartitionMap
+from ..layout.paths import HEALPIX_COLUMN, leaf_path
+from ..sky.borders import Halo, halo_of, margin_rows
+from ..sky.coverage import Coverage, union
+from ..sky.healpix import Pixel, order_shift
+from .leaf_rows import rows_within
+from .places import degrees
+
+__all__ = ["MarginSource", "margin_from_leaves"]
+
+
+@dataclass(frozen=True, eq=False)
+class MarginSource:
+    """The main catalog whose margins are wanted."""
+
+    catalog: Path
+    partitions: PartitionMap
+    schema: pa.Schema
+    placement: Placement
+    threshold_deg: float
+
+
+def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
+    """Return the rows of other tiles whose declared position is at most the threshold away from `tile`.
+
+    Only the row groups of neighbouring leaves that meet the cells around the tile are read, one at a time.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the columns of a leaf, in the order of a leaf; row groups of neighbours make its chunks.
+
+    Raises
+    ------
+    OSError, pyarrow.ArrowException
+        If a leaf cannot be read.
+    """
+    halo = halo_of([tile.order], [tile.number], source.threshold_deg)
+    found = [source.schema.empty_table()]
+    for rows in _rows_around(source, tile, _coverage(halo)):
+        index = rows.column(HEALPIX_COLUMN).to_numpy()
+        ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
+        near, _ = margin_rows(index, ra, dec, halo, [tile.order], [tile.number], source.threshold_deg)
+        if len(near):
+            found.append(rows.take(pa.array(near)))
+    return pa.concat_tables(found)
+
+
+def _coverage(halo: Halo) -> Coverage:
+    shift = order_shift(halo.order)
+    cells = np.unique(halo.cells)
+    return union(np.stack([cells << shift, (cells + 1) << shift], axis=1))
+
+
+def _rows_around(source: MarginSource, tile: Pixel, coverage: Coverage) -> Iterator[pa.Table]:
+    """Yield the rows of other leaves inside a coverage, in HEALPix order."""
+    for number in source.partitions.select(coverage).tolist():
+        pixel = source.partitions.pixel(number)
+        if pixel != tile:
+            yield from rows_within(source.catalog / leaf_path(pixel), coverage)

@@ -1,0 +1,182 @@
+"""Running one unit of work: what a process of a build does, wherever it runs.
+
+A unit is named by its workspace, stage and number. What it needs beside its input lies in the workspace; what it makes
+appears there by one rename. It may use as much memory as it is told.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..exceptions import DamagedInputError, PartitioningError
+from .bucket import BucketPlan, bucket_unit, read_bucket_plan
+from .damage import note_damage
+from .histogram import place_unit
+from .id_index import index_unit
+from .margin import margin_unit
+from .parents import Lookup
+from .plain import plain_unit
+from .plan import TablePlan, read_plan
+from .sort import SortInput, sort_unit, unit_blocks
+from .spill import spill_index
+from .tiling import Tiling, joined_tilings
+from .workspace import Workspace
+
+__all__ = ["PROCESS_BYTES", "Share", "chunk_rows", "lookup_of", "release_tiles", "run_unit", "window_rows"]
+
+PROCESS_BYTES: Final = 160 << 20
+"""Memory of a process that holds no rows: Python, numpy, pyarrow."""
+
+_CHUNK_SHARE: Final = 5
+"""Part of a process's memory that a chunk being bucketed may take: it is there as read, joined, sorted and encoded."""
+
+_WINDOW_SHARE: Final = 4
+"""Part of a process's memory that a window being sorted may take: it is there twice, and encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process of a build may use."""
+
+    memory: int
+    """Bytes for rows."""
+
+    @classmethod
+    def of(cls, memory: int, workers: int) -> "Share":
+        """Return the share of each of `workers` processes, beside the one that directs them."""
+        processes = workers + 1 if workers > 1 else 1
+        return cls(max(16 << 20, (memory - processes * PROCESS_BYTES) // workers))
+
+
+def chunk_rows(plan: TablePlan, share: Share) -> int:
+    """Return the rows that are bucketed at a time."""
+    return max(1024, int(share.memory / _CHUNK_SHARE / plan.row_bytes))
+
+
+def window_rows(plan: TablePlan, share: Share) -> int:
+    """Return the rows that are sorted at a time."""
+    return max(1024, int(share.memory / _WINDOW_SHARE / plan.row_bytes))
+
+
+def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
+    """Do one unit of work, unless it is done already; return its rows.
+
+    Raises
+    ------
+    PartitioningError
+        If the unit cannot be done: unusable input, a full disk.
+    """
+    if workspace.record(stage, unit).exists():
+        return 0
+    plan = read_plan(workspace)
+    try:
+        return _sound_run(workspace, plan, stage, unit, share)
+    except (OSError, pa.ArrowException, MemoryError, PartitioningError) as error:
+        if workspace.record(stage, unit).exists():  # another process did it meanwhile, and tidied up
+            return 0
+        if isinstance(error, PartitioningError):
+            raise
+        msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and build again: it goes on here"
+        raise PartitioningError(msg) from error
+
+
+def _sound_run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Share) -> int:
+    """Do a unit, leaving out damaged parts of its input if the plan says so."""
+    known = set[tuple[str, int | None]]()
+    while True:
+        try:
+            return _run(workspace, plan, stage, unit, share)
+        except DamagedInputError as error:
+            if not plan.skip_bad or (error.file, error.part) in known or not note_damage(workspace, plan, error):
+                raise
+            known.add((error.file, error.part))
+            if stage == "bucket":  # its rows were counted when they were placed; until they are again, it has no record
+                workspace.record("place", unit).unlink(missing_ok=True)
+                run_unit(workspace, "place", unit, share)
+
+
+def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Share) -> int:
+    match stage:
+        case "place":
+            return place_unit(workspace, plan, unit, lookup_of(workspace, plan, share))
+        case "bucket":
+            return bucket_unit(workspace, plan, _buckets(workspace), unit, chunk_rows(plan, share))
+        case "sort" if plan.is_tiled:
+            return _sort(workspace, plan, unit, window_rows(plan, share))
+        case "sort":
+            return plain_unit(workspace, plan)
+        case "margin":
+            return margin_unit(workspace, plan, unit)
+        case _:
+            return index_unit(workspace, plan, release_tiles(workspace, plan), stage.removeprefix("index-"), unit)
+
+
+def lookup_of(workspace: Workspace, plan: TablePlan, share: Share) -> Lookup | None:
+    """Return where the parent's positions are, None if rows are placed by their own."""
+    wanted = plan.table.position_from
+    if wanted is None:
+        return None
+    return Lookup(workspace.spill / "parents.duckdb", wanted, share.memory // 2, workspace.spill / "lookup")
+
+
+def _buckets(workspace: Workspace) -> BucketPlan:
+    return _cached_buckets(workspace, _state(workspace.tiling))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Return what tells a file from one that had its name before: inode numbers are used again."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+@lru_cache(maxsize=2)
+def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPlan:
+    return read_bucket_plan(workspace)
+
+
+def _sort(workspace: Workspace, plan: TablePlan, bucket: int, most_rows: int) -> int:
+    paths = [workspace.spilled(unit) for unit in range(plan.unit_count)]
+    records = tuple(workspace.record("bucket", unit) for unit in range(plan.unit_count))
+    index, tiles = _cached_index(records, _state(records[0]))
+    mine = index["bucket"] == bucket
+    margins = np.flatnonzero(mine & (index["margin"] == 1))
+    given = SortInput(
+        bucket=bucket,
+        blocks=unit_blocks(index, paths, np.flatnonzero(mine & (index["margin"] == 0))),
+        margin_blocks=unit_blocks(index, paths, margins),
+        margin_tiles=[tiles[start : start + rows] for start, rows in _margin_spans(index, margins)],
+        window_rows=most_rows,
+    )
+    return sort_unit(workspace, plan, _buckets(workspace), given)
+
+
+@lru_cache(maxsize=1)
+def _cached_index(
+    records: tuple[Path, ...], _written: tuple[int, int]
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+    """Return the index of all spill files, and the tile of every margin row in the order of the blocks."""
+    index = spill_index(records)
+    tiles = [np.load(record)["margin_tiles"] for record in records]
+    return index, np.concatenate(tiles)
+
+
+def _margin_spans(index: dict[str, NDArray[np.int64]], chosen: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return (first, rows) of the chosen margin blocks in the sequence of all margin rows."""
+    rows = np.where(index["margin"] == 1, index["rows"], 0)
+    starts = np.cumsum(rows) - rows
+    return list(zip(starts[chosen].tolist(), rows[chosen].tolist(), strict=True))
+
+
+def release_tiles(workspace: Workspace, plan: TablePlan) -> Tiling:
+    """Return all tiles of the release being made: those of this build, and those that an append leaves as they are."""
+    made = _buckets(workspace).tiling
+    if plan.base is None:
+        return made
+    kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles)
+    tiles = plan.base_map
+    return joined_tilings([made, Tiling(tiles.orders[kept].astype(np.int64), tiles.numbers[kept], tiles.rows[kept])])

@@ -1,0 +1,147 @@
+"""Spill files: what one input unit contributes to every bucket, as one Arrow file of many small sorted batches.
+
+One file a unit bounds the number of files, whatever the number of tiles. Each batch belongs to one bucket and is
+sorted by ``_healpix_29``; a small index beside the file says which, so that the sort stage reads just the batches of
+its bucket, or of a part of it that fits in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..layout.files import replaced
+from ..layout.paths import HEALPIX_COLUMN
+
+__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "write_record"]
+
+BATCH_ROWS = 32_768
+"""Most rows of a batch: the grain in which the sort stage reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One batch of a spill file."""
+
+    path: Path
+    number: int
+    """Number of the batch in its file."""
+    rows: int
+    low: int
+    high: int
+    """Smallest and largest ``_healpix_29``, or for margin rows the first and last tile."""
+
+
+@dataclass
+class SpillWriter:
+    """Writes one spill file; use as a context manager."""
+
+    path: Path
+    schema: pa.Schema
+    buckets: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    lows: list[int] = field(default_factory=list)
+    highs: list[int] = field(default_factory=list)
+    is_margin: list[bool] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        with ExitStack() as stack:
+            hidden = stack.enter_context(replaced(self.path))
+            file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
+            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=options))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.__exit__(*error)  # type: ignore[arg-type]
+
+    def add(self, batch: pa.RecordBatch, edges: NDArray[np.int64]) -> None:
+        """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""
+        index = batch.column(HEALPIX_COLUMN).to_numpy()
+        self._add(batch, edges, index, margin=False)
+
+    def add_margin(self, batch: pa.RecordBatch, edges: NDArray[np.int64], tiles: NDArray[np.int64]) -> None:
+        """Write margin rows sorted by the tile in whose margin they are; `edges` as in `add`."""
+        self._add(batch, edges, tiles, margin=True)
+
+    def _add(self, batch: pa.RecordBatch, edges: NDArray[np.int64], keys: NDArray[np.int64], *, margin: bool) -> None:
+        occupied = np.flatnonzero(np.diff(edges))
+        for bucket in occupied.tolist():
+            for first, stop in _pieces(int(edges[bucket]), int(edges[bucket + 1])):
+                self._writer.write_batch(batch.slice(first, stop - first))
+                self.buckets.append(bucket)
+                self.rows.append(stop - first)
+                self.lows.append(int(keys[first]))
+                self.highs.append(int(keys[stop - 1]))
+                self.is_margin.append(margin)
+
+    def index(self) -> dict[str, NDArray[np.int64]]:
+        """Return the arrays that `spill_index` reads, one item a batch."""
+        return {
+            "bucket": np.array(self.buckets, dtype=np.int64),
+            "rows": np.array(self.rows, dtype=np.int64),
+            "low": np.array(self.lows, dtype=np.int64),
+            "high": np.array(self.highs, dtype=np.int64),
+            "margin": np.array(self.is_margin, dtype=np.int64),
+        }
+
+
+def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Cut rows ``[first, stop)`` into runs of about equal size, at most `BATCH_ROWS` each."""
+    count = -(-(stop - first) // BATCH_ROWS)
+    return pairwise(np.linspace(first, stop, count + 1).astype(np.int64).tolist())
+
+
+def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
+    """Write the record that a unit is done, with what it tells, by one rename."""
+    with replaced(path) as hidden, hidden.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def spill_index(records: Sequence[Path]) -> dict[str, NDArray[np.int64]]:
+    """Return the index of all spill files as arrays, one item a batch, in the order of the input.
+
+    Parameters
+    ----------
+    records
+        Record of each unit.
+
+    Returns
+    -------
+    dict
+        ``unit``, ``number``, ``bucket``, ``rows``, ``low``, ``high``, ``margin``.
+    """
+    parts: dict[str, list[NDArray[np.int64]]] = {}
+    for unit, record in enumerate(records):
+        with np.load(record) as arrays:
+            found = {name: arrays[name] for name in ("bucket", "rows", "low", "high", "margin")}
+        count = len(found["rows"])
+        found |= {"unit": np.full(count, unit, np.int64), "number": np.arange(count, dtype=np.int64)}
+        for name, array in found.items():
+            parts.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def read_blocks(blocks: Sequence[Block], columns: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
+
+    Parameters
+    ----------
+    columns
+        Numbers of the columns to read; None means all.
+    """
+    options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns), use_threads=False)
+    at = 0
+    while at < len(blocks):
+        path = blocks[at].path
+        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
+            while at < len(blocks) and blocks[at].path == path:
+                yield reader.get_batch(blocks[at].number)
+                at += 1

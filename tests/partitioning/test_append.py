@@ -1,0 +1,240 @@
+"""Appending and replacing: the next release holds what a build from scratch would, and the former one is untouched."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from partitioning.exceptions import ConfigError, InputError, SchemaMismatchError
+from partitioning.layout.manifest import read_manifest
+from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN
+from partitioning.pipeline import append, build
+from partitioning.stages.base import read_map
+from tests.partitioning.builders import (
+    CREATED,
+    build_all,
+    by_id,
+    config,
+    leaves,
+    published,
+    sky_rows,
+    sky_table,
+    stored,
+    tree,
+    write_files,
+)
+
+ROWS = 3000
+TABLE = sky_table(target_rows=250, row_group_rows=64, margin_arcsec=30.0)
+COLUMNS = ["ra", "dec", "mag", "flux", "zero", "band", "curve", "flag"]
+
+
+def add(base: Path, name: str, table: pa.Table) -> None:
+    pq.write_table(table, base / "Object" / f"{name}.parquet")
+
+
+def grow(base: Path, *replaced: str, **options: Any) -> Path:
+    (table,) = append(config(base, TABLE, **options), created=CREATED, replaced=replaced)
+    return table.directory
+
+
+def rebuilt(base: Path, elsewhere: Path) -> Path:
+    """Return a release of all input files, built from scratch."""
+    return build_all(base, TABLE, root=elsewhere)["Object"].directory
+
+
+def contents(catalog: Path) -> dict[str, list[Any]]:
+    """Return the rows of every leaf by its place, without their input numbers."""
+    return {
+        "/".join(path.parts[-3:]): pq.read_table(path, partitioning=None).drop_columns([INPUT_COLUMN]).to_pylist()
+        for path in leaves(catalog)
+    }
+
+
+def rows_of(catalog: Path) -> list[Any]:
+    return by_id(stored(catalog), [HEALPIX_COLUMN, *COLUMNS])
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Return a directory with a published release of 3000 rows from three files."""
+    write_files(tmp_path / "Object", sky_rows(ROWS))
+    build_all(tmp_path, TABLE)
+    return tmp_path
+
+
+def test_an_append_holds_what_a_build_would(base: Path, tmp_path: Path) -> None:
+    """Some rows everywhere: almost all tiles change, some are split, new ones appear; margins and index follow."""
+    first = published(base / "catalogs/survey/Object")
+    before = tree(first)
+    add(base, "more", sky_rows(1500, seed=9, first_id=10))
+    second = grow(base)
+    assert second.name == "Object_r2"
+    assert published(base / "catalogs/survey/Object") == second
+    assert tree(first) == before
+    full = rebuilt(base, tmp_path / "full")
+    assert rows_of(second) == rows_of(full)
+    assert_consistent(second)
+
+
+def test_a_small_append_links_what_it_does_not_touch(base: Path) -> None:
+    first = published(base / "catalogs/survey/Object")
+    near = pa.table({**sky_rows(40, seed=3, first_id=7).to_pydict(), "ra": np.full(40, 200.0), "dec": np.full(40, 5.0)})
+    add(base, "night", near.cast(pq.read_schema(base / "Object/part0.parquet")))
+    second = grow(base)
+    old = {path.relative_to(first): path.stat().st_ino for path in leaves(first)}
+    new = {path.relative_to(second): path.stat().st_ino for path in leaves(second)}
+    shared = [name for name in new if old.get(name) == new[name]]
+    assert len(new) - len(shared) <= 2
+    assert len(shared) > 10
+    assert_consistent(second)
+    margins = [catalog.with_name(f"{catalog.name}_30arcs") for catalog in (first, second)]
+    linked = {path.stat().st_ino for path in leaves(margins[0])} & {path.stat().st_ino for path in leaves(margins[1])}
+    assert len(linked) > 5
+
+
+def test_a_replaced_file_loses_its_old_rows(base: Path, tmp_path: Path) -> None:
+    changed = sky_rows(ROWS).slice(1000, 1000)
+    moved = changed.set_column(changed.column_names.index("dec"), "dec", pa.array(-changed["dec"].to_numpy()))
+    add(base, "part1", moved.slice(0, 700))
+    with pytest.raises(InputError, match=r"part1\.parquet: has changed since it was published; say --replace"):
+        grow(base)
+    second = grow(base, "Object/part1.parquet")
+    assert rows_of(second) == rows_of(rebuilt(base, tmp_path / "full"))
+    records = [(record.number, record.name, record.rows) for record in read_manifest(second).inputs]
+    assert records == [(n, f"Object/part{k}.parquet", rows) for n, k, rows in ((0, 0, 1000), (2, 2, 1000), (3, 1, 700))]
+    assert set(stored(second)[INPUT_COLUMN].to_pylist()) == {0, 2, 3}
+    assert_consistent(second)
+
+
+def test_appends_follow_each_other(base: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        add(base, f"night{number}", sky_rows(200 + number, seed=20 + number, first_id=10_000 * (number + 1)))
+        grow(base)
+    last = published(base / "catalogs/survey/Object")
+    assert last.name == "Object_r4"
+    assert rows_of(last) == rows_of(rebuilt(base, tmp_path / "full"))
+    assert_consistent(last)
+
+
+def test_rejected_rows_are_carried_along(base: Path) -> None:
+    bad = sky_rows(30, seed=5, first_id=99)
+    spoiled = bad.set_column(bad.column_names.index("ra"), "ra", pa.array([float("nan")] * 3 + [10.0] * 27))
+    for number in range(2):
+        add(base, f"bad{number}", spoiled)
+        release = grow(base)
+    rejects = pq.read_table(release / "manifest/rejects.parquet")
+    assert rejects["_input_file"].to_pylist() == ["Object/bad0.parquet"] * 3 + ["Object/bad1.parquet"] * 3
+    assert read_manifest(release).rejected_rows == 6
+
+
+def test_nothing_new_makes_no_release(base: Path) -> None:
+    lines: list[str] = []
+    assert append(config(base, TABLE), report=lines.append) == ()
+    assert lines == ["survey.Object: nothing new"]
+    assert published(base / "catalogs/survey/Object").name == "Object_r1"
+
+
+def test_what_does_not_fit_is_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no published table of this configuration has such an input file"):
+        grow(base, "Object/nothing.parquet")
+    add(base, "odd", sky_rows(10).append_column("extra", pa.array(range(10))))
+    with pytest.raises(SchemaMismatchError, match="column 'extra' is in the new files only"):
+        grow(base)
+    with pytest.raises(ConfigError, match="margin_arcsec is 5, but 30 in the published release"):
+        append(config(base, sky_table(margin_arcsec=5.0)))
+    with pytest.raises(ConfigError, match="nothing is published that could be appended to"):
+        append(config(base, TABLE, root=tmp_path / "empty"))
+
+
+def test_an_interrupted_append_goes_on_to_the_same_bytes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(base, "more", sky_rows(1500, seed=9, first_id=10))
+    pointer = base / "catalogs/survey/Object" / COLLECTION_PROPERTIES
+    before = pointer.read_bytes()
+    whole = base / "whole"
+    os.system(f"cp -a {base / 'catalogs'} {whole}")
+    expected = tree(grow(base, root=whole))
+
+    class StopError(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if line.split(": ")[1].split(" ", maxsplit=1)[0] == stage:
+            raise StopError
+
+    for stage in ("place", "tiling", "bucket", "sort", "index", "maps", "verify"):
+        with pytest.raises(StopError):
+            append(config(base, TABLE), created=f"2026-05-{len(stage):02d}T00:00:00Z", report=stop)
+        assert pointer.read_bytes() == before
+    (table,) = append(config(base, TABLE), created="2027-01-01T00:00:00Z")
+    made = tree(table.directory)
+    assert set(made) == set(expected)
+    different = [name for name in made if made[name] != expected[name]]
+    dated = {"manifest.json", "hats.properties", "properties", "README.md", "index.html"}
+    assert {name.split("/")[-1] for name in different} <= dated
+    created = b"2026-05-05T00:00:00Z"
+    assert all(made[name].replace(created, CREATED.encode()) == expected[name] for name in different)
+
+
+def test_child_tables_grow_with_their_parents(tmp_path: Path) -> None:
+    from tests.partitioning.test_children import child, child_rows
+
+    parents = sky_rows(800, first_id=1)
+    parents = parents.append_column("name", pa.array([f"object {n}" for n in range(800)]))
+    rows = child_rows(parents, scatter_deg=0.002)
+    write_files(tmp_path / "Object", parents.slice(0, 500), files=1)
+    write_files(tmp_path / "Dia", rows.filter(np.isin(rows["parent_id"].to_numpy(), parents["id"].to_numpy()[:500])), 1)
+    tables = (sky_table(target_rows=100), child("Dia"))
+    build(config(tmp_path, *tables), created=CREATED)
+    pq.write_table(parents.slice(500), tmp_path / "Object/new.parquet")
+    late = rows.filter(~np.isin(rows["parent_id"].to_numpy(), parents["id"].to_numpy()[:500]))
+    pq.write_table(late, tmp_path / "Dia/new.parquet")
+    grown = {table.name: table for table in append(config(tmp_path, *tables), created=CREATED)}
+    full = {t.name: t for t in build(config(tmp_path, *tables, root=tmp_path / "full"), created=CREATED)}
+    for name in ("Object", "Dia"):
+        found, wanted = (stored(release[name].directory).drop_columns([INPUT_COLUMN]) for release in (grown, full))
+        key = "id" if name == "Object" else "n"
+        columns = [column for column in wanted.column_names if column != key]
+        assert by_id(found, columns, key) == by_id(wanted, columns, key)
+    placement = grown["Dia"].manifest.placement
+    assert placement is not None
+    assert placement.parent_release == 2
+
+
+def assert_consistent(catalog: Path) -> None:
+    """Check counts, map, margin and index of a release against its own rows, by brute force."""
+    manifest, rows = read_manifest(catalog), stored(catalog)
+    assert manifest.rows == len(rows) == sum(record.rows - record.rejected for record in manifest.inputs)
+    for column in manifest.columns:
+        assert column.nulls == rows[column.name].null_count, column.name
+    pixels, counts = read_map(catalog)
+    expected = np.unique(rows[HEALPIX_COLUMN].to_numpy() >> 42, return_counts=True)
+    assert (pixels.tolist(), counts.tolist()) == (expected[0].tolist(), expected[1].tolist())
+    entries = pa.concat_tables(
+        pq.read_table(path) for path in sorted(catalog.with_name(f"{catalog.name}_id").glob("dataset/index/*.parquet"))
+    )
+    order = np.lexsort((rows[HEALPIX_COLUMN].to_numpy(), rows["id"].to_numpy()))
+    assert entries["id"].to_pylist() == rows["id"].to_numpy()[order].tolist()
+    assert entries[HEALPIX_COLUMN].to_pylist() == rows[HEALPIX_COLUMN].to_numpy()[order].tolist()
+    assert_margin(catalog, rows)
+
+
+def assert_margin(catalog: Path, rows: pa.Table) -> None:
+    from partitioning.sky.borders import distance_to_pixels_deg
+
+    margin = catalog.with_name(f"{catalog.name}_30arcs")
+    index, ra, dec = (rows[name].to_numpy() for name in (HEALPIX_COLUMN, "ra", "dec"))
+    for path in leaves(catalog):
+        order, number = int(path.parts[-3].split("=")[1]), int(path.stem.split("=")[1])
+        shift = 2 * (29 - order)
+        outside = (index >> shift) != number
+        distance = distance_to_pixels_deg(ra, dec, np.full(len(ra), order), np.full(len(ra), number))
+        near = rows.filter(pa.array(outside & (distance <= 30 / 3600)))
+        leaf = margin / path.relative_to(catalog)
+        found = pq.read_table(leaf, partitioning=None) if leaf.exists() else rows.slice(0, 0)
+        assert sorted(found["id"].to_pylist()) == sorted(near["id"].to_pylist()), path
+        assert found[HEALPIX_COLUMN].to_pylist() == sorted(found[HEALPIX_COLUMN].to_pylist())
