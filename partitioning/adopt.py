@@ -16,13 +16,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from .adoption.columns import ForeignColumn, read_columns
+from .adoption.columns import ForeignColumn, case_twins, read_columns
 from .adoption.foreign import ForeignTree, open_tree
 from .adoption.hats import index_column
 from .adoption.positions import PositionColumns
 from .adoption.sidecar import Identity, Sums, is_hidden, make_manifest
 from .adoption.survey import Survey, SurveyedFile
-from .exceptions import ConfigError, InputError, LayoutError
+from .exceptions import ConfigError, InputError, LayoutError, PartitioningError
 from .layout.adopted import read_file_map
 from .layout.manifest import AdoptedData, Manifest, read_manifest, write_manifest, write_row_groups
 from .layout.paths import STAGING_DIR, release_name
@@ -122,7 +122,7 @@ def _staging(home: Path) -> Iterator[tuple[Workspace, int]]:
 
 
 def changed_files(table: Path) -> Iterator[str]:
-    """Yield a line for each file of the table adopted in directory `table` that has changed or vanished since.
+    """Yield a line for each file of the table adopted in directory `table` that has changed, vanished or appeared.
 
     Raises
     ------
@@ -145,6 +145,13 @@ def changed_files(table: Path) -> Iterator[str]:
             yield f"{path}: has {status.st_size} bytes, had {size}"
         elif status.st_mtime_ns != mtime_ns:
             yield f"{path}: was written again"
+    try:
+        present = open_tree(manifest.adopted.inputs).files
+    except PartitioningError as error:
+        yield str(error)
+    else:
+        known = set(files.paths)
+        yield from (f"{file.path}: is new" for file in present if str(file.path) not in known)
 
 
 def _survey(wanted: Adoption, tree: ForeignTree, executor: Executor) -> Survey:
@@ -201,6 +208,9 @@ def _summary(manifest: Manifest, sums: Sums) -> Iterator[str]:
         yield f"{manifest.rows - sums.positions} rows have no position: they are counted, but in no region"
     if sums.leaving_tiles:
         yield f"warning: {sums.leaving_tiles} files hold rows outside the tile of their path; these are found, too"
+    twins = case_twins(sums.columns)
+    if twins:
+        yield f"not served, since their names differ by case only: {', '.join(sorted(twins))}"
     guarded = sum(1 for column in manifest.columns if not column.nan_free)
     if guarded:
         yield f"{guarded} columns may hold NaN, which is answered as NULL; --scan finds out which really do"
@@ -272,3 +282,6 @@ def _check_column(name: str, columns: dict[str, ForeignColumn]) -> None:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         msg = f"no column {name!r} in the files{hint}"
         raise ConfigError(msg)
+    if name in case_twins(columns.values()):
+        msg = f"column {name!r}: another name differs by case only, which SQL cannot tell apart; name another column"
+        raise InputError(msg)

@@ -54,7 +54,8 @@ def _files(release: Path, manifest: Manifest) -> Iterator[str]:
 def _adopted(release: Path, adopted: AdoptedData) -> Iterator[str]:
     files = read_file_map(release, adopted)
     where = f"{files.rows.min()} to {files.rows.max()} rows each, below {adopted.base}"
-    yield f"adopted: {len(files)} files of {', '.join(adopted.inputs)}; {where}"
+    more = f" and {len(adopted.inputs) - 3} more" if len(adopted.inputs) > 3 else ""
+    yield f"adopted: {len(files)} files of {', '.join(adopted.inputs[:3])}{more}; {where}"
     yield "coverage by HATS tiles, positions not read" if adopted.tiles_trusted else "coverage by positions"
 
 

@@ -1,8 +1,9 @@
 """The columns of many files as those of one table: names in any order, types widened where that keeps every value."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from ..exceptions import InputError, SchemaMismatchError
 from ..layout.schema import stored_type
 from .foreign import ForeignFile
 
-__all__ = ["ForeignColumn", "read_columns"]
+__all__ = ["ForeignColumn", "case_twins", "read_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ class ForeignColumn:
 
 
 def read_columns(
-    files: Sequence[ForeignFile], may_lack: Callable[[str], bool], executor: Executor
+    files: Sequence[ForeignFile], is_internal: Callable[[str], bool], executor: Executor
 ) -> tuple[ForeignColumn, ...]:
     """Return the columns of all `files`, in the order of the first file.
 
     Parameters
     ----------
-    may_lack
-        Whether a file may lack the column of this name, since nobody is shown it.
+    is_internal
+        Whether nobody is shown the column of this name, so that files may lack it or differ in its type.
 
     Raises
     ------
@@ -57,16 +58,24 @@ def read_columns(
     for number, (file, schema) in enumerate(zip(files, executor.map(_schema, files), strict=True)):
         lacking = set(found) - set(schema.names)
         for name in sorted(lacking):
-            _refuse_lack(name, may_lack, has=files[0].path, lacks=file.path)
-            found[name] = ForeignColumn(name, found[name].type, found[name].mixed, complete=False)
+            _refuse_lack(name, is_internal, has=files[0].path, lacks=file.path)
+            found[name] = replace(found[name], complete=False)
         for name, kind in zip(schema.names, schema.types, strict=True):
             if name not in found:
                 if number:
-                    _refuse_lack(name, may_lack, has=file.path, lacks=files[0].path)
+                    _refuse_lack(name, is_internal, has=file.path, lacks=files[0].path)
                 found[name] = ForeignColumn(name, kind, complete=number == 0)
+            elif kind != found[name].type and is_internal(name):
+                found[name] = replace(found[name], mixed=True)
             elif kind != found[name].type:
                 found[name] = _widened(found[name], kind, file.path, files[0].path)
     return tuple(found.values())
+
+
+def case_twins(columns: Collection[ForeignColumn]) -> set[str]:
+    """Return the names that differ from another one by case only, which SQL cannot tell apart."""
+    counts = Counter(column.name.lower() for column in columns)
+    return {column.name for column in columns if counts[column.name.lower()] > 1}
 
 
 def _schema(file: ForeignFile) -> pa.Schema:
@@ -90,8 +99,8 @@ def _spelled(kind: pa.DataType) -> pa.DataType:
         return kind
 
 
-def _refuse_lack(name: str, may_lack: Callable[[str], bool], *, has: Path, lacks: Path) -> None:
-    if not may_lack(name):
+def _refuse_lack(name: str, is_internal: Callable[[str], bool], *, has: Path, lacks: Path) -> None:
+    if not is_internal(name):
         msg = (
             f"{lacks}: lacks the column {name!r}, which {has} has; "
             "adopt files of the same columns together, or give the table one schema by `catalog-partition build`"
@@ -107,7 +116,7 @@ def _widened(column: ForeignColumn, kind: pa.DataType, path: Path, first: Path) 
             "give the table one schema by `catalog-partition build`"
         )
         raise SchemaMismatchError(msg)
-    return ForeignColumn(column.name, wide, mixed=True, complete=column.complete)
+    return replace(column, type=wide, mixed=True)
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:

@@ -20,7 +20,7 @@ from ..layout.manifest import (
     StoredColumn,
 )
 from ..layout.schema import is_ordered, schema_fingerprint
-from .columns import ForeignColumn
+from .columns import ForeignColumn, case_twins
 from .positions import PositionColumns
 from .survey import SurveyedFile
 
@@ -150,6 +150,7 @@ def make_manifest(identity: Identity, sums: Sums, positions: PositionColumns, sc
     if sums.positions_read and sums.positions_finite:
         nan_free |= {positions.ra, positions.dec}
     kind, index = identity.adopted.kind, positions.index
+    twins = case_twins(sums.columns)
     columns = tuple(
         StoredColumn(
             name=column.name,
@@ -158,7 +159,7 @@ def make_manifest(identity: Identity, sums: Sums, positions: PositionColumns, sc
             bytes=sums.column_bytes.get(column.name, 0),
             minimum=_json((sums.bounds.get(column.name) or (None, None))[0]),
             maximum=_json((sums.bounds.get(column.name) or (None, None))[1]),
-            hidden=is_hidden(column.name, kind, index),
+            hidden=is_hidden(column.name, kind, index) or column.name in twins,
             nan_free=column.name in nan_free or not column.is_float,
             mixed=column.mixed,
         )

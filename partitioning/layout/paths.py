@@ -18,7 +18,8 @@
         manifest/files.parquet, manifest/checksums.xxh128, flat/ids.i64, flat/healpix.i64
 
     <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
-    <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
+    <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest,
+                                                            and for an adopted table, of which there is a manifest only
 
 Sources: IVOA Note HATS 1.0 for the tree of a catalog; the rest is this project's.
 """
@@ -65,7 +66,7 @@ COLLECTION_PROPERTIES: Final = "collection.properties"
 """Pointer file of a table: names the current release's catalogs. Replacing it publishes a release."""
 
 PLAIN_PROPERTIES: Final = "table.properties"
-"""Pointer file of a table without positions; same keys, but not a HATS collection."""
+"""Pointer file of a table without positions, and of an adopted one; same keys, but not a HATS collection."""
 
 PLAIN_FILE: Final = "table.parquet"
 """The one data file of a table without positions, inside its release directory."""
