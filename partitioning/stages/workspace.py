@@ -105,6 +105,7 @@ class Workspace:
         """
         self.sweep()
         self.forget()
+        self.sweep_temporary()
         self.catalog.mkdir(parents=True)
         self.spill.mkdir(parents=True)
         identity = secrets.token_bytes(16)
@@ -131,12 +132,11 @@ class Workspace:
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def sweep_temporary(self) -> None:
-        """Remove what processes that died left half-written."""
-        for directory in (self.staging, self.spill):
-            for path in _files(directory):
-                if is_temporary(path):
-                    path.unlink(missing_ok=True)
+        """Remove what processes that died left half-written, pointers to a release included."""
+        for path in [*self.home.glob(".*"), *_hidden(self.staging), *_hidden(self.spill)]:
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def _hidden(directory: Path) -> Iterator[Path]:
     return directory.rglob(".*") if directory.is_dir() else iter(())
