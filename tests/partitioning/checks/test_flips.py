@@ -8,7 +8,7 @@ import pytest
 
 from tests.partitioning.checks.release import checked
 
-FLIPS = 200
+FLIPS = 80
 ALONE = ("manifest.json", "manifest/files.parquet", "checksums.xxh128")
 """Damage in these keeps verify from looking at other files, or is told of the file that they list."""
 
