@@ -11,7 +11,7 @@ from pathlib import Path
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, LayoutError
-from .executors import Executor, InlineExecutor, LocalExecutor
+from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
 from .job import Job
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import lease
@@ -237,6 +237,7 @@ class _Run:
             first_number=0 if changes is None else changes.first_number,
             base=None if changes is None else changes.base,
         )
+        await_helpers(self._config.root / self._config.schema / table.name)
         workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
