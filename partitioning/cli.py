@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -79,13 +79,12 @@ _DryRun = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What `build` and `append` have in common."""
+    """Where `build` and `append` run."""
 
     config: "BuildConfig"
     executor: ExecutorName
     address: str | None
     stale_s: float
-    skip_bad: bool
 
     @contextmanager
     def open_executor(self) -> "Iterator[Executor | None]":
@@ -132,8 +131,13 @@ def build(  # noqa: PLR0913, PLR0917  options of a command line
     """Build all tables of a configuration and publish them as new releases; an interrupted build goes on."""
     _choose_allocator()
     options = {"memory": memory, "workers": workers, "spill": spill, "max_spill": max_spill}
+    if dry_run:
+        _tell_config_problems(config)
     wanted = _configured(config, table, root=root, input_dir=input_dir, **options)
-    run = _Run(config=wanted, executor=executor, address=dask_address, stale_s=helper_timeout, skip_bad=skip_bad)
+    if dry_run:
+        _dry_run(wanted, skip_bad=skip_bad)
+        return
+    run = _Run(config=wanted, executor=executor, address=dask_address, stale_s=helper_timeout)
     from . import pipeline  # noqa: PLC0415
 
     with run.open_executor() as where:
@@ -163,8 +167,13 @@ def append(  # noqa: PLR0913, PLR0917  options of a command line
     """Add new input files to the published tables of a configuration, as their next releases."""
     _choose_allocator()
     options = {"memory": memory, "workers": workers, "spill": spill, "max_spill": max_spill}
+    if dry_run:
+        _tell_config_problems(config)
     wanted = _configured(config, table, root=root, input_dir=input_dir, **options)
-    run = _Run(config=wanted, executor=executor, address=dask_address, stale_s=helper_timeout, skip_bad=skip_bad)
+    if dry_run:
+        _dry_run(wanted, skip_bad=skip_bad, replaced=replaced or ())
+        return
+    run = _Run(config=wanted, executor=executor, address=dask_address, stale_s=helper_timeout)
     from . import pipeline  # noqa: PLC0415
 
     with run.open_executor() as where:
@@ -243,6 +252,24 @@ def switch(
     from .releases import switch_release  # noqa: PLC0415
 
     switch_release(table, release, report=typer.echo)
+
+
+def _dry_run(config: "BuildConfig", *, skip_bad: bool, replaced: Sequence[str] | None = None) -> None:
+    from .dryrun import dry_run  # noqa: PLC0415
+
+    if not dry_run(config, _teller(), skip_bad=skip_bad, replaced=replaced):
+        raise typer.Exit(1)
+
+
+def _tell_config_problems(path: Path) -> None:
+    """End the command if the configuration cannot be used, naming all that is wrong with it."""
+    from .config import config_problems  # noqa: PLC0415
+
+    problems = config_problems(path)
+    for problem in problems:
+        typer.echo(f"problem: {problem}")
+    if problems:
+        raise typer.Exit(1)
 
 
 def _configured(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
+from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
 from .job import Job
@@ -29,9 +30,9 @@ from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
 from .stages.verify import verify_release
 
-__all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
+__all__ = ["SMALL_BYTES", "BuiltTable", "append", "build", "build_order", "build_time"]
 
-_SMALL_BYTES = 64 << 20
+SMALL_BYTES = 64 << 20
 """Tables with less input are built in this process: starting others takes longer."""
 
 
@@ -239,7 +240,7 @@ class _Run:
         )
         await_helpers(self._config.root / self._config.schema / table.name)
         workspace, plan = resume_or_begin(wanted, partial(self.say, table))
-        small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
+        small = sum(file.bytes for file in plan.inputs) < SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
         job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller)
         job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
@@ -247,11 +248,21 @@ class _Run:
             job.say(f"left out: {error}")
         if job.is_complete:
             return job
+        self._estimate(job, parent)
         if plan.is_tiled:
             _build_catalog(job, parent, changes)
         else:
             _build_plain(job)
         return job
+
+    def _estimate(self, job: Job, parent: Parent | None) -> None:
+        """Tell what the build takes, and refuse one that does not fit, unless it has begun already."""
+        plan, rows = job.plan, input_rows(job.plan)
+        parent_rows = 0 if parent is None else parent.manifest.rows
+        estimate = estimate_build(plan, rows, workers=self._config.workers, parent_rows=parent_rows)
+        job.say(str(estimate))
+        if len(job.workspace.pending("place", len(plan.units))) == len(plan.units):
+            check_room(self._config, estimate, job.name)
 
 
 def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
@@ -313,7 +324,7 @@ def _place(job: Job, parent: Parent | None) -> None:
 def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
     if job.workspace.tiling.exists():
         return read_bucket_plan(job.workspace)
-    buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share)
+    buckets = make_tiles(job.workspace, job.plan, None if parent is None else parent.partitions, job.executor.share)
     tiling = buckets.tiling
     orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
     job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
 
-__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "write_record"]
+__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "spill_options", "write_record"]
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
@@ -53,8 +53,7 @@ class SpillWriter:
         self._replaced = replaced(self.path)
         self._hidden = self._replaced.__enter__()
         self._file = pa.OSFile(str(self._hidden), "wb")
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        self._writer = pa.ipc.new_file(self._file, self.schema, options=options)
+        self._writer = pa.ipc.new_file(self._file, self.schema, options=spill_options())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -99,6 +98,11 @@ def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut rows ``[first, stop)`` into runs of about equal size, at most `BATCH_ROWS` each."""
     count = -(-(stop - first) // BATCH_ROWS)
     return pairwise(np.linspace(first, stop, count + 1).astype(np.int64).tolist())
+
+
+def spill_options() -> pa.ipc.IpcWriteOptions:
+    """Return how spill files are written."""
+    return pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
