@@ -58,9 +58,10 @@ from typing import Any, Final, Literal, get_args
 
 import pyarrow as pa
 
-from .exceptions import ConfigError
+from .exceptions import ConfigError, SchemaMismatchError
 from .layout.paths import OWN_COLUMNS
-from .readers.types import arrow_type
+from .layout.schema import stored_type
+from .readers.types import arrow_type, is_typed
 
 __all__ = [
     "FORMATS",
@@ -430,13 +431,17 @@ class _Section:
         return value
 
     def arrow_types(self, key: str) -> dict[str, pa.DataType]:
-        """Return Arrow types by column name."""
+        """Return the types in which columns are stored, by name."""
         types = {}
         for column, text in self.pairs(key).items():
-            types[column] = arrow_type(text)
-            if types[column] is None:
+            kind = arrow_type(text)
+            if kind is None or not is_typed(kind):
                 known = "int64, uint32, float, double, string, bool, date32, timestamp[us], list<double>"
                 raise self.error(key, f"gives {column!r} the type {text!r}; types are Arrow's, such as {known}")
+            try:
+                types[column] = stored_type(kind)
+            except SchemaMismatchError as error:
+                raise self.error(key, f"gives {column!r} the type {text!r}: {error}") from None
         return types
 
     def renames(self, key: str) -> dict[str, str]:

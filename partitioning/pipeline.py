@@ -301,6 +301,7 @@ def _build_plain(job: Job) -> None:
 
 def _verify(job: Job) -> None:
     """Check everything that was written; what does not pass is made again by the next build."""
+    job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
     with job.stage("verify"):
         try:
             verify_release(job.workspace.catalog, job.plan.form, threads=job.config.workers)

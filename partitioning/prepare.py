@@ -124,7 +124,6 @@ def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspa
     if found is not None:
         workspace = workspace_of(config, table, found.release)
         if make_plan(wanted, found.release).fingerprint == found.fingerprint:
-            workspace.sweep_temporary()
             say(f"an interrupted build of release {found.release} goes on")
             return workspace, found
         say(f"input or configuration changed since release {found.release} was begun; it is begun anew")

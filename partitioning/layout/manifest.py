@@ -153,6 +153,8 @@ class InputRecord:
     """Rows read: stored and rejected."""
     rejected: int
     """Rows in the reject file."""
+    orphans: int = 0
+    """Rows without a parent that are placed by their own position."""
     bad_parts: tuple[str, ...] = ()
     """Damaged parts that were left out because the operator said so: which, how many rows, and why."""
 

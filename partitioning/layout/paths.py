@@ -6,6 +6,7 @@
     <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
     <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
     <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
+    <root>/<schema>/<Table>/<Table>_r1/moc.fits, data_thumbnail.parquet, README.md, index.html, density.png
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
@@ -29,6 +30,8 @@ from ..sky.healpix import Pixel
 __all__ = [
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
+    "COVERAGE_FILE",
+    "DENSITY_PICTURE",
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
@@ -48,6 +51,9 @@ __all__ = [
     "SCHEMA_FILE",
     "SKY_MAP",
     "STAGING_DIR",
+    "SUMMARY_PAGE",
+    "SUMMARY_TEXT",
+    "THUMBNAIL",
     "index_name",
     "index_part_path",
     "leaf_path",
@@ -72,6 +78,21 @@ POINT_MAP: Final = "point_map.fits"
 
 SKY_MAP: Final = "skymap.fits"
 """The same map under its newer name."""
+
+COVERAGE_FILE: Final = "moc.fits"
+"""Coverage of a catalog as an IVOA MOC: the occupied pixels of its map."""
+
+THUMBNAIL: Final = "data_thumbnail.parquet"
+"""A few rows from all over a catalog, with its schema."""
+
+DENSITY_PICTURE: Final = "density.png"
+"""Picture of the rows per area."""
+
+SUMMARY_TEXT: Final = "README.md"
+"""What a catalog is, for people in a terminal."""
+
+SUMMARY_PAGE: Final = "index.html"
+"""The same as a web page that needs no other file."""
 
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""

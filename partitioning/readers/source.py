@@ -98,9 +98,9 @@ class Source:
             try:
                 yield self._conformed(batch, wanted, absent)
             except pa.ArrowInvalid as error:
-                start = "" if parts is None or parts.start == 0 else f", counted from the start of part {parts.start},"
+                start = "" if parts is None or parts.start == 0 else f" from the start of part {parts.start}"
                 last = rows + batch.num_rows - 1
-                msg = f"{file.name}: rows {rows} to {last}{start} do not fit the schema: {error}"
+                msg = f"{file.name}: rows {rows} to {last}{start}: {error}"
                 raise InputError(msg) from error
             rows += batch.num_rows
 
@@ -132,9 +132,18 @@ class Source:
             if column.name in absent:
                 columns.append(pa.nulls(batch.num_rows, column.type))
             else:
-                array = batch.column(self._original(column.name))
-                columns.append(array if array.type == column.type else array.cast(column.type))
+                columns.append(_cast(batch.column(self._original(column.name)), column))
         return pa.RecordBatch.from_arrays(columns, schema=wanted)
+
+
+def _cast(array: pa.Array, column: pa.Field) -> pa.Array:
+    if array.type == column.type:
+        return array
+    try:
+        return array.cast(column.type)
+    except pa.ArrowInvalid as error:
+        msg = f"column {column.name!r} does not fit the type {column.type} that is stored: {error}"
+        raise pa.ArrowInvalid(msg) from None
 
 
 def source_from(

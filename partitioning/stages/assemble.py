@@ -52,6 +52,7 @@ from .id_index import flat_piece, is_flat
 from .ledger import Ledger
 from .maps import write_maps
 from .plan import TablePlan
+from .summary import write_summary
 from .workspace import Workspace
 
 __all__ = ["Facts", "assemble_catalog", "assemble_index", "assemble_margin", "assemble_plain"]
@@ -105,6 +106,7 @@ def assemble_catalog(facts: Facts, placement: Placement, *, map_order: int, reje
     )
     properties = catalog_properties(manifest, placement, hats)
     write_hats_files(facts.catalog, properties, facts.ledger.files, facts.plan.form.schema)
+    write_summary(facts.catalog, pixels, rows, map_order)
     return manifest
 
 

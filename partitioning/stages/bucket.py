@@ -258,11 +258,14 @@ class _Rejects:
                 self._add(read, rows, codes[rows])
 
     def _add(self, read: UnitBatch, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
-        reasons = [Unplaced(code).reason for code in codes.tolist()]
+        kinds, rows_of_kind = np.unique(codes, return_counts=True)
+        reasons = pa.array([Unplaced(code).reason for code in kinds.tolist()]).take(
+            pa.array(np.searchsorted(kinds, codes))
+        )
         leading = {
             "_input_file": pa.array([self._plan.inputs[read.file].name] * len(rows), pa.string()),
             "_input_row": pa.array(rows + read.row, pa.int64()),
-            "_reason": pa.array(reasons, pa.string()),
+            "_reason": reasons,
         }
         kept = read.batch.take(pa.array(rows))
         table = pa.table({**leading, **dict(zip(kept.schema.names, kept.columns, strict=True))})
@@ -271,5 +274,5 @@ class _Rejects:
             self._writer = pq.ParquetWriter(self._replaced.__enter__(), table.schema, compression="zstd")
         self._writer.write_table(table)
         self.per_file[read.file] = self.per_file.get(read.file, 0) + len(rows)
-        for code in codes.tolist():
-            self.per_reason[code] = self.per_reason.get(code, 0) + 1
+        for code, count in zip(kinds.tolist(), rows_of_kind.tolist(), strict=True):
+            self.per_reason[code] = self.per_reason.get(code, 0) + count

@@ -1,9 +1,9 @@
 """From the histogram to tiles and buckets: what the director of a build decides between placing and bucketing."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.partition_map import PartitionMap
@@ -13,7 +13,7 @@ from .maps import map_order
 from .places import Places
 from .plan import TablePlan
 from .run import Share, chunk_rows, window_rows
-from .tiling import TileLimits, make_tiling
+from .tiling import Counts, TileLimits, make_tiling
 from .workspace import Workspace
 
 __all__ = ["make_tiles"]
@@ -37,8 +37,11 @@ def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None
     if rows == 0 and plan.base is None:
         msg = f"table {plan.table.name!r}: none of its rows has a usable position"
         raise InputError(msg)
-    places = [Places(workspace.places(unit), has_parent=plan.stores_parent) for unit in range(plan.unit_count)]
-    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), partial(count_within, places))
+
+    def refine(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
+        return count_within(_units_with_rows(workspace, plan, pixels, order), pixels, order, depth)
+
+    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), refine)
     most = bucket_rows_limit(window_rows(plan, share), plan.row_bytes, chunk_rows(plan, share), rows)
     buckets = BucketPlan(
         tiling=tiling,
@@ -48,6 +51,17 @@ def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None
     )
     write_bucket_plan(workspace, buckets)
     return buckets
+
+
+def _units_with_rows(workspace: Workspace, plan: TablePlan, pixels: NDArray[np.int64], order: int) -> list[Places]:
+    """Return the places of the units that have rows in some pixels of at least `COARSE_ORDER`."""
+    coarse = np.unique(pixels >> (2 * (order - COARSE_ORDER)))
+    chosen = []
+    for unit in range(plan.unit_count):
+        with np.load(workspace.record("place", unit)) as record:
+            if np.isin(record["pixels"], coarse).any():
+                chosen.append(Places(workspace.places(unit), has_parent=plan.stores_parent))
+    return chosen
 
 
 def tile_limits(plan: TablePlan, finer: PartitionMap | None) -> TileLimits:

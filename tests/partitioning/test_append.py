@@ -174,7 +174,8 @@ def test_an_interrupted_append_goes_on_to_the_same_bytes(base: Path, monkeypatch
     made = tree(table.directory)
     assert set(made) == set(expected)
     different = [name for name in made if made[name] != expected[name]]
-    assert {name.split("/")[-1] for name in different} <= {"manifest.json", "hats.properties", "properties"}
+    dated = {"manifest.json", "hats.properties", "properties", "README.md", "index.html"}
+    assert {name.split("/")[-1] for name in different} <= dated
     created = b"2026-05-05T00:00:00Z"
     assert all(made[name].replace(created, CREATED.encode()) == expected[name] for name in different)
 

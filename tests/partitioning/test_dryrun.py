@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partitioning.config import PositionFrom, config_problems
+from partitioning.config import BuildConfig, PositionFrom, config_problems
 from partitioning.dryrun import dry_run
 from partitioning.estimate import input_rows
 from partitioning.exceptions import ConfigError
@@ -23,9 +23,9 @@ from tests.partitioning.test_children import child, child_rows
 TABLE = sky_table(target_rows=250, row_group_rows=64, margin_arcsec=60.0)
 
 
-def told(*arguments: Any, **options: Any) -> tuple[bool, str]:
+def told(wanted: BuildConfig, **options: Any) -> tuple[bool, str]:
     lines: list[str] = []
-    fine = dry_run(*arguments, Lines(lines.append), **options)
+    fine = dry_run(wanted, Lines(lines.append), **options)
     return fine, "\n".join(lines)
 
 
