@@ -1,6 +1,6 @@
 """A published table in words, for the command line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .exceptions import ConfigError
-from .layout.manifest import InputRecord, Manifest, Placement, read_manifest, read_partition_map
+from .layout.manifest import InputRecord, Manifest, Placement, StoredColumn, read_manifest, read_partition_map
 from .layout.properties import parse_properties
+from .progress import size_text
 from .releases import find_releases, published_release, total_bytes
 from .stages.publish import releases
 
@@ -44,7 +45,7 @@ def describe_table(table: Path, *, release: int | None = None, all_inputs: bool 
     manifest = read_manifest(catalog)
     built = f"built {manifest.created} by {manifest.builder}"
     yield f"{manifest.schema}.{manifest.table}, release {manifest.release}, {built}"
-    yield f"{manifest.rows} rows in {_mb(manifest.bytes)}; {manifest.rejected_rows} rows rejected"
+    yield f"{manifest.rows} rows in {size_text(manifest.bytes)}; {manifest.rejected_rows} rows rejected"
     yield from _files(catalog, manifest)
     yield from _beside(manifest)
     yield from _columns(manifest)
@@ -52,14 +53,13 @@ def describe_table(table: Path, *, release: int | None = None, all_inputs: bool 
     yield from _releases(table, current)
 
 
-def spread(values: NDArray[np.number[Any]], unit: float = 1) -> str:
+def spread(values: NDArray[np.number[Any]], text: Callable[[float], str] = "{:.0f}".format) -> str:
     """Return smallest, median and largest of some numbers, in words.
 
-    >>> spread(np.array([3, 1, 8])), spread(np.array([1_500_000.0]), 1e6)
-    ('1 min, 3 median, 8 max', '1.5 min, 1.5 median, 1.5 max')
+    >>> spread(np.array([3, 1, 8])), spread(np.array([1_500_000.0]), size_text)
+    ('1 min, 3 median, 8 max', '1.5 MB min, 1.5 MB median, 1.5 MB max')
     """
-    found = (np.min(values), np.median(values), np.max(values))
-    low, middle, high = (f"{one / unit:.3g}" if unit != 1 else f"{one:.0f}" for one in found)
+    low, middle, high = (text(float(one)) for one in (np.min(values), np.median(values), np.max(values)))
     return f"{low} min, {middle} median, {high} max"
 
 
@@ -70,7 +70,7 @@ def _files(catalog: Path, manifest: Manifest) -> Iterator[str]:
     tiles = read_partition_map(catalog)
     yield f"{len(tiles)} tiles of orders {tiles.orders.min()} to {tiles.orders.max()}"
     yield f"  rows per tile: {spread(tiles.rows)}"
-    yield f"  MB per tile: {spread(tiles.size_bytes, 1e6)}"
+    yield f"  bytes per tile: {spread(tiles.size_bytes, size_text)}"
     properties = parse_properties((catalog / "hats.properties").read_text(encoding="utf-8"))
     fraction = float(properties.get("moc_sky_fraction", "nan"))
     yield f"coverage: {fraction * _SKY_SQDEG:.4g} square degrees, {fraction:.3%} of the sky"
@@ -87,28 +87,35 @@ def _placement(placement: Placement) -> str:
 
 def _beside(manifest: Manifest) -> Iterator[str]:
     for margin in manifest.margins:
-        yield f"margin of {margin.threshold_arcsec:g} arcsec: {margin.rows} rows in {_mb(margin.bytes)}"
+        yield f"margin of {margin.threshold_arcsec:g} arcsec: {margin.rows} rows in {size_text(margin.bytes)}"
     for index in manifest.indexes:
         flat = ", flat arrays" if index.flat else ""
-        yield f"id index of {index.column}: {index.rows} entries in {_mb(index.bytes)}{flat}"
-    yield f"{_mb(total_bytes(manifest))} in all"
+        yield f"id index of {index.column}: {index.rows} entries in {size_text(index.bytes)}{flat}"
+    yield f"{size_text(total_bytes(manifest))} in all"
 
 
 def _columns(manifest: Manifest) -> Iterator[str]:
     yield f"{len(manifest.columns)} columns:"
     for column in manifest.columns:
         share = f"{column.nulls / max(manifest.rows, 1):.1%} NULL"
-        bounds = "" if column.minimum is None else f", {column.minimum} to {column.maximum}"
+        bounds = ", ".join(["", *_bounds(column)])
         distinct = "" if column.distinct is None else f", about {column.distinct} distinct"
         hidden = ", hidden" if column.hidden else ""
-        yield f"  {column.name}  {column.arrow_type}, {_mb(column.bytes)}, {share}{bounds}{distinct}{hidden}"
+        yield f"  {column.name}  {column.arrow_type}, {size_text(column.bytes)}, {share}{bounds}{distinct}{hidden}"
+
+
+def _bounds(column: StoredColumn) -> Iterator[str]:
+    """Yield smallest and largest value, as far as they are known: infinite ones are not."""
+    if column.minimum is not None or column.maximum is not None:
+        low, high = ("?" if one is None else one for one in (column.minimum, column.maximum))
+        yield f"{low} to {high}"
 
 
 def _inputs(inputs: tuple[InputRecord, ...], most: int | None) -> Iterator[str]:
     yield f"{len(inputs)} input files:"
     for record in inputs[:most]:
         rejected = f", {record.rejected} rejected" if record.rejected else ""
-        yield f"  {record.name}  {record.rows} rows, {_mb(record.bytes)}{rejected}"
+        yield f"  {record.name}  {record.rows} rows, {size_text(record.bytes)}{rejected}"
         yield from (f"    left out: {part}" for part in record.bad_parts)
     if most is not None and len(inputs) > most:
         yield f"  ... and {len(inputs) - most} more: --inputs names them all"
@@ -121,9 +128,5 @@ def _releases(table: Path, current: Path) -> Iterator[str]:
         state = ", current" if release.directories[0] == current else ""
         facts = "incomplete: what is left of one"
         if release.manifest is not None and release.is_whole:
-            facts = f"{release.manifest.created}, {release.manifest.rows} rows, {_mb(release.size_bytes)}"
+            facts = f"{release.manifest.created}, {release.manifest.rows} rows, {size_text(release.size_bytes)}"
         yield f"  {release.number}  {facts}{state}"
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.2f} MB" if size < 1e7 else f"{size / 1e6:.1f} MB"

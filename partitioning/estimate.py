@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from .config import BuildConfig
 from .exceptions import ConfigError, DamagedInputError
-from .progress import duration
+from .progress import duration, size_text
 from .stages.maps import map_order
 from .stages.plan import TablePlan
 from .stages.run import CHUNK_SHARE, LEAST_BYTES, LEAST_ROWS, PROCESS_BYTES, Share
@@ -68,7 +68,7 @@ class Estimate:
         return self.main_bytes + self.margin_bytes + self.index_bytes
 
     def __str__(self) -> str:
-        sizes = f"{self.output_bytes / 1e6:.3g} MB of output, {self.spill_bytes / 1e6:.3g} MB of spill files"
+        sizes = f"{size_text(self.output_bytes)} of output, {size_text(self.spill_bytes)} of spill files"
         return f"about {self.rows} rows, {sizes}, {duration(self.seconds)}"
 
 
@@ -132,13 +132,11 @@ def memory_problems(config: BuildConfig, row_bytes: float, name: str) -> list[st
     if config.memory < least:
         fitting = max(1, (config.memory - PROCESS_BYTES) // (PROCESS_BYTES + LEAST_BYTES))
         remedy = f"at most {fitting} workers, or at least '{-(-least >> 20)} MiB'"
-        problems.append(f"memory = {config.memory / 1e6:.0f} MB is too little for {config.workers} workers: {remedy}")
+        problems.append(f"memory = {size_text(config.memory)} is too little for {config.workers} workers: {remedy}")
     needed = CHUNK_SHARE * LEAST_ROWS * row_bytes
     if needed > share.memory:
-        problem = f"a row takes {row_bytes / 1e3:.0f} kB, so that a process needs {needed / 1e6:.0f} MB for rows"
-        problems.append(
-            f"table {name!r}: {problem}, and has {share.memory / 1e6:.0f} MB; raise memory or lower workers"
-        )
+        problem = f"a row takes {size_text(row_bytes)}, so that a process needs {size_text(needed)} for rows"
+        problems.append(f"table {name!r}: {problem}, and has {size_text(share.memory)}; raise memory or lower workers")
     return problems
 
 
@@ -154,8 +152,8 @@ def room_problems(config: BuildConfig, estimates: Iterable[Estimate], tolerance:
     problems = []
     most = max((one.spill_bytes for one in found), default=0)
     if config.max_spill is not None and tolerance * most > config.max_spill:
-        limit = f"max_spill = {config.max_spill / 1e9:.3g} GB"
-        problems.append(f"spill files will take about {most / 1e9:.3g} GB, more than {limit}; raise it")
+        limit = f"max_spill = {size_text(config.max_spill)}"
+        problems.append(f"spill files will take about {size_text(most)}, more than {limit}; raise it")
     needs: dict[int, tuple[Path, int]] = {}
     spill = config.root if config.spill is None else config.spill
     for place, size in (
@@ -168,7 +166,7 @@ def room_problems(config: BuildConfig, estimates: Iterable[Estimate], tolerance:
     for directory, size in needs.values():
         free = shutil.disk_usage(directory).free
         if tolerance * size > free:
-            problem = f"about {size / 1e9:.3g} GB are needed, {free / 1e9:.3g} GB are free"
+            problem = f"about {size_text(size)} are needed, {size_text(free)} are free"
             problems.append(f"{directory}: {problem}; make room, or set build.spill to another disk")
     return problems
 

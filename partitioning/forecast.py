@@ -7,7 +7,7 @@ import numpy as np
 
 from .describe import spread
 from .estimate import Estimate
-from .progress import duration
+from .progress import duration, size_text
 from .stages.account import orphan_rows, placed_rows
 from .stages.places import Places, Unplaced
 from .stages.plan import TablePlan
@@ -40,7 +40,7 @@ class Forecast:
 def input_fact(plan: TablePlan, rows: int) -> Fact:
     """Tell what is read."""
     size = sum(file.bytes for file in plan.inputs)
-    return "input", f"{len(plan.inputs)} files, {_bytes(size)}, {rows} rows, {len(plan.schema)} columns"
+    return "input", f"{len(plan.inputs)} files, {size_text(size)}, {rows} rows, {len(plan.schema)} columns"
 
 
 def reject_facts(workspace: Workspace, plan: TablePlan) -> Iterator[Fact]:
@@ -60,7 +60,7 @@ def tile_facts(plan: TablePlan, tiling: Tiling) -> Iterator[Fact]:
     """Tell tiles, and rows, bytes and row groups of each."""
     yield "tiles", f"{len(tiling)} of orders {tiling.orders.min()} to {tiling.orders.max()}"
     yield "rows", f"per tile: {spread(tiling.rows)}"
-    yield "MB", f"per tile: {spread(tiling.rows * plan.stored_bytes, 1e6)} (estimated)"
+    yield "bytes", f"per tile: {spread(tiling.rows * plan.stored_bytes, size_text)} (estimated)"
     groups = -(-tiling.rows // plan.form.most_group_rows)
     yield "row groups", f"per file: {spread(groups)}; of at most {plan.form.most_group_rows} rows"
     crowded = int(np.count_nonzero(tiling.rows > plan.target_rows))
@@ -70,10 +70,13 @@ def tile_facts(plan: TablePlan, tiling: Tiling) -> Iterator[Fact]:
 
 def estimate_facts(plan: TablePlan, estimate: Estimate) -> Iterator[Fact]:
     """Tell bytes and time."""
-    margin = f"margin of {plan.table.margin_arcsec:g} arcsec {_bytes(estimate.margin_bytes)}"
-    parts = f"tiles {_bytes(estimate.main_bytes)}, {margin}, id indexes {_bytes(estimate.index_bytes)}"
-    yield "output", f"{_bytes(estimate.output_bytes)}: {parts}" if plan.is_tiled else _bytes(estimate.output_bytes)
-    yield "spill", _bytes(estimate.spill_bytes)
+    margin = f"margin of {plan.table.margin_arcsec:g} arcsec {size_text(estimate.margin_bytes)}"
+    parts = f"tiles {size_text(estimate.main_bytes)}, {margin}, id indexes {size_text(estimate.index_bytes)}"
+    yield (
+        "output",
+        f"{size_text(estimate.output_bytes)}: {parts}" if plan.is_tiled else size_text(estimate.output_bytes),
+    )
+    yield "spill", size_text(estimate.spill_bytes)
     yield "time", duration(estimate.seconds)
 
 
@@ -81,7 +84,7 @@ def total_lines(estimates: list[Estimate], workers: int) -> Iterator[str]:
     """Tell what all tables take together, and what the estimates rest on."""
     output, spill = (sum(sizes) for sizes in zip(*((e.output_bytes, e.spill_bytes) for e in estimates), strict=True))
     seconds = duration(sum(one.seconds for one in estimates))
-    yield f"all tables: {_bytes(output)} of output, {_bytes(spill)} of spill files until published, {seconds}"
+    yield f"all tables: {size_text(output)} of output, {size_text(spill)} of spill files until published, {seconds}"
     yield (
         f"assumed: {workers} workers read and encode all rows as fast as one process did some here just now, "
         "and do as much again by half for the rest"
@@ -98,7 +101,3 @@ def _unplaced_rows(workspace: Workspace, plan: TablePlan) -> dict[int, int]:
                 counts[code] = counts.get(code, 0) + rows
     counts.pop(int(Unplaced.REMOVED), None)
     return counts
-
-
-def _bytes(size: float) -> str:
-    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

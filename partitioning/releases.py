@@ -24,6 +24,7 @@ from .layout.paths import (
     release_name,
 )
 from .lease import lease
+from .progress import size_text
 from .sky.healpix import Pixel
 from .stages.plan import read_plan
 from .stages.publish import current_release, next_release, point_to
@@ -201,7 +202,7 @@ def prune_releases(home: Path, *, keep: int, dry_run: bool, report: Callable[[st
     for line in (*map(_told, doomed), *(["the rest of an earlier prune"] if hidden else [])):
         report(f"{current.schema}.{current.table}: {line} {done}")
     kept = _numbers(one.number for one in found.values() if one not in doomed)
-    report(f"{current.schema}.{current.table}: {freed / 1e6:.1f} MB {'would be ' * dry_run}freed; {kept} stay")
+    report(f"{current.schema}.{current.table}: {size_text(freed)} {'would be ' * dry_run}freed; {kept} stay")
     for child, placed_by in children_of(home).items():
         if placed_by in {one.number for one in doomed}:
             remedy = f"build it again, so that it lies in the tiles of release {current.release}"

@@ -12,6 +12,7 @@ from .job import workspace_of
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import MANIFEST_DIR, STAGING_DIR, release_name
 from .lease import lease_holder
+from .progress import size_text
 from .stages.bucket import read_bucket_plan
 from .stages.plan import TablePlan, read_plan
 from .stages.publish import current_release
@@ -94,7 +95,7 @@ def status_lines(status: TableStatus) -> Iterator[str]:
         where = (
             "" if status.spill is None or status.spill.is_dir() else " (not there: build --spill put them elsewhere)"
         )
-        yield f"  spill files: {status.spilled_bytes / 1e6:.1f} MB in {status.spill}{where}"
+        yield f"  spill files: {size_text(status.spilled_bytes)} in {status.spill}{where}"
     yield f"  next: {_next(status)}"
 
 

@@ -86,8 +86,8 @@ def test_estimates_are_near_what_a_build_takes(tmp_path: Path) -> None:
     size = sum(path.stat().st_size for path in built.directory.parent.rglob("*") if path.is_file())
     assert numbers(text, r"output     (\S+) MB: tiles")[0] == pytest.approx(size / 1e6, rel=0.35)
     assert numbers(text, r"spill      (\S+) MB")[0] == pytest.approx(spilled / 1e6, rel=0.25)
-    margin = numbers(text, r"margin of 300 arcsec (\S+) MB")[0]
-    assert margin == pytest.approx(built.manifest.margins[0].bytes / 1e6, rel=0.4)
+    margin = numbers(text, r"margin of 300 arcsec (\S+) kB")[0]
+    assert margin == pytest.approx(built.manifest.margins[0].bytes / 1e3, rel=0.4)
     assert any(line.startswith("survey.Object: about 120000 rows, ") for line in lines)
 
 
@@ -188,10 +188,10 @@ def test_a_dry_append_tells_what_changes(base: Path) -> None:
 
 
 def test_builds_that_do_not_fit_do_not_begin(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"spill files will take about .* more than max_spill = 1e-06 GB; raise it"):
+    with pytest.raises(ConfigError, match=r"spill files will take about .* more than max_spill = 1 kB; raise it"):
         build(config(base, TABLE, max_spill=1000))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(ConfigError, match=r"GB are needed, 1e-06 GB are free; make room, or set build.spill"):
+    with pytest.raises(ConfigError, match=r"are needed, 1 kB are free; make room, or set build.spill"):
         build(config(base, TABLE))
     monkeypatch.undo()
     assert build(config(base, TABLE))
