@@ -115,6 +115,14 @@ def test_prune_waits_for_nobody(home: Path) -> None:
         prune(home.parent)
 
 
+def test_status_names_who_builds(home: Path) -> None:
+    with lease(home):
+        text = "\n".join(status_lines(table_status(home)))
+    assert f"release 3 published ({CREATED}, 1002 rows); process {os.getpid()} on " in text
+    assert "opens and measures the input\n  next: a build is running" in text
+    assert "; idle\n" in "\n".join(status_lines(table_status(home)))
+
+
 def test_prune_leaves_what_an_interrupted_append_needs(made: Path, home: Path) -> None:
     base = home.parents[2]
     switch_release(home, 1, print)
