@@ -186,7 +186,10 @@ def _margins(job: Job, changes: Changes, made_tiles: Tiling) -> tuple[MarginReco
     if not plan.table.margin_arcsec:
         return ()
     tiling = release_tiles(workspace, plan)
-    units = plan_margins(workspace, affected_margins(plan, tiling, made_tiles))
+    affected = affected_margins(plan, tiling, made_tiles)
+    if not changes.manifest.margins:  # empty, or never made: the manifest of the base release does not say
+        affected = np.arange(len(tiling))
+    units = plan_margins(workspace, affected)
     job.run("margin", units)
     directory = workspace.margin(plan.table.margin_arcsec)
     old: Path = changes.base.catalog.with_name("none")

@@ -254,6 +254,44 @@ def switch(
     switch_release(table, release, report=typer.echo)
 
 
+@app.command()
+def adopt(  # noqa: PLR0913, PLR0917 - options of a command line
+    root: Annotated[Path, typer.Option(help="Directory of published catalogs.")],
+    schema: Annotated[str, typer.Option(help="Schema to publish in.")],
+    table: Annotated[str, typer.Option(help="Name of the table.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="A HATS catalog, or Parquet files and directories.")
+    ] = None,
+    ra: Annotated[str | None, typer.Option(help="Column of the right ascension, degrees.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Column of the declination, degrees.")] = None,
+    ident: Annotated[list[str] | None, typer.Option("--id", help="Identifier column; may be repeated.")] = None,
+    trust_tiles: Annotated[bool, typer.Option("--trust-tiles", help="Read no rows: believe HATS tiles.")] = False,  # noqa: FBT002
+    scan: Annotated[bool, typer.Option("--scan", help="Read every value to learn which columns hold NaN.")] = False,  # noqa: FBT002
+    check: Annotated[bool, typer.Option("--check", help="Only tell which adopted files have changed since.")] = False,  # noqa: FBT002
+) -> None:
+    """Publish other people's Parquet files where they lie: only a sidecar is written, outside their tree."""
+    from . import adopt as adopting  # noqa: PLC0415
+
+    if check:
+        changed = list(adopting.changed_files(root / schema / table))
+        typer.echo("\n".join([*changed, f"{len(changed)} files have changed"]))
+        raise typer.Exit(1 if changed else 0)
+    if not paths:
+        raise typer.BadParameter("name what to adopt", param_hint="PATH...")
+    wanted = adopting.Adoption(
+        paths=tuple(paths),
+        root=root,
+        schema=schema,
+        table=table,
+        ra=ra,
+        dec=dec,
+        id=tuple(ident or ()),
+        trust_tiles=trust_tiles,
+        scan=scan,
+    )
+    adopting.adopt(wanted, report=typer.echo)
+
+
 def _dry_run(config: "BuildConfig", *, skip_bad: bool, replaced: Sequence[str] | None = None) -> None:
     from .dryrun import dry_run  # noqa: PLC0415
 

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .exceptions import ConfigError
-from .layout.manifest import InputRecord, Manifest, Placement, StoredColumn, read_manifest, read_partition_map
+from .layout.adopted import read_file_map
+from .layout.manifest import (
+    AdoptedData,
+    InputRecord,
+    Manifest,
+    Placement,
+    StoredColumn,
+    read_manifest,
+    read_partition_map,
+)
 from .layout.properties import parse_properties
 from .progress import size_text
 from .releases import find_releases, published_release, total_bytes
@@ -67,6 +76,10 @@ def _files(catalog: Path, manifest: Manifest) -> Iterator[str]:
     if manifest.placement is None:
         yield "no positions: one file"
         return
+    if manifest.adopted is not None:
+        yield from _adopted(catalog, manifest.adopted)
+        yield f"positions: {_placement(manifest.placement)}"
+        return
     tiles = read_partition_map(catalog)
     yield f"{len(tiles)} tiles of orders {tiles.orders.min()} to {tiles.orders.max()}"
     yield f"  rows per tile: {spread(tiles.rows)}"
@@ -75,6 +88,13 @@ def _files(catalog: Path, manifest: Manifest) -> Iterator[str]:
     fraction = float(properties.get("moc_sky_fraction", "nan"))
     yield f"coverage: {fraction * _SKY_SQDEG:.4g} square degrees, {fraction:.3%} of the sky"
     yield f"placed by {_placement(manifest.placement)}"
+
+
+def _adopted(release: Path, adopted: AdoptedData) -> Iterator[str]:
+    files = read_file_map(release, adopted)
+    where = f"{files.rows.min()} to {files.rows.max()} rows each, below {adopted.base}"
+    yield f"adopted: {len(files)} files of {', '.join(adopted.inputs)}; {where}"
+    yield "coverage by HATS tiles, positions not read" if adopted.tiles_trusted else "coverage by positions"
 
 
 def _placement(placement: Placement) -> str:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+
 from .config import BuildConfig, TableConfig
 from .exceptions import PartitioningError
 from .executors import Executor
 from .layout.paths import release_name
+from .lease import Held
 from .progress import Teller
 from .readers.felis import FelisTable
 from .stages.plan import TablePlan
@@ -38,6 +41,8 @@ class Job:
     felis: FelisTable | None
     executor: Executor
     teller: Teller
+    held: Held
+    """The lease of the table."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -52,15 +57,28 @@ class Job:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure one stage and tell when it is done."""
+        """Measure one stage and tell when it is done.
+
+        Raises
+        ------
+        PartitioningError
+            If a file cannot be written or read back, or another process has taken over the build.
+        """
+        self.held.check()
         start = time.perf_counter()
-        yield
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            msg = f"{self.name}: {name} failed: {error}; mend the cause and build again: it goes on here"
+            raise PartitioningError(msg) from error
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name} {self.seconds[name]:.1f} s")
 
     def run(self, stage: str, units: int) -> None:
         """Run the units of a stage that are not done, telling how far it is."""
         pending = len(self.workspace.pending(stage, units))
+        if pending:
+            self._check_spill()
         self.teller.begin(self.name, stage, units, units - pending)
         try:
             self.executor.run(self.workspace, stage, units, self._done)
@@ -69,17 +87,17 @@ class Job:
 
     def _done(self, rows: int) -> None:
         self.teller.advance(rows)
-        spilled = self.spilled_bytes() if self.config.max_spill is not None else 0
-        if self.config.max_spill is not None and spilled > self.config.max_spill:
+        self._check_spill()
+
+    def _check_spill(self) -> None:
+        most = self.config.max_spill
+        spilled = 0 if most is None else self.workspace.spilled_bytes()
+        if most is not None and spilled > most:
             msg = (
-                f"{self.name}: spill files take {spilled / 1e9:.1f} GB, more than max_spill = "
-                f"{self.config.max_spill / 1e9:.1f} GB; raise it, and build again: it goes on here"
+                f"{self.name}: spill files take {spilled / 1e9:.3g} GB, more than max_spill = {most / 1e9:.3g} GB; "
+                f"raise it, and build again: it goes on here"
             )
             raise PartitioningError(msg)
-
-    def spilled_bytes(self) -> int:
-        """Return the bytes of spill files just now."""
-        return sum(path.stat().st_size for path in self.workspace.spill.rglob("*") if path.is_file())
 
     @property
     def name(self) -> str:
@@ -94,10 +112,6 @@ class Job:
         """Remove what the sort stage and those after it made: the next build makes it again from the spill files."""
         directories = [self.workspace.margin(self.table.margin_arcsec)]
         directories += [self.workspace.index(column) for column in self.table.index_columns]
-        for directory in (self.workspace.catalog, self.workspace.records, *directories):
+        # the records first: without them, what is left of the rest counts for nothing
+        for directory in (self.workspace.records, self.workspace.catalog, *directories):
             shutil.rmtree(directory, ignore_errors=True)
-
-    def sweep(self) -> None:
-        """Remove everything that is not published."""
-        shutil.rmtree(self.workspace.spill, ignore_errors=True)
-        shutil.rmtree(self.workspace.staging, ignore_errors=True)

@@ -2,10 +2,13 @@
 
 The lease is a file beside the table's releases, made by a hard link, so that it works on shared file systems too. Its
 holder renews it; it is taken over at once if its process is known to be dead (same host), or when it has not been
-renewed for a minute.
+renewed for a minute. Who takes it is decided under a lock of the kernel, which ends with its process; where a file
+system has no locks, two may take it over in the same instant, and all but the last find out before they publish
+(`Held.check`).
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -18,12 +21,16 @@ from pathlib import Path
 from typing import Final
 
 from .exceptions import ConfigError, PartitioningError
+from .layout.files import fsync_path
 from .layout.paths import LEASE_FILE
 
 __all__ = ["RENEW_S", "STALE_S", "Held", "is_alive", "lease", "lease_holder", "seconds_since"]
 
 RENEW_S: Final = 10.0
 STALE_S: Final = 60.0
+
+_DEAD: Final = ("Z", "X")
+"""States of a killed process that its parent has not taken notice of yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,9 @@ class Holder:
     """Start time of the process as the kernel counts it: process numbers are used again."""
     token: str
 
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host.split(' ', 1)[0]}"
+
 
 class Held:
     """A lease that is held; renewed in the background until it is released."""
@@ -43,14 +53,13 @@ class Held:
     def __init__(self, path: Path, holder: Holder) -> None:
         self._path, self._holder = path, holder
         self._stop = threading.Event()
-        self._lost = False
         self._thread = threading.Thread(target=self._renew, daemon=True, name="lease")
         self._thread.start()
 
     def check(self) -> None:
         """Raise `PartitioningError` if another process has taken the lease over."""
-        if self._lost:
-            msg = f"{self._path}: another process has taken over this build (this one stood still for too long)"
+        if self._is_lost():
+            msg = f"{self._path.parent}: another process has taken over this build (this one stood still for too long)"
             raise PartitioningError(msg)
 
     def release(self) -> None:
@@ -60,13 +69,16 @@ class Held:
         if _read(self._path) == self._holder:
             self._path.unlink(missing_ok=True)
 
+    def _is_lost(self) -> bool:
+        """Return whether the lease is another one's; a file that cannot be read just now tells nothing."""
+        holder = _read(self._path)
+        return holder != self._holder and (holder is not None or not self._path.exists())
+
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_S):
-            if _read(self._path) != self._holder:
-                self._lost = True
-                return
-            with contextlib.suppress(OSError):
-                os.utime(self._path)
+            if not self._is_lost():
+                with contextlib.suppress(OSError):
+                    os.utime(self._path)
 
 
 @contextmanager
@@ -82,7 +94,7 @@ def lease(home: Path) -> Iterator[Held]:
         home.mkdir(parents=True, exist_ok=True)
         held = _acquire(home / LEASE_FILE)
     except OSError as error:
-        msg = f"{home}: cannot make the table's directory ({error.strerror}); set release.root or pass --root"
+        msg = f"{home}: the table's directory cannot be written ({error.strerror}); make room, or set release.root"
         raise ConfigError(msg) from error
     try:
         yield held
@@ -94,7 +106,7 @@ def lease_holder(home: Path) -> str | None:
     """Return who builds the table in directory `home` just now, None if nobody does."""
     path = home / LEASE_FILE
     holder = _read(path)
-    return None if holder is None or _is_stale(path, holder) else f"process {holder.pid} on {_host_name(holder)}"
+    return None if holder is None or _is_stale(path, holder) else str(holder)
 
 
 def seconds_since(path: Path) -> float:
@@ -116,51 +128,70 @@ def is_alive(pid: int, started: str) -> bool:
 
 def _acquire(path: Path) -> Held:
     mine = _myself()
-    for _ in range(5):
-        if _linked(path, mine):
-            return Held(path, mine)
+    draft = path.with_name(f"{path.name}.{mine.token}")
+    with _guard(path):
+        _sweep_drafts(path)
         other = _read(path)
-        if other is None:
-            continue
-        if not _is_stale(path, other):
-            msg = (
-                f"{path.parent}: another build of this table is running (process {other.pid} on "
-                f"{_host_name(other)}); wait for it to end"
-            )
+        if path.exists() and not _is_stale(path, other):
+            msg = f"{path.parent}: another build of this table is running ({other or 'unknown'}); wait for it to end"
             raise ConfigError(msg)
-        _remove_stale(path, other)
-    msg = f"{path.parent}: several builds of this table started at the same time; try again"
-    raise ConfigError(msg)
+        try:
+            draft.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+            fsync_path(draft)  # a machine that dies must not leave an empty lease
+            if path.exists():
+                draft.replace(path)
+            else:
+                os.link(draft, path)
+        except (FileExistsError, FileNotFoundError) as error:
+            msg = f"{path.parent}: several builds of this table started at the same time; try again"
+            raise ConfigError(msg) from error
+        finally:
+            draft.unlink(missing_ok=True)
+    return Held(path, mine)
 
 
-def _linked(path: Path, holder: Holder) -> bool:
-    """Make the lease file with its content in one step; return whether that worked."""
-    draft = path.with_name(f"{path.name}.{holder.token}")
-    draft.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+def _sweep_drafts(path: Path) -> None:
+    """Remove what processes left that were killed while they took the lease."""
+    for draft in path.parent.glob(f"{path.name}.*"):
+        if draft != _guard_path(path):
+            draft.unlink(missing_ok=True)
+
+
+def _guard_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.guard")
+
+
+@contextmanager
+def _guard(path: Path) -> Iterator[None]:
+    """Hold the lock under which leases are taken; its file is removed at the end."""
+    guard = _guard_path(path)
+    descriptor = _locked(guard)
+    while descriptor is None:
+        descriptor = _locked(guard)
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
+        yield
     finally:
-        draft.unlink()
-    return True
+        guard.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
-def _remove_stale(path: Path, stale: Holder) -> None:
-    """Remove a dead holder's lease; if a new holder came first, put its lease back."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+def _locked(guard: Path) -> int | None:
+    """Return a locked descriptor of file `guard`; None if it was removed by the one who had it locked before."""
+    descriptor = os.open(guard, os.O_CREAT | os.O_RDWR, 0o644)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        path.rename(aside)
+        if guard.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
     except FileNotFoundError:
-        return
-    if _read(aside) != stale:
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink()
+        pass
+    os.close(descriptor)
+    return None
 
 
-def _is_stale(path: Path, holder: Holder) -> bool:
-    if holder.host == _host():
+def _is_stale(path: Path, holder: Holder | None) -> bool:
+    """Return whether a lease is a dead process's; one that cannot be read is judged by its age alone."""
+    if holder is not None and holder.host == _host():
         return not is_alive(holder.pid, holder.started)
     return seconds_since(path) > STALE_S
 
@@ -177,23 +208,24 @@ def _myself() -> Holder:
 
 
 def _host() -> str:
-    """Return a name of this host and this space of process numbers: containers have their own."""
-    try:
-        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return platform.node()
+    """Return a name of this host since it was started, and of its space of process numbers: containers have their own.
 
-
-def _host_name(holder: Holder) -> str:
-    return holder.host.split(" ", 1)[0]
+    Names of hosts alone are not enough: copies of one image are often called the same.
+    """
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
 
 
 def _started(pid: int) -> str:
     """Return the start time of a process in clock ticks since boot; empty if it is gone, or cannot be told."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    except (OSError, IndexError, ValueError):
         return ""
+    return "" if state in _DEAD else fields[18]
 
 
 def _exists(pid: int) -> bool:

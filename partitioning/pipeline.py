@@ -1,8 +1,8 @@
 """The build, stage by stage: the table of contents of the partitioner."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,10 +15,11 @@ from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
 from .job import Job
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
-from .lease import lease
-from .prepare import Opened, Wanted, open_inputs, resume_or_begin
+from .lease import Held, lease
+from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
 from .progress import Lines, Teller
 from .readers.felis import FelisTable, read_felis
+from .releases import children_of
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
 from .stages.bucket import BucketPlan, read_bucket_plan
@@ -86,7 +87,8 @@ def build(  # noqa: PLR0913  options of one call, by name only
     """
     run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
     opened = {t.name: open_inputs(config, t, run.felis(t), skip_bad=skip_bad) for t in build_order(config.tables)}
-    return run.all_tables({name: _Task(one) for name, one in opened.items()})
+    with run.leases(config.tables):
+        return run.all_tables({name: _Task(one) for name, one in opened.items()})
 
 
 def append(  # noqa: PLR0913  options of one call, by name only
@@ -123,19 +125,27 @@ def append(  # noqa: PLR0913  options of one call, by name only
         If what was written does not pass verification.
     """
     run = _Run(config, teller or Lines(report), created or build_time(), executor, skip_bad=skip_bad)
+    # the published release is looked at under the lease: another append may have made it the last one but one
+    with run.leases([table for table in config.tables if (config.root / config.schema / table.name).is_dir()]):
+        return run.all_tables(_append_tasks(config, run, replaced, skip_bad=skip_bad))
+
+
+def _append_tasks(config: BuildConfig, run: "_Run", replaced: Sequence[str], *, skip_bad: bool) -> dict[str, "_Task"]:
+    """Find what is new in the input of each table."""
     tasks = {}
     for table in build_order(config.tables):
         names = [name for name in replaced if name in published_inputs(config, table)]
         changes = open_changes(config, table, run.felis(table), names, skip_bad=skip_bad)
         if changes is None:
             run.say(table, "nothing new")
+            sweep_published(config, table.name)
         else:
             tasks[table.name] = _Task(changes.opened, changes)
     unknown = set(replaced) - {name for task in tasks.values() if task.changes for name in task.changes.replaced_names}
     if unknown:
         msg = f"--replace {min(unknown)}: no published table of this configuration has such an input file"
         raise ConfigError(msg)
-    return run.all_tables(tasks)
+    return tasks
 
 
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
@@ -202,6 +212,7 @@ class _Run:
     ) -> None:
         self._config, self._teller, self._created, self._skip_bad = config, teller, created, skip_bad
         self._executor = executor
+        self._held: dict[str, Held] = {}
         self._described = {} if config.schema_file is None else read_felis(config.schema_file)
 
     def felis(self, table: TableConfig) -> FelisTable | None:
@@ -212,6 +223,15 @@ class _Run:
         """Say one thing about a table."""
         self._teller.line(f"{self._config.schema}.{table.name}: {text}")
 
+    @contextmanager
+    def leases(self, tables: Iterable[TableConfig]) -> Iterator[None]:
+        """Hold the leases of some tables."""
+        with ExitStack() as stack:
+            for table in tables:
+                home = self._config.root / self._config.schema / table.name
+                self._held[table.name] = stack.enter_context(lease(home))
+            yield
+
     def all_tables(self, tasks: Mapping[str, _Task]) -> tuple[BuiltTable, ...]:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
@@ -220,7 +240,6 @@ class _Run:
             stack.callback(pool.close)
             for table in build_order(config.tables):
                 if table.name in tasks:
-                    stack.enter_context(lease(config.root / config.schema / table.name))
                     parent = _parent_of(config, table, built)
                     built[table.name] = self._one_table(table, tasks[table.name], parent, pool)
             return _publish(config, list(built.values()))
@@ -242,7 +261,8 @@ class _Run:
         workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
-        job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller)
+        held = self._held[table.name]
+        job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller, held)
         job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
         for error in task.opened.damaged:
             job.say(f"left out: {error}")
@@ -363,30 +383,22 @@ def _assemble(job: Job, ledger: Ledger, buckets: BucketPlan, indexes: tuple[Inde
 
 def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
+    for job in jobs:
+        job.held.check()
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
     published = []
     for job in jobs:
+        job.held.check()
         directory = publish_release(job.workspace)
         manifest = read_manifest(directory)
         job.say(f"published {directory.name}: {manifest.rows} rows, {manifest.bytes / 1e6:.1f} MB")
         published.append(BuiltTable(job.table.name, directory, manifest, job.seconds))
     for job in jobs:
-        for child in _children_of_older_releases(job):
-            job.say(f"warning: {child} was placed by an older release of this table; build it again")
-        job.sweep()
+        for child, placed_by in children_of(job.workspace.home).items():
+            if placed_by != job.plan.release:
+                job.say(f"warning: {child} was placed by an older release of this table; build it again")
+        job.workspace.sweep()
+    for job in jobs:  # at last, so that a build that is killed here is told from one that never was
+        job.workspace.forget()
     return tuple(published)
-
-
-def _children_of_older_releases(job: Job) -> list[str]:
-    """Return published tables whose rows lie where another release of this table has their parents."""
-    found = []
-    for home in sorted((job.config.root / job.config.schema).iterdir()):
-        try:
-            release = current_release(home)
-            placement = None if release is None else read_manifest(release).placement
-        except LayoutError:  # another group's catalog, without a manifest
-            continue
-        if placement is not None and placement.parent == job.table.name:
-            found += [] if placement.parent_release == job.plan.release else [home.name]
-    return found

@@ -5,7 +5,6 @@ A plan that an interrupted build left is found again, and goes on.
 
 import difflib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from .exceptions import ConfigError, DamagedInputError
 from .job import workspace_of
 from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
-from .layout.paths import STAGING_DIR
 from .layout.schema import is_ordered, schema_fingerprint
 from .readers.base import find_inputs
 from .readers.felis import FelisTable
@@ -35,11 +33,20 @@ from .stages.plan import (
     write_plan,
 )
 from .stages.plan import unit_bytes as largest_unit
-from .stages.publish import next_release
+from .stages.publish import current_release, next_release
 from .stages.sizes import measure_rows, target_rows
 from .stages.workspace import Workspace
 
-__all__ = ["Opened", "Wanted", "column_problems", "found_plan", "make_plan", "open_inputs", "resume_or_begin"]
+__all__ = [
+    "Opened",
+    "Wanted",
+    "column_problems",
+    "found_plan",
+    "make_plan",
+    "open_inputs",
+    "resume_or_begin",
+    "sweep_published",
+]
 
 
 @dataclass(frozen=True)
@@ -119,22 +126,32 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
 def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspace, TablePlan]:
     """Return the workspace and plan of an interrupted build of the same release, or begin a new one."""
     config, table = wanted.config, wanted.table.name
-    home = config.root / config.schema / table
     found = found_plan(config, table)
     if found is not None:
         workspace = workspace_of(config, table, found.release)
-        if make_plan(wanted, found.release).fingerprint == found.fingerprint:
+        in_place = (workspace.home / workspace.name).is_dir()
+        if make_plan(wanted, found.release).fingerprint != found.fingerprint:
+            say(f"input or configuration changed since release {found.release} was begun; it is begun anew")
+        elif not in_place and not workspace.is_whole():
+            say(f"the spill files of release {found.release} are not in {workspace.spill}; it is begun anew")
+        else:
             say(f"an interrupted build of release {found.release} goes on")
             return workspace, found
-        say(f"input or configuration changed since release {found.release} was begun; it is begun anew")
-    shutil.rmtree(home / STAGING_DIR, ignore_errors=True)
-    plan = make_plan(wanted, next_release(home))
+    plan = make_plan(wanted, next_release(config.root / config.schema / table))
     workspace = workspace_of(config, table, plan.release)
-    shutil.rmtree(workspace.spill, ignore_errors=True)
-    workspace.catalog.mkdir(parents=True)
-    workspace.spill.mkdir(parents=True)
+    workspace.begin()
     write_plan(workspace, plan)
     return workspace, plan
+
+
+def sweep_published(config: BuildConfig, table: str) -> None:
+    """Remove what an append left that was killed after it had published its release."""
+    found, current = found_plan(config, table), current_release(config.root / config.schema / table)
+    if found is not None and current is not None:
+        workspace = workspace_of(config, table, found.release)
+        if current.name == workspace.name:
+            workspace.sweep()
+            workspace.forget()
 
 
 def found_plan(config: BuildConfig, table: str) -> TablePlan | None:

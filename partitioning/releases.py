@@ -128,6 +128,8 @@ def children_of(home: Path) -> dict[str, int | None]:
 
 def missing_file(home: Path, manifest: Manifest) -> str | None:
     """Return what a release lacks: the first file that is not there, or not of its size; None if all are."""
+    if manifest.adopted is not None:  # its files lie in somebody else's tree: adopt --check looks at them
+        return None
     main = home / release_name(manifest.table, manifest.release)
     catalogs = [main, *(home / name for name in _beside(manifest))]
     try:
@@ -267,12 +269,11 @@ def _lacking(catalog: Path) -> Iterator[str]:
 
 
 def _listed(files: pa.Table) -> Iterator[tuple[str, int]]:
-    """Yield path and size of the data files in a list of files; none for an adopted table, which has another list."""
-    names = files.column_names
-    sizes = files.column("bytes").to_pylist() if "bytes" in names else []
-    if "part" in names:
+    """Yield path and size of the data files in a catalog's, a margin's or an index's list of files."""
+    sizes = files.column("bytes").to_pylist()
+    if "part" in files.column_names:
         yield from zip(map(index_part_path, files.column("part").to_pylist()), sizes, strict=True)
-    elif "norder" in names:
+    else:
         pixels = zip(files.column("norder").to_pylist(), files.column("npix").to_pylist(), strict=True)
         yield from zip((leaf_path(Pixel(*pixel)) for pixel in pixels), sizes, strict=True)
 

@@ -93,6 +93,8 @@ def assemble_catalog(facts: Facts, placement: Placement, *, map_order: int, reje
     if int(rows.sum()) != facts.ledger.rows:
         msg = f"{facts.catalog}: the map counts {rows.sum()} rows, the leaves hold {facts.ledger.rows}"
         raise LayoutError(msg)
+    for index in facts.indexes:
+        _check_index(facts, index)
     write_maps(facts.catalog, pixels, rows, map_order)
     _join_rejects(facts.catalog / REJECTS_FILE, rejects)
     manifest = _write_manifest(facts, placement)
@@ -108,6 +110,15 @@ def assemble_catalog(facts: Facts, placement: Placement, *, map_order: int, reje
     write_hats_files(facts.catalog, properties, facts.ledger.files, facts.plan.form.schema)
     write_summary(facts.catalog, pixels, rows, map_order)
     return manifest
+
+
+def _check_index(facts: Facts, index: IndexRecord) -> None:
+    """Raise `LayoutError` unless an index has an entry for every row whose id is not NULL."""
+    ledger = facts.ledger
+    ids = ledger.rows - int(ledger.column_nulls[:, ledger.schema.names.index(index.column)].sum())
+    if index.rows != ids:
+        msg = f"{index.directory}: the index has {index.rows} entries, the leaves hold {ids} values of {index.column}"
+        raise LayoutError(msg)
 
 
 def assemble_plain(facts: Facts) -> Manifest:

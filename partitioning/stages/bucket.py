@@ -6,6 +6,7 @@ another tile are written a second time, to the bucket of that tile.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.files import replaced
-from ..layout.schema import nan_to_null
 from ..sky.borders import Halo, halo_of, margin_rows
-from .order import sorted_by_index
+from .damage import Damage, damage_from
+from .order import sorted_by_index, taken
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -147,13 +148,18 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     places = Places(workspace.places(unit), has_parent=plan.stores_parent)
     rejects = _Rejects(plan, rejects_path(workspace, unit))
     margin_tiles: list[NDArray[np.int64]] = []
+    rows = 0
     with SpillWriter(workspace.spilled(unit), plan.form.schema) as spill, rejects:
-        for chunk in _chunks(workspace, plan, unit, chunk_rows):
+        for chunk in _chunks(plan, unit, _damage_when_placed(workspace, unit), chunk_rows):
             placed = places.read(chunk.start, chunk.rows)
             if len(placed.index) != chunk.rows:
                 raise _changed(plan, chunk)
             margin_tiles += _spill_chunk(spill, plan, buckets, chunk, placed)
             rejects.add(chunk, placed)
+            rows += chunk.rows
+        if rows != places.rows:
+            msg = f"{plan.table.name}: input unit {unit} has fewer rows than when they were placed; build again"
+            raise InputError(msg)
     tiles = np.concatenate(margin_tiles) if margin_tiles else np.empty(0, dtype=np.int64)
     write_record(
         workspace.record("bucket", unit),
@@ -168,10 +174,15 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     return sum(spill.rows)
 
 
-def _chunks(workspace: Workspace, plan: TablePlan, unit: int, chunk_rows: int) -> Iterator[_Chunk]:
+def _damage_when_placed(workspace: Workspace, unit: int) -> tuple[Damage, ...]:
+    with np.load(workspace.record("place", unit)) as record:
+        return damage_from(record["damage"])
+
+
+def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], chunk_rows: int) -> Iterator[_Chunk]:
     """Gather the batches of a unit into chunks of about `chunk_rows`."""
     start, reads, filled = 0, list[UnitBatch](), 0
-    for read in unit_batches(workspace, plan, unit, None, chunk_rows):
+    for read in unit_batches(plan, unit, damage, None, chunk_rows):
         if reads and filled + read.batch.num_rows > chunk_rows:
             yield _Chunk(start, reads)
             start, reads, filled = start + filled, [], 0
@@ -203,20 +214,22 @@ def _spill_chunk(
     chosen, tiles = margin_rows(index, ra, dec, buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg)
     if len(chosen) == 0:
         return []
-    spill.add_margin(rows.take(pa.array(chosen)), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
+    spill.add_margin(taken(rows, chosen), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
     return [tiles]
 
 
 def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """Return rows `order` of a chunk as they are stored."""
-    batches = [nan_to_null(read.batch) for read in chunk.reads]
-    rows = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    taken = rows.take(pa.array(order))
+    """Return rows `order` of a chunk as they are stored, but for NaN: whoever sorts them makes it NULL.
+
+    Columns without NULL are moved in half the time.
+    """
+    batches = [read.batch for read in chunk.reads]
+    rows = taken(batches[0] if len(batches) == 1 else pa.concat_batches(batches), order)
     computed = [pa.array(placed.index[order])]
     if placed.parent_ra is not None and placed.parent_dec is not None:
         computed += [pa.array(placed.parent_ra[order]), pa.array(placed.parent_dec[order])]
     numbers = pa.array(_input_numbers(plan, chunk)[order])
-    return pa.RecordBatch.from_arrays([*computed, *taken.columns, numbers], schema=plan.form.schema)
+    return pa.RecordBatch.from_arrays([*computed, *rows.columns, numbers], schema=plan.form.schema)
 
 
 def _input_numbers(plan: TablePlan, chunk: _Chunk) -> NDArray[np.int32]:
@@ -234,6 +247,7 @@ class _Rejects:
     def __init__(self, plan: TablePlan, path: Path) -> None:
         self._plan, self._path = plan, path
         self._writer: pq.ParquetWriter | None = None
+        self._open = ExitStack()
         self.per_file: dict[int, int] = {}
         """Rejected rows by position of the input file in the plan."""
         self.per_reason: dict[int, int] = {}
@@ -243,9 +257,7 @@ class _Rejects:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._replaced.__exit__(*error)  # type: ignore[arg-type]
+        self._open.__exit__(*error)  # type: ignore[arg-type]
 
     def add(self, chunk: _Chunk, placed: PlacedRows) -> None:
         """Write the rejected rows of one chunk."""
@@ -270,8 +282,8 @@ class _Rejects:
         kept = read.batch.take(pa.array(rows))
         table = pa.table({**leading, **dict(zip(kept.schema.names, kept.columns, strict=True))})
         if self._writer is None:
-            self._replaced = replaced(self._path)
-            self._writer = pq.ParquetWriter(self._replaced.__enter__(), table.schema, compression="zstd")
+            hidden = self._open.enter_context(replaced(self._path))
+            self._writer = self._open.enter_context(pq.ParquetWriter(hidden, table.schema, compression="zstd"))
         self._writer.write_table(table)
         self.per_file[read.file] = self.per_file.get(read.file, 0) + len(rows)
         for code, count in zip(kinds.tolist(), rows_of_kind.tolist(), strict=True):

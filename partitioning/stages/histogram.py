@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..exceptions import ConfigError
 from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
 from ..sky.healpix import order_shift
+from .damage import Damage, damage_array, read_damage
 from .parents import Lookup, place_by_parent
 from .places import CHUNK_ROWS, PlacedRows, Places, Unplaced, degrees, index_or_reason, write_places
 from .plan import TablePlan
@@ -33,6 +34,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
     """
     files: dict[int, int] = {}
     orphans: dict[int, int] = {}
+    damage = read_damage(workspace) if plan.skip_bad else ()
     places = Places(workspace.places(unit), has_parent=plan.stores_parent)
 
     def chunks() -> Iterator[PlacedRows]:
@@ -40,9 +42,9 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
             yield from _base_places(plan, unit - len(plan.units))
             return
         if lookup is None:
-            placed: Iterable[tuple[UnitBatch, PlacedRows]] = _own_places(workspace, plan, unit)
+            placed: Iterable[tuple[UnitBatch, PlacedRows]] = _own_places(plan, unit, damage)
         else:
-            placed = place_by_parent(workspace, plan, unit, lookup)
+            placed = place_by_parent(plan, unit, damage, lookup)
         for read, rows in placed:
             files[read.file] = files.get(read.file, 0) + len(rows.index)
             orphans[read.file] = orphans.get(read.file, 0) + rows.orphans
@@ -57,14 +59,15 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
         orphans=np.array(list(orphans.values()), dtype=np.int64),
         pixels=counts[0],
         counts=counts[1],
+        damage=damage_array(damage),
     )
     return sum(files.values())
 
 
-def _own_places(workspace: Workspace, plan: TablePlan, unit: int) -> Iterator[tuple[UnitBatch, PlacedRows]]:
+def _own_places(plan: TablePlan, unit: int, damage: tuple[Damage, ...]) -> Iterator[tuple[UnitBatch, PlacedRows]]:
     """Place rows by their own position; reads two columns."""
     ra, dec = plan.position_columns
-    for read in unit_batches(workspace, plan, unit, (ra, dec), CHUNK_ROWS):
+    for read in unit_batches(plan, unit, damage, (ra, dec), CHUNK_ROWS):
         yield read, PlacedRows(index_or_reason(degrees(read.batch.column(0)), degrees(read.batch.column(1))))
 
 

@@ -4,7 +4,7 @@ Each sort unit writes sorted runs of (id, ``_healpix_29``). Quantiles of all run
 unit merges one range of every run into one part of a HATS index catalog, and for integer ids into flat arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..layout.files import replaced
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
+from .order import merged_by_index, one_chunk, sorted_by_index, taken
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
@@ -62,7 +63,8 @@ class IdRuns:
         """Write what was gathered as one run a column."""
         for column in self.columns:
             table = pa.concat_tables(self._parts).select([column, HEALPIX_COLUMN])
-            _write_run(run_path(self.workspace, column, self.bucket, self._count), _sorted_entries(table, column))
+            entries = _sorted_entries(table, column, sorted_by_index)
+            _write_run(run_path(self.workspace, column, self.bucket, self._count), entries)
         self._parts, self._count = [], self._count + 1
 
 
@@ -134,7 +136,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     high = bounds[part] if part < len(bounds) else None
     runs = index_runs(workspace, plan, column)
     tables = [_kept(pq.read_table(run.path, filters=_within(column, low, high)), run) for run in runs]
-    table = _sorted_entries(pa.concat_tables(tables), column)
+    table = _sorted_entries(pa.concat_tables(tables), column, merged_by_index)
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
     tile = np.searchsorted(tiling.starts, healpix, side="right") - 1
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
@@ -162,7 +164,7 @@ def _write_flat(workspace: Workspace, column: str, part: int, table: pa.Table) -
     arrays = {"ids": table.column(0).cast(pa.int64()), "healpix": table.column(HEALPIX_COLUMN)}
     for name, array in arrays.items():
         with replaced(flat_piece(workspace, column, part, name)) as hidden:
-            array.to_numpy().astype("<i8").tofile(hidden)
+            hidden.write_bytes(array.to_numpy().astype("<i8").data)
 
 
 def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Expression | None:
@@ -184,21 +186,23 @@ def _kept(table: pa.Table, run: Run) -> pa.Table:
     return table.filter(pa.array(~gone))
 
 
-def _sorted_entries(table: pa.Table, column: str) -> pa.Table:
+def _sorted_entries(
+    table: pa.Table, column: str, order_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]
+) -> pa.Table:
     """Return (id, index) sorted by both, without NULL ids.
 
-    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does.
+    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does:
+    `order_of` returns the order of integers.
     """
     table = table.filter(pc.is_valid(table.column(column))) if table.column(column).null_count else table
-    table = table.combine_chunks()
     if not is_flat(table.column(column).type):
         return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
     ids, healpix = table.column(column).cast(pa.int64()).to_numpy(), table.column(HEALPIX_COLUMN).to_numpy()
-    order = np.argsort(ids, kind="stable")
+    order = order_of(ids)
     tied = np.diff(ids[order]) == 0
     if (np.diff(healpix[order])[tied] < 0).any():
         order = np.lexsort((healpix, ids))
-    return table.take(pa.array(order))
+    return pa.table([taken(one_chunk(column), order) for column in table.columns], schema=table.schema)
 
 
 def _write_run(path: Path, table: pa.Table) -> None:

@@ -5,8 +5,10 @@ keys alike. The parent's keys and positions are gathered once, sorted by key, in
 the rows of a unit stream through it, and come back in input order.
 """
 
+import secrets
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,10 +25,10 @@ from ..layout.manifest import Manifest, Placement, read_manifest, read_partition
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
 from ..layout.schema import stored_type
+from .damage import Damage
 from .places import PlacedRows, Unplaced, degrees, index_or_reason
 from .plan import TablePlan
 from .units import UnitBatch, unit_batches
-from .workspace import Workspace
 
 __all__ = ["Lookup", "Parent", "check_keys", "make_lookup", "open_parent", "place_by_parent"]
 
@@ -82,11 +84,14 @@ def open_parent(name: str, catalog: Path) -> Parent:
     Raises
     ------
     ConfigError
-        If the table has no positions.
+        If the table has no positions, or was adopted.
     """
     manifest = read_manifest(catalog)
     if manifest.placement is None:
         msg = f"parent table {name!r} has no positions, so no table can take its position from it"
+        raise ConfigError(msg)
+    if manifest.adopted is not None:
+        msg = f"parent table {name!r} is adopted; its children can be placed by it once it is built"
         raise ConfigError(msg)
     return Parent(catalog, manifest, manifest.placement, read_partition_map(catalog))
 
@@ -130,7 +135,7 @@ def make_lookup(lookup: Lookup, parent: Parent) -> None:
     ra, dec = parent.placement.ra_column, parent.placement.dec_column
     names = {"key": wanted.parent_key, "index": HEALPIX_COLUMN, "ra": ra, "dec": dec}
     sql = _PARENT_SQL.format(**{name: _quoted(column) for name, column in names.items()})
-    with replaced(lookup.path) as hidden:
+    with _told(wanted.parent), replaced(lookup.path) as hidden:
         hidden.unlink(missing_ok=True)
         with _connection(lookup, hidden, read_only=False) as connection:
             connection.execute(sql, {"paths": paths})
@@ -145,7 +150,7 @@ def make_lookup(lookup: Lookup, parent: Parent) -> None:
 
 
 def place_by_parent(
-    workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup
+    plan: TablePlan, unit: int, damage: tuple[Damage, ...], lookup: Lookup
 ) -> Iterator[tuple[UnitBatch, PlacedRows]]:
     """Yield the rows of a unit, without columns, with their places: the parent's where there is one, else their own.
 
@@ -154,25 +159,43 @@ def place_by_parent(
     InputError
         If a row's own position is not its parent's though ``same_position`` says so.
     """
-    join = _Join(workspace, plan, unit)
-    with _connection(lookup, lookup.path, read_only=True) as connection:
+    join = _Join(plan, unit, damage)
+    with (
+        _told(join.parent),
+        _connection(lookup, lookup.path, read_only=True) as connection,
+    ):
         yield from join.places(connection)
 
 
+@contextmanager
+def _told(parent: str) -> Iterator[None]:
+    """Turn DuckDB's errors into ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        remedy = "raise build.memory or free disk space, and build again: it goes on here"
+        msg = f"the look-up of positions in {parent!r} failed: {error}; {remedy}"
+        raise PartitioningError(msg) from error
+
+
 def _connection(lookup: Lookup, path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        path,
-        read_only=read_only,
-        config={"memory_limit": f"{lookup.memory}B", "threads": 1, "temp_directory": str(lookup.spill)},
-    )
+    """Connect; the directory for what does not fit in memory is this connection's own: nodes may share the disk."""
+    lookup.spill.mkdir(parents=True, exist_ok=True)
+    temporary = str(lookup.spill / secrets.token_hex(8))
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{lookup.memory}B",
+        "threads": 1,
+        "temp_directory": temporary,
+    }
+    return duckdb.connect(path, read_only=read_only, config=config)
 
 
 class _Join:
     """Streams a unit's rows through the look-up, and gathers what comes out beside the places."""
 
-    def __init__(self, workspace: Workspace, plan: TablePlan, unit: int) -> None:
+    def __init__(self, plan: TablePlan, unit: int, damage: tuple[Damage, ...]) -> None:
         assert plan.table.position_from is not None
-        self._workspace, self._plan, self._unit, self._wanted = workspace, plan, unit, plan.table.position_from
+        self._plan, self._unit, self._damage, self._wanted = plan, unit, damage, plan.table.position_from
         self._own = [name for name in (plan.table.ra, plan.table.dec) if name is not None]
         key_type = plan.schema.field(self._wanted.child_key).type
         self._schema = pa.schema([("n", pa.int64()), ("key", key_type), ("ra", pa.float64()), ("dec", pa.float64())])
@@ -181,6 +204,11 @@ class _Join:
         """Batches as they were read, without columns; all of them are there before the first row comes back."""
         self._starts: list[int] = []
         """Number of the first row of each in the unit."""
+
+    @property
+    def parent(self) -> str:
+        """Name of the parent table."""
+        return self._wanted.parent
 
     def places(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[UnitBatch, PlacedRows]]:
         """Yield the places of all rows in input order, cut as they were read."""
@@ -196,9 +224,7 @@ class _Join:
         except duckdb.Error as error:
             if self._failure is not None:
                 raise self._failure from error
-            remedy = "raise build.memory or free disk space"
-            msg = f"the look-up of parents of {self._plan.table.name!r} failed: {error}; {remedy}"
-            raise PartitioningError(msg) from error
+            raise
 
     def _cut(self, start: int, count: int) -> Iterator[tuple[UnitBatch, int, int]]:
         """Cut rows ``[start, start + count)`` of the unit as they were read; yield (rows read, first row, rows)."""
@@ -214,7 +240,7 @@ class _Join:
         """Yield row number, key and own position (NaN if there is none) of every row."""
         columns, start = list(dict.fromkeys([self._wanted.child_key, *self._own])), 0
         try:
-            for read in unit_batches(self._workspace, self._plan, self._unit, columns, _BATCH_ROWS):
+            for read in unit_batches(self._plan, self._unit, self._damage, columns, _BATCH_ROWS):
                 batch, rows = read.batch, read.batch.num_rows
                 own = [degrees(batch.column(name)) for name in self._own] or [np.full(rows, np.nan)] * 2
                 row_numbers = pa.array(np.arange(start, start + rows))

@@ -6,6 +6,7 @@ place carries a negative `Unplaced` code instead of an index.
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..layout.files import replaced
 from ..sky.healpix import radec_to_index
 
 __all__ = ["CHUNK_ROWS", "PlacedRows", "Places", "Unplaced", "degrees", "index_or_reason", "write_places"]
@@ -76,6 +78,11 @@ class Places:
         ra, dec = (np.fromfile(self.directory / name, np.float64, count, offset=8 * start) for name in _PARENT_FILES)
         return PlacedRows(index, ra, dec)
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return (self.directory / "index").stat().st_size // 8
+
     def index_chunks(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of the placed rows, in input order."""
         start = 0
@@ -100,17 +107,14 @@ _PARENT_FILES: Final = ("parent_ra", "parent_dec")
 
 def write_places(directory: Path, chunks: Iterable[PlacedRows], *, has_parent: bool) -> None:
     """Write the places of the rows of one unit, in input order, to scratch files in `directory`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (
-        (directory / "index").open("wb") as index,
-        (directory / "parent_ra").open("wb") as parent_ra,
-        (directory / "parent_dec").open("wb") as parent_dec,
-    ):
+    names = ("index", *(_PARENT_FILES if has_parent else ()))
+    with ExitStack() as stack:
+        hidden = [stack.enter_context(replaced(directory / name)) for name in names]
+        files = [stack.enter_context(path.open("wb")) for path in hidden]
         for chunk in chunks:
-            chunk.index.tofile(index)
-            if has_parent and chunk.parent_ra is not None and chunk.parent_dec is not None:
-                chunk.parent_ra.tofile(parent_ra)
-                chunk.parent_dec.tofile(parent_dec)
+            for file, array in zip(files, (chunk.index, chunk.parent_ra, chunk.parent_dec), strict=False):
+                if array is not None:
+                    file.write(np.ascontiguousarray(array).data)  # ndarray.tofile does not say that a disk is full
 
 
 def degrees(column: pa.Array) -> NDArray[np.float64]:

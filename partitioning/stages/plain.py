@@ -10,6 +10,7 @@ from ..layout.leaf import write_leaf
 from ..layout.paths import PLAIN_FILE
 from ..layout.schema import nan_to_null
 from ..sky.healpix import SKY_STOP, Pixel
+from .damage import read_damage
 from .ledger import LeafFacts, UnitLedger
 from .plan import TablePlan
 from .sketch import Sketches
@@ -26,10 +27,11 @@ def plain_unit(workspace: Workspace, plan: TablePlan) -> int:
     """
     rows: dict[int, int] = {file.number: 0 for file in plan.inputs}
     sketches = Sketches(plan.form.schema)
+    damage = read_damage(workspace) if plan.skip_bad else ()
 
     def groups() -> Iterator[pa.Table]:
         waiting, filled, size = list[pa.RecordBatch](), 0, plan.form.most_group_rows
-        for read in chain.from_iterable(unit_batches(workspace, plan, n, None, size) for n in range(len(plan.units))):
+        for read in chain.from_iterable(unit_batches(plan, n, damage, None, size) for n in range(len(plan.units))):
             rows[plan.inputs[read.file].number] += read.batch.num_rows
             waiting.append(nan_to_null(read.batch))
             filled += read.batch.num_rows

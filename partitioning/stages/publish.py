@@ -46,8 +46,8 @@ def publish_release(workspace: Workspace) -> Path:
 
 def point_to(home: Path, manifest: Manifest) -> None:
     """Make a release that lies in the table's directory the current one."""
-    pointer = PLAIN_PROPERTIES if manifest.placement is None else COLLECTION_PROPERTIES
-    other = COLLECTION_PROPERTIES if manifest.placement is None else PLAIN_PROPERTIES
+    is_collection = manifest.placement is not None and manifest.adopted is None
+    pointer, other = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)[:: 1 if is_collection else -1]
     properties = pointer_properties(manifest, release_name(manifest.table, manifest.release))
     replace_bytes(home / pointer, format_properties(properties).encode())
     (home / other).unlink(missing_ok=True)

@@ -92,17 +92,29 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
         return 0
     plan = read_plan(workspace)
     try:
-        while True:
-            try:
-                return _run(workspace, plan, stage, unit, share)
-            except DamagedInputError as error:
-                if not plan.skip_bad or not note_damage(workspace, plan, error):
-                    raise
-                if stage == "bucket":  # its rows were counted when they were placed
-                    _run(workspace, plan, "place", unit, share)
-    except (OSError, pa.ArrowException, MemoryError) as error:
+        return _sound_run(workspace, plan, stage, unit, share)
+    except (OSError, pa.ArrowException, MemoryError, PartitioningError) as error:
+        if workspace.record(stage, unit).exists():  # another process did it meanwhile, and tidied up
+            return 0
+        if isinstance(error, PartitioningError):
+            raise
         msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and build again: it goes on here"
         raise PartitioningError(msg) from error
+
+
+def _sound_run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Share) -> int:
+    """Do a unit, leaving out damaged parts of its input if the plan says so."""
+    known = set[tuple[str, int | None]]()
+    while True:
+        try:
+            return _run(workspace, plan, stage, unit, share)
+        except DamagedInputError as error:
+            if not plan.skip_bad or (error.file, error.part) in known or not note_damage(workspace, plan, error):
+                raise
+            known.add((error.file, error.part))
+            if stage == "bucket":  # its rows were counted when they were placed; until they are again, it has no record
+                workspace.record("place", unit).unlink(missing_ok=True)
+                run_unit(workspace, "place", unit, share)
 
 
 def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Share) -> int:
@@ -130,18 +142,24 @@ def lookup_of(workspace: Workspace, plan: TablePlan, share: Share) -> Lookup | N
 
 
 def _buckets(workspace: Workspace) -> BucketPlan:
-    return _cached_buckets(workspace, workspace.tiling.stat().st_ino)
+    return _cached_buckets(workspace, _state(workspace.tiling))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Return what tells a file from one that had its name before: inode numbers are used again."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 @lru_cache(maxsize=2)
-def _cached_buckets(workspace: Workspace, _inode: int) -> BucketPlan:
+def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPlan:
     return read_bucket_plan(workspace)
 
 
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, most_rows: int) -> int:
     paths = [workspace.spilled(unit) for unit in range(plan.unit_count)]
     records = tuple(workspace.record("bucket", unit) for unit in range(plan.unit_count))
-    index, tiles = _cached_index(records, records[0].stat().st_ino)
+    index, tiles = _cached_index(records, _state(records[0]))
     mine = index["bucket"] == bucket
     margins = np.flatnonzero(mine & (index["margin"] == 1))
     given = SortInput(
@@ -155,7 +173,9 @@ def _sort(workspace: Workspace, plan: TablePlan, bucket: int, most_rows: int) ->
 
 
 @lru_cache(maxsize=1)
-def _cached_index(records: tuple[Path, ...], _inode: int) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def _cached_index(
+    records: tuple[Path, ...], _written: tuple[int, int]
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Return the index of all spill files, and the tile of every margin row in the order of the blocks."""
     index = spill_index(records)
     tiles = [np.load(record)["margin_tiles"] for record in records]

@@ -6,6 +6,7 @@ its bucket, or of a part of it that fits in memory.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -50,18 +51,15 @@ class SpillWriter:
     is_margin: list[bool] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._replaced = replaced(self.path)
-        self._hidden = self._replaced.__enter__()
-        self._file = pa.OSFile(str(self._hidden), "wb")
-        self._writer = pa.ipc.new_file(self._file, self.schema, options=spill_options())
+        with ExitStack() as stack:
+            hidden = stack.enter_context(replaced(self.path))
+            file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
+            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=spill_options()))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
-            self._writer.close()
-            self._file.close()
-        finally:
-            self._replaced.__exit__(*error)  # type: ignore[arg-type]
+        self._open.__exit__(*error)  # type: ignore[arg-type]
 
     def add(self, batch: pa.RecordBatch, edges: NDArray[np.int64]) -> None:
         """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""

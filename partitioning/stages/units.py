@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import DamagedInputError, InputError, LayoutError
 from ..layout.paths import INPUT_COLUMN, leaf_path
-from .damage import Damage, read_damage, sound_runs
+from .damage import Damage, sound_runs
 from .plan import PlannedInput, Segment, TablePlan
-from .workspace import Workspace
 
 __all__ = ["UnitBatch", "base_batches", "input_batches", "unit_batches"]
 
@@ -31,14 +30,14 @@ class UnitBatch:
 
 
 def unit_batches(
-    workspace: Workspace, plan: TablePlan, unit: int, columns: Sequence[str] | None, batch_rows: int
+    plan: TablePlan, unit: int, damage: tuple[Damage, ...], columns: Sequence[str] | None, batch_rows: int
 ) -> Iterator[UnitBatch]:
     """Yield the rows of a unit in order, NaN as it is, with the types in which they are stored.
 
     Parameters
     ----------
-    workspace
-        Where damaged parts are noted.
+    damage
+        Parts to leave out.
     columns
         Names to read; None means all columns of the input.
 
@@ -48,7 +47,6 @@ def unit_batches(
         If a file cannot be read, or has changed since it was planned.
     """
     if unit < len(plan.units):
-        damage = read_damage(workspace) if plan.skip_bad else ()
         for segment in plan.units[unit]:
             yield from input_batches(plan, segment, damage, columns, batch_rows)
     else:

@@ -5,14 +5,21 @@ depends on the plan and the unit's number alone, and appears by one rename. So a
 with the units that are not done, and units can be spread over the nodes of a farm that share a directory.
 """
 
+import os
+import secrets
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from ..layout.files import is_temporary
+from ..layout.files import is_temporary, replace_bytes
 from ..layout.paths import STAGING_DIR, index_name, margin_name
 
 __all__ = ["Workspace"]
+
+_IDENTITY: Final = "identity"
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,47 @@ class Workspace:
         directory = self.record(stage, 0).parent
         done = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
         return [unit for unit in range(units) if self.record(stage, unit).name not in done]
+
+    def spilled_bytes(self) -> int:
+        """Return the bytes of spill files just now; files come and go meanwhile."""
+        total = 0
+        for directory, _, names in os.walk(self.spill):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += Path(directory, name).stat().st_size
+        return total
+
+    def begin(self) -> None:
+        """Make the directories of a build that begins, in place of what any other left there.
+
+        Staging and spill directory get the same random bytes, by which `is_whole` knows that they belong together.
+        """
+        self.sweep()
+        self.forget()
+        self.catalog.mkdir(parents=True)
+        self.spill.mkdir(parents=True)
+        identity = secrets.token_bytes(16)
+        for directory in (self.spill, self.staging):
+            replace_bytes(directory / _IDENTITY, identity)
+
+    def is_whole(self) -> bool:
+        """Return whether the spill files are those of the build in the staging directory, rather than gone."""
+        with suppress(OSError):
+            return (self.spill / _IDENTITY).read_bytes() == (self.staging / _IDENTITY).read_bytes()
+        return False
+
+    def sweep(self) -> None:
+        """Remove everything that is not published, but the plan: what a build killed here leaves still has a name."""
+        shutil.rmtree(self.spill, ignore_errors=True)
+        for path in self.staging.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != self.plan:
+                path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove the staging directory."""
+        shutil.rmtree(self.staging, ignore_errors=True)
 
     def sweep_temporary(self) -> None:
         """Remove what processes that died left half-written."""
