@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..layout.leaf import LeafFormat, footer_statistics
+from ..layout.leaf import MOST_GROUP_ROWS, LeafFormat, footer_statistics
 from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from ..layout.schema import schema_fingerprint
@@ -31,10 +30,7 @@ from .values import (
     wrong_statistics,
 )
 
-__all__ = ["MOST_GROUP_ROWS", "LeafSums", "LeafTask", "check_leaf"]
-
-MOST_GROUP_ROWS: Final = 131_072
-"""No row group has more rows: a reader decodes whole row groups (measured: four times the default still reads well)."""
+__all__ = ["LeafSums", "LeafTask", "check_leaf"]
 
 
 @dataclass(frozen=True, kw_only=True)

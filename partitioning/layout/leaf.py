@@ -19,6 +19,7 @@ from .schema import is_ordered
 
 __all__ = [
     "MAX_COLUMN_CHUNKS",
+    "MOST_GROUP_ROWS",
     "LeafDraft",
     "LeafFormat",
     "LeafSummary",
@@ -29,6 +30,9 @@ __all__ = [
     "row_groups",
     "write_leaf",
 ]
+
+MOST_GROUP_ROWS: Final = 131_072
+"""No row group has more rows: a reader decodes whole row groups (four times the default still reads well)."""
 
 MAX_COLUMN_CHUNKS: Final = 10_000
 """Most column chunks in a file: a footer costs about 90 bytes for each, parsed at every open."""

@@ -39,6 +39,7 @@ __all__ = [
     "HEALPIX_COLUMN",
     "INDEX_DIR",
     "INPUT_COLUMN",
+    "LAST_RELEASE_FILE",
     "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
@@ -103,6 +104,9 @@ STAGING_DIR: Final = ".staging"
 
 LEASE_FILE: Final = ".lease"
 """Who builds the next release of a table, inside the table's directory; absent if nobody does."""
+
+LAST_RELEASE_FILE: Final = ".last_release"
+"""Highest release number that was ever used, inside the table's directory; absent while that release is there."""
 
 REJECTS_FILE: Final = "manifest/rejects.parquet"
 """Input rows that were not stored, with file, row number and reason; absent if there are none."""

@@ -1,7 +1,7 @@
 """How the columns of many files become one schema: stored names, declared types, columns that some files lack."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from ..layout.schema import stored_schema, stored_type
 from .hats import PARTITION_COLUMNS
 from .types import is_filled, is_typed, is_widening
 
-__all__ = ["FileColumns", "absent_columns", "common_schema", "file_columns", "file_names"]
+__all__ = ["FileColumns", "absent_columns", "common_schema", "file_columns", "file_names", "schema_problems"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,38 @@ def common_schema(found: Sequence[FileColumns], table: TableConfig, described: M
     for columns in found:
         _check_types(columns, wanted, found[0], table.types)
     return wanted
+
+
+def schema_problems(
+    found: Sequence[FileColumns], table: TableConfig, described: Mapping[str, pa.DataType]
+) -> Iterator[SchemaMismatchError]:
+    """Yield all that keeps files whose columns are `found` from having a common schema, column by column."""
+    first = found[0]
+    try:
+        _check_declared(found, table)
+    except SchemaMismatchError as error:
+        yield error
+    names = dict.fromkeys(name for columns in found for name in columns.schema.names)
+    kinds = dict[str, pa.DataType]()
+    for name in names:
+        try:
+            kinds[name] = _kind(name, found, table, described)
+        except SchemaMismatchError as error:
+            yield error
+    for columns in found:
+        for name in names:
+            try:
+                _check_names(_only(columns, name), _only(first, name), table.optional)
+                if name in kinds:
+                    _check_types(_only(columns, name), pa.schema([(name, kinds[name])]), first, table.types)
+            except SchemaMismatchError as error:
+                yield error
+
+
+def _only(columns: FileColumns, name: str) -> FileColumns:
+    """Return one column of a file, none if it has none of this name."""
+    kept = [column for column in columns.schema if column.name == name]
+    return FileColumns(columns.file, pa.schema(kept))
 
 
 def _check_declared(found: Sequence[FileColumns], table: TableConfig) -> None:

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from ..config import CsvConfig, TableConfig
+from ..config import CsvConfig, FormatName, TableConfig
 from ..exceptions import DamagedInputError, InputError
 from ..layout.schema import nan_to_null
 from .base import FileFormat, InputFile, Reader
-from .columns import absent_columns, common_schema, file_names
+from .columns import absent_columns, common_schema, file_names, schema_problems
 from .felis import FelisTable
 from .formats import format_name, reader_for
 from .survey import survey_files
 
-__all__ = ["Source", "open_source", "source_from"]
+__all__ = ["Source", "open_source", "source_from", "source_problems"]
 
 
 def _ignore(_rows: int) -> None:
@@ -204,3 +204,24 @@ def open_source(
         csv=table.csv,
         original_names=file_names(table),
     )
+
+
+def source_problems(table: TableConfig, files: Sequence[InputFile], felis: FelisTable | None) -> Iterator[InputError]:
+    """Yield all reasons why `open_source` refuses some files: damaged files, and columns that differ."""
+    described = {} if felis is None else dict(felis.types)
+    formats, known = list[FormatName](), list[InputFile]()
+    for file in files:
+        try:
+            formats.append(format_name(table, file))
+            known.append(file)
+        except InputError as error:
+            yield error
+    damaged = list[DamagedInputError]()
+    try:
+        survey = survey_files(table, known, formats, described, damaged.append) if known else None
+    except InputError as error:
+        yield from (*damaged, error)
+        return
+    yield from damaged
+    if survey is not None:
+        yield from schema_problems(survey.found, table, described)

@@ -13,7 +13,7 @@ from .places import Unplaced
 from .plan import TablePlan
 from .workspace import Workspace
 
-__all__ = ["input_records", "orphan_rows", "reject_files", "rejected_reasons"]
+__all__ = ["input_records", "orphan_rows", "placed_rows", "reject_files", "rejected_reasons"]
 
 
 def input_records(workspace: Workspace, plan: TablePlan, ledger: Ledger) -> tuple[InputRecord, ...]:
@@ -49,6 +49,11 @@ def rejected_reasons(workspace: Workspace, plan: TablePlan) -> dict[str, int]:
 def orphan_rows(workspace: Workspace, plan: TablePlan) -> int:
     """Return the rows without a parent that are placed by their own position."""
     return sum(int(np.sum(record["orphans"])) for record in _records(workspace, plan, "place"))
+
+
+def placed_rows(workspace: Workspace, plan: TablePlan) -> int:
+    """Return the rows of the input, as they were counted when they were placed."""
+    return sum(int(np.sum(record["rows"])) for record in _records(workspace, plan, "place"))
 
 
 def reject_files(workspace: Workspace, plan: TablePlan) -> list[Path]:

@@ -12,7 +12,7 @@ from ..exceptions import LayoutError
 from ..layout.files import fsync_path, replace_bytes
 from ..layout.hats import pointer_properties
 from ..layout.manifest import Manifest, read_manifest
-from ..layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE, release_name
+from ..layout.paths import COLLECTION_PROPERTIES, LAST_RELEASE_FILE, PLAIN_PROPERTIES, SCHEMA_FILE, release_name
 from ..layout.properties import format_properties, parse_properties
 from ..readers.felis import felis_resources
 from .workspace import Workspace
@@ -89,7 +89,9 @@ def releases(home: Path) -> dict[int, Path]:
 
 def next_release(home: Path) -> int:
     """Return one more than the highest release number in use; a number is never used twice."""
-    return 1 + max(releases(home), default=0)
+    remembered = home / LAST_RELEASE_FILE
+    gone = int(remembered.read_text(encoding="utf-8")) if remembered.exists() else 0
+    return 1 + max([gone, *releases(home)])
 
 
 def _fsync_tree(directory: Path) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
 
-__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "write_record"]
+__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "spill_options", "write_record"]
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
@@ -51,11 +51,10 @@ class SpillWriter:
     is_margin: list[bool] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         with ExitStack() as stack:
             hidden = stack.enter_context(replaced(self.path))
             file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
-            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=options))
+            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=spill_options()))
             self._open = stack.pop_all()
         return self
 
@@ -97,6 +96,11 @@ def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut rows ``[first, stop)`` into runs of about equal size, at most `BATCH_ROWS` each."""
     count = -(-(stop - first) // BATCH_ROWS)
     return pairwise(np.linspace(first, stop, count + 1).astype(np.int64).tolist())
+
+
+def spill_options() -> pa.ipc.IpcWriteOptions:
+    """Return how spill files are written."""
+    return pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:

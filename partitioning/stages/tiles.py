@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
+from ..layout.partition_map import PartitionMap
 from .bucket import BucketPlan, bucket_rows_limit, group_tiles, write_bucket_plan
 from .histogram import COARSE_ORDER, coarse_counts, count_within
 from .maps import map_order
-from .parents import Parent
 from .places import Places
 from .plan import TablePlan
 from .run import Share, chunk_rows, window_rows
@@ -19,8 +19,13 @@ from .workspace import Workspace
 __all__ = ["make_tiles"]
 
 
-def make_tiles(workspace: Workspace, plan: TablePlan, parent: Parent | None, share: Share) -> BucketPlan:
+def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None, share: Share) -> BucketPlan:
     """Choose tiles and buckets, and write them.
+
+    Parameters
+    ----------
+    finer
+        Tiles of the parent: no tile strictly contains one of them.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def make_tiles(workspace: Workspace, plan: TablePlan, parent: Parent | None, sha
     def refine(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
         return count_within(_units_with_rows(workspace, plan, pixels, order), pixels, order, depth)
 
-    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, parent), refine)
+    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), refine)
     most = bucket_rows_limit(window_rows(plan, share), plan.row_bytes, chunk_rows(plan, share), rows)
     buckets = BucketPlan(
         tiling=tiling,
@@ -59,11 +64,11 @@ def _units_with_rows(workspace: Workspace, plan: TablePlan, pixels: NDArray[np.i
     return chosen
 
 
-def tile_limits(plan: TablePlan, parent: Parent | None) -> TileLimits:
+def tile_limits(plan: TablePlan, finer: PartitionMap | None) -> TileLimits:
     """Return when a tile is split: by its rows, and where it holds tiles of the parent or of the base release."""
     limits = TileLimits(plan.target_rows, plan.table.max_order)
     orders, starts = [], []
-    for tiles in (None if parent is None else parent.partitions, None if plan.base is None else plan.base_map):
+    for tiles in (finer, None if plan.base is None else plan.base_map):
         if tiles is not None:
             orders.append(tiles.orders.astype(np.int64))
             starts.append(tiles.tile_ranges()[:, 0])
