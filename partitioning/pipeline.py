@@ -146,6 +146,12 @@ def _append_tasks(config: BuildConfig, run: "_Run", replaced: Sequence[str], *, 
     return tasks
 
 
+def _executor_of(config: BuildConfig) -> Executor:
+    workers = Share.workers_within(config.memory, config.workers)
+    share = Share.of(config.memory, workers)
+    return LocalExecutor(share, workers) if workers > 1 else InlineExecutor(share)
+
+
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
     """Return the tables, each after its parent.
 
@@ -234,7 +240,7 @@ class _Run:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
         with ExitStack() as stack:
-            pool = self._executor or LocalExecutor(Share.of(config.memory, config.workers), config.workers)
+            pool = self._executor or _executor_of(config)
             stack.callback(pool.close)
             for table in build_order(config.tables):
                 if table.name in tasks:

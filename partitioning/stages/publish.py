@@ -88,8 +88,10 @@ def releases(home: Path) -> dict[int, Path]:
 
 
 def next_release(home: Path) -> int:
-    """Return one more than the highest release number in use; a number is never used twice."""
-    return 1 + max(releases(home), default=0)
+    """Return one more than the highest release number in use, be it by a margin or an index alone."""
+    pattern = re.compile(re.escape(home.name) + r"_r([0-9]+)(_.*)?")
+    found = (pattern.fullmatch(entry.name) for entry in home.iterdir())
+    return 1 + max((int(match[1]) for match in found if match is not None), default=0)
 
 
 def _fsync_tree(directory: Path) -> None:
