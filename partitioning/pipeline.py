@@ -12,7 +12,7 @@ from .append import Changes, decide_touched, finish_append, open_changes, publis
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor
-from .job import Job
+from .job import Job, told
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import Held, lease
 from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
@@ -24,7 +24,7 @@ from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.id_index import plan_index
 from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
-from .stages.publish import current_release, publish_release, publish_schema
+from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
 from .stages.verify import verify_release
@@ -246,7 +246,8 @@ class _Run:
                 if table.name in tasks:
                     parent = _parent_of(config, table, built)
                     built[table.name] = self._one_table(table, tasks[table.name], parent, pool)
-            return _publish(config, list(built.values()))
+            with told(f"{config.schema}: publication"):
+                return _publish(config, list(built.values()))
 
     def _one_table(self, table: TableConfig, task: _Task, parent: Parent | None, pool: Executor) -> Job:
         """Bring one table to where it can be published; a release that an earlier run completed is left as it is."""
@@ -261,7 +262,8 @@ class _Run:
             first_number=0 if changes is None else changes.first_number,
             base=None if changes is None else changes.base,
         )
-        workspace, plan = resume_or_begin(wanted, partial(self.say, table))
+        with told(f"{self._config.schema}.{table.name}: beginning"):
+            workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
         held = self._held[table.name]
@@ -377,6 +379,7 @@ def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
     for job in jobs:
         job.held.check()
+        move_release(job.workspace)
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
     published = []
