@@ -19,7 +19,7 @@ from .readers.felis import FelisTable
 from .stages.plan import TablePlan
 from .stages.workspace import Workspace
 
-__all__ = ["Job", "workspace_of"]
+__all__ = ["Job", "told", "workspace_of"]
 
 
 def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
@@ -28,6 +28,16 @@ def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
     own = Workspace(home, release_name(table, release), home)
     spill = own.staging / "spill" if config.spill is None else config.spill / f"{config.schema}.{table}.spill"
     return Workspace(home, own.name, spill)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn errors of the file system into ours, saying what failed."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{what} failed: {error}; mend the cause and build again: it goes on here"
+        raise PartitioningError(msg) from error
 
 
 @dataclass
@@ -66,11 +76,8 @@ class Job:
         """
         self.held.check()
         start = time.perf_counter()
-        try:
+        with told(f"{self.name}: {name}"):
             yield
-        except (OSError, pa.ArrowException) as error:
-            msg = f"{self.name}: {name} failed: {error}; mend the cause and build again: it goes on here"
-            raise PartitioningError(msg) from error
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name} {self.seconds[name]:.1f} s")
 

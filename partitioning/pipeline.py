@@ -15,7 +15,7 @@ from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
-from .job import Job
+from .job import Job, told
 from .layout.checksums import write_checksums
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import Held, lease
@@ -29,7 +29,7 @@ from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.id_index import plan_index
 from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
-from .stages.publish import current_release, publish_release, publish_schema
+from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
 from .stages.workspace import Workspace
@@ -151,6 +151,12 @@ def _append_tasks(config: BuildConfig, run: "_Run", replaced: Sequence[str], *, 
     return tasks
 
 
+def _executor_of(config: BuildConfig) -> Executor:
+    workers = Share.workers_within(config.memory, config.workers)
+    share = Share.of(config.memory, workers)
+    return LocalExecutor(share, workers) if workers > 1 else InlineExecutor(share)
+
+
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
     """Return the tables, each after its parent.
 
@@ -239,13 +245,14 @@ class _Run:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
         with ExitStack() as stack:
-            pool = self._executor or LocalExecutor(Share.of(config.memory, config.workers), config.workers)
+            pool = self._executor or _executor_of(config)
             stack.callback(pool.close)
             for table in build_order(config.tables):
                 if table.name in tasks:
                     parent = _parent_of(config, table, built)
                     built[table.name] = self._one_table(table, tasks[table.name], parent, pool)
-            return _publish(config, list(built.values()))
+            with told(f"{config.schema}: publication"):
+                return _publish(config, list(built.values()))
 
     def _one_table(self, table: TableConfig, task: _Task, parent: Parent | None, pool: Executor) -> Job:
         """Bring one table to where it can be published; a release that an earlier run completed is left as it is."""
@@ -261,7 +268,8 @@ class _Run:
             base=None if changes is None else changes.base,
         )
         await_helpers(self._config.root / self._config.schema / table.name)
-        workspace, plan = resume_or_begin(wanted, partial(self.say, table))
+        with told(f"{self._config.schema}.{table.name}: beginning"):
+            workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
         held = self._held[table.name]
@@ -398,6 +406,7 @@ def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
     """Make the schema file and all tables visible, parents first."""
     for job in jobs:
         job.held.check()
+        move_release(job.workspace)
     if config.schema_file is not None:
         publish_schema(config.schema_file, config.root / config.schema)
     published = []

@@ -186,8 +186,14 @@ def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
     for error in opened.damaged:
         number = first_number + len(planned)
         form = source.formats[0]
-        planned.append(PlannedInput(number, Path(error.file), error.file, form, 0, 0, None, error.problem))
+        size = _size_if_there(wanted.config.input_dir / error.file)
+        planned.append(PlannedInput(number, Path(error.file), error.file, form, size, 0, None, error.problem))
     return tuple(planned)
+
+
+def _size_if_there(path: Path) -> int:
+    """Return the size by which an append will tell that a damaged file is still the same; 0 if it is gone."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _fingerprint(wanted: Wanted, inputs: Sequence[PlannedInput]) -> str:

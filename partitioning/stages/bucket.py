@@ -31,6 +31,7 @@ from .workspace import Workspace
 
 __all__ = [
     "BucketPlan",
+    "ChunkSize",
     "bucket_rows_limit",
     "bucket_unit",
     "group_tiles",
@@ -41,6 +42,9 @@ __all__ = [
 
 _FEWEST_BUCKETS: Final = 48
 _SMALL_BUCKET_ROWS: Final = 100_000
+_READ_ROWS: Final = 8192
+"""Rows that are read at a time, to be gathered into chunks."""
+
 _SMALLEST_SLICE_BYTES: Final = 128 << 10
 """Buckets are so few that a chunk's slice of one is about as large as this, if the chunk covers them all."""
 
@@ -137,7 +141,15 @@ class _Chunk:
         return sum(read.batch.num_rows for read in self.reads)
 
 
-def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit: int, chunk_rows: int) -> int:
+@dataclass(frozen=True, slots=True)
+class ChunkSize:
+    """How much is bucketed at a time; rows may be much larger than those of the sample that told their mean."""
+
+    rows: int
+    bytes: int
+
+
+def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit: int, most: ChunkSize) -> int:
     """Spill every placed row of a unit, and write every other row to the unit's reject file; return the rows.
 
     Raises
@@ -150,7 +162,7 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     margin_tiles: list[NDArray[np.int64]] = []
     rows = 0
     with SpillWriter(workspace.spilled(unit), plan.form.schema) as spill, rejects:
-        for chunk in _chunks(plan, unit, _damage_when_placed(workspace, unit), chunk_rows):
+        for chunk in _chunks(plan, unit, _damage_when_placed(workspace, unit), most):
             placed = places.read(chunk.start, chunk.rows)
             if len(placed.index) != chunk.rows:
                 raise _changed(plan, chunk)
@@ -179,15 +191,16 @@ def _damage_when_placed(workspace: Workspace, unit: int) -> tuple[Damage, ...]:
         return damage_from(record["damage"])
 
 
-def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], chunk_rows: int) -> Iterator[_Chunk]:
-    """Gather the batches of a unit into chunks of about `chunk_rows`."""
-    start, reads, filled = 0, list[UnitBatch](), 0
-    for read in unit_batches(plan, unit, damage, None, chunk_rows):
-        if reads and filled + read.batch.num_rows > chunk_rows:
+def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], most: ChunkSize) -> Iterator[_Chunk]:
+    """Gather the batches of a unit into chunks of at most about the wanted size."""
+    start, reads, filled, size = 0, list[UnitBatch](), 0, 0
+    for read in unit_batches(plan, unit, damage, None, min(most.rows, _READ_ROWS)):
+        if reads and (filled + read.batch.num_rows > most.rows or size + read.batch.nbytes > most.bytes):
             yield _Chunk(start, reads)
-            start, reads, filled = start + filled, [], 0
+            start, reads, filled, size = start + filled, [], 0, 0
         reads.append(read)
         filled += read.batch.num_rows
+        size += read.batch.nbytes
     if reads:
         yield _Chunk(start, reads)
 

@@ -139,6 +139,7 @@ def make_lookup(lookup: Lookup, parent: Parent) -> None:
         hidden.unlink(missing_ok=True)
         with _connection(lookup, hidden, read_only=False) as connection:
             connection.execute(sql, {"paths": paths})
+            connection.execute("CHECKPOINT")  # closing does it too, but does not tell if the disk is full
             twice = connection.execute("SELECT key FROM parent WHERE ambiguous ORDER BY key LIMIT 1").fetchone()
     if twice is not None:
         lookup.path.unlink()
@@ -174,7 +175,7 @@ def _told(parent: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         remedy = "raise build.memory or free disk space, and build again: it goes on here"
-        msg = f"the look-up of positions in {parent!r} failed: {error}; {remedy}"
+        msg = f"the look-up of positions in {parent!r} failed: {' '.join(str(error).split())}; {remedy}"
         raise PartitioningError(msg) from error
 
 

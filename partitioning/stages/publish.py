@@ -17,14 +17,32 @@ from ..layout.properties import format_properties, parse_properties
 from ..readers.felis import felis_resources
 from .workspace import Workspace
 
-__all__ = ["current_release", "next_release", "point_to", "publish_release", "publish_schema", "releases"]
+__all__ = [
+    "current_release",
+    "move_release",
+    "next_release",
+    "point_to",
+    "publish_release",
+    "publish_schema",
+    "releases",
+]
 
 
 def publish_release(workspace: Workspace) -> Path:
     """Publish a verified release: move its directories beside the others, then replace the pointer.
 
+    Return the directory of the main catalog.
+    """
+    target = move_release(workspace)
+    point_to(workspace.home, read_manifest(target))
+    return target
+
+
+def move_release(workspace: Workspace) -> Path:
+    """Move the directories of a verified release beside the others, where nothing points to them yet.
+
     The main catalog goes first: where it is in place, all of the release was ready, and publication can be repeated
-    after a crash. Return the directory of the main catalog.
+    after a crash. Return its directory.
     """
     target = workspace.home / workspace.name
     if not target.is_dir():
@@ -40,7 +58,6 @@ def publish_release(workspace: Workspace) -> Path:
             _fsync_tree(made)
             made.rename(workspace.home / name)
     fsync_path(workspace.home)
-    point_to(workspace.home, manifest)
     return target
 
 
@@ -88,10 +105,15 @@ def releases(home: Path) -> dict[int, Path]:
 
 
 def next_release(home: Path) -> int:
-    """Return one more than the highest release number in use; a number is never used twice."""
+    """Return one more than the highest release number in use, be it by a margin or an index alone.
+
+    A number is never used twice: the highest one that was pruned is remembered.
+    """
     remembered = home / LAST_RELEASE_FILE
     gone = int(remembered.read_text(encoding="utf-8")) if remembered.exists() else 0
-    return 1 + max([gone, *releases(home)])
+    pattern = re.compile(re.escape(home.name) + r"_r([0-9]+)(_.*)?")
+    found = (pattern.fullmatch(entry.name) for entry in home.iterdir())
+    return 1 + max([gone, *(int(match[1]) for match in found if match is not None)])
 
 
 def _fsync_tree(directory: Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..exceptions import DamagedInputError, PartitioningError
-from .bucket import BucketPlan, bucket_unit, read_bucket_plan
+from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import place_unit
 from .id_index import index_unit
@@ -43,6 +43,9 @@ __all__ = [
 PROCESS_BYTES: Final = 160 << 20
 """Memory of a process that holds no rows: Python, numpy, pyarrow."""
 
+_LEAST_SHARE: Final = 64 << 20
+"""Bytes for rows below which another process is not worth its own memory."""
+
 CHUNK_SHARE: Final = 5
 """Part of a process's memory that a chunk being bucketed may take: it is there as read, joined, sorted and encoded."""
 
@@ -69,14 +72,28 @@ class Share:
         processes = workers + 1 if workers > 1 else 1
         return cls(max(LEAST_BYTES, (memory - processes * PROCESS_BYTES) // workers))
 
+    @classmethod
+    def workers_within(cls, memory: int, workers: int) -> int:
+        """Return how many of `workers` processes a budget is enough for; one works in the director's process.
+
+        >>> Share.workers_within(2 << 30, 8), Share.workers_within(400 << 20, 2)
+        (8, 1)
+        """
+        fitting = (memory - PROCESS_BYTES) // (PROCESS_BYTES + _LEAST_SHARE)
+        return max(1, min(workers, fitting))
+
 
 def chunk_rows(plan: TablePlan, share: Share) -> int:
     """Return the rows that are bucketed at a time."""
     return max(LEAST_ROWS, int(share.memory / CHUNK_SHARE / plan.row_bytes))
 
 
+def _chunk_size(plan: TablePlan, share: Share) -> ChunkSize:
+    return ChunkSize(chunk_rows(plan, share), share.memory // CHUNK_SHARE)
+
+
 def window_rows(plan: TablePlan, share: Share) -> int:
-    """Return the rows that are sorted at a time."""
+    """Return the rows that are sorted at a time, if they are as large as those of the sample."""
     return max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / plan.row_bytes))
 
 
@@ -122,9 +139,9 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
         case "place":
             return place_unit(workspace, plan, unit, lookup_of(workspace, plan, share))
         case "bucket":
-            return bucket_unit(workspace, plan, _buckets(workspace), unit, chunk_rows(plan, share))
+            return bucket_unit(workspace, plan, _buckets(workspace), unit, _chunk_size(plan, share))
         case "sort" if plan.is_tiled:
-            return _sort(workspace, plan, unit, window_rows(plan, share))
+            return _sort(workspace, plan, unit, share)
         case "sort":
             return plain_unit(workspace, plan)
         case "margin":
@@ -156,18 +173,19 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
     return read_bucket_plan(workspace)
 
 
-def _sort(workspace: Workspace, plan: TablePlan, bucket: int, most_rows: int) -> int:
+def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
     paths = [workspace.spilled(unit) for unit in range(plan.unit_count)]
     records = tuple(workspace.record("bucket", unit) for unit in range(plan.unit_count))
     index, tiles = _cached_index(records, _state(records[0]))
     mine = index["bucket"] == bucket
     margins = np.flatnonzero(mine & (index["margin"] == 1))
+    row_bytes = max(plan.row_bytes, index["bytes"][mine].sum() / max(1, index["rows"][mine].sum()))
     given = SortInput(
         bucket=bucket,
         blocks=unit_blocks(index, paths, np.flatnonzero(mine & (index["margin"] == 0))),
         margin_blocks=unit_blocks(index, paths, margins),
         margin_tiles=[tiles[start : start + rows] for start, rows in _margin_spans(index, margins)],
-        window_rows=most_rows,
+        window_rows=max(1024, int(share.memory / _WINDOW_SHARE / row_bytes)),
     )
     return sort_unit(workspace, plan, _buckets(workspace), given)
 

@@ -49,6 +49,7 @@ class SpillWriter:
     lows: list[int] = field(default_factory=list)
     highs: list[int] = field(default_factory=list)
     is_margin: list[bool] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -74,7 +75,9 @@ class SpillWriter:
         occupied = np.flatnonzero(np.diff(edges))
         for bucket in occupied.tolist():
             for first, stop in _pieces(int(edges[bucket]), int(edges[bucket + 1])):
-                self._writer.write_batch(batch.slice(first, stop - first))
+                piece = batch.slice(first, stop - first)
+                self._writer.write_batch(piece)
+                self.sizes.append(piece.nbytes)
                 self.buckets.append(bucket)
                 self.rows.append(stop - first)
                 self.lows.append(int(keys[first]))
@@ -89,6 +92,7 @@ class SpillWriter:
             "low": np.array(self.lows, dtype=np.int64),
             "high": np.array(self.highs, dtype=np.int64),
             "margin": np.array(self.is_margin, dtype=np.int64),
+            "bytes": np.array(self.sizes, dtype=np.int64),
         }
 
 
@@ -120,12 +124,12 @@ def spill_index(records: Sequence[Path]) -> dict[str, NDArray[np.int64]]:
     Returns
     -------
     dict
-        ``unit``, ``number``, ``bucket``, ``rows``, ``low``, ``high``, ``margin``.
+        ``unit``, ``number``, ``bucket``, ``rows``, ``low``, ``high``, ``margin``, ``bytes`` (in memory).
     """
     parts: dict[str, list[NDArray[np.int64]]] = {}
     for unit, record in enumerate(records):
         with np.load(record) as arrays:
-            found = {name: arrays[name] for name in ("bucket", "rows", "low", "high", "margin")}
+            found = {name: arrays[name] for name in ("bucket", "rows", "low", "high", "margin", "bytes")}
         count = len(found["rows"])
         found |= {"unit": np.full(count, unit, np.int64), "number": np.arange(count, dtype=np.int64)}
         for name, array in found.items():
