@@ -26,7 +26,7 @@ from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
-from .stages.tiles import make_tiles
+from .stages.tiles import count_in_units, make_tiles
 from .stages.verify import verify_release
 
 __all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
@@ -332,7 +332,8 @@ def _place(job: Job, parent: Parent | None) -> None:
 def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
     if job.workspace.tiling.exists():
         return read_bucket_plan(job.workspace)
-    buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share)
+    refine = count_in_units(job.workspace, job.plan, job.run)
+    buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share, refine)
     tiling = buckets.tiling
     orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
     job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..exceptions import DamagedInputError, PartitioningError
 from .bucket import BucketPlan, bucket_unit, read_bucket_plan
 from .damage import note_damage
-from .histogram import place_unit
+from .histogram import count_unit, place_unit
 from .id_index import index_unit
 from .margin import margin_unit
 from .parents import Lookup
@@ -104,6 +104,8 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
     match stage:
         case "place":
             return place_unit(workspace, plan, unit, lookup_of(workspace, plan, share))
+        case _ if stage.startswith("count-"):
+            return count_unit(workspace, plan, stage, unit)
         case "bucket":
             return bucket_unit(workspace, plan, _buckets(workspace), unit, chunk_rows(plan, share))
         case "sort" if plan.is_tiled:

@@ -21,6 +21,7 @@ from ..layout.schema import without_nan
 from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
+from .counts import sorted_counts
 from .id_index import IdRuns
 from .ledger import LeafFacts, UnitLedger
 from .order import one_chunk, sorted_order, taken
@@ -260,7 +261,7 @@ class _Notes:
             return
         self._low = int(index[0]) if self._low < 0 else self._low
         self._high = int(index[-1])
-        pixels, counts = _sorted_counts(index >> self._shift)
+        pixels, counts = sorted_counts(index >> self._shift)
         self._pixels.append(pixels)
         self._counts.append(counts)
         self._separation = max(self._separation, _max_separation(group, self._placement))
@@ -280,12 +281,6 @@ class _Notes:
             map_rows=np.concatenate(self._counts),
             input_rows=self._inputs,
         )
-
-
-def _sorted_counts(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct values of a sorted array, and how often each is there."""
-    first = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
-    return values[first], np.diff(first, append=len(values))
 
 
 def _max_separation(table: pa.Table, placement: Placement) -> float:
