@@ -22,7 +22,7 @@ from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .counts import sorted_counts
-from .id_index import IdRuns
+from .id_runs import IdRuns
 from .ledger import LeafFacts, UnitLedger
 from .order import one_chunk, sorted_order, taken
 from .places import degrees
@@ -71,6 +71,7 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
             _sort_large_tile(tools, blocks, low, (int(starts[low]), int(starts[high])))
         else:
             _sort_window(tools, blocks, low, starts[low : high + 1])
+    tools.runs.flush()
     if plan.table.margin_arcsec and given.margin_blocks:
         _write_margins(tools)
     tools.finisher.shutdown()
@@ -220,7 +221,6 @@ def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
 
     draft = draft_leaf(tools.workspace.catalog / leaf_path(pixel), noted(), tools.plan.form)
     tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), False))
-    tools.runs.flush()
 
 
 def _write_margins(tools: _Tools) -> None:
