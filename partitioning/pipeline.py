@@ -26,6 +26,7 @@ from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
+from .stages.spill_index import write_spill_index
 from .stages.tiles import count_in_units, make_tiles
 from .stages.verify import verify_release
 
@@ -282,6 +283,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         buckets = _tiles(job, parent)
     with job.stage("bucket"):
         job.run("bucket", job.plan.unit_count)
+        write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
     with job.stage("sort"):
         job.run("sort", buckets.count)

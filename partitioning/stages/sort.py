@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +30,7 @@ from .sketch import Sketches
 from .spill import Block, read_blocks
 from .workspace import Workspace
 
-__all__ = ["SortInput", "sort_unit", "unit_blocks"]
+__all__ = ["SortInput", "sort_unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class SortInput:
     blocks: Sequence[Block]
     """Blocks of the bucket, in input order."""
     margin_blocks: Sequence[Block]
-    margin_tiles: Sequence[NDArray[np.int64]]
+    margin_tiles: Sequence[NDArray[np.int32]]
     """Tile of each row of each margin block."""
     window_rows: int
     """Rows that are sorted at once."""
@@ -96,13 +95,6 @@ class _Tools:
     drafts: list[tuple["_Notes", Pixel, Future[LeafSummary], bool]]
     sketches: Sketches
     runs: IdRuns
-
-
-def unit_blocks(index: dict[str, NDArray[np.int64]], paths: Sequence[Path], chosen: NDArray[np.int64]) -> list[Block]:
-    """Return the blocks at positions `chosen` of a spill index."""
-    names = ("unit", "number", "rows", "low", "high")
-    columns = [index[name][chosen].tolist() for name in names]
-    return [Block(paths[unit], *rest) for unit, *rest in zip(*columns, strict=True)]
 
 
 def _windows(rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
