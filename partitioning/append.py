@@ -30,10 +30,11 @@ from .stages.base import (
 )
 from .stages.ledger import Ledger
 from .stages.margin import joined_margin, plan_margins
-from .stages.parents import Parent
+from .stages.moved_parents import check_published_places
+from .stages.parents import Parent, make_lookup
 from .stages.plan import BaseRelease, write_plan
 from .stages.publish import current_release
-from .stages.run import release_tiles
+from .stages.run import lookup_of, release_tiles
 from .stages.tiling import Tiling
 
 __all__ = ["Changes", "decide_touched", "finish_append", "open_changes", "published_inputs"]
@@ -147,14 +148,29 @@ def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
 
 
 def decide_touched(job: Job, parent: Parent | None) -> None:
-    """Decide, once the new rows are placed, which tiles are made anew, and write that into the plan."""
+    """Decide, once the new rows are placed, which tiles are made anew, and write that into the plan.
+
+    Raises
+    ------
+    InputError
+        If published rows that stay are not where their parents lie now.
+    """
     base = job.plan.base
     assert base is not None
     if base.touched is None:
+        _check_parents(job, parent)
         touched = touched_tiles(job.workspace, job.plan, base, None if parent is None else parent.partitions)
         job.plan = replace(job.plan, base=replace(base, touched=touched))
         write_plan(job.workspace, job.plan)
     job.say(f"{len(job.plan.base_map)} tiles published, {len(job.plan.base.touched_tiles)} of them change")  # type: ignore[union-attr]
+
+
+def _check_parents(job: Job, parent: Parent | None) -> None:
+    lookup = lookup_of(job.workspace, job.plan, job.executor.share)
+    if lookup is not None and parent is not None:
+        if not lookup.path.exists():
+            make_lookup(lookup, parent)
+        check_published_places(job.plan, lookup)
 
 
 def finish_append(
