@@ -125,6 +125,9 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
 def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
     """Raise `ConfigError` if the configuration would make another table than the published one."""
     placement = manifest.placement
+    if manifest.adopted is not None:
+        msg = f"table {table.name!r} is adopted, its files are others': adopt them again, or build the table"
+        raise ConfigError(msg)
     if placement is None:
         msg = f"table {table.name!r} has no positions: build it anew, it is one file"
         raise ConfigError(msg)
