@@ -303,6 +303,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         if changes is not None:
             decide_touched(job, parent)
             _place(job, parent)
+        _tell_orphans(job)
     with job.stage("tiling"):
         buckets = _tiles(job, parent)
     with job.stage("bucket"):
@@ -360,9 +361,12 @@ def _place(job: Job, parent: Parent | None) -> None:
     if lookup is not None and parent is not None and pending and not lookup.path.exists():
         make_lookup(lookup, parent)
     job.run("place", plan.unit_count)
-    orphans = orphan_rows(workspace, plan)
-    if orphans and plan.table.position_from is not None:
-        job.say(f"{orphans} rows have no parent in {plan.table.position_from.parent}; placed by their own position")
+
+
+def _tell_orphans(job: Job) -> None:
+    wanted, orphans = job.plan.table.position_from, orphan_rows(job.workspace, job.plan)
+    if orphans and wanted is not None:
+        job.say(f"{orphans} rows have no parent in {wanted.parent}; placed by their own position")
 
 
 def _tiles(job: Job, parent: Parent | None) -> BucketPlan:

@@ -21,7 +21,7 @@ _LONGEST_TEXT: Final = 128
 
 def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
     """Return the manifest's columns; minima and maxima come from the row-group statistics on disk."""
-    hidden = set(hidden)
+    hidden, rows = set(hidden), ledger.rows
     with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as statistics:
         known = set(statistics.schema_arrow.names)
         return tuple(
@@ -32,11 +32,18 @@ def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> 
                 bytes=int(ledger.column_bytes[:, number].sum()),
                 minimum=_bound(statistics, column.name, "min") if f"{column.name}.min" in known else None,
                 maximum=_bound(statistics, column.name, "max") if f"{column.name}.max" in known else None,
-                distinct=estimate(ledger.sketches[number]) if number in ledger.sketches else None,
+                distinct=_distinct(ledger, number, rows),
                 hidden=column.name in hidden,
             )
             for number, column in enumerate(ledger.schema)
         )
+
+
+def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
+    """Return the estimated distinct values of a column, never more than it has values."""
+    if number not in ledger.sketches:
+        return None
+    return min(estimate(ledger.sketches[number]), rows - int(ledger.column_nulls[:, number].sum()))
 
 
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:

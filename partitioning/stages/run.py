@@ -114,7 +114,8 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
             return 0
         if isinstance(error, PartitioningError):
             raise
-        msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and build again: it goes on here"
+        remedy = "mend the cause and run the same command again: it goes on here"
+        msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; {remedy}"
         raise PartitioningError(msg) from error
 
 

@@ -44,7 +44,7 @@ def make_tiles(
     """
     counts = coarse_counts(workspace, plan.unit_count)
     rows = int(counts[1].sum())
-    if rows == 0 and plan.base is None:
+    if rows == 0 and (plan.base is None or len(plan.base.touched_tiles) == len(plan.base_map)):
         msg = f"table {plan.table.name!r}: none of its rows has a usable position"
         raise InputError(msg)
 
