@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from ..exceptions import InputError
+from ..sky.healpix import ORDER
 from .bucket import BucketPlan, bucket_rows_limit, group_tiles, write_bucket_plan
 from .histogram import COARSE_ORDER, coarse_counts, count_within
 from .maps import map_order
@@ -45,9 +46,22 @@ def make_tiles(workspace: Workspace, plan: TablePlan, parent: Parent | None, sha
     return buckets
 
 
+def finest_with_margin(margin_arcsec: float) -> int:
+    """Return the finest order whose tiles are at least twice as wide as the margin.
+
+    Splitting further would make more rows of margins than it takes off the tiles: a margin is three times as large as
+    the tile at this order, and grows by four with each.
+
+    >>> [finest_with_margin(arcsec) for arcsec in (0.0, 5.0, 10.0, 3600.0)]
+    [29, 14, 13, 4]
+    """
+    widths_deg = np.sqrt(4 * np.pi / 12) * 180 / np.pi / 2.0 ** np.arange(ORDER + 1)
+    return int(np.flatnonzero(widths_deg >= 2 * margin_arcsec / 3600)[-1])
+
+
 def tile_limits(plan: TablePlan, parent: Parent | None) -> TileLimits:
     """Return when a tile is split: by its rows, and where it holds tiles of the parent or of the base release."""
-    limits = TileLimits(plan.target_rows, plan.table.max_order)
+    limits = TileLimits(plan.target_rows, min(plan.table.max_order, finest_with_margin(plan.table.margin_arcsec)))
     orders, starts = [], []
     for tiles in (None if parent is None else parent.partitions, None if plan.base is None else plan.base_map):
         if tiles is not None:
