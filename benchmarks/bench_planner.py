@@ -86,7 +86,7 @@ def hats_baseline(catalog: Path) -> float | None:
     from astropy.coordinates import Angle, Latitude, Longitude  # noqa: PLC0415  (slow imports, wanted here only)
     from hats.pixel_tree.moc_filter import filter_by_moc  # noqa: PLC0415
     from hats.pixel_tree.pixel_tree import PixelTree  # noqa: PLC0415
-    from mocpy import MOC  # type: ignore[import-untyped]  # noqa: PLC0415
+    from mocpy import MOC  # noqa: PLC0415
 
     tiles = read_partition_map(catalog)
     tree = PixelTree.from_healpix([tiles.pixel(number) for number in range(len(tiles))])

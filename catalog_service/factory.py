@@ -58,7 +58,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
     except PartitioningError as error:
         raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
-    pool = WorkerPool(_worker_config(config, scratch), size=config.workers, max_queued=config.queue_length)
+    pool = WorkerPool(_worker_config(config, scratch, catalogs), size=config.workers, max_queued=config.queue_length)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
         maxrec_default=min(config.maxrec_default, config.maxrec_hard),
@@ -101,9 +101,10 @@ def _registry(config: Config) -> Registry:
     return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
 
 
-def _worker_config(config: Config, scratch: ScratchDirectory) -> WorkerConfig:
+def _worker_config(config: Config, scratch: ScratchDirectory, catalogs: Catalogs) -> WorkerConfig:
+    foreign = [f"{directory.rstrip('/')}/" for directory in catalogs.published.foreign_directories]
     return WorkerConfig(
-        allowed_directories=(f"{config.catalog_root}/", f"{scratch.path}/"),
+        allowed_directories=(f"{config.catalog_root}/", f"{scratch.path}/", *foreign),
         temp_directory=str(config.state_dir / "workers"),
         memory_limit_bytes=config.worker_memory_mb * 1_000_000,
         max_temp_bytes=config.worker_spill_mb * 1_000_000,

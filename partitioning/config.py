@@ -51,16 +51,18 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import pyarrow as pa
 
-from .exceptions import ConfigError
+from .exceptions import ConfigError, SchemaMismatchError
+from .layout.leaf import MOST_GROUP_ROWS
 from .layout.paths import OWN_COLUMNS
-from .readers.types import arrow_type
+from .layout.schema import stored_type
+from .readers.types import arrow_type, is_typed
 
 __all__ = [
     "FORMATS",
@@ -69,6 +71,7 @@ __all__ = [
     "FormatName",
     "PositionFrom",
     "TableConfig",
+    "config_problems",
     "load_config",
     "parse_size",
 ]
@@ -179,13 +182,58 @@ def load_config(path: Path, *, root: Path | None = None, input_dir: Path | None 
     ConfigError
         If the file cannot be read, or a key is unknown, missing, of the wrong type or out of range.
     """
+    config = _build_config(_Section(_toml(path), path), path.parent)
+    return replace(config, root=root or config.root, input_dir=input_dir or config.input_dir)
+
+
+def config_problems(path: Path) -> tuple[str, ...]:
+    """Return all that is wrong with the configuration file at `path`, key by key; nothing if `load_config` takes it."""
     try:
-        body = tomllib.loads(path.read_text(encoding="utf-8"))
+        body = _toml(path)
+        tables = body.get("table", [])
+        alone = {"release": {"root": "catalogs", "schema": "schema"}}
+        simple = [{"name": "name", "input": "input"}]
+        parts = [{**alone, "table": [table]} for table in tables] if isinstance(tables, list) else []
+        problems = [problem for part in ({**body, "table": simple}, *parts) for problem in _key_problems(part, path)]
+        if not problems:
+            load_config(path)
+    except ConfigError as error:
+        return (str(error),)
+    return tuple(dict.fromkeys(problems))
+
+
+def _key_problems(body: dict[str, Any], path: Path) -> Iterator[str]:
+    """Yield what is wrong with the keys of a configuration; each is then left out, until one is missing."""
+    gone = list[tuple[int, str]]()
+    while True:
+        try:
+            _build_config(_Section(body, path), path.parent)
+        except _KeyError as error:
+            if (id(error.body), error.key) in gone:
+                return
+            yield str(error)
+            if error.key not in error.body:
+                return
+            gone.append((id(error.body), error.key))
+            del error.body[error.key]
+        else:
+            return
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not a readable TOML file: {error}"
         raise ConfigError(msg) from error
-    config = _build_config(_Section(body, path), path.parent)
-    return replace(config, root=root or config.root, input_dir=input_dir or config.input_dir)
+
+
+class _KeyError(ConfigError):
+    """What is wrong with one key of a section whose content is `body`."""
+
+    def __init__(self, message: str, body: dict[str, Any], key: str) -> None:
+        super().__init__(message)
+        self.body, self.key = body, key
 
 
 def parse_size(text: str) -> int | None:
@@ -240,7 +288,9 @@ def _table_config(section: "_Section") -> TableConfig:
         id=section.texts("id"),
         target_rows=section.integer("target_rows", default=defaults.target_rows, minimum=1),
         target_bytes=section.size("target_bytes", default=defaults.target_bytes, minimum=1),
-        row_group_rows=section.integer("row_group_rows", default=defaults.row_group_rows, minimum=1),
+        row_group_rows=section.integer(
+            "row_group_rows", default=defaults.row_group_rows, minimum=1, maximum=MOST_GROUP_ROWS
+        ),
         row_group_bytes=section.size("row_group_bytes", default=defaults.row_group_bytes, minimum=1),
         max_order=section.integer("max_order", default=defaults.max_order, minimum=0, maximum=29),
         margin_arcsec=section.number(
@@ -308,7 +358,7 @@ class _Section:
     def error(self, key: str, problem: str) -> ConfigError:
         """Return the error that `key` of this section has `problem`."""
         place = f"{self._place} " if self._place else ""
-        return ConfigError(f"{self._path}: {place}key {key!r} {problem}")
+        return _KeyError(f"{self._path}: {place}key {key!r} {problem}", self._body, key)
 
     def finish(self) -> None:
         """Raise `ConfigError` if a key is left that nobody asked for."""
@@ -384,13 +434,17 @@ class _Section:
         return value
 
     def arrow_types(self, key: str) -> dict[str, pa.DataType]:
-        """Return Arrow types by column name."""
+        """Return the types in which columns are stored, by name."""
         types = {}
         for column, text in self.pairs(key).items():
-            types[column] = arrow_type(text)
-            if types[column] is None:
+            kind = arrow_type(text)
+            if kind is None or not is_typed(kind):
                 known = "int64, uint32, float, double, string, bool, date32, timestamp[us], list<double>"
                 raise self.error(key, f"gives {column!r} the type {text!r}; types are Arrow's, such as {known}")
+            try:
+                types[column] = stored_type(kind)
+            except SchemaMismatchError as error:
+                raise self.error(key, f"gives {column!r} the type {text!r}: {error}") from None
         return types
 
     def renames(self, key: str) -> dict[str, str]:

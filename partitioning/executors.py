@@ -5,6 +5,7 @@ Units are pure functions of the workspace (`stages.run.run_unit`), so that it ma
 
 import ctypes
 import json
+import math
 import os
 import signal
 import sys
@@ -13,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -23,11 +24,22 @@ import pyarrow as pa
 
 from .exceptions import ConfigError, PartitioningError
 from .layout.files import replace_bytes
-from .lease import RENEW_S, STALE_S, seconds_since
+from .layout.paths import STAGING_DIR
+from .lease import STALE_S, seconds_since
 from .stages.run import Share, run_unit
 from .stages.workspace import Workspace
 
-__all__ = ["ArrayExecutor", "DaskExecutor", "Executor", "InlineExecutor", "LocalExecutor", "work_on"]
+__all__ = [
+    "Announced",
+    "ArrayExecutor",
+    "DaskExecutor",
+    "Executor",
+    "InlineExecutor",
+    "LocalExecutor",
+    "announced_stage",
+    "await_helpers",
+    "work_on",
+]
 
 _POLL_S: Final = 0.2
 _STAGE_FILE: Final = "stage.json"
@@ -130,20 +142,31 @@ def _begin(parent: int) -> None:
 
 
 class ArrayExecutor:
-    """Directs processes on any nodes that share the directory (`work_on`), and works on units itself."""
+    """Directs processes on any nodes that share the directory (`work_on`), and works on units itself.
 
-    def __init__(self, share: Share) -> None:
+    Parameters
+    ----------
+    share
+        What this process may use.
+    stale_s
+        Seconds after which a process that has not renewed its claim of a unit is taken for dead.
+    """
+
+    def __init__(self, share: Share, stale_s: float = STALE_S) -> None:
         self.share = share
+        self._stale_s = stale_s
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
         """Announce a stage, and work on it until all of its units are done."""
-        replace_bytes(workspace.staging / _STAGE_FILE, json.dumps([stage, units]).encode())
+        announced = Announced(workspace.name, str(workspace.spill.resolve()), stage, units, self._stale_s)
+        (workspace.staging / _CLAIMS).mkdir(exist_ok=True)
+        replace_bytes(workspace.staging / _STAGE_FILE, json.dumps(asdict(announced)).encode())
         before = len(workspace.pending(stage, units))
         while pending := workspace.pending(stage, units):
             for _ in range(before - len(pending)):
                 done(0)
             before = len(pending)
-            if not _claim_one(workspace, stage, pending, self.share):
+            if not _claim_one(workspace, announced, pending, self.share):
                 time.sleep(_POLL_S)
         for _ in range(before):
             done(0)
@@ -152,38 +175,78 @@ class ArrayExecutor:
         """Nothing is left: helpers end when the build's directory is gone."""
 
 
-def work_on(workspace: Workspace, share: Share) -> bool:
-    """Do one unit of the announced stage of a build, if one is free; return whether one was done."""
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The stage that a build in array mode is in: what its helpers need to know beside the plan."""
+
+    release: str
+    """Directory name of the release."""
+    spill: str
+    """Directory of the spill files."""
+    stage: str
+    units: int
+    stale_s: float
+    """Seconds after which a claim that was not renewed is nobody's."""
+
+
+def announced_stage(home: Path) -> Announced | None:
+    """Return the stage that a build of the table in directory `home` has announced; None if there is none."""
     try:
-        stage, units = json.loads((workspace.staging / _STAGE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Announced(**json.loads((home / STAGING_DIR / _STAGE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def work_on(home: Path, share: Share) -> bool:
+    """Do one unit of the announced stage of the build of a table, if one is free; return whether one was done."""
+    announced = announced_stage(home)
+    if announced is None:
         return False
-    return _claim_one(workspace, stage, workspace.pending(stage, units), share)
+    workspace = Workspace(home, announced.release, Path(announced.spill))
+    return _claim_one(workspace, announced, workspace.pending(announced.stage, announced.units), share)
 
 
-def _claim_one(workspace: Workspace, stage: str, pending: list[int], share: Share) -> bool:
+def await_helpers(home: Path, stale_s: float = STALE_S) -> None:
+    """Wait until no helper works on an interrupted build any more: it must not write into the one that begins."""
+    claims = home / STAGING_DIR / _CLAIMS
+    announced = announced_stage(home)
+    stale_s = stale_s if announced is None else announced.stale_s
+    while any(_age(claim) <= stale_s for claim in claims.glob("[!.]*")):
+        time.sleep(_POLL_S)
+
+
+def _claim_one(workspace: Workspace, announced: Announced, pending: list[int], share: Share) -> bool:
     for unit in pending:
-        path = workspace.staging / _CLAIMS / f"{stage}-{unit}"
-        with _claim(path) as mine:
+        path = workspace.staging / _CLAIMS / f"{announced.stage}-{unit}"
+        with _claim(path, announced.stale_s) as mine:
             if mine:
-                run_unit(workspace, stage, unit, share)
+                _run_claimed(workspace, announced, unit, share)
                 return True
     return False
 
 
+def _run_claimed(workspace: Workspace, announced: Announced, unit: int, share: Share) -> None:
+    """Do a unit; that it cannot be done is no matter if another process did it meanwhile, and tidied up."""
+    try:
+        run_unit(workspace, announced.stage, unit, share)
+    except (OSError, PartitioningError):
+        done = workspace.record(announced.stage, unit).exists()
+        if not done and announced_stage(workspace.home) == announced:
+            raise
+
+
 @contextmanager
-def _claim(path: Path) -> Iterator[bool]:
+def _claim(path: Path, stale_s: float) -> Iterator[bool]:
     """Claim a unit; a claim that has not been renewed for long is nobody's. Two may do one unit: no harm is done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and seconds_since(path) > STALE_S:
+    if path.exists() and _age(path) > stale_s:
         path.unlink(missing_ok=True)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # without the directory the build is over
         yield False
         return
     stop = threading.Event()
-    renewer = threading.Thread(target=_renew, args=(path, stop), daemon=True)
+    renewer = threading.Thread(target=_renew, args=(path, stop, stale_s / 6), daemon=True)
     renewer.start()
     try:
         yield True
@@ -193,9 +256,14 @@ def _claim(path: Path) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
-def _renew(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(RENEW_S):
-        if path.exists():
+def _age(claim: Path) -> float:
+    """Return how long ago a claim was renewed; for ever if it is gone."""
+    return seconds_since(claim) if claim.exists() else math.inf
+
+
+def _renew(path: Path, stop: threading.Event, every_s: float) -> None:
+    while not stop.wait(every_s):
+        with suppress(FileNotFoundError):
             os.utime(path)
 
 

@@ -9,15 +9,20 @@ from functools import partial
 from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
+from .checks.report import Full, require_clean
+from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
+from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, LayoutError
-from .executors import Executor, InlineExecutor, LocalExecutor
+from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
 from .job import Job, told
+from .layout.checksums import write_checksums
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
 from .lease import Held, lease
 from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
 from .progress import Lines, Teller
 from .readers.felis import FelisTable, read_felis
+from .releases import children_of
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
 from .stages.bucket import BucketPlan, read_bucket_plan
@@ -27,11 +32,11 @@ from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.tiles import make_tiles
-from .stages.verify import verify_release
+from .stages.workspace import Workspace
 
-__all__ = ["BuiltTable", "append", "build", "build_order", "build_time"]
+__all__ = ["SMALL_BYTES", "BuiltTable", "append", "build", "build_order", "build_time"]
 
-_SMALL_BYTES = 64 << 20
+SMALL_BYTES = 64 << 20
 """Tables with less input are built in this process: starting others takes longer."""
 
 
@@ -262,9 +267,10 @@ class _Run:
             first_number=0 if changes is None else changes.first_number,
             base=None if changes is None else changes.base,
         )
+        await_helpers(self._config.root / self._config.schema / table.name)
         with told(f"{self._config.schema}.{table.name}: beginning"):
             workspace, plan = resume_or_begin(wanted, partial(self.say, table))
-        small = sum(file.bytes for file in plan.inputs) < _SMALL_BYTES and self._executor is None
+        small = sum(file.bytes for file in plan.inputs) < SMALL_BYTES and self._executor is None
         executor = InlineExecutor(pool.share) if small else pool
         held = self._held[table.name]
         job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller, held)
@@ -273,11 +279,21 @@ class _Run:
             job.say(f"left out: {error}")
         if job.is_complete:
             return job
+        self._estimate(job, parent)
         if plan.is_tiled:
             _build_catalog(job, parent, changes)
         else:
             _build_plain(job)
         return job
+
+    def _estimate(self, job: Job, parent: Parent | None) -> None:
+        """Tell what the build takes, and refuse one that does not fit, unless it has begun already."""
+        plan, rows = job.plan, input_rows(job.plan)
+        parent_rows = 0 if parent is None else parent.manifest.rows
+        estimate = estimate_build(plan, rows, workers=self._config.workers, parent_rows=parent_rows)
+        job.say(str(estimate))
+        if len(job.workspace.pending("place", len(plan.units))) == len(plan.units):
+            check_room(self._config, estimate, job.name)
 
 
 def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
@@ -316,12 +332,23 @@ def _build_plain(job: Job) -> None:
 
 def _verify(job: Job) -> None:
     """Check everything that was written; what does not pass is made again by the next build."""
+    job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
     with job.stage("verify"):
+        for catalog in _catalogs(job.workspace):
+            write_checksums(catalog)
         try:
-            verify_release(job.workspace.catalog, job.plan.form, threads=job.config.workers)
+            report = verify_release(job.workspace.catalog, scope=Full(), workers=job.config.workers, report=job.say)
+            require_clean(report)
         except LayoutError:
             job.forget_leaves()
             raise
+
+
+def _catalogs(workspace: Workspace) -> list[Path]:
+    """Return the directories of a release under construction: main catalog, margins, id indexes."""
+    manifest = read_manifest(workspace.catalog)
+    beside = [*(record.directory for record in manifest.margins), *(record.directory for record in manifest.indexes)]
+    return [workspace.catalog, *(workspace.staging / name for name in beside)]
 
 
 def _place(job: Job, parent: Parent | None) -> None:
@@ -339,7 +366,7 @@ def _place(job: Job, parent: Parent | None) -> None:
 def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
     if job.workspace.tiling.exists():
         return read_bucket_plan(job.workspace)
-    buckets = make_tiles(job.workspace, job.plan, parent, job.executor.share)
+    buckets = make_tiles(job.workspace, job.plan, None if parent is None else parent.partitions, job.executor.share)
     tiling = buckets.tiling
     orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
     job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")
@@ -390,23 +417,10 @@ def _publish(config: BuildConfig, jobs: list[Job]) -> tuple[BuiltTable, ...]:
         job.say(f"published {directory.name}: {manifest.rows} rows, {manifest.bytes / 1e6:.1f} MB")
         published.append(BuiltTable(job.table.name, directory, manifest, job.seconds))
     for job in jobs:
-        for child in _children_of_older_releases(job):
-            job.say(f"warning: {child} was placed by an older release of this table; build it again")
+        for child, placed_by in children_of(job.workspace.home).items():
+            if placed_by != job.plan.release:
+                job.say(f"warning: {child} was placed by an older release of this table; build it again")
         job.workspace.sweep()
     for job in jobs:  # at last, so that a build that is killed here is told from one that never was
         job.workspace.forget()
     return tuple(published)
-
-
-def _children_of_older_releases(job: Job) -> list[str]:
-    """Return published tables whose rows lie where another release of this table has their parents."""
-    found = []
-    for home in sorted((job.config.root / job.config.schema).iterdir()):
-        try:
-            release = current_release(home)
-            placement = None if release is None else read_manifest(release).placement
-        except LayoutError:  # another group's catalog, without a manifest
-            continue
-        if placement is not None and placement.parent == job.table.name:
-            found += [] if placement.parent_release == job.plan.release else [home.name]
-    return found

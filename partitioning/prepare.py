@@ -5,11 +5,10 @@ A plan that an interrupted build left is found again, and goes on.
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
 import xxhash
 
 from .config import BuildConfig, TableConfig
@@ -38,7 +37,16 @@ from .stages.publish import current_release, next_release
 from .stages.sizes import measure_rows, target_rows
 from .stages.workspace import Workspace
 
-__all__ = ["Opened", "Wanted", "found_plan", "make_plan", "open_inputs", "resume_or_begin", "sweep_published"]
+__all__ = [
+    "Opened",
+    "Wanted",
+    "column_problems",
+    "found_plan",
+    "make_plan",
+    "open_inputs",
+    "resume_or_begin",
+    "sweep_published",
+]
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,8 @@ def open_inputs(config: BuildConfig, table: TableConfig, felis: FelisTable | Non
     damaged: list[DamagedInputError] = []
     files = find_inputs(table.input, config.input_dir)
     source = open_source(table, files, felis, on_damaged=damaged.append if skip_bad else None)
-    _check_named_columns(table, source.schema)
-    for name in (table.ra, table.dec):
-        if name is not None:
-            check_position_column(source.schema, name, source.file_name(0))
+    for problem in column_problems(table, source):
+        raise problem
     return Opened(source, tuple(damaged))
 
 
@@ -90,7 +96,7 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
     """Plan the build of one table as release number `release`."""
     table, source, parent = wanted.table, wanted.opened.source, wanted.parent
     if parent is not None and table.position_from is not None:
-        check_keys(table, table.position_from, source.schema, parent, source.file_name(0))
+        check_keys(table, table.position_from, source.schema, parent.column_types, source.file_name(0))
     stores_parent = table.position_from is not None and not table.position_from.same_position
     schema = stored_columns(source.schema, stores_parent=stores_parent) if table.is_placed else source.schema
     form = LeafFormat(schema, table.id, table.row_group_rows, table.row_group_bytes)
@@ -109,6 +115,8 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
         parent_release=None if parent is None else parent.manifest.release,
         row_bytes=sizes.memory,
         stored_bytes=sizes.stored,
+        spilled_bytes=sizes.spilled,
+        row_seconds=sizes.seconds,
         target_rows=target_rows(table, form, sizes),
         skip_bad=wanted.skip_bad,
         base=wanted.base,
@@ -127,7 +135,6 @@ def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspa
         elif not in_place and not workspace.is_whole():
             say(f"the spill files of release {found.release} are not in {workspace.spill}; it is begun anew")
         else:
-            workspace.sweep_temporary()
             say(f"an interrupted build of release {found.release} goes on")
             return workspace, found
     plan = make_plan(wanted, next_release(config.root / config.schema / table))
@@ -205,20 +212,32 @@ def _fingerprint(wanted: Wanted, inputs: Sequence[PlannedInput]) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps(facts, default=str).encode())
 
 
-def _check_named_columns(table: TableConfig, schema: pa.Schema) -> None:
+def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]:
+    """Yield what the configuration says wrongly of the columns of the input."""
+    schema = source.schema
     for key, names in (("id", table.id), ("index", table.index_columns), ("hidden", table.hidden)):
         for name in names:
             if name not in schema.names:
                 near = difflib.get_close_matches(name, schema.names, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 msg = f"table {table.name!r}: {key} names {name!r}, which is no column of the input{hint}"
-                raise ConfigError(msg)
-    for name in (*table.id, *table.index_columns):
-        kind = schema.field(name).type
-        if not is_ordered(kind):
+                yield ConfigError(msg)
+    for name in dict.fromkeys([*table.id, *table.index_columns]):
+        kind = schema.field(name).type if name in schema.names else None
+        if kind is not None and not is_ordered(kind):
             msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
-            raise ConfigError(msg)
+            yield ConfigError(msg)
     for name in table.index_columns:
         if not name.replace("_", "").isalnum() or not name.isascii():
             msg = f"table {table.name!r}: index names {name!r}, but an index is a directory: rename the column first"
-            raise ConfigError(msg)
+            yield ConfigError(msg)
+    yield from _position_problems(table, source)
+
+
+def _position_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]:
+    for column in (table.ra, table.dec):
+        try:
+            if column is not None:
+                check_position_column(source.schema, column, source.file_name(0))
+        except ConfigError as error:
+            yield error

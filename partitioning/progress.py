@@ -7,10 +7,13 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bars", "Lines", "Teller", "duration"]
+__all__ = ["Bars", "Lines", "Teller", "duration", "size_text"]
 
 _TELL_S: Final = 10.0
 """Seconds between two lines about the progress of one stage."""
+
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 class Teller(Protocol):
@@ -73,7 +76,7 @@ class Bars:
 
     def line(self, text: str) -> None:
         """Say one thing above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, table: str, stage: str, units: int, done: int) -> None:
         """Show a bar."""
@@ -114,3 +117,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes for people.
+
+    >>> size_text(0), size_text(1234), size_text(56_789_000), size_text(7e15)
+    ('0 B', '1.23 kB', '56.8 MB', '7000 TB')
+    """
+    power = 0
+    while size >= 999.5 and power < len(_UNITS) - 1:
+        size, power = size / 1000, power + 1
+    return f"{size:.0f} {_UNITS[power]}" if power == 0 or size >= 999.5 else f"{size:.3g} {_UNITS[power]}"

@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from partitioning.exceptions import LayoutError
+from partitioning.layout.manifest import read_manifest
+from partitioning.stages.publish import current_release
+
 from .generate import SurveyConfig, generate_survey
 
 __all__ = ["main"]
@@ -69,11 +73,20 @@ def prepare(directory: Path) -> Path:
 
 def _build(schema: str, last_table: str, inputs: Path, catalogs: Path) -> None:
     """Partition a sample unless its last table is published already."""
-    if (catalogs / schema / last_table / "collection.properties").is_file():
+    if _is_published(catalogs / schema / last_table):
         return
     _say(f"Partitioning {schema} ...")
     command = [sys.executable, "-m", "partitioning.cli", "build", str(_SAMPLES / schema / "build.toml")]
     subprocess.run([*command, "--root", str(catalogs), "--input-dir", str(inputs)], check=True)  # noqa: S603
+
+
+def _is_published(table: Path) -> bool:
+    """Return whether a release is published that this version reads."""
+    try:
+        release = current_release(table)
+        return release is not None and read_manifest(release).rows > 0
+    except LayoutError:
+        return False
 
 
 @contextmanager

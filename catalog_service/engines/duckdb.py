@@ -18,6 +18,7 @@ from catalog_service.models.query import EngineQuery
 
 from .base import QueryCancelledError, WorkerConfig
 from .errors import is_fatal, translate_error
+from .stamps import check_stamps
 
 __all__ = ["DuckDBEngine", "DuckDBStream"]
 
@@ -89,7 +90,10 @@ class DuckDBEngine:
         ------
         QueryRefusedError
             If the text is anything but exactly one SELECT.
+        StorageError
+            If an adopted file has changed since it was adopted.
         """
+        check_stamps(query)
         cursor = self._connection.cursor()
         with self._lock:
             self._running, self._cancelled = cursor, False

@@ -154,6 +154,19 @@ class WorkerPool:
             raise
         return result
 
+    def allow(self, directories: tuple[str, ...]) -> None:
+        """Let queries that start from now on read `directories` as well.
+
+        A worker's rights are locked when it starts, so workers that may not read them are replaced: idle ones now,
+        busy ones after their query.
+        """
+        missing = {f"{one.rstrip('/')}/" for one in directories}.difference(self._config.allowed_directories)
+        if missing:
+            allowed = (*self._config.allowed_directories, *sorted(missing))
+            self._config = replace(self._config, allowed_directories=allowed)
+            for worker in list(self._idle):
+                self._replace(worker)
+
     def ready(self) -> bool:
         """Whether at least one worker can serve queries."""
         return bool(self._idle or self._busy) and not self._is_closed
@@ -229,7 +242,7 @@ class WorkerPool:
         too_large = end.rss_bytes > self._config.memory_limit_bytes + _RSS_MARGIN_BYTES
         if worker not in self._busy:
             return  # it was killed meanwhile
-        if end.retire or worn_out or too_large:
+        if end.retire or worn_out or too_large or self._is_outdated(worker):
             self._replace(worker)
         else:
             self._hand_over(worker)
@@ -276,11 +289,15 @@ class WorkerPool:
                 self._discard(worker)
                 raise
             else:
-                self._hand_over(worker)
-                return
+                if not self._is_outdated(worker):
+                    self._hand_over(worker)
+                    return
             self._discard(worker)
             await asyncio.sleep(delay_s)
             delay_s = min(_LONGEST_RETRY_S, 2 * delay_s)
+
+    def _is_outdated(self, worker: WorkerProcess) -> bool:
+        return worker.allowed_directories != self._config.allowed_directories
 
     def _keep(self, tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:
         tasks.add(task)

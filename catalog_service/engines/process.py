@@ -29,10 +29,18 @@ _INHERITED: Final = ("PATH", "LANG", "TZ")
 class WorkerProcess:
     """A worker that was started; `wait_ready` before use."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: FrameChannel, directory: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        channel: FrameChannel,
+        directory: Path,
+        allowed_directories: tuple[str, ...],
+    ) -> None:
         self._process = process
         self._directory = directory
         self.channel = channel
+        self.allowed_directories = allowed_directories
+        """What it may read, for as long as it lives."""
         self.queries = 0
         """Queries given to it so far."""
 
@@ -59,7 +67,7 @@ class WorkerProcess:
         channel = FrameChannel(ours)
         setup = replace(config, temp_directory=str(directory)).to_json()
         ours.send(frames.encode_json_frame(frames.SETUP, setup))
-        return cls(process, channel, directory)
+        return cls(process, channel, directory, config.allowed_directories)
 
     @property
     def pid(self) -> int:

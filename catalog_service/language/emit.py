@@ -26,7 +26,8 @@ from ..models.tree import (
     With,
 )
 from .emit_expr import ExpressionWriter
-from .emit_from import finite_columns, scan_sql
+from .emit_from import position_columns, scan_sql
+from .emit_stored import StoredColumnWriter, stored_conditions
 from .rewrite import walk
 from .sqltext import quoted
 
@@ -48,7 +49,8 @@ class _Emitter:
         for node in walk(tree):
             if isinstance(node, ColumnRef):
                 self._used[node.source][node.column.name] = node.column
-        self._finite = finite_columns(tree)
+        self._positions = position_columns(tree)
+        self._conditions: defaultdict[int, list[str]] = defaultdict(list)
 
     def top(self, tree: Query, limit: int) -> str:
         """Return a whole query, cut after `limit` rows."""
@@ -71,7 +73,10 @@ class _Emitter:
                 raise TypeError(query)
 
     def _select(self, select: Select, limit: int | None) -> str:
-        write = ExpressionWriter(self.query, self._finite, select.group_by).value
+        write = ExpressionWriter(self.query, self._positions, select.group_by).value
+        stored = StoredColumnWriter(self.query, self._positions).value
+        for source, condition in stored_conditions(select):
+            self._conditions[source].append(stored(condition))
         items = ", ".join(
             f"{write(item.expr)} AS {quoted(item.column.name)}" for item in select.items if item.column is not None
         )
@@ -88,7 +93,7 @@ class _Emitter:
 
     def _write(self, expr: Expr) -> str:
         """Return an expression of single rows: of WHERE or ON."""
-        return ExpressionWriter(self.query, self._finite).value(expr)
+        return ExpressionWriter(self.query, self._positions).value(expr)
 
     def _set_operation(self, query: SetOperation, limit: int | None) -> str:
         word = f"{query.op} ALL" if query.all else query.op
@@ -101,7 +106,7 @@ class _Emitter:
         match item:
             case TableRef(source=source):
                 columns = [column for _, column in sorted(self._used[source].items())]
-                return f'({scan_sql(self._scans[source], columns)}) AS "t{source}"'
+                return f'({scan_sql(self._scans[source], columns, self._conditions[source])}) AS "t{source}"'
             case SubqueryRef(source=source, query=query):
                 return f'({self.query(query)}) AS "t{source}"'
             case CommonTableRef(source=source, name=name):

@@ -50,6 +50,7 @@ from ..models.tree import (
     StringLiteral,
     Unary,
 )
+from .emit_from import PositionColumns
 from .emit_geometry import contains, distance_test, geometry_value
 from .functions import FUNCTIONS, Kind
 from .rewrite import LITERALS
@@ -70,18 +71,18 @@ class ExpressionWriter:
     ----------
     write_query
         Writes a subquery.
-    finite
-        Columns, as (source, name), that are known to hold no infinities.
+    positions
+        Columns that hold positions, and what is known of their values.
     keys
         What the SELECT is grouped by: such an expression must be written alike everywhere, or DuckDB would not know it
         again inside another.
     """
 
     def __init__(
-        self, write_query: Callable[[Query], str], finite: Collection[tuple[int, str]], keys: Collection[Expr] = ()
+        self, write_query: Callable[[Query], str], positions: PositionColumns, keys: Collection[Expr] = ()
     ) -> None:
         self._write_query = write_query
-        self._finite = finite
+        self._positions = positions
         self._keys = keys
         self._writers = self._writers_by_class()
 
@@ -100,7 +101,7 @@ class ExpressionWriter:
             StringLiteral: lambda expr: text(expr.value),
             BooleanLiteral: lambda expr: "true" if expr.value else "false",
             NullLiteral: lambda _: "NULL",
-            ColumnRef: lambda expr: f'"t{expr.source}".{quoted(expr.column.name)}',
+            ColumnRef: self._column,
             Unary: self._arithmetic,
             Binary: self._arithmetic,
             FunctionCall: self._function,
@@ -122,6 +123,9 @@ class ExpressionWriter:
             Exists: lambda expr: f"EXISTS ({self._write_query(expr.query)})",
         }
 
+    def _column(self, reference: ColumnRef) -> str:
+        return f'"t{reference.source}".{quoted(reference.column.name)}'
+
     # --- types ---
 
     def _typed(self, expr: Expr, kind: DataType) -> str:
@@ -141,10 +145,12 @@ class ExpressionWriter:
         return self._typed(expr, kind)
 
     def _degrees(self, expr: Expr) -> str:
-        """Return a coordinate: a DOUBLE, NULL where it is not finite."""
+        """Return a coordinate: a DOUBLE, NULL where it is not finite, or no declination."""
         sql = self._computed(expr, DataType.DOUBLE)
-        known = isinstance(expr, ColumnRef) and (expr.source, expr.column.name) in self._finite
-        if known or type_of(expr).is_integer or isinstance(expr, LITERALS):
+        key = (expr.source, expr.column.name) if isinstance(expr, ColumnRef) else None
+        if key in self._positions.loose_dec:
+            return bound("CASE WHEN {0} BETWEEN -90e0 AND 90e0 THEN {0} END", sql)
+        if key in self._positions.finite or type_of(expr).is_integer or isinstance(expr, LITERALS):
             return sql
         return bound("CASE WHEN isfinite({0}) THEN {0} END", sql)
 

@@ -1,52 +1,101 @@
 """FROM items to SQL: base tables as scans of exactly the files that the planner chose."""
 
-from collections.abc import Sequence
-
-from partitioning.layout.paths import HEALPIX_COLUMN
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from ..models.query import RaDecBox, TableScan
 from ..models.schema import Column, Table
 from ..models.tree import ColumnRef, Query, Select, SubqueryRef, TableRef
 from .rewrite import walk
-from .sqltext import double, quoted, text
+from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES
 
-__all__ = ["finite_columns", "scan_sql"]
+__all__ = ["PositionColumns", "position_columns", "scan_sql"]
+
+_GUARD: Final = "CASE WHEN isfinite({0}) OR isinf({0}) THEN {0} END"
+"""NULL instead of NaN. DuckDB 2.0 folds `isnan`, NULLIF and comparisons by file statistics, which leave NaN out."""
 
 
-def scan_sql(scan: TableScan, columns: Sequence[Column]) -> str:
+@dataclass(frozen=True, slots=True)
+class PositionColumns:
+    """Columns, as (source, name), that hold positions of stored rows."""
+
+    finite: set[tuple[int, str]] = field(default_factory=set)
+    """Known to be finite, or NULL."""
+    loose_dec: set[tuple[int, str]] = field(default_factory=set)
+    """Declinations of adopted tables, which may be sentinels such as -999: such a row has no position."""
+
+
+def scan_sql(scan: TableScan, columns: Sequence[Column], conditions: Sequence[str] = ()) -> str:
     """Return a SELECT of `columns` from a base table's files, with their names as queries know them.
 
-    Rows that cannot match are left out where the file statistics make that cheap; no file gives no rows.
+    Rows that cannot match are left out where the file statistics make that cheap; no file gives no rows. NaN becomes
+    NULL here, at the source, so that nothing else of a query has to know of it.
+
+    Parameters
+    ----------
+    conditions
+        Conditions on stored columns that every row which the query can use satisfies.
     """
     if not scan.files:
         return f"SELECT {_empty_items(columns)} WHERE false"  # names are quoted
-    items = ", ".join(f"{quoted(column.stored_name or column.name)} AS {quoted(column.name)}" for column in columns)
+    items = ", ".join(f"{_item(column)} AS {quoted(column.name)}" for column in columns)
     files = ", ".join(text(path) for path in scan.files)
-    reader = f"read_parquet([{files}], hive_partitioning = false)"
+    # by default a file's column is cast to its type in the first file, doubles to floats without a word
+    options = ", union_by_name = true" if any(column.is_mixed for column in columns) else ""
+    reader = f"read_parquet([{files}], hive_partitioning = false{options})"
     source = f"SELECT {items or 'true'} FROM {reader}"  # noqa: S608  # names and paths are quoted
-    filters = _filters(scan)
+    filters = [*_filters(scan), *conditions]
     return f"{source} WHERE {' AND '.join(filters)}" if filters else source
 
 
-def finite_columns(tree: Query) -> set[tuple[int, str]]:
-    """Return the columns, as (source, name), that hold positions of stored rows: never infinite.
+def position_columns(tree: Query) -> PositionColumns:
+    """Return the columns that hold positions: tables' own, also where derived tables pass them on.
 
-    Those are tables' own position columns, also where derived tables pass them on.
+    Those of tables that we built are finite; of adopted ones, if that was checked.
     """
-    finite: set[tuple[int, str]] = set()
+    found = PositionColumns()
     derived: list[SubqueryRef] = []
     for node in walk(tree):
-        if isinstance(node, TableRef) and node.table.position is not None:
-            finite |= {(node.source, node.table.position.ra), (node.source, node.table.position.dec)}
+        if isinstance(node, TableRef):
+            _add_own(node, found)
         elif isinstance(node, SubqueryRef) and isinstance(node.query, Select):
             derived.append(node)
     for reference in reversed(derived):  # the walk met outer ones first
-        assert isinstance(reference.query, Select)
-        for item, column in zip(reference.query.items, reference.columns, strict=True):
-            if isinstance(item.expr, ColumnRef) and (item.expr.source, item.expr.column.name) in finite:
-                finite.add((reference.source, column.name))
-    return finite
+        for key, column in _passed_on(reference):
+            for known in (found.finite, found.loose_dec):
+                if key in known:
+                    known.add((reference.source, column.name))
+    return found
+
+
+def _add_own(reference: TableRef, found: PositionColumns) -> None:
+    position, columns = reference.table.position, reference.table.columns_by_folded_name
+    if position is None:
+        return
+    keys = [(reference.source, name) for name in (position.ra, position.dec) if not columns[name.lower()].may_be_nan]
+    found.finite.update(keys)
+    if (reference.source, position.dec) not in found.finite:
+        found.loose_dec.add((reference.source, position.dec))
+
+
+def _passed_on(reference: SubqueryRef) -> Iterator[tuple[tuple[int, str], Column]]:
+    """Yield (what it is inside, column outside) for the columns that a derived table passes on as they are."""
+    assert isinstance(reference.query, Select)
+    for item, column in zip(reference.query.items, reference.columns, strict=True):
+        if isinstance(item.expr, ColumnRef):
+            yield (item.expr.source, item.expr.column.name), column
+
+
+def _item(column: Column) -> str:
+    """Return a stored column: in its declared type, NULL instead of NaN."""
+    sql = quoted(column.stored_name or column.name)
+    if column.is_mixed:
+        sql = f"CAST({sql} AS {SQL_TYPES[column.datatype]}{'[]' if column.is_array else ''})"
+    if not column.may_be_nan:
+        return sql
+    return f"list_transform({sql}, lambda v: {_GUARD.format('v')})" if column.is_array else bound(_GUARD, sql)
 
 
 def _empty_items(columns: Sequence[Column]) -> str:
@@ -60,7 +109,7 @@ def _empty_items(columns: Sequence[Column]) -> str:
 def _filters(scan: TableScan) -> list[str]:
     filters = []
     if scan.healpix_ranges:
-        name = quoted(HEALPIX_COLUMN)
+        name = quoted(scan.healpix_column)
         ranges = [f"({name} >= {start} AND {name} < {stop})" for start, stop in scan.healpix_ranges]
         filters.append(f"({' OR '.join(ranges)})")
     if scan.box is not None:

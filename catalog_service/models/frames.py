@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from catalog_service.exceptions import CatalogServiceError
 
-from .query import EngineQuery, Outcome, ResultFormat
+from .query import EngineQuery, FileStamp, Outcome, ResultFormat
 from .schema import Column, DataType
 
 __all__ = [
@@ -109,11 +109,12 @@ def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
     frame: dict[str, Any] = json.loads(payload)
     body: dict[str, Any] = frame["query"]
     columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
-    position = body.pop("position")
+    position, stamps = body.pop("position"), body.pop("stamps")
     query = EngineQuery(
         **{**body, "format": ResultFormat(body["format"])},
         columns=columns,
         position=None if position is None else (position[0], position[1]),
+        stamps=tuple(FileStamp(*stamp) for stamp in stamps),
     )
     return query, float(frame["remaining_s"])
 

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
+
+from partitioning.layout.paths import HEALPIX_COLUMN
 
 from .schema import Column, Table
 from .tree import Query
 
 __all__ = [
     "EngineQuery",
+    "FileStamp",
     "Language",
     "Outcome",
     "ParsedQuery",
@@ -74,6 +78,14 @@ class RaDecBox:
     """One range, or two over RA 0; empty means no bound on RA."""
 
 
+class FileStamp(NamedTuple):
+    """What a file that is not ours looked like when its content was noted down."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class TableScan:
     """What to read for one base table of the query.
@@ -85,11 +97,14 @@ class TableScan:
     files: tuple[str, ...]
     """Absolute paths of the shards; empty if no row can match."""
     healpix_ranges: tuple[tuple[int, int], ...] = ()
-    """At most 4 half-open ranges of ``_healpix_29`` outside which no row matches; empty means no bound."""
+    """At most 4 half-open ranges of `healpix_column` outside which no row matches; empty means no bound."""
     box: RaDecBox | None = None
     """Prefilter on the table's own position columns."""
     visible_schemas: tuple[str, ...] | None = None
     """For TAP_SCHEMA's own tables: names of the schemas whose rows the caller may see."""
+    healpix_column: str = HEALPIX_COLUMN
+    stamps: tuple[FileStamp, ...] = ()
+    """Of adopted files: how they must still look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +142,8 @@ class EngineQuery:
     """Provenance that travels inside the result (VOTable INFO, Arrow and Parquet metadata)."""
     position: tuple[str, str] | None = None
     """Result columns that hold an ICRS position, for the VOTable's COOSYS."""
+    stamps: tuple[FileStamp, ...] = ()
+    """Adopted files that the query reads, and how they must still look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,10 @@ class Column:
     """Felis ``tap:column_index``."""
     stored_name: str | None = None
     """Name inside the Parquet files; None for a computed column."""
+    may_be_nan: bool = False
+    """Whether stored values, or elements of stored lists, may be NaN, which means NULL; in adopted tables only."""
+    is_mixed: bool = False
+    """Whether some files store it in a narrower type; in adopted tables only."""
 
 
 @dataclass(frozen=True, slots=True)

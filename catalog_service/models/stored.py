@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from partitioning.layout.file_map import FileMap
 from partitioning.layout.manifest import Placement
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import PLAIN_FILE, leaf_path
 
+from .query import FileStamp
 from .schema import Table
 
 __all__ = ["StoredTable"]
@@ -25,9 +27,11 @@ class StoredTable:
     release: int
     rows: int
     size_bytes: int
-    partitions: PartitionMap | None
-    """None for a table without positions: one plain file."""
+    partitions: PartitionMap | FileMap | None
+    """Files of the table: tiles, or those of an adopted table; None for a table without positions: one plain file."""
     placement: Placement | None
+    foreign_directories: tuple[str, ...] = ()
+    """Where the files of an adopted table lie."""
 
     @property
     def file_count(self) -> int:
@@ -41,11 +45,26 @@ class StoredTable:
             return 0.0
         return float(self.partitions.separations_deg.max())
 
+    @property
+    def healpix_column(self) -> str | None:
+        """Stored order-29 index by which the rows of each file are sorted; None if there is none to rely on."""
+        return None if self.placement is None else self.placement.healpix_column
+
     def paths(self, tiles: NDArray[np.int64]) -> tuple[str, ...]:
-        """Return the absolute paths of the tiles numbered `tiles`, computed, never listed."""
+        """Return the absolute paths of the tiles numbered `tiles`: computed or remembered, never listed."""
         assert self.partitions is not None
+        if isinstance(self.partitions, FileMap):
+            return tuple(self.partitions.paths[tile] for tile in tiles.tolist())
         base = str(self.directory)
         return tuple(f"{base}/{leaf_path(self.partitions.pixel(int(tile)))}" for tile in tiles)
+
+    def stamps(self, tiles: NDArray[np.int64]) -> tuple[FileStamp, ...]:
+        """Return what the files numbered `tiles` looked like when they were adopted; none for our own, which last."""
+        files = self.partitions
+        if not isinstance(files, FileMap):
+            return ()
+        sizes, times = files.size_bytes[tiles].tolist(), files.mtimes_ns[tiles].tolist()
+        return tuple(map(FileStamp, self.paths(tiles), sizes, times))
 
     def plain_path(self) -> str:
         """Return the absolute path of the one file of a table without positions."""

@@ -6,6 +6,9 @@ Everything happens in memory; no directory is listed and no file opened.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from partitioning.layout.file_map import FileMap
+from partitioning.layout.paths import HEALPIX_COLUMN
+
 from ..models.query import ResolvedQuery, ScanPlan, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
@@ -70,11 +73,14 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
-        merged_ranges(partitions, chosen),
+        merged_ranges(partitions, chosen) if stored.healpix_column else (),
         position_box(stored, bounds.own),
+        healpix_column=stored.healpix_column or HEALPIX_COLUMN,
+        stamps=stored.stamps(chosen.tiles),
     )
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
-    reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} tiles {_why(bounds)}"
+    kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
+    reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} {kind} {_why(bounds)}"
     return _Planned(scan, rows, size_bytes, len(partitions), reason)
 
 

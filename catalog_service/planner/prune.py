@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from partitioning.layout.file_map import FileMap
 from partitioning.layout.partition_map import PartitionMap
-from partitioning.sky.coverage import COVERAGE_PAD_DEG, EMPTY, Coverage, intersection
+from partitioning.sky.coverage import COVERAGE_PAD_DEG, EMPTY, Coverage, intersection, simplified
 from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding_cone
 
 from ..models.query import RaDecBox
@@ -20,6 +21,9 @@ __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "positi
 
 MAX_RANGES: Final = 4
 """More OR-ed index ranges cost DuckDB more than they save (measured: 4 merged ranges or the hull are best)."""
+
+_WIDEST_RA: Final = 720.0
+"""Stored right ascensions that span more than two turns are not worth an OR of ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     return _choose_by_level(partitions, own, shared)
 
 
-def _choose_by_level(partitions: PartitionMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
+def _choose_by_level(partitions: PartitionMap | FileMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
     """Test tiles in groups of like separation, each against the region enlarged by that separation."""
 
     def covered(pad_deg: float) -> Coverage:
@@ -90,7 +94,7 @@ def _separation_levels(separations_deg: ArrayLike) -> NDArray[np.float64]:
     return np.where(arcsec > 0, levels, 0.0)
 
 
-def merged_ranges(partitions: PartitionMap, chosen: Chosen) -> tuple[tuple[int, int], ...]:
+def merged_ranges(partitions: PartitionMap | FileMap, chosen: Chosen) -> tuple[tuple[int, int], ...]:
     """Return at most `MAX_RANGES` ranges that hold the coverage where the chosen tiles have rows.
 
     Ranges are joined over the smallest gaps. Empty if the tiles lie wholly inside the coverage.
@@ -101,12 +105,8 @@ def merged_ranges(partitions: PartitionMap, chosen: Chosen) -> tuple[tuple[int, 
     starts, stops = partitions.starts[chosen.tiles], partitions.stops[chosen.tiles]
     if _all_inside(starts, stops, coverage):
         return ()
-    clipped = coverage[(coverage[:, 1] > starts[0]) & (coverage[:, 0] < stops[-1])]
-    gaps = clipped[1:, 0] - clipped[:-1, 1]
-    cuts = np.sort(np.argsort(gaps, kind="stable")[::-1][: MAX_RANGES - 1])
-    firsts = np.concatenate([[0], cuts + 1])
-    lasts = np.concatenate([cuts, [len(clipped) - 1]])
-    return tuple((int(clipped[a, 0]), int(clipped[b, 1])) for a, b in zip(firsts, lasts, strict=True))
+    clipped = coverage[(coverage[:, 1] > starts.min()) & (coverage[:, 0] < stops.max())]
+    return tuple((int(start), int(stop)) for start, stop in simplified(clipped, MAX_RANGES))
 
 
 def _all_inside(starts: NDArray[np.int64], stops: NDArray[np.int64], coverage: Coverage) -> bool:
@@ -117,7 +117,8 @@ def _all_inside(starts: NDArray[np.int64], stops: NDArray[np.int64], coverage: C
 def position_box(stored: StoredTable, own: RegionExpr | None) -> RaDecBox | None:
     """Return a prefilter on the table's own position columns, or None if it would not help.
 
-    Right ascension is bounded only where the manifest says that every stored value lies in [0, 360).
+    Right ascension is bounded only where the manifest says which values are stored: each range of the sky is then
+    written in the turns that occur there, such as -180 to 180.
     """
     cone = None if own is None else _around(own)
     if cone is None or cone.radius_deg > 60:
@@ -129,23 +130,16 @@ def position_box(stored: StoredTable, own: RegionExpr | None) -> RaDecBox | None
 
 def _ra_ranges(stored: StoredTable, cone: Cone, radius: float) -> tuple[tuple[float, float], ...]:
     placement = stored.placement
-    folded = (
-        placement is not None
-        and placement.ra_min is not None
-        and placement.ra_max is not None
-        and placement.ra_min >= 0
-        and placement.ra_max < 360
-    )
-    if not folded or abs(cone.dec_deg) + radius >= 89.999:
+    if placement is None or placement.ra_min is None or placement.ra_max is None:
+        return ()
+    if placement.ra_max - placement.ra_min > _WIDEST_RA or abs(cone.dec_deg) + radius >= 89.999:
         return ()
     half = math.degrees(math.asin(math.sin(math.radians(radius)) / math.cos(math.radians(cone.dec_deg))))
     half += COVERAGE_PAD_DEG
     low, high = cone.ra_deg - half, cone.ra_deg + half
-    if low < 0:
-        return ((0.0, high), (low + 360, 360.0))
-    if high >= 360:
-        return ((low, 360.0), (0.0, high - 360))
-    return ((low, high),)
+    first, last = math.ceil((placement.ra_min - high) / 360), math.floor((placement.ra_max - low) / 360)
+    turns = [360.0 * turn for turn in range(first, last + 1)]
+    return tuple((low + turn, high + turn) for turn in turns) or ((low, high),)
 
 
 def _around(expr: RegionExpr) -> Cone | None:

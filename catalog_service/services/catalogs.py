@@ -35,6 +35,11 @@ class Published:
         return self._visible[identity]
 
     @cached_property
+    def foreign_directories(self) -> tuple[str, ...]:
+        """Directories of adopted tables' files, outside the catalog root."""
+        return tuple(sorted({one for stored in self.stored.values() for one in stored.foreign_directories}))
+
+    @cached_property
     def table_count(self) -> int:
         """Number of published tables, without TAP_SCHEMA's."""
         return sum(len(schema.tables) for schema in self.schemas) - len(TAP_SCHEMA.tables)

@@ -202,7 +202,9 @@ class QueryService:
             spent_s=time.perf_counter() - audit.started,
             infos=infos,
             position=position,
+            stamps=tuple(stamp for one in scan.scans.values() for stamp in one.stamps),
         )
+        self._pool.allow(published.foreign_directories)
         return Delivery(await self._pool.run(engine_query), audit, scan, options)
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from partitioning.exceptions import LayoutError
+from partitioning.layout.adopted import read_file_map
+from partitioning.layout.file_map import FileMap
 from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, read_partition_map
+from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
 
@@ -43,6 +46,7 @@ _TYPES: Mapping[str, DataType] = {
     "large_binary": DataType.BINARY,
 }
 
+_FLOATS: Final = (DataType.FLOAT, DataType.DOUBLE)
 
 Identity = tuple[int, int, int]
 """Inode, size, time in ns: a file that was replaced has another one."""
@@ -127,7 +131,7 @@ class Registry:
         name, path = directory.name, directory / SCHEMA_FILE
         felis = read_felis(path) if path.is_file() else FelisSchema(name)
         rule = self._rules.get(name, self._default)
-        stored = tuple(_load_table(name, pointer, felis) for pointer in pointers)
+        stored = _newest(_load_table(name, pointer, felis) for pointer in pointers)
         schema = Schema(
             name=name,
             tables=tuple(sorted((s.table for s in stored), key=_table_order)),
@@ -166,15 +170,36 @@ def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTa
     directory = _release_directory(pointer)
     manifest = read_manifest(directory)
     described = felis.tables.get(pointer.parent.name, FelisTable(name=pointer.parent.name))
+    adopted = manifest.adopted
     return StoredTable(
         table=_table(schema_name, described, manifest),
         directory=directory,
         release=manifest.release,
         rows=manifest.rows,
         size_bytes=manifest.bytes,
-        partitions=None if manifest.placement is None else read_partition_map(directory),
+        partitions=_files(directory, manifest),
         placement=manifest.placement,
+        foreign_directories=() if adopted is None else adopted.directories,
     )
+
+
+def _files(directory: Path, manifest: Manifest) -> PartitionMap | FileMap | None:
+    if manifest.adopted is not None:
+        return read_file_map(directory, manifest.adopted)
+    return None if manifest.placement is None else read_partition_map(directory)
+
+
+def _newest(tables: Iterable[StoredTable]) -> tuple[StoredTable, ...]:
+    """Return one release of each table.
+
+    A table has two pointers for a moment, or after a crash, when a built table is replaced by an adopted one.
+    """
+    newest: dict[str, StoredTable] = {}
+    for stored in tables:
+        other = newest.get(stored.directory.parent.name)
+        if other is None or other.release < stored.release:
+            newest[stored.directory.parent.name] = stored
+    return tuple(newest.values())
 
 
 def _release_directory(pointer: Path) -> Path:
@@ -222,7 +247,9 @@ def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
     for stored in manifest.columns:
         kind = None if stored.hidden else column_type(stored.arrow_type)
         if kind is not None:
-            columns.append(_column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed))
+            column = _column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed)
+            may_be_nan = manifest.nan_policy == "guard" and not stored.nan_free and kind[0] in _FLOATS
+            columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed))
     last = len(order)
     return sorted(columns, key=lambda c: (c.index is None, c.index or 0, order.get(c.name, last)))
 

@@ -198,4 +198,10 @@ def _is_text(column: Column) -> bool:
 
 def _is_ascii(column: Column, sample: Sample) -> bool:
     texts = (cell_texts(batch.column(column.name), column) for batch in sample.batches)
-    return all(pc.all(pc.string_is_ascii(batch), min_count=0).as_py() for batch in texts)
+    return all(_all_char(batch) for batch in texts)
+
+
+def _all_char(texts: pa.Array) -> bool:
+    """Return whether all texts are ASCII that XML can hold: U+FFFD stands for other control characters."""
+    odd = pc.match_substring_regex(texts, "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]")
+    return bool(pc.all(pc.and_not(pc.string_is_ascii(texts), odd), min_count=0).as_py())

@@ -1,7 +1,9 @@
 """Files that appear whole or not at all."""
 
 import os
+import platform
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,11 @@ __all__ = [
 ]
 
 TEMPORARY_SUFFIX: Final = ".new"
-"""Files under construction are called ``.<name>.<process>.new``: HATS readers ignore names that begin with a dot."""
+"""Files under construction are called ``.<name>.<writer>.new``: HATS readers ignore names that begin with a dot."""
+
+
+_HOST: Final = f"{zlib.crc32(platform.node().encode()):08x}"
+"""Nodes that share a directory must not write under the same temporary name."""
 
 
 def fsync_path(path: Path) -> None:
@@ -33,7 +39,8 @@ def fsync_path(path: Path) -> None:
 def temporary_path(path: Path) -> Path:
     """Return the name under which this thread writes what becomes `path`; its directory is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}{TEMPORARY_SUFFIX}")
+    writer = f"{_HOST}-{os.getpid()}-{threading.get_ident():x}"
+    return path.with_name(f".{path.name}.{writer}{TEMPORARY_SUFFIX}")
 
 
 def put_in_place(hidden: Path, path: Path) -> None:

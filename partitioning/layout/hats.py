@@ -18,6 +18,7 @@ __all__ = [
     "catalog_properties",
     "index_properties",
     "margin_properties",
+    "partition_info",
     "pointer_properties",
     "write_hats_files",
     "write_properties",
@@ -136,6 +137,13 @@ def write_properties(catalog: Path, properties: dict[str, str]) -> None:
         (catalog / name).write_text(text, encoding="utf-8")
 
 
+def partition_info(files: pa.Table) -> str:
+    """Return the text of ``partition_info.csv``; `files` has rows of `manifest.FILES_SCHEMA`, in HEALPix order."""
+    columns = [files.column(name).to_pylist() for name in ("norder", "npix", "rows", "bytes")]
+    lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return "\n".join(["Norder,Npix,num_rows,bytes", *lines, ""])
+
+
 def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table, schema: pa.Schema) -> None:
     """Write properties (under both names), list of partitions and common schema.
 
@@ -149,9 +157,6 @@ def write_hats_files(catalog: Path, properties: dict[str, str], files: pa.Table,
         Schema of every leaf.
     """
     write_properties(catalog, properties)
-    columns = [files.column(name).to_pylist() for name in ("norder", "npix", "rows", "bytes")]
-    lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
-    info = "\n".join(["Norder,Npix,num_rows,bytes", *lines, ""])
-    (catalog / "partition_info.csv").write_text(info, encoding="utf-8")
+    (catalog / "partition_info.csv").write_text(partition_info(files), encoding="utf-8")
     (catalog / COMMON_METADATA).parent.mkdir(parents=True, exist_ok=True)
     pq.write_metadata(schema, catalog / COMMON_METADATA)

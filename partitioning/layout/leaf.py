@@ -19,15 +19,20 @@ from .schema import is_ordered
 
 __all__ = [
     "MAX_COLUMN_CHUNKS",
+    "MOST_GROUP_ROWS",
     "LeafDraft",
     "LeafFormat",
     "LeafSummary",
     "draft_leaf",
     "encoding_options",
     "file_checksum",
+    "footer_statistics",
     "row_groups",
     "write_leaf",
 ]
+
+MOST_GROUP_ROWS: Final = 131_072
+"""No row group has more rows: a reader decodes whole row groups (four times the default still reads well)."""
 
 MAX_COLUMN_CHUNKS: Final = 10_000
 """Most column chunks in a file: a footer costs about 90 bytes for each, parsed at every open."""
@@ -125,14 +130,13 @@ class LeafDraft:
         checksum = file_checksum(self.hidden)
         put_in_place(self.hidden, self.path)
         metadata = pq.read_metadata(self.path)
-        chunk_bytes = _chunk_bytes(metadata)
-        totals = np.bincount(self.form.owners, chunk_bytes.sum(axis=0), len(self.form.schema))
+        groups, column_bytes = footer_statistics(metadata, self.form)
         return LeafSummary(
             rows=metadata.num_rows,
             size_bytes=self.path.stat().st_size,
             checksum=checksum,
-            groups=_group_statistics(metadata, chunk_bytes.sum(axis=1), self.form),
-            column_bytes=totals.astype(np.int64),
+            groups=groups,
+            column_bytes=column_bytes,
             column_nulls=self.column_nulls,
         )
 
@@ -170,6 +174,13 @@ def file_checksum(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def footer_statistics(metadata: pq.FileMetaData, form: LeafFormat) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Return what a footer tells: one row a row group as in `LeafSummary.groups`, and the bytes per Arrow column."""
+    sizes = _chunk_bytes(metadata)
+    column_bytes = np.bincount(form.owners, sizes.sum(axis=0), len(form.schema)).astype(np.int64)
+    return _group_statistics(metadata, sizes.sum(axis=1), form), column_bytes
 
 
 def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:

@@ -15,6 +15,8 @@ Files in ``<catalog>/manifest/``:
 ``sketches.parquet``
     One row per column: its smallest value hashes, from which distinct values are estimated. Read by `append`.
 
+A table that was adopted (`Manifest.adopted`) has another ``files.parquet``, see `adopted`.
+
 A margin has a ``manifest/files.parquet`` of the same columns, an id index one of `INDEX_FILES_SCHEMA`.
 
 A release of 139 billion rows has 20,000 files and 4 million row groups; opening one reads the first two only.
@@ -24,7 +26,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +35,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
 from .partition_map import PartitionMap
-from .paths import MANIFEST_DIR
+from .paths import HEALPIX_COLUMN, MANIFEST_DIR
 
 __all__ = [
     "FILES_SCHEMA",
@@ -41,10 +43,12 @@ __all__ = [
     "MANIFEST_VERSION",
     "ROW_GROUPS_FILE",
     "ROW_GROUP_KEYS",
+    "AdoptedData",
     "IndexRecord",
     "InputRecord",
     "Manifest",
     "MarginRecord",
+    "NanPolicy",
     "Placement",
     "StoredColumn",
     "read_columns",
@@ -57,6 +61,9 @@ __all__ = [
 ]
 
 MANIFEST_VERSION: Final = 2
+
+NanPolicy = Literal["clean", "guard"]
+"""``clean``: no float column holds NaN. ``guard``: some may, so every reference to one has to be guarded."""
 
 ROW_GROUPS_FILE: Final = "row_groups.parquet"
 
@@ -118,6 +125,10 @@ class StoredColumn:
     """Estimated number of distinct values (within about 10 %); None where it is not known."""
     hidden: bool = False
     """Whether the column is the store's own (index, parent's position) rather than the table's."""
+    nan_free: bool = False
+    """Under the policy ``guard``: whether every value was read and none is NaN (of a position: all are finite)."""
+    mixed: bool = False
+    """Whether some files store it in a narrower type than `arrow_type`; in adopted tables only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +149,9 @@ class Placement:
     """Release of the parent whose positions were looked up."""
     ra_min: float | None = None
     ra_max: float | None = None
-    """Bounds of the stored own RA: a plain RA box may prune only if they lie in [0, 360)."""
+    """Bounds of the stored own RA, of any turn: without them no RA box may prune."""
+    healpix_column: str | None = HEALPIX_COLUMN
+    """Stored int64 column of the order-29 index, by which each file is sorted; None if none can be relied on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +166,8 @@ class InputRecord:
     """Rows read: stored and rejected."""
     rejected: int
     """Rows in the reject file."""
+    orphans: int = 0
+    """Rows without a parent that are placed by their own position."""
     bad_parts: tuple[str, ...] = ()
     """Damaged parts that were left out because the operator said so: which, how many rows, and why."""
 
@@ -183,6 +198,21 @@ class IndexRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdoptedData:
+    """Where the data files of an adopted table lie: in somebody else's tree, which is never written to."""
+
+    kind: Literal["hats", "parquet"]
+    base: str
+    """Absolute directory from which the paths of ``files.parquet`` start; no symbolic links in it."""
+    directories: tuple[str, ...]
+    """Absolute directories that hold the files: what a reader must have access to."""
+    inputs: tuple[str, ...]
+    """What was adopted, as the operator named it."""
+    tiles_trusted: bool = False
+    """Whether coverages are those of the HATS tiles, without a look at the positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What one immutable release of one table is."""
 
@@ -205,6 +235,9 @@ class Manifest:
     inputs: tuple[InputRecord, ...] = ()
     margins: tuple[MarginRecord, ...] = ()
     indexes: tuple[IndexRecord, ...] = ()
+    nan_policy: NanPolicy = "clean"
+    adopted: AdoptedData | None = None
+    """None for a table that was built: its files lie in the release."""
 
 
 def write_files(catalog: Path, files: pa.Table) -> None:
@@ -275,7 +308,7 @@ def _lists(counts: NDArray[np.int64]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(counts.ravel()))
 
 
-def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table) -> None:
+def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table, schema: pa.Schema = FILES_SCHEMA) -> None:
     """Write ``files.parquet`` and ``manifest.json`` of a catalog under construction.
 
     Parameters
@@ -283,9 +316,11 @@ def write_manifest(catalog: Path, manifest: Manifest, files: pa.Table) -> None:
     catalog
         Directory of the main catalog; not yet published.
     files
-        Rows of `FILES_SCHEMA`, sorted by ``healpix_min``.
+        Rows of `schema`; of `FILES_SCHEMA` sorted by ``healpix_min``.
+    schema
+        Columns of ``files.parquet``.
     """
-    write_files(catalog, files.cast(FILES_SCHEMA))
+    write_files(catalog, files.cast(schema))
     body = {"format": "catalog-service manifest", "version": MANIFEST_VERSION, **asdict(manifest)}
     path = catalog / MANIFEST_DIR / "manifest.json"
     path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
@@ -351,13 +386,17 @@ def _manifest_from(body: dict[str, Any]) -> Manifest:
         key = placement.pop("parent_key")
         placement = Placement(**placement, parent_key=None if key is None else (key[0], key[1]))
     columns = tuple(StoredColumn(**column) for column in body.pop("columns"))
+    adopted = body.pop("adopted", None)
+    if adopted is not None:
+        tuples = {name: tuple(adopted[name]) for name in ("directories", "inputs")}
+        adopted = AdoptedData(**{**adopted, **tuples})
     lists: dict[str, Any] = {
         "id_columns": tuple(body.pop("id_columns")),
         "inputs": tuple(_input_record(record) for record in body.pop("inputs")),
         "margins": tuple(MarginRecord(**record) for record in body.pop("margins")),
         "indexes": tuple(IndexRecord(**record) for record in body.pop("indexes")),
     }
-    return Manifest(**body, **lists, placement=placement, columns=columns)
+    return Manifest(**body, **lists, placement=placement, columns=columns, adopted=adopted)
 
 
 def _input_record(record: dict[str, Any]) -> InputRecord:

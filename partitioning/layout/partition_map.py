@@ -1,6 +1,5 @@
 """The partition map: which file holds which order-29 indices, as sorted arrays in memory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +59,15 @@ class PartitionMap:
 
 
 def _union_of_runs(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sorted union of the integer runs ``[first[i], last[i])``."""
-    runs: Sequence[NDArray[np.int64]] = [
-        np.arange(a, b, dtype=np.int64) for a, b in zip(first.tolist(), last.tolist(), strict=True) if a < b
-    ]
-    return np.unique(np.concatenate(runs)) if runs else np.empty(0, dtype=np.int64)
+    """Return the sorted union of the integer runs ``[first[i], last[i])``; bounds do not decrease with i.
+
+    >>> _union_of_runs(np.array([0, 1, 1, 5]), np.array([2, 2, 4, 5])).tolist()
+    [0, 1, 2, 3]
+    """
+    if len(first) == 0:
+        return np.empty(0, dtype=np.int64)
+    start = np.maximum(first, np.concatenate([[0], np.maximum.accumulate(last)[:-1]]))
+    lengths = np.maximum(last - start, 0)
+    before = np.cumsum(lengths) - lengths
+    found: NDArray[np.int64] = np.arange(lengths.sum(), dtype=np.int64) + np.repeat(start - before, lengths)
+    return found

@@ -6,18 +6,20 @@
     <root>/<schema>/<Table>/collection.properties           HATS collection; its rename is the commit of a release
     <root>/<schema>/<Table>/<Table>_r1/                     main catalog of release r1, immutable
     <root>/<schema>/<Table>/<Table>_r1/hats.properties, properties, partition_info.csv, point_map.fits, skymap.fits
+    <root>/<schema>/<Table>/<Table>_r1/moc.fits, data_thumbnail.parquet, README.md, index.html, density.png
     <root>/<schema>/<Table>/<Table>_r1/dataset/_common_metadata
     <root>/<schema>/<Table>/<Table>_r1/dataset/Norder=k/Dir=d/Npix=n.parquet
     <root>/<schema>/<Table>/<Table>_r1/manifest/manifest.json, files.parquet, row_groups.parquet, sketches.parquet,
-                                                       rejects.parquet
+                                                       rejects.parquet, checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_10arcs/              margin of the same release, a catalog of its own:
-        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet
+        hats.properties, properties, partition_info.csv, dataset/..., manifest/files.parquet, manifest/checksums.xxh128
     <root>/<schema>/<Table>/<Table>_r1_objectId/            id index of the same release:
         hats.properties, properties, dataset/_common_metadata, dataset/_metadata, dataset/index/part.0.parquet, ...
-        manifest/files.parquet, flat/ids.i64, flat/healpix.i64
+        manifest/files.parquet, manifest/checksums.xxh128, flat/ids.i64, flat/healpix.i64
 
     <root>/<schema>/<table>/table.properties                the same pointer for a table without positions,
-    <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest
+    <root>/<schema>/<table>/<table>_r1/table.parquet        stored as one plain Parquet file beside its manifest,
+                                                            and for an adopted table, of which there is a manifest only
 
 Sources: IVOA Note HATS 1.0 for the tree of a catalog; the rest is this project's.
 """
@@ -27,13 +29,17 @@ from typing import Final
 from ..sky.healpix import Pixel
 
 __all__ = [
+    "CHECKSUMS_FILE",
     "COLLECTION_PROPERTIES",
     "COMMON_METADATA",
+    "COVERAGE_FILE",
+    "DENSITY_PICTURE",
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
     "INDEX_DIR",
     "INPUT_COLUMN",
+    "LAST_RELEASE_FILE",
     "LEASE_FILE",
     "MANIFEST_DIR",
     "METADATA",
@@ -47,6 +53,9 @@ __all__ = [
     "SCHEMA_FILE",
     "SKY_MAP",
     "STAGING_DIR",
+    "SUMMARY_PAGE",
+    "SUMMARY_TEXT",
+    "THUMBNAIL",
     "index_name",
     "index_part_path",
     "leaf_path",
@@ -58,7 +67,7 @@ COLLECTION_PROPERTIES: Final = "collection.properties"
 """Pointer file of a table: names the current release's catalogs. Replacing it publishes a release."""
 
 PLAIN_PROPERTIES: Final = "table.properties"
-"""Pointer file of a table without positions; same keys, but not a HATS collection."""
+"""Pointer file of a table without positions, and of an adopted one; same keys, but not a HATS collection."""
 
 PLAIN_FILE: Final = "table.parquet"
 """The one data file of a table without positions, inside its release directory."""
@@ -72,11 +81,32 @@ POINT_MAP: Final = "point_map.fits"
 SKY_MAP: Final = "skymap.fits"
 """The same map under its newer name."""
 
+CHECKSUMS_FILE: Final = "manifest/checksums.xxh128"
+"""Checksums of every file of a catalog that ``files.parquet`` does not list, in the format of ``xxh128sum``."""
+
+COVERAGE_FILE: Final = "moc.fits"
+"""Coverage of a catalog as an IVOA MOC: the occupied pixels of its map."""
+
+THUMBNAIL: Final = "data_thumbnail.parquet"
+"""A few rows from all over a catalog, with its schema."""
+
+DENSITY_PICTURE: Final = "density.png"
+"""Picture of the rows per area."""
+
+SUMMARY_TEXT: Final = "README.md"
+"""What a catalog is, for people in a terminal."""
+
+SUMMARY_PAGE: Final = "index.html"
+"""The same as a web page that needs no other file."""
+
 STAGING_DIR: Final = ".staging"
 """Directory inside a table's directory where the next release is made; swept before each build."""
 
 LEASE_FILE: Final = ".lease"
 """Who builds the next release of a table, inside the table's directory; absent if nobody does."""
+
+LAST_RELEASE_FILE: Final = ".last_release"
+"""Highest release number that was ever used, inside the table's directory; absent while that release is there."""
 
 REJECTS_FILE: Final = "manifest/rejects.parquet"
 """Input rows that were not stored, with file, row number and reason; absent if there are none."""

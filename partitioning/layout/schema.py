@@ -34,6 +34,9 @@ _REPLACED: Final = {
 }
 """Types that differ in memory only, or that Parquet or its readers do not know; the values stay the same."""
 
+_MAX_DIGITS: Final = 38
+"""Digits of the largest decimals that DuckDB keeps: it reads longer ones as DOUBLE, and durations as plain BIGINT."""
+
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema in which columns of `schema` are stored: plain types, all nullable, no metadata.
@@ -64,6 +67,10 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
     """
     if pa.types.is_dictionary(kind):
         return stored_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return stored_type(kind.storage_type)
+    if pa.types.is_decimal(kind) and kind.precision <= _MAX_DIGITS:
+        return pa.decimal128(kind.precision, kind.scale)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return pa.list_(_element(kind))
     if pa.types.is_fixed_size_list(kind):
@@ -74,6 +81,9 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
         return pa.timestamp("ms", kind.tz)
     if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
         msg = f"type {kind} cannot be stored; use plain, list or struct columns"
+        raise SchemaMismatchError(msg)
+    if pa.types.is_decimal(kind) or pa.types.is_duration(kind) or pa.types.is_interval(kind):
+        msg = f"type {kind} cannot be stored, since SQL engines read it as another one; use numbers or text"
         raise SchemaMismatchError(msg)
     return _REPLACED.get(kind, kind)
 

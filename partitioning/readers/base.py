@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from ..config import FormatName
 from ..exceptions import DamagedInputError, InputError
+from .directories import parquet_files
+from .hats import catalog_leaves, is_catalog
 
 __all__ = ["FileFormat", "InputFile", "Reader", "find_inputs", "unreadable"]
 
@@ -107,23 +109,34 @@ def find_inputs(patterns: Sequence[str], base: Path) -> tuple[InputFile, ...]:
     Parameters
     ----------
     patterns
-        File names or glob patterns (``**`` descends), relative to `base` or absolute.
+        File names, directories or glob patterns (``**`` descends), relative to `base` or absolute. A directory stands
+        for the leaves of the HATS catalog that it is, or else for all Parquet files below it.
 
     Raises
     ------
     InputError
-        If a pattern matches no file.
+        If a pattern matches no file; see also `directories.parquet_files` and `hats.catalog_leaves`.
     """
     found: dict[Path, InputFile] = {}
     for pattern in patterns:
         matches = [Path(match) for match in sorted(glob(str(base / pattern), recursive=True))]  # noqa: PTH207
-        files = [match for match in matches if match.is_file()]
+        files = [file for match in matches for file in _files(match, base)]
         if not files:
-            msg = f"input {pattern!r} matches no file below {base}; check the name, or pass --input-dir"
+            what = "only directories without Parquet files" if matches else "no file"
+            msg = f"input {pattern!r} matches {what} below {base}; check the name, or pass --input-dir"
             raise InputError(msg)
-        for path in files:
-            found.setdefault(path.resolve(), InputFile(path, _display_name(path, base)))
+        for file in files:
+            found.setdefault(file.path.resolve(), file)
     return tuple(found.values())
+
+
+def _files(match: Path, base: Path) -> list[InputFile]:
+    """Return the files that `match`, a file or a directory, stands for."""
+    if match.is_file():
+        return [InputFile(match, _display_name(match, base))]
+    if is_catalog(match):
+        return [InputFile(leaf, _display_name(leaf, base), "hats") for leaf in catalog_leaves(match)]
+    return [InputFile(file, _display_name(file, base)) for file in parquet_files(match)]
 
 
 def _display_name(path: Path, base: Path) -> str:

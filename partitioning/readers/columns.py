@@ -1,18 +1,19 @@
 """How the columns of many files become one schema: stored names, declared types, columns that some files lack."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..config import TableConfig
+from ..config import FormatName, TableConfig
 from ..exceptions import SchemaMismatchError
 from ..layout.paths import OWN_COLUMNS
 from ..layout.schema import stored_schema, stored_type
-from .types import is_widening
+from .hats import PARTITION_COLUMNS
+from .types import is_filled, is_typed, is_widening
 
-__all__ = ["FileColumns", "absent_columns", "common_schema", "file_columns", "file_names"]
+__all__ = ["FileColumns", "absent_columns", "common_schema", "file_columns", "file_names", "schema_problems"]
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class FileColumns:
     """Stored names and types, in the order of the file."""
 
 
-def file_columns(file: str, schema: pa.Schema, table: TableConfig) -> FileColumns:
-    """Return the columns of `file`, whose own schema is `schema`, as they are to be stored.
+def file_columns(file: str, schema: pa.Schema, table: TableConfig, form: FormatName) -> FileColumns:
+    """Return the columns of `file`, of format `form` and with the schema `schema`, as they are to be stored.
 
     Raises
     ------
     SchemaMismatchError
         If two names differ by case only, or a type cannot be stored.
     """
-    kept = [column for column in schema if column.name not in OWN_COLUMNS]
+    dropped = OWN_COLUMNS | PARTITION_COLUMNS if form == "hats" else OWN_COLUMNS
+    kept = [column for column in schema if column.name not in dropped]
     named = [column.with_name(table.rename.get(column.name, column.name)) for column in kept]
     try:
         return FileColumns(file, stored_schema(pa.schema(named)))
@@ -77,6 +79,38 @@ def common_schema(found: Sequence[FileColumns], table: TableConfig, described: M
     return wanted
 
 
+def schema_problems(
+    found: Sequence[FileColumns], table: TableConfig, described: Mapping[str, pa.DataType]
+) -> Iterator[SchemaMismatchError]:
+    """Yield all that keeps files whose columns are `found` from having a common schema, column by column."""
+    first = found[0]
+    try:
+        _check_declared(found, table)
+    except SchemaMismatchError as error:
+        yield error
+    names = dict.fromkeys(name for columns in found for name in columns.schema.names)
+    kinds = dict[str, pa.DataType]()
+    for name in names:
+        try:
+            kinds[name] = _kind(name, found, table, described)
+        except SchemaMismatchError as error:
+            yield error
+    for columns in found:
+        for name in names:
+            try:
+                _check_names(_only(columns, name), _only(first, name), table.optional)
+                if name in kinds:
+                    _check_types(_only(columns, name), pa.schema([(name, kinds[name])]), first, table.types)
+            except SchemaMismatchError as error:
+                yield error
+
+
+def _only(columns: FileColumns, name: str) -> FileColumns:
+    """Return one column of a file, none if it has none of this name."""
+    kept = [column for column in columns.schema if column.name == name]
+    return FileColumns(columns.file, pa.schema(kept))
+
+
 def _check_declared(found: Sequence[FileColumns], table: TableConfig) -> None:
     """Check that keys of the configuration name columns that exist."""
     present = {name for columns in found for name in columns.schema.names}
@@ -114,7 +148,7 @@ def _kind(
     if name in described:
         kinds.insert(1, stored_type(described[name]))
     for kind in kinds:
-        if not pa.types.is_null(kind):
+        if is_typed(kind):
             return kind
     msg = (
         f"{found[0].file}: column {name!r} holds only NULL and has no type; declare it in the schema file, "
@@ -128,7 +162,7 @@ def _check_types(
 ) -> None:
     for column in columns.schema:
         kind, to = column.type, wanted.field(column.name).type
-        if kind == to or pa.types.is_null(kind) or (column.name in declared and is_widening(kind, to)):
+        if is_widening(kind, to) if column.name in declared else is_filled(kind, to):
             continue
         place = f"{columns.file}: column {column.name!r} is {kind}"
         if column.name in declared:

@@ -1,13 +1,18 @@
-"""CSV input with a header line, streamed block by block."""
+"""CSV and TSV input with a header line, streamed block by block; also compressed (``.csv.gz``).
+
+UTF-8 with or without byte order mark; line breaks of any kind, inside quoted values too. A file has no parts: where a
+row begins is known only from reading all that precede it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
-from ..exceptions import InputError
+from ..exceptions import DamagedInputError, InputError, SchemaMismatchError
 from .base import InputFile, unreadable
 
 __all__ = ["CsvReader"]
@@ -18,12 +23,15 @@ _BLOCK_BYTES: Final = 8 << 20
 _SCHEMA_BYTES: Final = 1 << 20
 """Bytes from which types are told that are not declared."""
 
+_COMPRESSED: Final = frozenset({".gz", ".bz2", ".zst", ".lz4", ".br"})
+"""Suffixes by which Arrow unpacks a file; such a file tells itself when it was cut short."""
+
 _ERRORS: Final = (OSError, MemoryError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
 class CsvReader:
-    """Reads CSV files, gzip-compressed ones (``.csv.gz``) included."""
+    """Reads CSV files, compressed ones included."""
 
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
     """Declared types by column name; other columns are inferred from the first megabyte of a file."""
@@ -39,15 +47,24 @@ class CsvReader:
         ------
         DamagedInputError
             If the file is missing, has no header, or its beginning cannot be read with the declared types.
+        SchemaMismatchError
+            If a column without declared type holds integers that fit no inferred type, or is not text in UTF-8.
         """
         try:
-            with self._open(file, None, _SCHEMA_BYTES) as reader:
-                return reader.schema
+            with self._open(file, None, self.types, _SCHEMA_BYTES) as reader:
+                schema = reader.schema
+            inferred = [column for column in schema if column.name not in self.types]
+            self._refuse_long_integers(file, [c.name for c in inferred if pa.types.is_floating(c.type)])
         except _ERRORS as error:
             raise _unreadable(file, error) from error
+        for column in inferred:
+            if pa.types.is_binary(column.type):
+                msg = f"{file.name}: column {column.name!r} is not text in UTF-8; convert the file, with iconv say"
+                raise SchemaMismatchError(msg)
+        return schema
 
     def part_rows(self, file: InputFile) -> None:  # noqa: ARG002
-        """Return None: where a line begins is known only from reading all that precede it."""
+        """Return None: the file is read from start to end."""
         return
 
     def batches(
@@ -58,25 +75,36 @@ class CsvReader:
         Raises
         ------
         DamagedInputError
-            If the file is missing or a row cannot be read; the message names file, column and line.
+            If the file is missing or a row cannot be read; the message names file, column and row.
         """
         assert parts is None, "a CSV file has no parts"
         try:
-            with self._open(file, columns, _BLOCK_BYTES) as reader:
+            final, last = self._names(file)[-1], None
+            types = self.types if final in columns else {**self.types, final: pa.binary()}
+            with self._open(file, list(dict.fromkeys([*columns, final])), types, _BLOCK_BYTES) as reader:
                 for block in reader:
                     for start in range(0, block.num_rows, batch_rows):
-                        yield block.slice(start, batch_rows)
+                        yield block.slice(start, batch_rows).select(list(columns))
+                    last = block.column(final)[-1].as_py() if block.num_rows else last
         except _ERRORS as error:
             raise _unreadable(file, error) from error
+        _check_last_quote(file, last)
 
-    def _open(self, file: InputFile, columns: Sequence[str] | None, block_bytes: int) -> csv.CSVStreamingReader:
-        tab = self.delimiter is None and ".tsv" in file.path.suffixes
+    def _names(self, file: InputFile) -> list[str]:
+        """Return the names in the header of `file`."""
+        with self._open(file, None, self.types, _SCHEMA_BYTES) as reader:
+            return list(reader.schema.names)
+
+    def _open(
+        self, file: InputFile, columns: Sequence[str] | None, types: Mapping[str, pa.DataType], block_bytes: int
+    ) -> csv.CSVStreamingReader:
+        tab = self.delimiter is None and ".tsv" in file.path.name.lower()
         return csv.open_csv(
             file.path,
             read_options=csv.ReadOptions(block_size=block_bytes, use_threads=False),  # serial: errors name the row
-            parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ",")),
+            parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ","), newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=dict(self.types),
+                column_types=dict(types),
                 include_columns=None if columns is None else list(columns),
                 null_values=list(self.null_values),
                 strings_can_be_null=True,
@@ -84,7 +112,43 @@ class CsvReader:
             ),
         )
 
+    def _refuse_long_integers(self, file: InputFile, names: Sequence[str]) -> None:
+        """Refuse a column of integers that Arrow takes for floats, because one has more than 63 bits."""
+        if not names:
+            return
+        with self._open(file, names, {**self.types, **dict.fromkeys(names, pa.string())}, _SCHEMA_BYTES) as reader:
+            block = reader.read_next_batch()  # there is one: a column without values would have no type
+        for name in names:
+            integers = pc.all(pc.match_substring_regex(block.column(name), r"^[+-]?\d+$"), min_count=1)
+            if integers.as_py():
+                kinds = "'uint64', 'double' or 'string'"
+                msg = f"{file.name}: column {name!r} holds integers beyond int64; declare its type: {kinds}"
+                raise SchemaMismatchError(msg)
+
+
+def _check_last_quote(file: InputFile, last: object) -> None:
+    """Check that `last`, the last value of the last row, is closed if it is quoted: Arrow takes the file's end for it.
+
+    A file that was cut short inside a quoted value, or lacks a quote somewhere, would otherwise end in a value that
+    holds the rows up to the end. In any other column than the last one such a row is too short.
+    """
+    if not isinstance(last, str | bytes) or file.path.suffix in _COMPRESSED:
+        return
+    value = (last.encode() if isinstance(last, str) else last).replace(b'"', b'""')
+    size = len(value) + 4
+    with file.path.open("rb") as content:
+        content.seek(max(0, file.size_bytes - size))
+        tail = content.read()
+    ends = (tail, tail.rstrip(b"\r\n"))
+    closed = any(end.endswith(value + b'"') for end in ends)
+    if not closed and any(end.endswith(b'"' + value) for end in ends):
+        raise DamagedInputError(file.name, "not a readable CSV file: a quote that opens in the last row is not closed")
+
 
 def _unreadable(file: InputFile, error: Exception) -> InputError:
-    remedy = " (a column's type can be declared in the schema file)" if "conversion error" in str(error) else ""
+    remedy = ""
+    if "Row #" in str(error):
+        remedy = " (the header is row 1; line breaks inside quotes and empty lines do not count)"
+    if "conversion error" in str(error):
+        remedy += " (a column's type can be declared in the schema file, or by types = { column = 'string' })"
     return unreadable(file, "not a readable CSV file", error, remedy=remedy)

@@ -8,31 +8,35 @@ from ..config import FORMATS, CsvConfig, FormatName, TableConfig
 from ..exceptions import InputError
 from .base import FileFormat, InputFile, Reader
 from .csv import CsvReader
+from .directories import PARQUET_SUFFIXES
 from .parquet import ParquetReader
 
 __all__ = ["format_name", "reader_for"]
 
 _SUFFIXES: Mapping[str, FormatName] = {
-    ".parquet": "parquet",
-    ".parq": "parquet",
-    ".pq": "parquet",
+    **dict.fromkeys(PARQUET_SUFFIXES, "parquet"),
     ".csv": "csv",
     ".tsv": "csv",
+    **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
+    **dict.fromkeys((".vot", ".votable", ".xml"), "votable"),
 }
 
 
 def format_name(table: TableConfig, file: InputFile) -> FormatName:
-    """Return the format of `file`: as configured, else as its suffix tells.
+    """Return the format of `file`: as its place tells, else as configured, else as its suffix tells.
 
     Raises
     ------
     InputError
-        If neither tells.
+        If none of them tells, or it should belong to a HATS catalog and does not.
     """
-    if table.format is not None:
-        return table.format
     if file.format is not None:
         return file.format
+    if table.format == "hats":
+        msg = f"{file.name}: not in a HATS catalog; for format = 'hats', input names directories of catalogs"
+        raise InputError(msg)
+    if table.format is not None:
+        return table.format
     for suffix in reversed(file.path.suffixes):  # the last one that is known: .csv of .csv.gz
         if found := _SUFFIXES.get(suffix.lower()):
             return found
@@ -56,5 +60,13 @@ def reader_for(form: FileFormat, types: Mapping[str, pa.DataType], csv: CsvConfi
     match form.name:
         case "csv":
             return CsvReader(types, csv.delimiter, csv.null_values)
-        case _:
+        case "votable":
+            from .votable import VOTableReader  # noqa: PLC0415  see below
+
+            return VOTableReader()
+        case "fits":
+            from .fits import FitsReader  # noqa: PLC0415  astropy takes half a second that other formats do not need
+
+            return FitsReader(form.hdu)
+        case "parquet" | "hats":
             return ParquetReader()

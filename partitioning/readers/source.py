@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from ..config import CsvConfig, TableConfig
+from ..config import CsvConfig, FormatName, TableConfig
 from ..exceptions import DamagedInputError, InputError
 from ..layout.schema import nan_to_null
 from .base import FileFormat, InputFile, Reader
-from .columns import absent_columns, common_schema, file_names
+from .columns import absent_columns, common_schema, file_names, schema_problems
 from .felis import FelisTable
 from .formats import format_name, reader_for
 from .survey import survey_files
 
-__all__ = ["Source", "open_source", "source_from"]
+__all__ = ["Source", "open_source", "source_from", "source_problems"]
 
 
 def _ignore(_rows: int) -> None:
@@ -98,9 +98,9 @@ class Source:
             try:
                 yield self._conformed(batch, wanted, absent)
             except pa.ArrowInvalid as error:
-                start = "" if parts is None or parts.start == 0 else f", counted from the start of part {parts.start},"
+                start = "" if parts is None or parts.start == 0 else f" from the start of part {parts.start}"
                 last = rows + batch.num_rows - 1
-                msg = f"{file.name}: rows {rows} to {last}{start} do not fit the schema: {error}"
+                msg = f"{file.name}: rows {rows} to {last}{start}: {error}"
                 raise InputError(msg) from error
             rows += batch.num_rows
 
@@ -132,9 +132,18 @@ class Source:
             if column.name in absent:
                 columns.append(pa.nulls(batch.num_rows, column.type))
             else:
-                array = batch.column(self._original(column.name))
-                columns.append(array if array.type == column.type else array.cast(column.type))
+                columns.append(_cast(batch.column(self._original(column.name)), column))
         return pa.RecordBatch.from_arrays(columns, schema=wanted)
+
+
+def _cast(array: pa.Array, column: pa.Field) -> pa.Array:
+    if array.type == column.type:
+        return array
+    try:
+        return array.cast(column.type)
+    except pa.ArrowInvalid as error:
+        msg = f"column {column.name!r} does not fit the type {column.type} that is stored: {error}"
+        raise pa.ArrowInvalid(msg) from None
 
 
 def source_from(
@@ -195,3 +204,24 @@ def open_source(
         csv=table.csv,
         original_names=file_names(table),
     )
+
+
+def source_problems(table: TableConfig, files: Sequence[InputFile], felis: FelisTable | None) -> Iterator[InputError]:
+    """Yield all reasons why `open_source` refuses some files: damaged files, and columns that differ."""
+    described = {} if felis is None else dict(felis.types)
+    formats, known = list[FormatName](), list[InputFile]()
+    for file in files:
+        try:
+            formats.append(format_name(table, file))
+            known.append(file)
+        except InputError as error:
+            yield error
+    damaged = list[DamagedInputError]()
+    try:
+        survey = survey_files(table, known, formats, described, damaged.append) if known else None
+    except InputError as error:
+        yield from (*damaged, error)
+        return
+    yield from damaged
+    if survey is not None:
+        yield from schema_problems(survey.found, table, described)

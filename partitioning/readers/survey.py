@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..config import FormatName, TableConfig
 from ..exceptions import DamagedInputError
+from ..layout.schema import stored_type
 from .base import FileFormat, InputFile
 from .columns import FileColumns, file_columns, file_names
 from .formats import reader_for
@@ -63,7 +64,7 @@ def survey_files(
     SchemaMismatchError
         If a column cannot be stored.
     """
-    found: dict[pa.Schema, int] = {}
+    found: dict[tuple[pa.Schema, FormatName], int] = {}
     columns: list[FileColumns] = []
     kept: list[int] = []
     which: list[int] = []
@@ -73,11 +74,12 @@ def survey_files(
                 raise schema
             on_damaged(schema)
             continue
-        if schema not in found:
-            found[schema] = len(columns)
-            columns.append(file_columns(files[number].name, schema, table))
+        key = (schema, formats[number])
+        if key not in found:
+            found[key] = len(columns)
+            columns.append(file_columns(files[number].name, schema, table, formats[number]))
         kept.append(number)
-        which.append(found[schema])
+        which.append(found[key])
     return Survey(tuple(columns), tuple(kept), tuple(which))
 
 
@@ -86,7 +88,7 @@ def _schemas(
 ) -> Iterator[pa.Schema | DamagedInputError]:
     """Yield the schema of each file, or why there is none; types that the first file tells hold for the others."""
     names = file_names(table)
-    types = {names.get(name, name): kind for name, kind in {**described, **table.types}.items()}
+    types = {names.get(name, name): stored_type(kind) for name, kind in {**described, **table.types}.items()}
     numbers = iter(range(len(files)))
     for number in numbers:
         schema = _schema(table, files[number], formats[number], types)

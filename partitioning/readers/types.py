@@ -5,7 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["arrow_type", "is_widening"]
+__all__ = ["arrow_type", "is_filled", "is_typed", "is_widening"]
 
 _LIST: Final = re.compile(r"list<(.+)>")
 _DECIMAL: Final = re.compile(r"decimal(?:128)?\((\d+), ?(\d+)\)")
@@ -32,13 +32,36 @@ def arrow_type(text: str) -> pa.DataType | None:
         return None
 
 
+def is_typed(kind: pa.DataType) -> bool:
+    """Return whether `kind` tells the type of values, those of lists and structs included.
+
+    >>> is_typed(pa.list_(pa.null())), is_typed(pa.list_(pa.int8()))
+    (False, True)
+    """
+    if pa.types.is_nested(kind):
+        return all(is_typed(kind.field(number).type) for number in range(kind.num_fields))
+    return not pa.types.is_null(kind)
+
+
+def is_filled(kind: pa.DataType, to: pa.DataType) -> bool:
+    """Return whether `to` is `kind`, or `kind` with types where it holds only NULL: both are stored types."""
+    if kind == to or pa.types.is_null(kind):
+        return True
+    if not pa.types.is_nested(kind) or kind.id != to.id or kind.num_fields != to.num_fields:
+        return False
+    if pa.types.is_fixed_size_list(kind) and kind.list_size != to.list_size:
+        return False
+    pairs = [(kind.field(number), to.field(number)) for number in range(kind.num_fields)]
+    return all(a.name == b.name and is_filled(a.type, b.type) for a, b in pairs)
+
+
 def is_widening(kind: pa.DataType, to: pa.DataType) -> bool:
     """Return whether values of type `kind` become values of type `to` without loss, or fail to be cast.
 
     Integers become floats if the float is exact, and unsigned 64-bit ones signed if they fit: Arrow's safe cast checks
     each value. Both types are stored ones (`layout.schema.stored_type`).
     """
-    if kind == to or pa.types.is_null(kind):
+    if is_filled(kind, to):
         return True
     if pa.types.is_integer(kind):
         return bool(pa.types.is_floating(to) or (pa.types.is_integer(to) and _holds_integer(kind, to)))

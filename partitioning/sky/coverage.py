@@ -15,7 +15,17 @@ from .healpix import ORDER, SKY_STOP, order_shift
 from .regions import Box, Cone, ConvexPolygon, Polygon, Region, bounding_cone
 from .separation import separation_deg, unit_vectors
 
-__all__ = ["COVERAGE_PAD_DEG", "EMPTY", "WHOLE_SKY", "Coverage", "complement", "cover", "intersection", "union"]
+__all__ = [
+    "COVERAGE_PAD_DEG",
+    "EMPTY",
+    "WHOLE_SKY",
+    "Coverage",
+    "complement",
+    "cover",
+    "intersection",
+    "simplified",
+    "union",
+]
 
 Coverage = NDArray[np.int64]
 
@@ -70,6 +80,17 @@ def complement(coverage: Coverage) -> Coverage:
 def intersection(first: Coverage, second: Coverage) -> Coverage:
     """Return the ranges in both coverages."""
     return complement(union(complement(first), complement(second)))
+
+
+def simplified(coverage: Coverage, most: int) -> Coverage:
+    """Return at most `most` ranges that hold `coverage`: it is joined over its smallest gaps."""
+    if len(coverage) <= most:
+        return coverage
+    gaps = coverage[1:, 0] - coverage[:-1, 1]
+    cuts = np.sort(np.argsort(gaps, kind="stable")[::-1][: most - 1])
+    firsts = np.concatenate([[0], cuts + 1])
+    lasts = np.concatenate([cuts, [len(coverage) - 1]])
+    return np.stack([coverage[firsts, 0], coverage[lasts, 1]], axis=1)
 
 
 def _merged(ranges: Coverage) -> Coverage:

@@ -13,13 +13,14 @@ from .places import Unplaced
 from .plan import TablePlan
 from .workspace import Workspace
 
-__all__ = ["input_records", "orphan_rows", "reject_files", "rejected_reasons"]
+__all__ = ["input_records", "orphan_rows", "placed_rows", "reject_files", "rejected_reasons"]
 
 
 def input_records(workspace: Workspace, plan: TablePlan, ledger: Ledger) -> tuple[InputRecord, ...]:
     """Return one record for each input file of the plan."""
     stored = dict(zip(*(counts.tolist() for counts in ledger.input_counts), strict=True))
     rejected = _per_file(workspace, plan, "rejected_files", "rejected_rows") if plan.is_tiled else {}
+    orphans = _per_file(workspace, plan, "files", "orphans", stage="place") if plan.is_tiled else {}
     damage = read_damage(workspace)
     records = []
     for position, file in enumerate(plan.inputs):
@@ -32,6 +33,7 @@ def input_records(workspace: Workspace, plan: TablePlan, ledger: Ledger) -> tupl
                 bytes=file.bytes,
                 rows=stored.get(file.number, 0) + lost,
                 rejected=lost,
+                orphans=orphans.get(position, 0),
                 bad_parts=tuple([f"all of the file: {file.damaged}"] if file.damaged else problems),
             )
         )
@@ -46,7 +48,12 @@ def rejected_reasons(workspace: Workspace, plan: TablePlan) -> dict[str, int]:
 
 def orphan_rows(workspace: Workspace, plan: TablePlan) -> int:
     """Return the rows without a parent that are placed by their own position."""
-    return sum(int(record["orphans"]) for record in _records(workspace, plan, "place"))
+    return sum(int(np.sum(record["orphans"])) for record in _records(workspace, plan, "place"))
+
+
+def placed_rows(workspace: Workspace, plan: TablePlan) -> int:
+    """Return the rows of the input, as they were counted when they were placed."""
+    return sum(int(np.sum(record["rows"])) for record in _records(workspace, plan, "place"))
 
 
 def reject_files(workspace: Workspace, plan: TablePlan) -> list[Path]:
@@ -55,14 +62,9 @@ def reject_files(workspace: Workspace, plan: TablePlan) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def placed_rows(workspace: Workspace, plan: TablePlan) -> int:
-    """Return the rows of the input, as they were placed."""
-    return sum(int(np.sum(record["rows"])) for record in _records(workspace, plan, "place"))
-
-
-def _per_file(workspace: Workspace, plan: TablePlan, keys: str, rows: str) -> dict[int, int]:
+def _per_file(workspace: Workspace, plan: TablePlan, keys: str, rows: str, *, stage: str = "bucket") -> dict[int, int]:
     total: dict[int, int] = {}
-    for record in _records(workspace, plan, "bucket"):
+    for record in _records(workspace, plan, stage):
         for key, count in zip(record[keys].tolist(), record[rows].tolist(), strict=True):
             total[key] = total.get(key, 0) + count
     return total

@@ -52,9 +52,18 @@ from .id_index import flat_piece, is_flat
 from .ledger import Ledger
 from .maps import write_maps
 from .plan import TablePlan
+from .summary import write_summary
 from .workspace import Workspace
 
-__all__ = ["Facts", "assemble_catalog", "assemble_index", "assemble_margin", "assemble_plain"]
+__all__ = [
+    "Facts",
+    "assemble_catalog",
+    "assemble_index",
+    "assemble_margin",
+    "assemble_plain",
+    "with_ra_bounds",
+    "write_index_metadata",
+]
 
 _WIDE: Final = 40
 """Tables of more columns than this tell LSDB to load their principal columns only."""
@@ -107,6 +116,7 @@ def assemble_catalog(facts: Facts, placement: Placement, *, map_order: int, reje
     )
     properties = catalog_properties(manifest, placement, hats)
     write_hats_files(facts.catalog, properties, facts.ledger.files, facts.plan.form.schema)
+    write_summary(facts.catalog, pixels, rows, map_order)
     return manifest
 
 
@@ -149,7 +159,7 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
         }
     ).cast(INDEX_FILES_SCHEMA)
     write_files(directory, files)
-    _write_index_metadata(directory, parts)
+    write_index_metadata(directory, parts)
     flat = is_flat(plan.form.schema.field(column).type)
     if flat:
         for name, target in (("ids", FLAT_IDS_FILE), ("healpix", FLAT_HEALPIX_FILE)):
@@ -160,7 +170,7 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
     return record
 
 
-def _write_index_metadata(directory: Path, parts: int) -> None:
+def write_index_metadata(directory: Path, parts: int) -> None:
     """Write the footers of all parts as one file, and their schema."""
     collected = []
     for part in range(parts):
@@ -220,7 +230,7 @@ def _write_manifest(facts: Facts, placement: Placement | None) -> Manifest:
         input_rows=sum(record.rows for record in facts.inputs),
         rejected_rows=sum(record.rejected for record in facts.inputs),
         schema_fingerprint=schema_fingerprint(plan.form.schema),
-        placement=None if placement is None else _with_ra_bounds(placement, columns),
+        placement=None if placement is None else with_ra_bounds(placement, columns),
         columns=columns,
         id_columns=plan.table.id,
         inputs=facts.inputs,
@@ -236,7 +246,8 @@ def _named_sketches(ledger: Ledger) -> Mapping[str, np.ndarray[tuple[int], np.dt
     return {ledger.schema.names[number]: hashes for number, hashes in sorted(ledger.sketches.items())}
 
 
-def _with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> Placement:
+def with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> Placement:
+    """Return `placement` with the bounds of the own right ascension that the columns' statistics tell."""
     for column in columns:
         low, high = column.minimum, column.maximum
         if column.name == placement.own_ra_column and isinstance(low, int | float) and isinstance(high, int | float):

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.files import replaced
-from ..layout.schema import nan_to_null
 from ..sky.borders import Halo, halo_of, margin_rows
 from .damage import Damage, damage_from
-from .order import sorted_by_index
+from .order import sorted_by_index, taken
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -251,15 +250,17 @@ def _margins(
 
 
 def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """Return rows `order` of a chunk as they are stored."""
-    batches = [nan_to_null(read.batch) for read in chunk.reads]
-    rows = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    taken = rows.take(pa.array(order))
+    """Return rows `order` of a chunk as they are stored, but for NaN: whoever sorts them makes it NULL.
+
+    Columns without NULL are moved in half the time.
+    """
+    batches = [read.batch for read in chunk.reads]
+    rows = taken(batches[0] if len(batches) == 1 else pa.concat_batches(batches), order)
     computed = [pa.array(placed.index[order])]
     if placed.parent_ra is not None and placed.parent_dec is not None:
         computed += [pa.array(placed.parent_ra[order]), pa.array(placed.parent_dec[order])]
     numbers = pa.array(_input_numbers(plan, chunk)[order])
-    return pa.RecordBatch.from_arrays([*computed, *taken.columns, numbers], schema=plan.form.schema)
+    return pa.RecordBatch.from_arrays([*computed, *rows.columns, numbers], schema=plan.form.schema)
 
 
 def _input_numbers(plan: TablePlan, chunk: _Chunk) -> NDArray[np.int32]:
@@ -300,11 +301,14 @@ class _Rejects:
                 self._add(read, rows, codes[rows])
 
     def _add(self, read: UnitBatch, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
-        reasons = [Unplaced(code).reason for code in codes.tolist()]
+        kinds, rows_of_kind = np.unique(codes, return_counts=True)
+        reasons = pa.array([Unplaced(code).reason for code in kinds.tolist()]).take(
+            pa.array(np.searchsorted(kinds, codes))
+        )
         leading = {
             "_input_file": pa.array([self._plan.inputs[read.file].name] * len(rows), pa.string()),
             "_input_row": pa.array(rows + read.row, pa.int64()),
-            "_reason": pa.array(reasons, pa.string()),
+            "_reason": reasons,
         }
         kept = read.batch.take(pa.array(rows))
         table = pa.table({**leading, **dict(zip(kept.schema.names, kept.columns, strict=True))})
@@ -313,5 +317,5 @@ class _Rejects:
             self._writer = self._open.enter_context(pq.ParquetWriter(hidden, table.schema, compression="zstd"))
         self._writer.write_table(table)
         self.per_file[read.file] = self.per_file.get(read.file, 0) + len(rows)
-        for code in codes.tolist():
-            self.per_reason[code] = self.per_reason.get(code, 0) + 1
+        for code, count in zip(kinds.tolist(), rows_of_kind.tolist(), strict=True):
+            self.per_reason[code] = self.per_reason.get(code, 0) + count

@@ -33,12 +33,11 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
     Writes the places, and a record with the rows of each input file and the counts of the coarse histogram.
     """
     files: dict[int, int] = {}
-    orphans = 0
+    orphans: dict[int, int] = {}
     damage = read_damage(workspace) if plan.skip_bad else ()
     places = Places(workspace.places(unit), has_parent=plan.stores_parent)
 
     def chunks() -> Iterator[PlacedRows]:
-        nonlocal orphans
         if unit >= len(plan.units):
             yield from _base_places(plan, unit - len(plan.units))
             return
@@ -48,7 +47,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
             placed = place_by_parent(plan, unit, damage, lookup)
         for read, rows in placed:
             files[read.file] = files.get(read.file, 0) + len(rows.index)
-            orphans += rows.orphans
+            orphans[read.file] = orphans.get(read.file, 0) + rows.orphans
             yield rows
 
     write_places(places.directory, chunks(), has_parent=plan.stores_parent)
@@ -57,7 +56,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
         workspace.record("place", unit),
         files=np.array(list(files), dtype=np.int64),
         rows=np.array(list(files.values()), dtype=np.int64),
-        orphans=np.array(orphans),
+        orphans=np.array(list(orphans.values()), dtype=np.int64),
         pixels=counts[0],
         counts=counts[1],
         damage=damage_array(damage),

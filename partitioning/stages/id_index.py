@@ -4,7 +4,7 @@ Each sort unit writes sorted runs of (id, ``_healpix_29``). Quantiles of all run
 unit merges one range of every run into one part of a HATS index catalog, and for integer ids into flat arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from ..layout.files import replaced
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
+from .order import merged_by_index, one_chunk, sorted_by_index, taken
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
 from .workspace import Workspace
 
-__all__ = ["IdRuns", "flat_piece", "index_unit", "is_flat", "plan_index"]
+__all__ = ["PART_ROWS", "IdRuns", "flat_piece", "index_unit", "is_flat", "part_options", "plan_index"]
 
 PART_ROWS: Final = 2_000_000
 """Entries of one part of an index: what an index unit sorts in memory."""
@@ -62,7 +63,8 @@ class IdRuns:
         """Write what was gathered as one run a column."""
         for column in self.columns:
             table = pa.concat_tables(self._parts).select([column, HEALPIX_COLUMN])
-            _write_run(run_path(self.workspace, column, self.bucket, self._count), _sorted_entries(table, column))
+            entries = _sorted_entries(table, column, sorted_by_index)
+            _write_run(run_path(self.workspace, column, self.bucket, self._count), entries)
         self._parts, self._count = [], self._count + 1
 
 
@@ -134,14 +136,14 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     high = bounds[part] if part < len(bounds) else None
     runs = index_runs(workspace, plan, column)
     tables = [_kept(pq.read_table(run.path, filters=_within(column, low, high)), run) for run in runs]
-    table = _sorted_entries(pa.concat_tables(tables), column)
+    table = _sorted_entries(pa.concat_tables(tables), column, merged_by_index)
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
     tile = np.searchsorted(tiling.starts, healpix, side="right") - 1
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
     entries = entries.append_column("Npix", pa.array(tiling.numbers[tile].astype(np.uint64)))
     path = workspace.index(column) / index_part_path(part)
     with replaced(path) as hidden:
-        pq.write_table(entries, hidden, **_part_options(entries, column))
+        pq.write_table(entries, hidden, **part_options(entries, column))
     if is_flat(table.column(0).type):
         _write_flat(workspace, column, part, table)
     write_record(
@@ -184,21 +186,23 @@ def _kept(table: pa.Table, run: Run) -> pa.Table:
     return table.filter(pa.array(~gone))
 
 
-def _sorted_entries(table: pa.Table, column: str) -> pa.Table:
+def _sorted_entries(
+    table: pa.Table, column: str, order_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]
+) -> pa.Table:
     """Return (id, index) sorted by both, without NULL ids.
 
-    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does.
+    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does:
+    `order_of` returns the order of integers.
     """
     table = table.filter(pc.is_valid(table.column(column))) if table.column(column).null_count else table
-    table = table.combine_chunks()
     if not is_flat(table.column(column).type):
         return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
     ids, healpix = table.column(column).cast(pa.int64()).to_numpy(), table.column(HEALPIX_COLUMN).to_numpy()
-    order = np.argsort(ids, kind="stable")
+    order = order_of(ids)
     tied = np.diff(ids[order]) == 0
     if (np.diff(healpix[order])[tied] < 0).any():
         order = np.lexsort((healpix, ids))
-    return table.take(pa.array(order))
+    return pa.table([taken(one_chunk(column), order) for column in table.columns], schema=table.schema)
 
 
 def _write_run(path: Path, table: pa.Table) -> None:
@@ -212,7 +216,8 @@ def _encodings(table: pa.Table, column: str) -> dict[str, str]:
     return dict.fromkeys(([column] if integer else []) + [HEALPIX_COLUMN], "DELTA_BINARY_PACKED")
 
 
-def _part_options(table: pa.Table, column: str) -> dict[str, Any]:
+def part_options(table: pa.Table, column: str) -> dict[str, Any]:
+    """Return options of `pyarrow.parquet.write_table` for a part of an id index."""
     return {
         "compression": "zstd",
         "compression_level": 1,

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout.files import fsync_path
+from ..layout.files import replaced
 from ..layout.paths import POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]
@@ -24,7 +24,7 @@ def map_order(rows: int) -> int:
 
 
 def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64], order: int) -> None:
-    """Write both maps of a catalog.
+    """Write both maps of a catalog; each appears, or is replaced, whole.
 
     Parameters
     ----------
@@ -45,5 +45,5 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
         OBS_NPIX=len(pixels),
     )
     for name in (POINT_MAP, SKY_MAP):
-        table.writeto(catalog / name, overwrite=True)
-        fsync_path(catalog / name)
+        with replaced(catalog / name) as hidden:
+            table.writeto(hidden)

@@ -19,7 +19,7 @@ from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
 from .places import degrees
 
-__all__ = ["MarginSource", "margin_from_leaves"]
+__all__ = ["MarginSource", "margin_from_leaves", "neighbours"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +59,23 @@ def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
     return pa.concat_tables(found)
 
 
+def neighbours(source: MarginSource, tile: Pixel) -> list[int]:
+    """Return the numbers of the leaves that `margin_from_leaves` reads for a tile."""
+    return _leaves_around(source, tile, _coverage(halo_of([tile.order], [tile.number], source.threshold_deg)))
+
+
 def _coverage(halo: Halo) -> Coverage:
     shift = order_shift(halo.order)
     cells = np.unique(halo.cells)
     return union(np.stack([cells << shift, (cells + 1) << shift], axis=1))
 
 
+def _leaves_around(source: MarginSource, tile: Pixel, coverage: Coverage) -> list[int]:
+    numbers: list[int] = source.partitions.select(coverage).tolist()
+    return [number for number in numbers if source.partitions.pixel(number) != tile]
+
+
 def _rows_around(source: MarginSource, tile: Pixel, coverage: Coverage) -> Iterator[pa.Table]:
     """Yield the rows of other leaves inside a coverage, in HEALPix order."""
-    for number in source.partitions.select(coverage).tolist():
-        pixel = source.partitions.pixel(number)
-        if pixel != tile:
-            yield from rows_within(source.catalog / leaf_path(pixel), coverage)
+    for number in _leaves_around(source, tile, coverage):
+        yield from rows_within(source.catalog / leaf_path(source.partitions.pixel(number)), coverage)

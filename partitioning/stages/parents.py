@@ -7,7 +7,7 @@ the rows of a unit stream through it, and come back in input order.
 
 import secrets
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,11 @@ class Parent:
     placement: Placement
     partitions: PartitionMap
 
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Arrow's spelling of the types of the stored columns."""
+        return {column.name: column.arrow_type for column in self.manifest.columns}
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -79,17 +84,22 @@ def open_parent(name: str, catalog: Path) -> Parent:
     Raises
     ------
     ConfigError
-        If the table has no positions.
+        If the table has no positions, or was adopted.
     """
     manifest = read_manifest(catalog)
     if manifest.placement is None:
         msg = f"parent table {name!r} has no positions, so no table can take its position from it"
         raise ConfigError(msg)
+    if manifest.adopted is not None:
+        msg = f"parent table {name!r} is adopted; its children can be placed by it once it is built"
+        raise ConfigError(msg)
     return Parent(catalog, manifest, manifest.placement, read_partition_map(catalog))
 
 
-def check_keys(table: TableConfig, wanted: PositionFrom, schema: pa.Schema, parent: Parent, where: str) -> None:
-    """Check that the child's key and the parent's can be compared.
+def check_keys(
+    table: TableConfig, wanted: PositionFrom, schema: pa.Schema, types: Mapping[str, str], where: str
+) -> None:
+    """Check that the child's key and the parent's, whose columns have `types`, can be compared.
 
     Raises
     ------
@@ -99,7 +109,6 @@ def check_keys(table: TableConfig, wanted: PositionFrom, schema: pa.Schema, pare
     if wanted.child_key not in schema.names:
         msg = f"{where}: there is no key column {wanted.child_key!r} (position_from of {table.name!r})"
         raise ConfigError(msg)
-    types = {column.name: column.arrow_type for column in parent.manifest.columns}
     if wanted.parent_key not in types:
         msg = f"parent table {wanted.parent!r} has no column {wanted.parent_key!r} (position_from of {table.name!r})"
         raise ConfigError(msg)

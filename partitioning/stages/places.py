@@ -90,6 +90,13 @@ class Places:
             yield index[index >= 0]
             start += CHUNK_ROWS
 
+    def code_chunks(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the `Unplaced` codes of the rows that have no place, in input order."""
+        start = 0
+        while len(index := np.fromfile(self.directory / "index", np.int64, CHUNK_ROWS, offset=8 * start)):
+            yield index[index < 0]
+            start += CHUNK_ROWS
+
     def remove(self) -> None:
         """Remove the files, once they are no longer needed."""
         shutil.rmtree(self.directory, ignore_errors=True)

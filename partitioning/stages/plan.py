@@ -115,6 +115,10 @@ class TablePlan:
     """Mean bytes of a row on disk."""
     target_rows: float
     """Rows at which a tile is split."""
+    spilled_bytes: float = 0.0
+    """Mean bytes of a row in spill files."""
+    row_seconds: float = 0.0
+    """Time in which one process read and encoded a row of the sample."""
     skip_bad: bool = False
     """Whether damaged parts of the input are left out and reported, rather than ending the build."""
     base: BaseRelease | None = None

@@ -12,7 +12,7 @@ from ..exceptions import LayoutError
 from ..layout.files import fsync_path, replace_bytes
 from ..layout.hats import pointer_properties
 from ..layout.manifest import Manifest, read_manifest
-from ..layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE, release_name
+from ..layout.paths import COLLECTION_PROPERTIES, LAST_RELEASE_FILE, PLAIN_PROPERTIES, SCHEMA_FILE, release_name
 from ..layout.properties import format_properties, parse_properties
 from ..readers.felis import felis_resources
 from .workspace import Workspace
@@ -63,8 +63,8 @@ def move_release(workspace: Workspace) -> Path:
 
 def point_to(home: Path, manifest: Manifest) -> None:
     """Make a release that lies in the table's directory the current one."""
-    pointer = PLAIN_PROPERTIES if manifest.placement is None else COLLECTION_PROPERTIES
-    other = COLLECTION_PROPERTIES if manifest.placement is None else PLAIN_PROPERTIES
+    is_collection = manifest.placement is not None and manifest.adopted is None
+    pointer, other = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)[:: 1 if is_collection else -1]
     properties = pointer_properties(manifest, release_name(manifest.table, manifest.release))
     replace_bytes(home / pointer, format_properties(properties).encode())
     (home / other).unlink(missing_ok=True)
@@ -105,10 +105,15 @@ def releases(home: Path) -> dict[int, Path]:
 
 
 def next_release(home: Path) -> int:
-    """Return one more than the highest release number in use, be it by a margin or an index alone."""
+    """Return one more than the highest release number in use, be it by a margin or an index alone.
+
+    A number is never used twice: the highest one that was pruned is remembered.
+    """
+    remembered = home / LAST_RELEASE_FILE
+    gone = int(remembered.read_text(encoding="utf-8")) if remembered.exists() else 0
     pattern = re.compile(re.escape(home.name) + r"_r([0-9]+)(_.*)?")
     found = (pattern.fullmatch(entry.name) for entry in home.iterdir())
-    return 1 + max((int(match[1]) for match in found if match is not None), default=0)
+    return 1 + max([gone, *(int(match[1]) for match in found if match is not None)])
 
 
 def _fsync_tree(directory: Path) -> None:

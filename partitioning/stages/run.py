@@ -27,7 +27,18 @@ from .spill import spill_index
 from .tiling import Tiling, joined_tilings
 from .workspace import Workspace
 
-__all__ = ["PROCESS_BYTES", "Share", "chunk_rows", "lookup_of", "release_tiles", "run_unit", "window_rows"]
+__all__ = [
+    "CHUNK_SHARE",
+    "LEAST_BYTES",
+    "LEAST_ROWS",
+    "PROCESS_BYTES",
+    "Share",
+    "chunk_rows",
+    "lookup_of",
+    "release_tiles",
+    "run_unit",
+    "window_rows",
+]
 
 PROCESS_BYTES: Final = 160 << 20
 """Memory of a process that holds no rows: Python, numpy, pyarrow."""
@@ -35,8 +46,14 @@ PROCESS_BYTES: Final = 160 << 20
 _LEAST_SHARE: Final = 64 << 20
 """Bytes for rows below which another process is not worth its own memory."""
 
-_CHUNK_SHARE: Final = 5
+CHUNK_SHARE: Final = 5
 """Part of a process's memory that a chunk being bucketed may take: it is there as read, joined, sorted and encoded."""
+
+LEAST_ROWS: Final = 1024
+"""Rows that are bucketed or sorted at a time at least, whatever their size."""
+
+LEAST_BYTES: Final = 16 << 20
+"""Memory for rows of a process at least, whatever the budget."""
 
 _WINDOW_SHARE: Final = 4
 """Part of a process's memory that a window being sorted may take: it is there twice, and encoded."""
@@ -53,7 +70,7 @@ class Share:
     def of(cls, memory: int, workers: int) -> "Share":
         """Return the share of each of `workers` processes, beside the one that directs them."""
         processes = workers + 1 if workers > 1 else 1
-        return cls(max(16 << 20, (memory - processes * PROCESS_BYTES) // workers))
+        return cls(max(LEAST_BYTES, (memory - processes * PROCESS_BYTES) // workers))
 
     @classmethod
     def workers_within(cls, memory: int, workers: int) -> int:
@@ -68,16 +85,16 @@ class Share:
 
 def chunk_rows(plan: TablePlan, share: Share) -> int:
     """Return the rows that are bucketed at a time."""
-    return max(1024, int(share.memory / _CHUNK_SHARE / plan.row_bytes))
+    return max(LEAST_ROWS, int(share.memory / CHUNK_SHARE / plan.row_bytes))
 
 
 def _chunk_size(plan: TablePlan, share: Share) -> ChunkSize:
-    return ChunkSize(chunk_rows(plan, share), share.memory // _CHUNK_SHARE)
+    return ChunkSize(chunk_rows(plan, share), share.memory // CHUNK_SHARE)
 
 
 def window_rows(plan: TablePlan, share: Share) -> int:
     """Return the rows that are sorted at a time, if they are as large as those of the sample."""
-    return max(1024, int(share.memory / _WINDOW_SHARE / plan.row_bytes))
+    return max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / plan.row_bytes))
 
 
 def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:

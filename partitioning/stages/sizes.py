@@ -1,5 +1,6 @@
 """Sizes: bytes per row, measured on a sample of the input, and what follows from them for tiles and buffers."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ..exceptions import DamagedInputError
 from ..layout.leaf import LeafFormat, encoding_options
 from ..layout.schema import nan_to_null
 from ..readers.source import Source
+from .spill import spill_options
 
 __all__ = ["RowSizes", "measure_rows", "target_rows"]
 
@@ -29,6 +31,10 @@ class RowSizes:
     """As Arrow, uncompressed."""
     stored: float
     """As Parquet, compressed."""
+    spilled: float = 0.0
+    """As a spill file."""
+    seconds: float = 0.0
+    """Time in which one process reads a row, and encodes it as spill file and as Parquet; no bytes."""
 
 
 def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
@@ -39,21 +45,33 @@ def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
     form
         How leaves are written; computed columns of its schema count 8 bytes each.
     """
+    start = time.perf_counter()
     sample = pa.Table.from_batches(_sample(source), source.schema)
     if sample.num_rows == 0:
         return RowSizes(1.0, 1.0)
     computed = 8.0 * (len(form.schema) - len(source.schema))
     sink = pa.BufferOutputStream()
     pq.write_table(sample, sink, **encoding_options(sample, form))
+    spilled = _spilled_bytes(sample)
+    seconds = time.perf_counter() - start
     metadata = pq.read_metadata(pa.BufferReader(sink.getvalue()))
     group = metadata.row_group(0)
     stored = sum(group.column(number).total_compressed_size for number in range(metadata.num_columns))
-    return RowSizes(sample.nbytes / sample.num_rows + computed, stored / sample.num_rows + computed)
+    memory, stored, spilled = (total / sample.num_rows + computed for total in (sample.nbytes, stored, spilled))
+    return RowSizes(memory, stored, spilled, seconds / sample.num_rows)
 
 
 def target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
     """Return the rows at which a tile is split: the tightest of rows, bytes and column chunks of a file."""
     return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.most_file_rows))
+
+
+def _spilled_bytes(sample: pa.Table) -> int:
+    """Return the bytes of some rows in a spill file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, sample.schema, options=spill_options()) as writer:
+        writer.write_table(sample)
+    return int(sink.getvalue().size)
 
 
 def _sample(source: Source) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ Sketches of parts merge into the sketch of the whole, in any order. With 256 has
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,13 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..layout.schema import is_ordered
+from .order import one_chunk
 
 __all__ = ["Sketches", "estimate", "merged"]
 
 _SIZE: Final = 256
 _CACHE: Final = 1 << 14
+_WAITING: Final = 4 * _SIZE
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
@@ -30,20 +32,35 @@ Hashes = NDArray[np.uint64]
 class _Sketch:
     """The smallest hashes of one column so far."""
 
-    smallest: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
+    merged: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
+    waiting: list[Hashes] = field(default_factory=list)
+    """Hashes to merge once there are enough of them."""
     seen: Hashes = field(default_factory=lambda: np.zeros(_CACHE, np.uint64))
     """Direct-mapped cache: most repeated values of a column of few values stop here."""
 
-    def add(self, hashes: Hashes) -> None:
-        limit = self.smallest[-1] if len(self.smallest) == _SIZE else _ALL
-        hashes = hashes[hashes < limit]
+    @property
+    def limit(self) -> np.uint64:
+        """Greater hashes are of no interest."""
+        return np.uint64(self.merged[-1]) if len(self.merged) == _SIZE else _ALL
+
+    def add(self, array: pa.Array) -> None:
+        """Add the values of one column."""
+        if 0 < len(self.merged) < _SIZE and not pa.types.is_boolean(array.type):
+            array = pc.unique(array)  # few values until now, so that most are there many times
+        hashes = _hashes(array, self.limit)
         slots = (hashes & np.uint64(_CACHE - 1)).astype(np.int64)
         unseen = self.seen[slots] != hashes
         hashes, slots = hashes[unseen], slots[unseen]
-        if len(hashes) == 0:
-            return
         self.seen[slots] = hashes
-        self.smallest = merged([self.smallest, _few_smallest(hashes, limit)])
+        self.waiting.append(hashes)
+        if sum(map(len, self.waiting)) > _WAITING:
+            self.smallest()
+
+    def smallest(self) -> Hashes:
+        """Return the smallest hashes."""
+        waiting = _few_smallest(np.concatenate([np.empty(0, np.uint64), *self.waiting]), self.limit)
+        self.merged, self.waiting = merged([self.merged, waiting]), []
+        return self.merged
 
 
 @dataclass
@@ -59,11 +76,11 @@ class Sketches:
     def add(self, table: pa.Table) -> None:
         """Add the values of some rows."""
         for number, sketch in self.columns.items():
-            sketch.add(_hashes(table.column(number).combine_chunks()))
+            sketch.add(one_chunk(table.column(number)))
 
     def arrays(self) -> dict[str, Hashes]:
         """Return the smallest hashes of each column, named by the column's number."""
-        return {f"sketch_{number}": sketch.smallest for number, sketch in self.columns.items()}
+        return {f"sketch_{number}": sketch.smallest() for number, sketch in self.columns.items()}
 
 
 def merged(parts: Iterable[Hashes]) -> Hashes:
@@ -92,38 +109,49 @@ def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
     return hashes
 
 
-def _hashes(array: pa.Array) -> Hashes:
-    """Return a 64-bit hash of every value that is not NULL."""
-    kind, nulls = array.type, array.null_count
+def _hashes(array: pa.Array, limit: np.uint64) -> Hashes:
+    """Return the 64-bit hashes below `limit` of the values that are not NULL."""
+    kind = array.type
     if pa.types.is_string(kind):
-        values = [xxhash.xxh3_64_intdigest(text.encode()) for text in pc.unique(array.drop_null()).to_pylist()]
-        return np.array(values, dtype=np.uint64)
-    if nulls and pa.types.is_floating(kind):  # NULL arrives as NaN, which no stored column holds
-        values = array.to_numpy(zero_copy_only=False)
-        return _mixed(_bits(pa.array(values[~np.isnan(values)])))
-    return _mixed(_bits(array.drop_null() if nulls else array))
+        texts = pc.unique(array.drop_null()).to_pylist()
+        hashes = np.array([xxhash.xxh3_64_intdigest(text.encode()) for text in texts], dtype=np.uint64)
+        return hashes[hashes < limit]
+    if pa.types.is_boolean(kind):
+        there = [array.false_count > 0, array.true_count > 0]
+        hashes = _mixed(np.flatnonzero(there).astype(np.uint64))
+        return hashes[hashes < limit]
+    if pa.types.is_decimal(kind):
+        array = array.cast(pa.float64(), safe=False)
+    hashes = _mixed(_bits(array))
+    small = np.flatnonzero(hashes < limit)
+    return hashes[small[_is_valid(array, small)] if array.null_count else small]
 
 
 def _bits(array: pa.Array) -> Hashes:
-    """Return values as integers that differ where the values differ; -0.0 counts as 0.0."""
-    kind = array.type
-    if pa.types.is_boolean(kind):
-        array = array.cast(pa.uint8())
-    elif pa.types.is_decimal(kind):
-        array = array.cast(pa.float64(), safe=False)
-    elif pa.types.is_temporal(kind):
-        array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
-    values: NDArray[Any] = array.to_numpy()
+    """Return values as integers that differ where the values differ, -0.0 as 0.0; anything where they are NULL."""
+    kind, width = array.type, array.type.bit_width // 8
+    numeric = f"f{width}" if pa.types.is_floating(kind) else f"u{width}"
+    values = np.frombuffer(array.buffers()[1], numeric, len(array), array.offset * width)
     if values.dtype.kind == "f":
-        values = values + values.dtype.type(0)
-    bits: Hashes = values.view(f"u{values.dtype.itemsize}").astype(np.uint64)
-    return bits
+        values = (values + values.dtype.type(0)).view(f"u{width}")
+    return values.astype(np.uint64)
 
 
-def _mixed(bits: Hashes) -> Hashes:
-    """Return well-mixed hashes of integers (the finaliser of splitmix64, shortened)."""
-    mixed = (bits + np.uint64(1)) * _FACTORS[0]
-    mixed ^= mixed >> _SHIFT
-    mixed *= _FACTORS[1]
-    mixed ^= mixed >> _SHIFT
-    return mixed
+def _is_valid(array: pa.Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether the values at some positions are not NULL."""
+    bitmap = np.frombuffer(array.buffers()[0], np.uint8)
+    bits = at + array.offset
+    valid: NDArray[np.bool_] = (bitmap[bits >> 3] >> (bits & 7)) & 1 == 1
+    return valid
+
+
+def _mixed(values: Hashes) -> Hashes:
+    """Turn integers into well-mixed hashes, in place (the finaliser of splitmix64, shortened)."""
+    values += np.uint64(1)
+    values *= _FACTORS[0]
+    shifted = values >> _SHIFT
+    values ^= shifted
+    values *= _FACTORS[1]
+    np.right_shift(values, _SHIFT, out=shifted)
+    values ^= shifted
+    return values

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from ..layout.leaf import LeafFormat, LeafSummary, draft_leaf, row_groups
 from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
+from ..layout.schema import without_nan
 from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .id_index import IdRuns
 from .ledger import LeafFacts, UnitLedger
-from .order import sorted_order
+from .order import one_chunk, sorted_order, taken
 from .places import degrees
 from .plan import TablePlan
 from .sketch import Sketches
@@ -142,20 +143,20 @@ def _sort_window(tools: _Tools, blocks: Sequence[Block], low: int, starts: NDArr
 
 
 def _sorted_table(table: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Return the rows sorted; columns are dropped one by one as they are taken, to need little more than one copy."""
-    order = pa.array(sorted_order(table.select(keys)))
+    """Return the rows sorted, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
+    order = sorted_order(_clean(table.select(keys)))
     schema, columns = table.schema, table.columns
     del table
     for number, column in enumerate(columns):
         columns[number] = None
-        columns[number] = _one_chunk(column).take(order)
+        columns[number] = without_nan(taken(one_chunk(column), order))
         del column
     return pa.table(columns, schema=schema)
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """Return one array: taking from it is several times faster than from many chunks."""
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+def _clean(rows: pa.Table) -> pa.Table:
+    """Return rows with NULL in the place of NaN."""
+    return pa.table([without_nan(one_chunk(column)) for column in rows.columns], schema=rows.schema)
 
 
 def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: tuple[int, int]) -> None:
@@ -166,7 +167,7 @@ def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: 
         return
     batches = [_within_columns(batch, bounds) for batch in read_blocks(blocks, sorted(numbers))]
     ends = np.cumsum([batch.num_rows for batch in batches])
-    order = sorted_order(pa.Table.from_batches(batches).select(_keys(form)))
+    order = sorted_order(_clean(pa.Table.from_batches(batches).select(_keys(form))))
     del batches
     size = form.group_rows(len(order))
     step = max(1, tools.given.window_rows // size) * size
@@ -192,7 +193,7 @@ def _gather(
     wanted: NDArray[np.int64],
     schema: pa.Schema,
 ) -> pa.Table:
-    """Return rows `wanted` (numbers in the sequence of all blocks' rows within `bounds`), in that order."""
+    """Return rows `wanted` (numbers in the sequence of all blocks' rows within `bounds`) in that order, without NaN."""
     in_place = np.sort(wanted)
     cuts = np.concatenate([[0], np.searchsorted(in_place, ends)])
     needed = np.flatnonzero(np.diff(cuts))
@@ -200,8 +201,8 @@ def _gather(
     parts = []
     for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()]), strict=True):
         rows = in_place[cuts[number] : cuts[number + 1]] - firsts[number]
-        parts.append(_within(batch, *bounds).take(pa.array(rows)))
-    return pa.Table.from_batches(parts, schema).take(pa.array(np.searchsorted(in_place, wanted)))
+        parts.append(taken(_within(batch, *bounds), rows))
+    return _clean(pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], schema))
 
 
 def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:

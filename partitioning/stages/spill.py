@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
+from .order import taken
 
-__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "write_record"]
+__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "spill_options", "write_record"]
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
@@ -52,11 +53,10 @@ class SpillWriter:
     sizes: list[int] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         with ExitStack() as stack:
             hidden = stack.enter_context(replaced(self.path))
             file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
-            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=options))
+            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=spill_options()))
             self._open = stack.pop_all()
         return self
 
@@ -72,7 +72,7 @@ class SpillWriter:
         self, batch: pa.RecordBatch, chosen: NDArray[np.int64], edges: NDArray[np.int64], tiles: NDArray[np.int64]
     ) -> None:
         """Write the `chosen` rows of a batch, sorted by the tile in whose margin they are; `edges` as in `add`."""
-        self._add(lambda first, stop: batch.take(pa.array(chosen[first:stop])), edges, tiles, margin=True)
+        self._add(lambda first, stop: taken(batch, chosen[first:stop]), edges, tiles, margin=True)
 
     def _add(
         self,
@@ -110,6 +110,11 @@ def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut rows ``[first, stop)`` into runs of about equal size, at most `BATCH_ROWS` each."""
     count = -(-(stop - first) // BATCH_ROWS)
     return pairwise(np.linspace(first, stop, count + 1).astype(np.int64).tolist())
+
+
+def spill_options() -> pa.ipc.IpcWriteOptions:
+    """Return how spill files are written."""
+    return pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:

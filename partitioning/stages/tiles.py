@@ -1,27 +1,32 @@
 """From the histogram to tiles and buckets: what the director of a build decides between placing and bucketing."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..exceptions import InputError
+from ..layout.partition_map import PartitionMap
 from ..sky.healpix import ORDER
 from .bucket import BucketPlan, bucket_rows_limit, group_tiles, write_bucket_plan
 from .histogram import COARSE_ORDER, coarse_counts, count_within
 from .maps import map_order
-from .parents import Parent
 from .places import Places
 from .plan import TablePlan
 from .run import Share, chunk_rows, window_rows
-from .tiling import TileLimits, make_tiling
+from .tiling import Counts, TileLimits, make_tiling
 from .workspace import Workspace
 
 __all__ = ["make_tiles"]
 
 
-def make_tiles(workspace: Workspace, plan: TablePlan, parent: Parent | None, share: Share) -> BucketPlan:
+def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None, share: Share) -> BucketPlan:
     """Choose tiles and buckets, and write them.
+
+    Parameters
+    ----------
+    finer
+        Tiles of the parent: no tile strictly contains one of them.
 
     Raises
     ------
@@ -33,8 +38,11 @@ def make_tiles(workspace: Workspace, plan: TablePlan, parent: Parent | None, sha
     if rows == 0 and plan.base is None:
         msg = f"table {plan.table.name!r}: none of its rows has a usable position"
         raise InputError(msg)
-    places = [Places(workspace.places(unit), has_parent=plan.stores_parent) for unit in range(plan.unit_count)]
-    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, parent), partial(count_within, places))
+
+    def refine(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
+        return count_within(_units_with_rows(workspace, plan, pixels, order), pixels, order, depth)
+
+    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), refine)
     most = bucket_rows_limit(window_rows(plan, share), plan.row_bytes, chunk_rows(plan, share), rows)
     buckets = BucketPlan(
         tiling=tiling,
@@ -59,11 +67,22 @@ def finest_with_margin(margin_arcsec: float) -> int:
     return int(np.flatnonzero(widths_deg >= 2 * margin_arcsec / 3600)[-1])
 
 
-def tile_limits(plan: TablePlan, parent: Parent | None) -> TileLimits:
+def _units_with_rows(workspace: Workspace, plan: TablePlan, pixels: NDArray[np.int64], order: int) -> list[Places]:
+    """Return the places of the units that have rows in some pixels of at least `COARSE_ORDER`."""
+    coarse = np.unique(pixels >> (2 * (order - COARSE_ORDER)))
+    chosen = []
+    for unit in range(plan.unit_count):
+        with np.load(workspace.record("place", unit)) as record:
+            if np.isin(record["pixels"], coarse).any():
+                chosen.append(Places(workspace.places(unit), has_parent=plan.stores_parent))
+    return chosen
+
+
+def tile_limits(plan: TablePlan, finer: PartitionMap | None) -> TileLimits:
     """Return when a tile is split: by its rows, and where it holds tiles of the parent or of the base release."""
     limits = TileLimits(plan.target_rows, min(plan.table.max_order, finest_with_margin(plan.table.margin_arcsec)))
     orders, starts = [], []
-    for tiles in (None if parent is None else parent.partitions, None if plan.base is None else plan.base_map):
+    for tiles in (finer, None if plan.base is None else plan.base_map):
         if tiles is not None:
             orders.append(tiles.orders.astype(np.int64))
             starts.append(tiles.tile_ranges()[:, 0])

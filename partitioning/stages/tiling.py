@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..sky.healpix import ORDER, Pixel, order_shift
 
-__all__ = ["TileLimits", "Tiling", "joined_tilings", "make_tiling", "settle"]
+__all__ = ["Counts", "TileLimits", "Tiling", "joined_tilings", "make_tiling", "settle"]
 
 _MOST_COUNTERS: Final = 1 << 24
 """Counters of one refinement, 128 MB."""

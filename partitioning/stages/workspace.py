@@ -85,7 +85,9 @@ class Workspace:
 
     def pending(self, stage: str, units: int) -> list[int]:
         """Return the units of a stage that are not done."""
-        return [unit for unit in range(units) if not self.record(stage, unit).exists()]
+        directory = self.record(stage, 0).parent
+        done = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        return [unit for unit in range(units) if self.record(stage, unit).name not in done]
 
     def spilled_bytes(self) -> int:
         """Return the bytes of spill files just now; files come and go meanwhile."""

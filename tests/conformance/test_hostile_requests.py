@@ -5,7 +5,7 @@ import socket
 import time
 import urllib.parse
 import urllib.request
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 import pytest
 
@@ -18,8 +18,21 @@ QUERY = {"LANG": "ADQL", "QUERY": "SELECT TOP 1 ra FROM tycho2.stars"}
 def answer(
     server: RunningServer, path: str, body: bytes | None = None, kind: str = "", method: str | None = None
 ) -> tuple[int, str, str]:
-    """Return (status, media type, text) of an answer."""
+    """Return (status, media type, text) of an answer.
+
+    A server that refuses a body before all of it was sent may reset the connection under the client: it asks again.
+    """
     request = urllib.request.Request(server.url + path, body, {"Content-Type": kind} if kind else {}, method=method)
+    for _ in range(5):
+        try:
+            return opened(request)
+        except URLError as error:
+            if not isinstance(error.reason, ConnectionResetError | BrokenPipeError):
+                raise
+    pytest.fail("the connection was reset five times")
+
+
+def opened(request: urllib.request.Request) -> tuple[int, str, str]:
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, response.headers.get_content_type(), response.read().decode()

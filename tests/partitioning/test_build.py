@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from partitioning.checks import verify as verify_stage
 from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
 from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, leaf_path
@@ -19,7 +20,6 @@ from partitioning.pipeline import build, build_time
 from partitioning.sky.healpix import pixel_range, radec_to_index
 from partitioning.stages import run as run_stage
 from partitioning.stages import spill as spill_stage
-from partitioning.stages import verify as verify_stage
 from tests.partitioning.builders import (
     BIG,
     CREATED,

@@ -1,12 +1,24 @@
-"""The command line: builds, overrides, descriptions, and errors in one line."""
+"""The command line: builds, overrides, descriptions, errors in one line, and helpers in other processes."""
 
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.partitioning.builders import sky_rows, write_files
+from partitioning.executors import ArrayExecutor, announced_stage, await_helpers, work_on
+from partitioning.helper import help_builds
+from partitioning.lease import lease
+from partitioning.pipeline import build
+from partitioning.stages.run import Share
+from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, visible, write_files
 
 CONFIG = """
 [release]
@@ -19,11 +31,21 @@ ra = "ra"
 dec = "dec"
 id = ["id"]
 """
+EPOCH = {"SOURCE_DATE_EPOCH": "1767323045"}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-u", "-m", "partitioning.cli", *map(str, arguments)]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "partitioning.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=os.environ | EPOCH)
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | EPOCH
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +57,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run("build", base / "build.toml", "--root", base / "catalogs", "--input-dir", base / "input")
     assert done.returncode == 0, done.stderr
     assert "survey.Object: published Object_r1: 200 rows" in done.stdout
+    assert "survey.Object: about 200 rows, " in done.stdout
     return base
 
 
@@ -50,32 +73,234 @@ def test_describe(base: Path) -> None:
         assert part in done.stdout
 
 
-def test_errors_take_one_line(base: Path) -> None:
-    for arguments, message in [
-        (("build", base / "build.toml"), "input 'Object/*.parquet' matches no file"),
-        (("build", base / "nothing.toml"), "not a readable TOML file"),
-        (("describe", base), "no table is published here"),
-    ]:
-        done = run(*arguments)
-        assert done.returncode == 1
-        assert done.stderr.startswith("error: ")
-        assert message in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("build", "build.toml"), 1, "input 'Object/*.parquet' matches no file"),
+        (("build", "nothing.toml"), 1, "not a readable TOML file"),
+        (("describe", "."), 1, "no table is published here"),
+        (("switch", "catalogs/survey/Object", "--release", "4"), 1, "there is no release 4; there are releases 1"),
+        (("build", "build.toml", "--memory", "much"), 2, "'much' is not a size"),
+        (("build", "build.toml", "--memory", "1MB"), 2, "give at least '64 MiB'"),
+        (("build", "build.toml", "--table", "Objekt"), 2, "has no table 'Objekt'; it has Object"),
+        (("build", "build.toml", "--executor", "dask"), 2, "give the scheduler's address"),
+    ],
+)
+def test_errors_take_one_line_or_name_the_option(
+    base: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process: a subprocess would take a second each."""
+    from partitioning.cli import main
+
+    monkeypatch.chdir(base)
+    monkeypatch.setattr(sys, "argv", ["catalog-partition", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == code
+    assert message in " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
+
+
+def test_an_error_is_one_line(base: Path) -> None:
+    done = run("build", base / "build.toml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: input 'Object/*.parquet' matches no file below ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_killed_build_shows_nothing_and_the_next_one_works(base: Path, tmp_path: Path) -> None:
     options = ["--root", str(tmp_path / "catalogs"), "--input-dir", str(base / "input")]
-    command = [sys.executable, "-u", "-m", "partitioning.cli", "build", str(base / "build.toml"), *options]
     home = tmp_path / "catalogs/survey/Object"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with start("build", base / "build.toml", *options) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "bucket" in line:
                 process.kill()
                 break
     assert {path.name for path in home.iterdir()} == {".lease", ".staging"}
+    told = run("status", base / "build.toml", "--root", tmp_path / "catalogs")
+    assert told.returncode == 0, told.stderr
+    assert "survey.Object: nothing published; release 1 is being built: interrupted in stage " in told.stdout
+    assert "next: build goes on with stage " in told.stdout
     done = run("build", base / "build.toml", *options)
     assert done.returncode == 0, done.stderr
     assert "an interrupted build of release 1 goes on" in done.stdout
     names = {path.name for path in home.iterdir()}
     assert {"Object_r1", "Object_r1_10arcs", "Object_r1_id", "collection.properties"} == names
+
+
+def test_a_dry_run_changes_nothing_and_fails_if_there_are_problems(base: Path, tmp_path: Path) -> None:
+    before = tree(base)
+    options = ("--input-dir", base / "input", "--dry-run", "--spill", tmp_path)
+    done = run("build", base / "build.toml", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tiles      " in done.stdout
+    assert done.stdout.endswith("no problems found; nothing was written\n")
+    assert (tree(base), list(tmp_path.iterdir())) == (before, [])
+    done = run("build", base / "build.toml", *options, "--max-spill", "1kB")
+    assert done.returncode == 1
+    assert "problem: spill files will take" in done.stdout
+    assert not done.stderr
+
+
+def test_append_status_switch_prune(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "all")
+    here = tmp_path / "all"
+    options = (here / "build.toml", "--root", here / "catalogs", "--input-dir", here / "input")
+    home = here / "catalogs/survey/Object"
+    pq.write_table(sky_rows(7, seed=8, first_id=3), here / "input/Object/night.parquet")
+    changed = sky_rows(200).slice(0, 60)
+    pq.write_table(changed, here / "input/Object/part0.parquet")
+    done = run("append", *options)
+    assert done.returncode == 1
+    assert "say --replace Object/part0.parquet if that is meant" in done.stderr
+    done = run("append", *options, "--replace", "Object/part0.parquet", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 files, " in done.stdout
+    done = run("append", *options, "--replace", "Object/part0.parquet")
+    assert done.returncode == 0, done.stderr
+    assert f"published Object_r2: {200 - 67 + 60 + 7} rows" in done.stdout
+    done = run("status", home)
+    assert "release 2 published" in done.stdout
+    assert "; idle\n  next: build begins release 3 or higher from all input; append adds new files" in done.stdout
+    assert "Object_r1 is: 200 rows" in run("switch", home, "--release", "1").stdout
+    assert "hats_primary_table_url=Object_r1\n" in (home / "collection.properties").read_text()
+    assert "would be removed" in run("prune", home, "--dry-run").stdout
+    assert run("prune", home).returncode == 0
+    names = {path.name for path in home.iterdir()}
+    assert names == {"Object_r1", "Object_r1_10arcs", "Object_r1_id", "collection.properties", ".last_release"}
+
+
+ROWS, FILES = 6000, 8
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, bytes]]]:
+    """Return a directory with an input of several units, and what a local build makes of it."""
+    base = tmp_path_factory.mktemp("array")
+    write_files(base / "Object", sky_rows(ROWS), FILES)
+    text = CONFIG.replace('"elsewhere"', '"catalogs"') + "target_rows = 400\n"
+    (base / "build.toml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("partitioning.stages.plan._SMALL_UNIT_BYTES", 1)
+        patch.setattr("partitioning.stages.bucket._SMALL_BUCKET_ROWS", 1)
+        build(config(base, sky_table(target_rows=400), root=base / "local"), created=CREATED)
+        yield base, visible(base / "local")
+
+
+DIRECTOR = """
+from partitioning.stages import bucket, plan
+plan._SMALL_UNIT_BYTES = bucket._SMALL_BUCKET_ROWS = 1
+from partitioning import cli
+cli.main()
+"""
+"""A director that cuts a small input into many units."""
+
+VICTIM = """
+import sys, time
+from partitioning import cli, executors, helper
+helper._POLL_S = 0.01
+def stand_still(*unit):
+    print("claimed", unit[1:3], flush=True)
+    time.sleep(600)
+executors.run_unit = stand_still
+cli.main()
+"""
+"""A helper that claims a unit and never does it."""
+
+
+def start_script(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | EPOCH,
+    )
+
+
+def test_helpers_make_the_same_bytes_though_one_is_killed(
+    shared: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    base, made = shared
+    home = tmp_path / "catalogs/survey/Object"
+    root = ("--root", tmp_path / "catalogs")
+    victim = start_script(VICTIM, "work", base / "build.toml", *root, "--wait", "60")
+    helpers = [start("work", base / "build.toml", *root, "--wait", "60") for _ in range(2)]
+    options = ("--executor", "array", "--helper-timeout", "1.5", "--spill", tmp_path / "spill")
+    director = start_script(DIRECTOR, "build", base / "build.toml", *root, *options)
+    try:
+        assert victim.stdout is not None
+        assert victim.stdout.readline().startswith("claimed ('place', ")
+        victim.kill()
+        output = director.communicate(timeout=90)[0]
+        assert director.returncode == 0, output
+        told = [helper.communicate(timeout=60)[0] for helper in helpers]
+        assert [helper.returncode for helper in helpers] == [0, 0], told
+        done = [re.search(r"the build has ended; (\d+) units were done here", one) for one in told]
+        assert sum(int(one[1]) for one in done if one is not None) > 0, told
+    finally:
+        for process in (*helpers, director, victim):
+            process.kill()
+            process.communicate()
+    assert visible(tmp_path / "catalogs") == made
+    assert not (home / ".staging").exists()
+
+
+def test_a_claim_of_a_dead_helper_goes_stale(shared: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    base, made = shared
+    home = tmp_path / "survey/Object"
+    executor = ArrayExecutor(Share(64 << 20), stale_s=0.5)
+    planted = []
+
+    def plant(line: str) -> None:
+        if "input files" in line:
+            claims = home / ".staging/claims"
+            claims.mkdir(parents=True)
+            for stage in ("place-3", "bucket-0", "sort-2"):
+                (claims / stage).touch()
+                planted.append(stage)
+
+    build(config(base, sky_table(target_rows=400), root=tmp_path), created=CREATED, executor=executor, report=plant)
+    assert len(planted) == 3
+    assert visible(tmp_path) == made
+
+
+def test_helpers_end_without_a_build(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert help_builds([tmp_path / "a", tmp_path / "b"], Share(1 << 26), wait_s=0.1, report=lines.append) == 0
+    assert lines == ["no build for 0.1 s; 0 units were done here"]
+    assert not work_on(tmp_path / "a", Share(1 << 26))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_begins_waits_for_helpers_of_the_last_one(tmp_path: Path) -> None:
+    claims = tmp_path / ".staging/claims"
+    claims.mkdir(parents=True)
+    (claims / "sort-1").touch()
+    begin = time.monotonic()
+    await_helpers(tmp_path, stale_s=0.4)
+    assert 0.3 < time.monotonic() - begin < 5
+    facts = {"release": "a_r1", "spill": "/spill", "stage": "sort", "units": 3, "stale_s": 0.2}
+    (tmp_path / ".staging/stage.json").write_text(json.dumps(facts))
+    announced = announced_stage(tmp_path)
+    assert announced is not None
+    assert (announced.stage, announced.units) == ("sort", 3)
+    with lease(tmp_path):
+        pass
+
+
+def test_a_dask_cluster_makes_the_same_bytes(shared: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    base, made = shared
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        address = cluster.scheduler_address
+        done = run("build", base / "build.toml", "--root", tmp_path, "--executor", "dask", "--dask-address", address)
+    assert done.returncode == 0, done.stderr
+    assert {k: v for k, v in visible(tmp_path).items() if "Npix" in k} == {k: v for k, v in made.items() if "Npix" in k}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from partitioning.config import PositionFrom, TableConfig, load_config, parse_size
@@ -48,6 +49,10 @@ def test_every_key(tmp_path: Path) -> None:
     name = "Object"
     input = ["a.csv", "b/*.csv"]
     format = "csv"
+    types = { flux = "double", "a b" = "list<timestamp[us, tz=UTC]>", half = "halffloat" }
+    optional = "note"
+    rename = { "LSST:g" = "mag_g" }
+    hdu = 2
     ra = "ra"
     dec = "dec"
     id = ["objectId"]
@@ -72,6 +77,9 @@ def test_every_key(tmp_path: Path) -> None:
     first, second = config.tables
     assert (first.target_rows, first.target_bytes, first.row_group_bytes) == (1000, 2_000_000, 4096)
     assert (first.csv.delimiter, first.csv.null_values, first.hidden) == (";", ("-",), ("secret",))
+    moments = pa.list_(pa.field("element", pa.timestamp("us", "UTC")))
+    assert first.types == {"flux": pa.float64(), "a b": moments, "half": pa.float32()}  # as stored
+    assert (first.optional, first.rename, first.hdu) == (("note",), {"LSST:g": "mag_g"}, 2)
     expected = PositionFrom(parent="Object", child_key="objectId", parent_key="id", same_position=True)
     assert second.position_from == expected
 
@@ -87,6 +95,13 @@ def test_every_key(tmp_path: Path) -> None:
         ("max_order = 30", "key 'max_order' is 30; it must be from 0 to 29"),
         ("target_bytes = 'big'", "key 'target_bytes' must be a size such as 268435456 or '256 MiB'"),
         ("format = 'hdf5'", "key 'format' is 'hdf5'; formats are 'parquet', 'csv', 'fits', 'votable', 'hats'"),
+        ("types = { a = 'real' }", "key 'types' gives 'a' the type 'real'; types are Arrow's, such as int64"),
+        ("types = { a = 'duration[s]' }", r"key 'types' gives 'a' .*: type duration\[s\] cannot be stored"),
+        ("types = 'int64'", "key 'types' must be a table of texts"),
+        ("rename = { a = '' }", "key 'rename' must be a table of texts"),
+        ("rename = { a = '_Input' }", "key 'rename' makes a column '_Input'; the store keeps that name"),
+        ("rename = { a = 'x', b = 'X' }", "key 'rename' makes two columns 'x'"),
+        ("hdu = 0", "key 'hdu' is 0; it must be at least 1"),
         ("ra = 'ra'", "key 'dec' is missing: give both ra and dec"),
         ("ra = 'x'\ndec = 'x'", "key 'dec' names the same column as ra"),
         ("id = [1]", "key 'id' must be a text or a list of texts"),

@@ -7,7 +7,9 @@ import hats
 import healpy
 import lsdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pytest
 from hats.io.file_io import read_fits_image
 from hats.io.validation import is_valid_catalog, is_valid_collection
@@ -107,3 +109,85 @@ def test_duckdb_reads_the_leaves_without_our_help(schema: Path, rows: pa.Table) 
     brightness = rows["mag"].to_numpy()
     counts = relation.aggregate("count(*) FILTER (mag > 25), count(*) FILTER (mag IS NULL), max(mag)").fetchall()
     assert counts == [(int((brightness > 25).sum()), int(np.isnan(brightness).sum()), np.nanmax(brightness))]
+
+
+def test_lsdb_finds_rows_by_id(schema: Path, rows: pa.Table) -> None:
+    catalog = lsdb.open_catalog(schema / "Object")
+    ids = rows["id"].to_numpy()
+    found = catalog.id_search({"id": int(ids[7])}).compute()
+    assert found["id"].tolist() == [ids[7]]
+    assert found["ra"].tolist() == [rows["ra"][7].as_py()]
+    assert len(catalog.id_search({"id": 5}).compute()) == 0
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table]:
+    """Return a catalog of close pairs, many of them across the borders of tiles, and its rows."""
+    base = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 4000), np.degrees(np.arcsin(rng.uniform(-1, 1, 4000)))
+    for edge in range(4):  # along the meridians that base cells share near the equator
+        ra[edge * 500 : (edge + 1) * 500] = 90 * edge + rng.uniform(-4, 4, 500) / 3600
+    near_ra, near_dec = ra + rng.uniform(-3, 3, 4000) / 3600, np.clip(dec + rng.uniform(-3, 3, 4000) / 3600, -90, 90)
+    table = pa.table(
+        {"id": np.arange(8000), "ra": np.concatenate([ra, near_ra]) % 360, "dec": np.concatenate([dec, near_dec])}
+    )
+    write_files(base / "Object", table)
+    build_all(base, sky_table(target_rows=500))
+    return base / "catalogs/survey/Object", table
+
+
+def test_lsdb_crossmatch_uses_the_margin(pairs: tuple[Path, pa.Table]) -> None:
+    """All neighbours within 5 arcsec, found tile by tile with the margin of 10 arcsec, equal brute force."""
+    directory, rows = pairs
+    catalog = lsdb.open_catalog(directory)
+    assert catalog.margin is not None
+    assert catalog.margin.hc_structure.catalog_info.margin_threshold == 10.0
+    matched = catalog.crossmatch(catalog, n_neighbors=20, radius_arcsec=5.0, suffixes=("_a", "_b")).compute()
+    found = set(zip(matched["id_a"].tolist(), matched["id_b"].tolist(), strict=True))
+    assert found == close_pairs(rows, 5.0)
+    alone = catalog.hc_structure.get_healpix_pixels()
+    assert len(alone) > 10
+
+
+def close_pairs(rows: pa.Table, radius_arcsec: float) -> set[tuple[int, int]]:
+    """Return the pairs of rows (each with itself, too) that are no farther apart, by brute force over declinations."""
+    ra, dec, ids = (rows[name].to_numpy() for name in ("ra", "dec", "id"))
+    order = np.argsort(dec)
+    found = set()
+    for at, row in enumerate(order.tolist()):
+        last = np.searchsorted(dec[order], dec[row] + radius_arcsec / 3600 + 1e-9)
+        others = order[at:last]
+        near = others[separation_deg(ra[row], dec[row], ra[others], dec[others]) <= radius_arcsec / 3600]
+        for other in near.tolist():
+            found |= {(int(ids[row]), int(ids[other])), (int(ids[other]), int(ids[row]))}
+    return found
+
+
+def test_lsdb_reads_nested_light_curves(tmp_path: Path) -> None:
+    curve = pa.struct([("mjd", pa.list_(pa.float64())), ("band", pa.list_(pa.string()))])
+    values = [{"mjd": [60000.5 + n, 60001.5], "band": ["g", "r"]} for n in range(200)]
+    rng = np.random.default_rng(1)
+    columns = {"id": range(200), "ra": rng.uniform(0, 360, 200), "dec": rng.uniform(-80, 80, 200)}
+    write_files(tmp_path / "Object", pa.table({**columns, "curve": pa.array(values, curve)}))
+    build_all(tmp_path, sky_table(target_rows=60))
+    release = tmp_path / "catalogs/survey/Object"
+    frame = lsdb.open_catalog(release, columns=["id", "curve.mjd"]).compute()
+    one = frame[frame["id"] == 17]["curve"].iloc[0]
+    assert one["mjd"].tolist() == [60017.5, 60001.5]
+    leaves_of = f"'{release}/Object_r1/dataset/**/*.parquet'"
+    flat = duckdb.connect().sql(f"SELECT id, unnest(curve.mjd) AS mjd, unnest(curve.band) AS band FROM {leaves_of}")
+    assert sorted(flat.filter("id = 17").fetchall()) == [(17, 60001.5, "r"), (17, 60017.5, "g")]
+
+
+def test_globs_are_enough_for_other_readers(schema: Path, rows: pa.Table) -> None:
+    glob = f"{schema}/Object/Object_r1/dataset/**/*.parquet"
+    total = sorted(rows["id"].to_pylist())
+    scanned = pl.scan_parquet(glob, hive_partitioning=False).select("id").collect()
+    assert sorted(scanned["id"].to_list()) == total
+    dataset = pyarrow.dataset.dataset(
+        f"{schema}/Object/Object_r1/dataset", format="parquet", exclude_invalid_files=False
+    )
+    assert sorted(dataset.to_table(columns=["id"])["id"].to_pylist()) == total
+    found = duckdb.connect().sql(f"SELECT id FROM read_parquet('{glob}', hive_partitioning = false)").fetchall()
+    assert sorted(one for (one,) in found) == total

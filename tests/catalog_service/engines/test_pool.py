@@ -406,6 +406,33 @@ def test_a_bloated_or_broken_worker_is_replaced(runner: asyncio.Runner, place: P
     runner.run(scenario())
 
 
+def test_more_directories_can_be_allowed(runner: asyncio.Runner, place: Path) -> None:
+    """Also while a worker is busy that may not read them."""
+    (place / "elsewhere").mkdir()
+    shard = write_shard(place / "elsewhere/a.parquet", rows=10)
+
+    async def scenario() -> None:
+        pool = WorkerPool(make_config(place), size=2)
+        await pool.start()
+        with pytest.raises(ServerError):
+            await fetch(pool, scan(shard))
+        slow = asyncio.create_task(fetch(pool, numbers(1_000_000)))
+        await until(lambda: pool.stats().busy == 1)
+        pool.allow((str(place / "elsewhere"),))
+        for _ in range(4):
+            content, _ = await fetch(pool, scan(shard))
+            assert count(content) == 10
+        await slow
+        found = await asyncio.gather(*(fetch(pool, scan(shard)) for _ in range(4)))
+        assert [count(content) for content, _ in found] == [10] * 4
+        restarts = pool.stats().restarts
+        pool.allow((str(place / "elsewhere"),))
+        assert restarts == pool.stats().restarts == 2
+        await pool.close()
+
+    runner.run(scenario())
+
+
 def test_ready(runner: asyncio.Runner, place: Path) -> None:
     async def scenario() -> None:
         pool = WorkerPool(make_config(place), size=1)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from catalog_service.exceptions import QueryRefusedError, QueryTimeoutError
 from catalog_service.models import frames
 from catalog_service.models.frames import End
-from catalog_service.models.query import EngineQuery, Outcome, ResultFormat
+from catalog_service.models.query import EngineQuery, FileStamp, Outcome, ResultFormat
 from catalog_service.models.schema import Column, DataType
 
 
@@ -14,6 +14,7 @@ from catalog_service.models.schema import Column, DataType
     st.sampled_from(ResultFormat),
     st.dictionaries(st.text(), st.text()),
     st.none() | st.tuples(st.text(), st.text()),
+    st.lists(st.builds(FileStamp, st.text(), st.integers(0, 2**60), st.integers(-(2**60), 2**62))),
     st.floats(0, 1e6),
 )
 def test_queries_survive_the_journey(
@@ -22,6 +23,7 @@ def test_queries_survive_the_journey(
     result_format: ResultFormat,
     infos: dict[str, str],
     position: tuple[str, str] | None,
+    stamps: list[FileStamp],
     remaining_s: float,
 ) -> None:
     query = EngineQuery(
@@ -33,6 +35,7 @@ def test_queries_survive_the_journey(
         timeout_s=60,
         infos=infos,
         position=position,
+        stamps=tuple(stamps),
     )
     assert frames.decode_query(frames.encode_query(query, remaining_s=remaining_s)) == (query, remaining_s)
 

@@ -214,14 +214,20 @@ def test_a_box_holds_its_cone_closely() -> None:
     assert high > 120 + half
 
 
-@pytest.mark.parametrize("ra", [0.05, 359.95, 0.0, 360.0])
-def test_a_box_over_ra_0_has_two_ranges(ra: float) -> None:
-    box = box_of(ra, 0.0, 0.1)
+STORED_RA = [(0.0, 359.9999), (0.0, 360.0), (-1e-12, 10.0), (-180.0, 180.0), (360.0, 719.0), (200.0, 300.0)]
+
+
+@pytest.mark.parametrize("ra", [0.05, 359.95, 0.0, 360.0, 120.0, 180.0, -179.99, 725.0])
+@pytest.mark.parametrize("stored_ra", STORED_RA)
+def test_a_box_bounds_stored_ra_of_any_turn(ra: float, stored_ra: tuple[float, float]) -> None:
+    box = box_of(ra, 0.0, 0.1, stored_ra)
     assert box is not None
-    low, high = sorted(box.ra_ranges_deg)
-    assert low[0] == 0.0
-    assert high[1] == 360.0
-    assert (low[1] - low[0]) + (high[1] - high[0]) == pytest.approx(0.2, abs=1e-4)
+    assert box.ra_ranges_deg
+    stored = np.concatenate([np.linspace(*stored_ra, 40_000), stored_ra])
+    away = np.abs((stored - ra + 180) % 360 - 180)
+    kept = np.any([(stored >= low) & (stored <= high) for low, high in box.ra_ranges_deg], axis=0)
+    assert kept[away <= 0.1].all()
+    assert not kept[away > 0.1 + 1e-4].any()
 
 
 @pytest.mark.parametrize(("dec", "radius"), [(90.0, 0.1), (-89.95, 0.1), (80.0, 10.0), (30.0, 59.9999)])
@@ -232,9 +238,8 @@ def test_around_a_pole_only_dec_is_bounded(dec: float, radius: float) -> None:
     assert -90 <= box.dec_min_deg < box.dec_max_deg <= 90
 
 
-@pytest.mark.parametrize("stored_ra", [(0.0, 360.0), (-1e-12, 10.0), (-180.0, 180.0), (360.0, 719.0)])
-def test_stored_ra_of_other_turns_is_not_bounded(stored_ra: tuple[float, float]) -> None:
-    box = box_of(120.0, 0.0, 0.1, stored_ra)
+def test_stored_ra_of_many_turns_is_not_bounded() -> None:
+    box = box_of(120.0, 0.0, 0.1, (-3000.0, 3000.0))
     assert box is not None
     assert box.ra_ranges_deg == ()
 

@@ -14,6 +14,7 @@ from catalog_service.models.user import ANONYMOUS, Identity
 from catalog_service.storage.catalogs import Registry, SchemaRule, column_type
 from partitioning.exceptions import LayoutError
 from partitioning.layout.manifest import Placement
+from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES
 from tests.catalog_service.storage.publishing import OWN, point, publish, stored
 from tests.harness import build_table
@@ -71,7 +72,7 @@ def test_a_table_is_what_its_manifest_says(tmp_path: Path) -> None:
     assert one.table.full_name == "sky.stars"
     assert one.table.rows == 14
     assert one.table.position == SkyPosition("ra", "dec")
-    assert one.partitions is not None
+    assert isinstance(one.partitions, PartitionMap)
     assert one.paths(one.partitions.select(one.partitions.tile_ranges()[1:])) == (
         f"{catalog}/dataset/Norder=0/Dir=0/Npix=2.parquet",
     )
@@ -113,7 +114,7 @@ def test_real_releases_are_read(tmp_path: Path) -> None:
         ("name", DataType.TEXT),
     ]
     assert one.rows == 3
-    assert one.partitions is not None
+    assert isinstance(one.partitions, PartitionMap)
     assert all(Path(path).is_file() for path in one.paths(one.partitions.select(one.partitions.tile_ranges())))
     assert one.placement is not None
     assert (one.placement.ra_min, one.placement.ra_max) == (10.0, 200.0)

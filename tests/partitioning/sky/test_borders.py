@@ -113,13 +113,19 @@ def test_distances_to_coarse_pixels_are_precise(order: int, number: int) -> None
     assert mine == pytest.approx(sampled_distance(ra, dec, order, number, 1 << 18), abs=2e-10)
 
 
-def test_where_two_points_of_an_edge_are_equally_near() -> None:
-    """Beside a polar edge's centre of curvature the squared distance has two close minima."""
-    number = int(radec_to_index(np.array([20.0]), np.array([80.0]))[0]) >> (2 * (ORDER - 4))
+@pytest.mark.parametrize(("order", "number"), [(0, 4), (1, 2), (2, 14)])
+def test_where_two_points_of_a_border_are_equally_near(order: int, number: int) -> None:
+    """Among many points some have two nearest ones; no sample of the border may be nearer than the distance."""
     rng = np.random.default_rng(4)
-    ra, dec = around(0.0, 90.0, rng.uniform(0, 15, 800), rng)
-    mine = distance_to_pixels_deg(ra, dec, np.full(800, 4), np.full(800, number))
-    assert mine == pytest.approx(sampled_distance(ra, dec, 4, number, 4096), abs=polygon_error(4, 4096))
+    ra, dec = around(0.0, 90.0, rng.uniform(0, CELL_DEG / 2**order * 2, 10_000), rng)
+    outside = radec_to_index(ra, dec) >> (2 * (ORDER - order)) != number
+    ra, dec = ra[outside], dec[outside]
+    mine = distance_to_pixels_deg(ra, dec, np.full(len(ra), order), np.full(len(ra), number))
+    nearest = (unit_vectors(ra, dec) @ border(order, number, 512).T).max(axis=1)
+    sampled = np.degrees(np.arccos(nearest))
+    assert (mine - sampled).max() < 1e-6  # the arc cosine's rounding
+    spacing = 2 * CELL_DEG / 2**order / 512
+    assert (sampled - mine - spacing * np.minimum(1, spacing / np.maximum(mine, 1e-9))).max() < 1e-6
 
 
 def test_distance_is_zero_inside_and_on_corners() -> None:

@@ -1,0 +1,1 @@
+"""Verification and repair of releases, reading only what is on disk."""

@@ -1,0 +1,159 @@
+"""Checks of a margin: each tile's margin leaf holds exactly the rows of other tiles near its border."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ..layout.manifest import MarginRecord, Placement, read_partition_map
+from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
+from ..sky.borders import distance_to_pixels_deg
+from ..sky.healpix import Pixel
+from ..stages.margin_from_leaves import MarginSource, margin_from_leaves, neighbours
+from ..stages.places import degrees
+from .catalog import DataFile, OpenCatalog, read_files, tried, tried_file
+from .hats import check_partition_info, check_properties, check_schema_file, expected_margin_properties
+from .leaf import LeafTask, check_leaf
+from .report import Collector
+from .sound import Apart, SoundFiles
+from .tiles import check_presence
+from .tree import check_data_tree, check_small_files
+
+__all__ = ["check_margin", "margin_difference"]
+
+_EITHER_SIDE_DEG: Final = 1e-9
+"""Rows this close to the threshold may be in the margin or not: two correct formulas disagree about them."""
+
+_PATH: Final = f"{MANIFEST_DIR}/files.parquet"
+
+
+def check_margin(
+    opened: OpenCatalog, record: MarginRecord, sound: SoundFiles, apart: Apart, found: Collector
+) -> Callable[[DataFile], Collector] | None:
+    """Check all of a margin but its rows, and return the check of the rows of one tile; None if it cannot be made.
+
+    Parameters
+    ----------
+    sound
+        Of the leaves of the main catalog.
+    """
+    catalog = opened.path.parent / record.directory
+    if opened.placement is None or not catalog.is_dir():
+        found.add("margin", "", "the directory of the margin is missing")
+        return None
+    damaged = check_small_files(catalog, found)
+    check_properties(catalog, expected_margin_properties(opened, record), found)
+    check_schema_file(catalog, damaged, opened.schema, found)
+    files, problem = tried_file(damaged, _PATH, partial(read_files, catalog))
+    partitions, other = tried(partial(read_partition_map, opened.path))
+    if files is None or partitions is None:
+        found.add("margin", _PATH, problem or other)
+        return None
+    check_partition_info(catalog, files, found)
+    check_data_tree(catalog, [file.path for file in files], found)
+    _check_list(opened, record, files, found)
+    for file in files:
+        check_presence(catalog, file, found)
+    source = MarginSource(opened.path, partitions, opened.schema, opened.placement, record.threshold_arcsec / 3600)
+    listed = {file.pixel: file for file in files}
+    return _MarginChecks(opened, catalog, listed, source, opened.placement, sound, apart)
+
+
+def _check_list(opened: OpenCatalog, record: MarginRecord, files: tuple[DataFile, ...], found: Collector) -> None:
+    tiles = [file.pixel for file in opened.files]
+    places = {pixel: place for place, pixel in enumerate(tiles)}
+    for file in files:
+        found.expect(file.pixel in places, "margin", _PATH, "the table has no such tile", file.pixel)
+    order = [places[file.pixel] for file in files if file.pixel in places]
+    found.expect(order == sorted(set(order)), "margin", _PATH, "its tiles are not in HEALPix order, each once")
+    for name, told in (("rows", record.rows), ("bytes", record.bytes)):
+        total = sum(getattr(file, name) for file in files)
+        found.expect(total == told, "rows", _PATH, f"it adds up to {total} {name}, the manifest tells {told}")
+
+
+@dataclass(frozen=True, eq=False)
+class _MarginChecks:
+    """The check of the margin of one tile, whichever."""
+
+    opened: OpenCatalog
+    catalog: Path
+    listed: dict[Pixel, DataFile]
+    source: MarginSource
+    placement: Placement
+    sound: SoundFiles
+    apart: Apart
+
+    def __call__(self, tile: DataFile) -> Collector:
+        """Return what is wrong with the margin of a tile."""
+        found, file = Collector(self.catalog.name), self.listed.get(tile.pixel)
+        stored, readable = self._stored(file, found)
+        expected, problem = tried(partial(self._expected, tile))
+        if expected is None:
+            found.add("margin", tile.path, f"the rows of its margin cannot be read: {problem}", tile.pixel)
+        elif readable:
+            missing, surplus = margin_difference(expected, stored)
+            rows = [self._clear(tile.pixel, table) for table in (missing, surplus)]
+            wrong = f"{rows[0]} rows are missing and {rows[1]} do not belong there or are not the leaf's"
+            found.expect(rows == [0, 0], "margin", tile.path, wrong, tile.pixel)
+        return found
+
+    def _expected(self, tile: DataFile) -> pa.Table:
+        self.sound.require(self.opened.files[number] for number in neighbours(self.source, tile.pixel))
+        return margin_from_leaves(self.source, tile.pixel)
+
+    def _stored(self, file: DataFile | None, found: Collector) -> tuple[pa.Table, bool]:
+        """Return the rows of a margin leaf, and whether all could be read; none if there is no such leaf."""
+        groups = [self.opened.schema.empty_table()]
+        if file is None:
+            return groups[0], True
+        task = LeafTask(
+            catalog=self.catalog,
+            file=file,
+            form=self.opened.form,
+            placement=self.placement,
+            is_margin=True,
+            watch=groups.append,
+        )
+        sums = check_leaf(task, None, SoundFiles(self.catalog), self.apart, found)
+        return pa.concat_tables(groups), sums.is_complete
+
+    def _clear(self, tile: Pixel, rows: pa.Table) -> int:
+        """Return how many rows are clearly on one side of the threshold."""
+        if not len(rows):
+            return 0
+        ra, dec = (degrees(rows.column(name)) for name in (self.placement.ra_column, self.placement.dec_column))
+        distance = distance_to_pixels_deg(ra, dec, np.full(len(rows), tile.order), np.full(len(rows), tile.number))
+        return int((np.abs(distance - self.source.threshold_deg) > _EITHER_SIDE_DEG).sum())
+
+
+def margin_difference(expected: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows that only `expected` has, and those that only `stored` has; order does not matter."""
+    if expected.equals(stored):
+        return expected.slice(0, 0), stored.slice(0, 0)
+    index = [table.column(HEALPIX_COLUMN).to_numpy(zero_copy_only=False) for table in (expected, stored)]
+    shared = [np.isin(mine, other) for mine, other in (index, index[::-1])]
+    common = [table.filter(pa.array(kept)) for table, kept in zip((expected, stored), shared, strict=True)]
+    if common[0].equals(common[1]):  # as a rule: the rest is small
+        return expected.filter(pa.array(~shared[0])), stored.filter(pa.array(~shared[1]))
+    return _only(expected, stored), _only(stored, expected)
+
+
+def _only(table: pa.Table, other: pa.Table) -> pa.Table:
+    """Return the rows of `table` that `other` lacks; a row that is there twice must be there twice in both."""
+    left, kept = Counter(map(_row_key, other.to_pylist())), []
+    for number, row in enumerate(table.to_pylist()):
+        key = _row_key(row)
+        if left[key]:
+            left[key] -= 1
+        else:
+            kept.append(number)
+    return table.take(pa.array(kept, pa.int64()))
+
+
+def _row_key(row: dict[str, Any]) -> str:
+    return repr(list(row.values()))  # tells -0.0 from 0.0

@@ -1,0 +1,169 @@
+"""Checks that children lie where their parent lies.
+
+A child table has the tiles of its parent or finer ones, so the parents of a tile's rows are looked up in the parent
+tiles that meet it. Keys that are not found there are either orphans, placed by their own position, or children whose
+parent is elsewhere: one pass over the parent's keys tells which.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..layout.manifest import Placement, read_manifest, read_partition_map
+from ..layout.partition_map import PartitionMap
+from ..layout.paths import HEALPIX_COLUMN, leaf_path
+from ..stages.leaf_rows import rows_within
+from ..stages.places import degrees, index_or_reason
+from .catalog import DataFile, OpenCatalog, read_files, sibling_release, tried
+from .hashing import id_hashes
+from .report import Collector
+from .sound import SoundFiles
+
+__all__ = ["ParentTable", "TileParents", "check_strays", "open_parent_table"]
+
+_MOST_STRAYS: Final = 20_000_000
+"""Rows without a parent in their tile that are kept to be looked for elsewhere (16 bytes each)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParentTable:
+    """The release of the parent that placed a child's rows."""
+
+    catalog: Path
+    placement: Placement
+    partitions: PartitionMap
+    files: tuple[DataFile, ...]
+    key: str
+    sound: SoundFiles
+
+
+def open_parent_table(opened: OpenCatalog, found: Collector) -> ParentTable | None:
+    """Return the parent of a child table; None if it has none, or if it is not there to be compared with."""
+    placement = opened.placement
+    if placement is None or placement.parent is None or placement.parent_key is None:
+        return None
+    release = sibling_release(opened.path, placement.parent, placement.parent_release or 0)
+    name = f"{placement.parent} release {placement.parent_release}"
+    if release is None:
+        found.not_checked.append(f"positions of parents: {name} is not beside this table")
+        return None
+    manifest, problem = tried(partial(read_manifest, release))
+    partitions, other = tried(partial(read_partition_map, release))
+    files, _ = tried(partial(read_files, release))
+    if manifest is None or partitions is None or files is None or manifest.placement is None:
+        found.not_checked.append(f"positions of parents: {name} cannot be read ({problem or other or 'no positions'})")
+        return None
+    return ParentTable(release, manifest.placement, partitions, files, placement.parent_key[1], SoundFiles(release))
+
+
+@dataclass
+class TileParents:
+    """Looks the rows of one child tile up in the parent tiles that meet it; row groups go to `check`."""
+
+    opened: OpenCatalog
+    file: DataFile
+    parent: ParentTable
+    found: Collector
+    strays: list[NDArray[np.uint64]] = field(default_factory=list)
+    """Hashes of keys that have no parent here."""
+
+    def __post_init__(self) -> None:
+        keys, ra, dec = _load(self.parent, self.file.range)
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._ra, self._dec = keys[order], ra[order], dec[order]
+
+    def check(self, group: pa.Table) -> None:
+        """Check one row group of the child."""
+        placement = self.opened.placement
+        assert placement is not None
+        assert placement.parent_key is not None
+        column = group.column(placement.parent_key[0])
+        valid = column.is_valid().to_numpy()
+        keys = np.zeros(len(valid), dtype=np.uint64)
+        keys[valid] = id_hashes(column.drop_null())
+        at = np.minimum(np.searchsorted(self._keys, keys), max(len(self._keys) - 1, 0))
+        known = valid & (self._keys[at] == keys) if len(self._keys) else np.zeros(len(valid), dtype=bool)
+        ra, dec = (degrees(group.column(name)) for name in (placement.ra_column, placement.dec_column))
+        here = at[known]
+        moved = (ra[known] != self._ra[here]) | (dec[known] != self._dec[here])
+        if moved.any():
+            first = column[int(np.flatnonzero(known)[moved][0])]
+            text = f"{int(moved.sum())} rows are not placed by their parent's position, first key {first}"
+            self.found.add("parent", self.file.path, text, self.file.pixel)
+        self._check_orphans(group, placement, ~known)
+        self.strays.append(np.unique(keys[valid & ~known]))
+
+    def _check_orphans(self, group: pa.Table, placement: Placement, orphans: NDArray[np.bool_]) -> None:
+        """Check that rows without a parent here are placed by their own position."""
+        if not orphans.any():
+            return
+        rows = group.filter(pa.array(orphans))
+        wrong = np.ones(len(rows), dtype=bool)
+        if placement.own_ra_column is not None and placement.own_dec_column is not None:
+            own = [degrees(rows.column(name)) for name in (placement.own_ra_column, placement.own_dec_column)]
+            declared = [degrees(rows.column(name)) for name in (placement.ra_column, placement.dec_column)]
+            wrong = (own[0] != declared[0]) | (own[1] != declared[1])
+            wrong |= index_or_reason(*own) < 0
+        if wrong.any():
+            text = f"{int(wrong.sum())} rows have no parent in their tile and are not placed by their own position"
+            self.found.add("parent", self.file.path, text, self.file.pixel)
+
+
+def check_strays(parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[np.uint64]]], found: Collector) -> None:
+    """Look for the parents of rows that have none in their own tile, in one pass over the parent's keys.
+
+    Parameters
+    ----------
+    strays
+        Hashes of such keys, by tile of the child.
+    """
+    keys = np.concatenate([np.empty(0, np.uint64), *(hashes for _, hashes in strays)])
+    if len(keys) > _MOST_STRAYS:
+        found.not_checked.append(f"whether the parents of {len(keys)} rows without one in their tile lie elsewhere")
+        return
+    owners = np.repeat(np.arange(len(strays)), [len(hashes) for _, hashes in strays])
+    order = np.argsort(keys, kind="stable")
+    keys, owners = keys[order], owners[order]
+    lost = np.zeros(len(strays), dtype=np.int64)
+    elsewhere = np.zeros(len(keys), dtype=bool)
+    for hashes in _all_keys(parent) if len(keys) else ():
+        elsewhere |= np.isin(keys, hashes)
+    np.add.at(lost, owners[elsewhere], 1)
+    for number in np.flatnonzero(lost).tolist():
+        file = strays[number][0]
+        text = f"the parents of {lost[number]} keys are in another tile than these children"
+        found.add("parent", file.path, text, file.pixel)
+
+
+def _load(
+    parent: ParentTable, tile: tuple[int, int]
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return key hashes and declared positions of the parents in a range of the sky."""
+    keys, ra, dec = [np.empty(0, np.uint64)], [np.empty(0)], [np.empty(0)]
+    coverage = np.array([tile], dtype=np.int64)
+    place = parent.placement
+    names = list(dict.fromkeys([HEALPIX_COLUMN, parent.key, place.ra_column, place.dec_column]))
+    for number in parent.partitions.select(coverage).tolist():
+        parent.sound.require([parent.files[number]])
+        for rows in rows_within(parent.catalog / leaf_path(parent.partitions.pixel(number)), coverage, names):
+            known = rows.filter(rows.column(parent.key).is_valid())
+            keys.append(id_hashes(known.column(parent.key)))
+            ra.append(degrees(known.column(place.ra_column)))
+            dec.append(degrees(known.column(place.dec_column)))
+    return np.concatenate(keys), np.concatenate(ra), np.concatenate(dec)
+
+
+def _all_keys(parent: ParentTable) -> Iterator[NDArray[np.uint64]]:
+    """Yield hashes of all keys of the parent, one row group at a time."""
+    for file in parent.files:
+        parent.sound.require([file])
+        with pq.ParquetFile(parent.catalog / file.path) as leaf:
+            for group in range(leaf.metadata.num_row_groups):
+                yield id_hashes(leaf.read_row_group(group, columns=[parent.key]).column(0).drop_null())

@@ -1,0 +1,175 @@
+"""Where builds stand, told from what lies on disk: also by another process, on another machine, or after a crash."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from .config import BuildConfig
+from .exceptions import LayoutError
+from .job import workspace_of
+from .layout.manifest import Manifest, read_manifest
+from .layout.paths import MANIFEST_DIR, STAGING_DIR, release_name
+from .lease import lease_holder
+from .progress import size_text
+from .stages.bucket import read_bucket_plan
+from .stages.plan import TablePlan, read_plan
+from .stages.publish import current_release
+from .stages.workspace import Workspace
+
+__all__ = ["Progress", "TableStatus", "config_status", "status_lines", "table_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one stage is."""
+
+    stage: str
+    done: int
+    units: int | None
+    """None: not known before the stages before it are done."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.units is not None and self.done >= self.units
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """Where one table stands."""
+
+    name: str
+    published: Manifest | None
+    holder: str | None
+    """Who works on it just now."""
+    plan: TablePlan | None
+    """What is being built, or was when a build was interrupted; None: nothing is."""
+    stages: tuple[Progress, ...] = ()
+    spill: Path | None = None
+    spilled_bytes: int = 0
+
+    @property
+    def stage(self) -> Progress | None:
+        """The first stage that is not done."""
+        return next((one for one in self.stages if not one.is_done), None)
+
+
+def config_status(config: BuildConfig) -> Iterator[TableStatus]:
+    """Yield where each table of a configuration stands."""
+    for table in config.tables:
+        home = config.root / config.schema / table.name
+        yield table_status(home, None if config.spill is None else workspace_of(config, table.name, 0).spill)
+
+
+def table_status(home: Path, spill: Path | None = None) -> TableStatus:
+    """Return where the table in directory `home` stands.
+
+    Parameters
+    ----------
+    spill
+        Its directory of spill files; None: the one inside its staging directory.
+    """
+    name, holder, published = f"{home.parent.name}.{home.name}", lease_holder(home), _published(home)
+    spill = spill or home / STAGING_DIR / "spill"
+    try:
+        plan = read_plan(Workspace(home, "", spill))
+    except (OSError, ValueError, KeyError):
+        return TableStatus(name, published, holder, None)
+    workspace = Workspace(home, release_name(home.name, plan.release), spill)
+    return TableStatus(name, published, holder, plan, tuple(_stages(workspace, plan)), spill, _spilled(spill))
+
+
+def status_lines(status: TableStatus) -> Iterator[str]:
+    """Yield lines that tell where a table stands."""
+    published = status.published
+    what = "nothing published"
+    if published is not None:
+        what = f"release {published.release} published ({published.created}, {published.rows} rows)"
+    yield f"{status.name}: {what}; {_activity(status)}"
+    for one in status.stages:
+        units = "not begun" if one.units is None else f"{one.done} of {one.units} units"
+        yield f"  {one.stage}: {units}"
+    if status.plan is not None:
+        where = (
+            "" if status.spill is None or status.spill.is_dir() else " (not there: build --spill put them elsewhere)"
+        )
+        yield f"  spill files: {size_text(status.spilled_bytes)} in {status.spill}{where}"
+    yield f"  next: {_next(status)}"
+
+
+def _activity(status: TableStatus) -> str:
+    if status.plan is None:
+        return "idle" if status.holder is None else f"{status.holder} opens and measures the input"
+    work = f"release {status.plan.release} is being {'built' if status.plan.base is None else 'made by append'}"
+    stage = "published" if status.stage is None else status.stage.stage
+    if status.holder is None:
+        return f"{work}: interrupted in stage {stage}"
+    return f"{work} by {status.holder}: stage {stage}"
+
+
+def _next(status: TableStatus) -> str:
+    if status.holder is not None:
+        return "a build is running; another one ends at once with an error"
+    if status.plan is None:
+        release = "release 1" if status.published is None else f"release {status.published.release + 1} or higher"
+        return f"build begins {release} from all input" + ("; append adds new files" if status.published else "")
+    command = "build" if status.plan.base is None else "append"
+    where = "publishes what is complete" if status.stage is None else f"goes on with stage {status.stage.stage}"
+    return f"{command} {where}, if input and configuration are as they were"
+
+
+def _stages(workspace: Workspace, plan: TablePlan) -> Iterator[Progress]:
+    """Yield the stages in order; once the release is in place, all of them are done."""
+    if (workspace.home / workspace.name).is_dir():
+        return
+    if plan.is_tiled:
+        yield Progress("place", _done(workspace, "place"), plan.unit_count)
+        yield Progress("tiling", int(workspace.tiling.exists()), 1)
+        yield Progress("bucket", _done(workspace, "bucket"), plan.unit_count)
+    yield Progress("sort", _done(workspace, "sort"), _sort_units(workspace, plan))
+    for column in plan.table.index_columns:
+        yield Progress(f"index-{column}", _done(workspace, f"index-{column}"), _index_units(workspace, column))
+    manifest = workspace.catalog / MANIFEST_DIR / "manifest.json"
+    yield Progress("maps" if plan.is_tiled else "write", int(manifest.exists()), 1)
+    yield Progress("verify", 0, 1)
+
+
+def _done(workspace: Workspace, stage: str) -> int:
+    """Return the units that have a record; one listing of a directory."""
+    return sum(1 for _ in workspace.record(stage, 0).parent.glob("[0-9]*.npz"))
+
+
+def _sort_units(workspace: Workspace, plan: TablePlan) -> int | None:
+    if not plan.is_tiled:
+        return 1
+    try:
+        return read_bucket_plan(workspace).count
+    except OSError:
+        return None
+
+
+def _index_units(workspace: Workspace, column: str) -> int | None:
+    try:
+        return 1 + int(pq.read_metadata(workspace.records / f"bounds-{column}.parquet").num_rows)
+    except OSError:
+        return None
+
+
+def _spilled(spill: Path) -> int:
+    total = 0
+    for path in spill.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:  # removed meanwhile
+            continue
+    return total
+
+
+def _published(home: Path) -> Manifest | None:
+    try:
+        release = current_release(home)
+        return None if release is None else read_manifest(release)
+    except LayoutError:
+        return None

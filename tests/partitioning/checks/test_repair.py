@@ -1,0 +1,206 @@
+"""Repair makes again what follows from the leaves, and leaves the rest alone."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from partitioning.checks import rebuild_beside
+from partitioning.checks.repair import PARTS, Part, repair_release
+from partitioning.exceptions import LayoutError
+from partitioning.layout.checksums import write_checksums
+from partitioning.layout.manifest import read_manifest
+from tests.partitioning.builders import leaves, tree
+from tests.partitioning.checks.complete import store_manifest
+from tests.partitioning.checks.release import checked
+
+
+def spoil(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def wrong_totals(release: Path) -> None:
+    manifest = read_manifest(release)
+    columns = tuple(replace(column, nulls=1, minimum=None, distinct=1) for column in manifest.columns)
+    store_manifest(release, replace(manifest, columns=columns, rows=manifest.rows + 1))
+
+
+def wrong_list_of_files(release: Path) -> None:
+    path = release / "manifest/files.parquet"
+    table = pq.read_table(path)
+    bounds = table["healpix_max"].to_numpy() - 1
+    at = table.column_names.index("healpix_max")
+    pq.write_table(table.set_column(at, table.schema.field(at), [bounds]), path)
+    write_checksums(release)
+
+
+def lost_directory(name: str) -> Callable[[Path], None]:
+    return lambda release: shutil.rmtree(release.parent / f"{release.name}_{name}")
+
+
+def spoiled(name: str) -> Callable[[Path], None]:
+    def damage(release: Path) -> None:
+        for path in release.parent.glob(name):
+            spoil(path)
+
+    return damage
+
+
+def lost(name: str) -> Callable[[Path], None]:
+    return lambda release: (release.parent / name).unlink()
+
+
+DAMAGE: list[tuple[Callable[[Path], None], tuple[Part, ...]]] = [
+    (spoiled("Object_r1/manifest/row_groups.parquet"), ("statistics",)),
+    (lost("Object_r1/manifest/columns.parquet"), ("statistics",)),
+    (spoiled("Object_r1/manifest/sketches.parquet"), ("statistics",)),
+    (wrong_totals, ("statistics", "properties")),
+    (wrong_list_of_files, ("statistics",)),
+    (spoiled("Object_r1/*.fits"), ("maps",)),
+    (lost("Object_r1/point_map.fits"), ("maps",)),
+    (lost("Object_r1/moc.fits"), ("maps",)),
+    (spoiled("Object_r1/README.md"), ("maps",)),
+    (spoiled("Object_r1/hats.properties"), ("properties",)),
+    (lost("Object_r1/properties"), ("properties",)),
+    (spoiled("Object_r1/partition_info.csv"), ("properties",)),
+    (spoiled("Object_r1/dataset/_common_metadata"), ("properties",)),
+    (lost_directory("10arcs"), ("margin",)),
+    (spoiled("Object_r1_10arcs/dataset/*/*/*.parquet"), ("margin",)),
+    (spoiled("Object_r1_10arcs/manifest/files.parquet"), ("margin",)),
+    (lost_directory("id"), ("index",)),
+    (spoiled("Object_r1_id/dataset/index/part.1.parquet"), ("index",)),
+    (spoiled("Object_r1_band/dataset/_metadata"), ("index",)),
+    (lost("Object_r1_id/flat/ids.i64"), ("index",)),
+    (spoiled("Object_r1/manifest/checksums.xxh128"), PARTS),
+    (lost("Object_r1/manifest/checksums.xxh128"), PARTS),
+]
+
+
+@pytest.mark.parametrize(("damage", "parts"), DAMAGE)
+def test_derived_parts_are_rebuilt(release: Path, damage: Callable[[Path], None], parts: tuple[Part, ...]) -> None:
+    damage(release)
+    assert checked(release).findings
+    before = {path: path.stat().st_ino for path in leaves(release)}
+    done = repair_release(release, parts, workers=2)
+    assert checked(release).findings == ()
+    assert done.rebuilt
+    assert {path: path.stat().st_ino for path in leaves(release)} == before
+    assert not list(release.parent.rglob(".*"))
+
+
+@pytest.mark.parametrize("table", ["Object", "Dia", "Forced"])
+def test_repair_of_a_sound_release_changes_no_meaning(schema_copy: Path, table: str) -> None:
+    """The main catalog comes out byte by byte as it was built, and again as it was repaired."""
+    release = schema_copy / table / f"{table}_r1"
+    built = {name: content for name, content in tree(release).items() if not name.startswith("dataset/N")}
+    repair_release(release)
+    assert checked(release).findings == ()
+    repaired = tree(release.parent)
+    differ = [name for name, content in built.items() if repaired[f"{release.name}/{name}"] != content]
+    assert set(differ) <= {"manifest/manifest.json", "manifest/checksums.xxh128", "README.md", "index.html"}
+    repair_release(release)
+    assert tree(release.parent) == repaired
+
+
+def test_a_damaged_leaf_is_no_derived_part(release: Path) -> None:
+    (release / "properties").unlink()
+    spoil(leaves(release)[3])
+    before = tree(release.parent)
+    with pytest.raises(LayoutError, match=rf"{leaves(release)[3].name} is missing or damaged.*restore"):
+        repair_release(release)
+    assert tree(release.parent) == before
+
+
+def test_a_damaged_list_of_files_is_no_derived_part(release: Path) -> None:
+    spoil(release / "manifest/files.parquet")
+    with pytest.raises(LayoutError, match=r"files\.parquet.*restore these files"):
+        repair_release(release)
+
+
+def test_a_damaged_manifest_is_told(release: Path) -> None:
+    path = release / "manifest/manifest.json"
+    path.write_text(path.read_text().replace("Object/part0.parquet", "Object/part9.parquet"))
+    done = repair_release(release, ["statistics"])
+    assert "what it tells of inputs was taken as it is" in done.notes[0]
+    assert checked(release).findings == ()
+
+
+def test_parts_that_were_not_repaired_stay_findings(release: Path) -> None:
+    spoil(release / "skymap.fits")
+    done = repair_release(release, ["properties"])
+    assert "skymap.fits: still damaged" in done.notes[0]
+    assert checked(release).findings
+
+
+def test_an_index_of_many_parts(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild_beside, "PART_ROWS", 100)
+    monkeypatch.setattr(rebuild_beside, "_BATCH_ROWS", 90)
+    repair_release(release, ["index"])
+    assert len(list((release.parent / f"{release.name}_id/dataset/index").iterdir())) > 1
+    assert checked(release).findings == ()
+
+
+def test_a_hard_linked_release_is_not_touched(release: Path, tmp_path: Path) -> None:
+    """Releases share files: what is repaired in one is replaced, never written over."""
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-al", release.parent, other], check=True)
+    before = tree(other)
+    repair_release(release)
+    assert tree(other) == before
+
+
+# Command line
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "partitioning.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_commands(release: Path, tmp_path: Path) -> None:
+    table, report = release.parent, tmp_path / "report.json"
+    done = run("verify", table, "--sample", "10%", "--workers", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Object_r1: clean; ")
+    spoil(release / "point_map.fits")
+    done = run("verify", table, "--full", "--json", report)
+    assert done.returncode == 1
+    assert "checksum: Object_r1/point_map.fits: its xxh3-128 is not" in done.stdout
+    assert "findings; " in done.stdout.splitlines()[-1]
+    told: dict[str, Any] = json.loads(report.read_text())
+    assert told["findings"][0]["check"] == "checksum"
+    done = run("repair", table, "--part", "maps")
+    assert done.returncode == 0
+    assert "rebuilt Object_r1/point_map.fits" in done.stdout
+    assert run("verify", table, "--release", "1").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "nowhere"),
+        ("verify", "TABLE", "--release", "7"),
+        ("verify", "TABLE", "--sample", "much"),
+        ("verify", "TABLE", "--sample", "0%"),
+        ("verify", "TABLE", "--sample", "1%", "--full"),
+        ("verify", "TABLE", "--workers", "0"),
+        ("repair", "TABLE", "--part", "leaves"),
+    ],
+)
+def test_unusable_arguments(store: Path, arguments: tuple[str, ...]) -> None:
+    from typer.testing import CliRunner
+
+    from partitioning.cli import app
+
+    done = CliRunner().invoke(app, [str(store / "Object") if word == "TABLE" else word for word in arguments])
+    assert done.exit_code == 2
+    assert done.output.startswith("error: ")

@@ -1,0 +1,99 @@
+"""Wherever units of work run, the release is the same, byte for byte."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from partitioning.executors import ArrayExecutor, DaskExecutor, Executor, InlineExecutor, LocalExecutor, work_on
+from partitioning.pipeline import build
+from partitioning.stages import bucket as bucket_stage
+from partitioning.stages import plan as plan_stage
+from partitioning.stages.run import Share
+from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, write_files
+
+SHARE = Share(64 << 20)
+TABLE = sky_table(target_rows=300, row_group_rows=64)
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a directory with input that makes several units and buckets."""
+    monkeypatch.setattr(plan_stage, "_SMALL_UNIT_BYTES", 60_000)
+    monkeypatch.setattr(bucket_stage, "_SMALL_BUCKET_ROWS", 500)
+    write_files(tmp_path / "Object", sky_rows(4000), files=5)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    start: Any = LocalCluster
+    with start(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as running:
+        yield running
+
+
+def built(base: Path, name: str, executor: Executor) -> dict[str, bytes]:
+    (table,) = build(config(base, TABLE, root=base / name), created=CREATED, executor=executor)
+    margin, index = (table.directory.with_name(f"Object_r1_{part}") for part in ("10arcs", "id"))
+    return {**tree(table.directory), **tree(margin), **tree(index)}
+
+
+def test_local_processes(base: Path) -> None:
+    local = LocalExecutor(SHARE, 2)
+    assert built(base, "local", local) == built(base, "inline", InlineExecutor(SHARE))
+
+
+def test_dask(base: Path, cluster: LocalCluster) -> None:
+    made = built(base, "dask", DaskExecutor(SHARE, cluster.scheduler_address))
+    assert made == built(base, "inline", InlineExecutor(SHARE))
+
+
+def test_helpers_that_share_the_directory(base: Path) -> None:
+    """A director and two helpers, which find the build by its directory alone."""
+    done = threading.Event()
+    helped: list[int] = []
+
+    def help_out(root: Path) -> None:
+        while not done.is_set():
+            if work_on(root / "survey/Object", SHARE):
+                helped.append(1)
+            else:
+                done.wait(0.01)
+
+    helpers = [threading.Thread(target=help_out, args=(base / "array",)) for _ in range(2)]
+    for helper in helpers:
+        helper.start()
+    try:
+        made = built(base, "array", ArrayExecutor(SHARE))
+    finally:
+        done.set()
+        for helper in helpers:
+            helper.join()
+    assert made == built(base, "inline", InlineExecutor(SHARE))
+    assert len(helped) > 0
+
+
+def test_a_killed_process_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from partitioning.exceptions import PartitioningError
+
+    executor = LocalExecutor(SHARE, 2)
+    told: list[str] = []
+
+    def kill_at_bucket(line: str) -> None:
+        told.append(line)
+        if ": tiling" in line:
+            kill_workers(executor)
+
+    with pytest.raises(PartitioningError, match="a process of the build was killed in stage bucket"):
+        build(config(base, TABLE), created=CREATED, executor=executor, report=kill_at_bucket)
+    assert built(base, "catalogs", InlineExecutor(SHARE)) == built(base, "inline", InlineExecutor(SHARE))
+
+
+def kill_workers(executor: LocalExecutor) -> None:
+    pool = executor._pool
+    assert pool is not None
+    for process in list(pool._processes.values()):
+        process.kill()

@@ -1,0 +1,233 @@
+"""Releases side by side: switching, pruning, and what crashes leave between them."""
+
+import os
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from partitioning.describe import describe_table
+from partitioning.exceptions import ConfigError, LayoutError
+from partitioning.layout.manifest import read_manifest
+from partitioning.lease import lease
+from partitioning.pipeline import append
+from partitioning.progress import size_text
+from partitioning.releases import prune_releases, switch_release
+from partitioning.stages.publish import next_release
+from partitioning.status import config_status, status_lines, table_status
+from tests.partitioning.builders import (
+    CREATED,
+    build_all,
+    config,
+    leaves,
+    published,
+    sky_rows,
+    sky_table,
+    tree,
+    visible,
+    write_files,
+)
+
+TABLE = sky_table(target_rows=200, margin_arcsec=30.0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with three releases of one table; the second and third link leaves of the first."""
+    base = tmp_path_factory.mktemp("releases")
+    write_files(base / "Object", sky_rows(1000))
+    build_all(base, TABLE)
+    for number in range(2):
+        near = sky_rows(5, seed=number, first_id=10 * number).slice(4, 1)
+        pq.write_table(near, base / f"Object/night{number}.parquet")
+        append(config(base, TABLE), created=CREATED)
+    return base
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of the table's directory, hard links included."""
+    os.system(f"cp -a {made}/. {tmp_path}")
+    return tmp_path / "catalogs/survey/Object"
+
+
+def prune(home: Path, keep: int = 1, *, dry_run: bool = False) -> list[str]:
+    lines: list[str] = []
+    prune_releases(home, keep=keep, dry_run=dry_run, report=lines.append)
+    return lines
+
+
+def names(home: Path) -> set[str]:
+    return {path.name for path in home.iterdir()}
+
+
+def parts(*numbers: int) -> set[str]:
+    return {f"Object_r{number}{part}" for number in numbers for part in ("", "_30arcs", "_id")}
+
+
+def test_prune_removes_all_but_the_current_release(home: Path) -> None:
+    before = tree(home / "Object_r3")
+    lines = prune(home, dry_run=True)
+    assert "survey.Object: release 1: Object_r1, Object_r1_30arcs, Object_r1_id would be removed" in lines
+    assert parts(1, 2, 3) <= names(home)
+    size = disk_bytes(home)
+    done = prune(home)
+    assert names(home) == parts(3) | {"collection.properties"}
+    assert tree(home / "Object_r3") == before
+    freed = size - disk_bytes(home)
+    assert lines[-1] == f"survey.Object: {size_text(freed)} would be freed; releases 3 stay"
+    assert done[-1] == f"survey.Object: {size_text(freed)} freed; releases 3 stay"
+    assert freed < 2 * sum(map(len, before.values()))  # links do not count
+
+
+def disk_bytes(directory: Path) -> int:
+    """Return the bytes below a directory, each file once however many links it has."""
+    return sum(
+        {(s.st_ino, s.st_size): s.st_size for s in (p.stat() for p in directory.rglob("*") if p.is_file())}.values()
+    )
+
+
+def test_prune_keeps_what_it_is_told_and_what_is_current(home: Path) -> None:
+    switch_release(home, 1, print)
+    prune(home, keep=2)
+    assert names(home) == parts(1, 3) | {"collection.properties"}
+    prune(home)
+    assert names(home) == parts(1) | {"collection.properties", ".last_release"}
+    assert next_release(home) == 4  # a number is never used twice
+
+
+def test_prune_removes_what_crashes_left_and_ends_what_was_interrupted(home: Path) -> None:
+    (home / "Object_r1").rename(home / ".pruned-Object_r1")
+    (home / "Object_r1_id").rename(home / "Object_r7_id")
+    for path in leaves(home / "Object_r2"):
+        path.unlink()
+    lines = prune(home, keep=2)
+    assert names(home) == parts(2, 3) | {"collection.properties", ".last_release"}
+    assert any("release 7 (incomplete): Object_r7_id removed" in line for line in lines)
+    assert any("the rest of an earlier prune removed" in line for line in lines)
+
+
+def test_prune_waits_for_nobody(home: Path) -> None:
+    with lease(home), pytest.raises(ConfigError, match="another build of this table is running"):
+        prune(home)
+    with pytest.raises(LayoutError, match="no table is published here"):
+        prune(home.parent)
+
+
+def test_status_names_who_builds(home: Path) -> None:
+    with lease(home):
+        text = "\n".join(status_lines(table_status(home)))
+    assert f"release 3 published ({CREATED}, 1002 rows); process {os.getpid()} on " in text
+    assert "opens and measures the input\n  next: a build is running" in text
+    assert "; idle\n" in "\n".join(status_lines(table_status(home)))
+
+
+def test_prune_leaves_what_an_interrupted_append_needs(made: Path, home: Path) -> None:
+    base = home.parents[2]
+    switch_release(home, 1, print)
+    pq.write_table(sky_rows(9, seed=8, first_id=400), base / "Object/late.parquet")
+
+    def stop(line: str) -> None:
+        if line.endswith("buckets"):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        append(config(base, TABLE), report=stop, created=CREATED)
+    switch_release(home, 3, print)
+    (status,) = config_status(config(base, TABLE))
+    text = "\n".join(status_lines(status))
+    assert "survey.Object: release 3 published" in text
+    assert "release 4 is being made by append: interrupted in stage bucket" in text
+    assert re.search(
+        r"place: (\d+) of \1 units\n  tiling: 1 of 1 units\n  bucket: 0 of \d+ units\n  sort: 0 of \d+", text
+    )
+    assert "index-id: not begun" in text
+    assert "next: append goes on with stage bucket, if input and configuration are as they were" in text
+    assert table_status(home) == status
+    prune(home)
+    assert parts(1, 3) <= names(home)
+    assert not parts(2) & names(home)
+
+
+def test_switch_goes_back_and_forth(home: Path) -> None:
+    before = visible(home)
+    lines: list[str] = []
+    switch_release(home, 1, lines.append)
+    assert published(home).name == "Object_r1"
+    assert lines == ["survey.Object: Object_r3 was current; now Object_r1 is: 1000 rows"]
+    switch_release(home, 1, lines.append)
+    assert lines[-1] == "survey.Object: release 1 is the current one already"
+    switch_release(home, 3, print)
+    assert visible(home) == before
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "Object_r2/manifest/manifest.json",
+        "Object_r2/dataset",
+        "Object_r2_30arcs",
+        "Object_r2_id/dataset/index/part.0.parquet",
+    ],
+)
+def test_switch_refuses_what_is_not_complete(home: Path, lost: str) -> None:
+    before = (home / "collection.properties").read_bytes()
+    (home / lost).rename(home / ".lost")
+    with pytest.raises(LayoutError, match=r"release 2 is not complete .* Object_r3 stays the current one"):
+        switch_release(home, 2, print)
+    assert (home / "collection.properties").read_bytes() == before
+
+
+def test_switch_refuses_a_leaf_cut_short_and_an_unknown_release(home: Path) -> None:
+    leaf = leaves(home / "Object_r2")[3]
+    content = leaf.read_bytes()
+    leaf.unlink()  # its other links stay as they are
+    leaf.write_bytes(content[:-1])
+    with pytest.raises(LayoutError, match=f"{leaf.name} is not there, or not of {len(content)} bytes"):
+        switch_release(home, 2, print)
+    with pytest.raises(ConfigError, match="there is no release 9; there are releases 1, 2, 3"):
+        switch_release(home, 9, print)
+
+
+def test_children_placed_by_what_is_removed_are_named(tmp_path: Path) -> None:
+    from tests.partitioning.test_children import child, child_rows
+
+    parents = sky_rows(60, first_id=1)
+    parents = parents.append_column("name", [[f"object {n}" for n in range(60)]])
+    write_files(tmp_path / "Object", parents)
+    write_files(tmp_path / "Dia", child_rows(parents, scatter_deg=0.002))
+    build_all(tmp_path, sky_table(), child("Dia"))
+    build_all(tmp_path, sky_table())
+    home = tmp_path / "catalogs/survey/Object"
+    assert prune(home)[-1] == (
+        "warning: Dia was placed by release 1; build it again, so that it lies in the tiles of release 2"
+    )
+
+
+def test_description(home: Path) -> None:
+    text = "\n".join(describe_table(home))
+    release, tiles = read_manifest(home / "Object_r3"), len(leaves(home / "Object_r3"))
+    assert f"{release.rows} rows in" in text
+    assert f"{tiles} tiles of orders" in text
+    assert re.search(r"coverage: [0-9.]+ square degrees", text)
+    assert re.search(r"margin of 30 arcsec: \d+ rows in", text)
+    assert re.search(rf"id index of id: {release.rows} entries in [0-9.]+ k?B, flat arrays", text)
+    assert re.search(r"  mag  double, [0-9.]+ k?B, \d+\.\d% NULL, [0-9.]+ to [0-9.]+, about \d+ distinct", text)
+    assert "5 input files:\n  Object/part0.parquet  334 rows" in text
+    assert re.search(r"3 releases:\n  1  .*, 1000 rows, .*B\n  2  .*\n  3  .*, current", text)
+    assert "release 1, built" in "\n".join(describe_table(home, release=1))
+    (home / "Object_r1_id").rename(home / ".lost")
+    assert "  1  incomplete" in "\n".join(describe_table(home))
+    with pytest.raises(ConfigError, match="there is no release 8; there are 1, 2, 3"):
+        list(describe_table(home, release=8))
+
+
+def test_many_inputs_are_cut_short(tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", sky_rows(26), files=26)
+    build_all(tmp_path, sky_table(index=()))
+    home = tmp_path / "catalogs/survey/Object"
+    short, full = ("\n".join(describe_table(home, all_inputs=wanted)) for wanted in (False, True))
+    assert short.count(".parquet  ") == 20
+    assert "... and 6 more: --inputs names them all" in short
+    assert full.count(".parquet  ") == 26
