@@ -233,9 +233,7 @@ def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]
             msg = f"table {table.name!r}: index names {name!r}, but an index is a directory: rename the column first"
             yield ConfigError(msg)
         if index_name("", name) == margin_name("", table.margin_arcsec):
-            msg = (
-                f"table {table.name!r}: index names {name!r}, which is the margin's directory: rename the column first"
-            )
+            msg = f"table {table.name!r}: index names {name!r}, the name of the margin's directory: rename the column"
             yield ConfigError(msg)
     yield from _position_problems(table, source)
 

@@ -42,6 +42,9 @@ __all__ = [
 
 _FEWEST_BUCKETS: Final = 48
 _SMALL_BUCKET_ROWS: Final = 100_000
+_MARGIN_ROWS: Final = 1 << 16
+"""Rows that are held against the borders of tiles at a time."""
+
 _READ_ROWS: Final = 8192
 """Rows that are read at a time, to be gathered into chunks."""
 
@@ -223,12 +226,27 @@ def _spill_chunk(
     if buckets.margin_deg == 0 or len(index) == 0:
         return []
     ra, dec = (degrees(rows.column(name)) for name in plan.position_columns)
-    tiling = buckets.tiling
-    chosen, tiles = margin_rows(index, ra, dec, buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg)
+    chosen, tiles = _margins(buckets, index, ra, dec)
     if len(chosen) == 0:
         return []
-    spill.add_margin(taken(rows, chosen), np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
+    spill.add_margin(rows, chosen, np.append(np.searchsorted(tiles, buckets.firsts), len(tiles)), tiles)
     return [tiles]
+
+
+def _margins(
+    buckets: BucketPlan, index: NDArray[np.int64], ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and tiles by tile, as `margin_rows` does; some rows at a time, since it looks at many pairs."""
+    tiling, found = buckets.tiling, list[tuple[NDArray[np.int64], NDArray[np.int64]]]()
+    for start in range(0, len(index), _MARGIN_ROWS):
+        part = slice(start, start + _MARGIN_ROWS)
+        rows, tiles = margin_rows(
+            index[part], ra[part], dec[part], buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg
+        )
+        found.append((rows + start, tiles))
+    rows, tiles = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    by_tile = np.argsort(tiles, kind="stable")
+    return rows[by_tile], tiles[by_tile]
 
 
 def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:

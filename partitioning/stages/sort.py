@@ -216,13 +216,25 @@ def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
 
 
 def _write_margins(tools: _Tools) -> None:
-    """Write the margin leaves of the bucket's tiles: rows are few, one tile's fit in memory."""
+    """Write the margin leaves of the bucket's tiles: those of one tile fit in memory, and as many more as do."""
     given, form = tools.given, tools.plan.form
-    rows = pa.Table.from_batches(read_blocks(given.margin_blocks), form.schema)
-    tiles = np.concatenate(given.margin_tiles)
-    for number in np.unique(tiles).tolist():
-        part = rows.take(pa.array(np.flatnonzero(tiles == number)))
-        _write_margin_leaf(tools, number, _sorted_table(part.combine_chunks(), _keys(form)))
+    numbers, counts = np.unique(np.concatenate(given.margin_tiles), return_counts=True)
+    for low, high in _windows(counts.tolist(), given.window_rows):
+        rows, tiles = _margin_window(given, int(numbers[low]), int(numbers[high - 1]), form.schema)
+        for number in numbers[low:high].tolist():
+            part = rows.take(pa.array(np.flatnonzero(tiles == number)))
+            _write_margin_leaf(tools, number, _sorted_table(part.combine_chunks(), _keys(form)))
+
+
+def _margin_window(given: SortInput, first: int, last: int, schema: pa.Schema) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Return the margin rows of tiles `first` to `last`, and the tile of each."""
+    met = [n for n, block in enumerate(given.margin_blocks) if block.low <= last and block.high >= first]
+    batches, tiles = [], []
+    for number, batch in zip(met, read_blocks([given.margin_blocks[n] for n in met]), strict=True):
+        start, stop = np.searchsorted(given.margin_tiles[number], [first, last + 1]).tolist()
+        batches.append(batch.slice(start, stop - start))
+        tiles.append(given.margin_tiles[number][start:stop])
+    return pa.Table.from_batches(batches, schema), np.concatenate(tiles)
 
 
 def _write_margin_leaf(tools: _Tools, number: int, table: pa.Table) -> None:

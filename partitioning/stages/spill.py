@@ -5,7 +5,7 @@ sorted by ``_healpix_29``; a small index beside the file says which, so that the
 its bucket, or of a part of it that fits in memory.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
+from .order import taken
 
 __all__ = ["Block", "SpillWriter", "read_blocks", "spill_options", "write_record"]
 
@@ -65,17 +66,26 @@ class SpillWriter:
     def add(self, batch: pa.RecordBatch, edges: NDArray[np.int64]) -> None:
         """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""
         index = batch.column(HEALPIX_COLUMN).to_numpy()
-        self._add(batch, edges, index, margin=False)
+        self._add(lambda first, stop: batch.slice(first, stop - first), edges, index, margin=False)
 
-    def add_margin(self, batch: pa.RecordBatch, edges: NDArray[np.int64], tiles: NDArray[np.int64]) -> None:
-        """Write margin rows sorted by the tile in whose margin they are; `edges` as in `add`."""
-        self._add(batch, edges, tiles, margin=True)
+    def add_margin(
+        self, batch: pa.RecordBatch, chosen: NDArray[np.int64], edges: NDArray[np.int64], tiles: NDArray[np.int64]
+    ) -> None:
+        """Write the `chosen` rows of a batch, sorted by the tile in whose margin they are; `edges` as in `add`."""
+        self._add(lambda first, stop: taken(batch, chosen[first:stop]), edges, tiles, margin=True)
 
-    def _add(self, batch: pa.RecordBatch, edges: NDArray[np.int64], keys: NDArray[np.int64], *, margin: bool) -> None:
+    def _add(
+        self,
+        rows: Callable[[int, int], pa.RecordBatch],
+        edges: NDArray[np.int64],
+        keys: NDArray[np.int64],
+        *,
+        margin: bool,
+    ) -> None:
         occupied = np.flatnonzero(np.diff(edges))
         for bucket in occupied.tolist():
             for first, stop in _pieces(int(edges[bucket]), int(edges[bucket + 1])):
-                piece = batch.slice(first, stop - first)
+                piece = rows(first, stop)
                 self._writer.write_batch(piece)
                 self.sizes.append(piece.nbytes)
                 self.buckets.append(bucket)

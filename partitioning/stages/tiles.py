@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.partition_map import PartitionMap
+from ..sky.healpix import ORDER
 from .bucket import BucketPlan, bucket_rows_limit, group_tiles, write_bucket_plan
 from .counts import Counts
 from .histogram import COARSE_ORDER, coarse_counts, count_within, counts_of_units, write_count_request
@@ -78,6 +79,19 @@ def count_in_units(workspace: Workspace, plan: TablePlan, run: Callable[[str, in
     return refine
 
 
+def finest_with_margin(margin_arcsec: float) -> int:
+    """Return the finest order whose tiles are at least twice as wide as the margin.
+
+    Splitting further would make more rows of margins than it takes off the tiles: a margin is three times as large as
+    the tile at this order, and grows by four with each.
+
+    >>> [finest_with_margin(arcsec) for arcsec in (0.0, 5.0, 10.0, 3600.0)]
+    [29, 14, 13, 4]
+    """
+    widths_deg = np.sqrt(4 * np.pi / 12) * 180 / np.pi / 2.0 ** np.arange(ORDER + 1)
+    return int(np.flatnonzero(widths_deg >= 2 * margin_arcsec / 3600)[-1])
+
+
 def _units_with_rows(workspace: Workspace, plan: TablePlan, pixels: NDArray[np.int64], order: int) -> list[Places]:
     """Return the places of the units that have rows in some pixels of at least `COARSE_ORDER`."""
     coarse = np.unique(pixels >> (2 * (order - COARSE_ORDER)))
@@ -91,7 +105,7 @@ def _units_with_rows(workspace: Workspace, plan: TablePlan, pixels: NDArray[np.i
 
 def tile_limits(plan: TablePlan, finer: PartitionMap | None) -> TileLimits:
     """Return when a tile is split: by its rows, and where it holds tiles of the parent or of the base release."""
-    limits = TileLimits(plan.target_rows, plan.table.max_order)
+    limits = TileLimits(plan.target_rows, min(plan.table.max_order, finest_with_margin(plan.table.margin_arcsec)))
     orders, starts = [], []
     for tiles in (finer, None if plan.base is None else plan.base_map):
         if tiles is not None:
