@@ -21,9 +21,10 @@ _LONGEST_TEXT: Final = 128
 
 def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
     """Return the manifest's columns; minima and maxima come from the row-group statistics on disk."""
-    hidden, rows = set(hidden), ledger.rows
+    hidden = set(hidden)
     with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as statistics:
         known = set(statistics.schema_arrow.names)
+        rows = int(pc.sum(statistics.read(["rows"]).column(0), min_count=0).as_py())
         return tuple(
             StoredColumn(
                 name=column.name,

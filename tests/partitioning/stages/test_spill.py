@@ -44,7 +44,8 @@ def test_buckets_get_their_rows_and_margins(tmp_path: Path, monkeypatch: pytest.
                 writer.add(batch, np.append(np.searchsorted(index, edges_of), rows))
                 tiles = np.sort(rng.integers(0, 2 * BUCKETS, rows // 10))  # two tiles a bucket
                 margin = batch.slice(0, rows // 10)
-                writer.add_margin(margin, np.append(np.searchsorted(tiles, np.arange(BUCKETS) * 2), len(tiles)), tiles)
+                edges = np.append(np.searchsorted(tiles, np.arange(BUCKETS) * 2), len(tiles))
+                writer.add_margin(batch, np.arange(rows // 10), edges, tiles)
                 all_rows.append(batch)
                 margins.append(margin)
                 spilled_tiles.append(tiles)
