@@ -65,7 +65,10 @@ def build_measured(config: BuildConfig) -> Measured:
     process, receive = _started(config)
     receive.recv()
     with ProcessMeter(process.pid or 0, {"spill": _staging(config) / "spill"}) as meter:
-        result: dict[str, Any] = receive.recv()
+        try:
+            result: dict[str, Any] = receive.recv()
+        except EOFError:
+            sys.exit("the build failed: see above")
     process.join()
     return Measured(
         **result,

@@ -30,10 +30,11 @@ from .stages.base import (
 )
 from .stages.ledger import Ledger
 from .stages.margin import joined_margin, plan_margins
-from .stages.parents import Parent
+from .stages.moved_parents import check_published_places
+from .stages.parents import Parent, make_lookup
 from .stages.plan import BaseRelease, write_plan
 from .stages.publish import current_release
-from .stages.run import release_tiles
+from .stages.run import lookup_of, release_tiles
 from .stages.tiling import Tiling
 
 __all__ = ["Changes", "decide_touched", "finish_append", "open_changes", "published_inputs"]
@@ -124,6 +125,9 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
 def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
     """Raise `ConfigError` if the configuration would make another table than the published one."""
     placement = manifest.placement
+    if manifest.adopted is not None:
+        msg = f"table {table.name!r} is adopted, its files are others': adopt them again, or build the table"
+        raise ConfigError(msg)
     if placement is None:
         msg = f"table {table.name!r} has no positions: build it anew, it is one file"
         raise ConfigError(msg)
@@ -134,6 +138,7 @@ def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
         "id": (table.id, manifest.id_columns),
         "index": (table.index_columns, tuple(record.column for record in manifest.indexes)),
         "position_from.parent": (None if wanted is None else wanted.parent, placement.parent),
+        "position_from.key": (None if wanted is None else (wanted.child_key, wanted.parent_key), placement.parent_key),
     }
     for key, (now, then) in facts.items():
         if now != then:
@@ -147,14 +152,29 @@ def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
 
 
 def decide_touched(job: Job, parent: Parent | None) -> None:
-    """Decide, once the new rows are placed, which tiles are made anew, and write that into the plan."""
+    """Decide, once the new rows are placed, which tiles are made anew, and write that into the plan.
+
+    Raises
+    ------
+    InputError
+        If published rows that stay are not where their parents lie now.
+    """
     base = job.plan.base
     assert base is not None
     if base.touched is None:
+        _check_parents(job, parent)
         touched = touched_tiles(job.workspace, job.plan, base, None if parent is None else parent.partitions)
         job.plan = replace(job.plan, base=replace(base, touched=touched))
         write_plan(job.workspace, job.plan)
     job.say(f"{len(job.plan.base_map)} tiles published, {len(job.plan.base.touched_tiles)} of them change")  # type: ignore[union-attr]
+
+
+def _check_parents(job: Job, parent: Parent | None) -> None:
+    lookup = lookup_of(job.workspace, job.plan, job.executor.share)
+    if lookup is not None and parent is not None:
+        if not lookup.path.exists():
+            make_lookup(lookup, parent)
+        check_published_places(job.plan, lookup)
 
 
 def finish_append(

@@ -55,8 +55,17 @@ def _memory(text: str) -> int:
     return size
 
 
+def _home(text: str) -> Path:
+    """Return a table's directory under its own name, which is part of the names of releases: not ``.`` or a link's."""
+    absolute = Path(os.path.abspath(text))  # noqa: PTH100  a link of the table's name keeps its place in the schema
+    resolved = absolute.resolve()
+    return absolute if absolute.name == resolved.name else resolved
+
+
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to build; see the documentation.")]
-_Table = Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE", help="Directory of a published table.")]
+_Table = Annotated[
+    Path, typer.Argument(parser=_home, metavar="ROOT/SCHEMA/TABLE", help="Directory of a published table.")
+]
 _Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Publish under this directory, not release.root.")]
 _InputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Start relative inputs here, not at the file.")]
 _Memory = Annotated[
@@ -211,7 +220,7 @@ def status(
     from .status import config_status, status_lines, table_status  # noqa: PLC0415
 
     if place.is_dir():
-        found = iter([table_status(place, spill)])
+        found = iter([table_status(_home(str(place)), spill)])
     else:
         found = config_status(_configured(place, table, root=root, input_dir=None, spill=spill))
     for one in found:
@@ -294,7 +303,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - options of a command line
 
 @app.command()
 def verify(  # noqa: PLR0913  options of a command
-    table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")],
+    table: _Table,
     *,
     release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
     sample: Annotated[str | None, typer.Option(metavar="1%", help="Read this share of the tiles.")] = None,
@@ -312,7 +321,7 @@ def verify(  # noqa: PLR0913  options of a command
 
 @app.command()
 def repair(
-    table: Annotated[Path, typer.Argument(metavar="ROOT/SCHEMA/TABLE")],
+    table: _Table,
     *,
     release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
     part: Annotated[

@@ -104,7 +104,9 @@ class LocalExecutor:
                 waiting = _finish(waiting, done)
         except BrokenProcessPool as error:
             self._pool = None
-            remedy = "lower build.memory or build.workers if memory ran out, and build again: it goes on here"
+            remedy = (
+                "lower build.memory or build.workers if memory ran out, and run the same command again: it goes on here"
+            )
             msg = f"{workspace.name}: a process of the build was killed in stage {stage}; {remedy}"
             raise PartitioningError(msg) from error
         finally:

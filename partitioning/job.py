@@ -36,7 +36,7 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        msg = f"{what} failed: {error}; mend the cause and build again: it goes on here"
+        msg = f"{what} failed: {error}; mend the cause and run the same command again: it goes on here"
         raise PartitioningError(msg) from error
 
 
@@ -102,7 +102,7 @@ class Job:
         if most is not None and spilled > most:
             msg = (
                 f"{self.name}: spill files take {spilled / 1e9:.3g} GB, more than max_spill = {most / 1e9:.3g} GB; "
-                f"raise it, and build again: it goes on here"
+                f"raise it, and run the same command again: it goes on here"
             )
             raise PartitioningError(msg)
 

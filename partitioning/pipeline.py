@@ -31,7 +31,8 @@ from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
-from .stages.tiles import make_tiles
+from .stages.spill_index import write_spill_index
+from .stages.tiles import count_in_units, make_tiles
 from .stages.workspace import Workspace
 
 __all__ = ["SMALL_BYTES", "BuiltTable", "append", "build", "build_order", "build_time"]
@@ -302,10 +303,12 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         if changes is not None:
             decide_touched(job, parent)
             _place(job, parent)
+        _tell_orphans(job)
     with job.stage("tiling"):
         buckets = _tiles(job, parent)
     with job.stage("bucket"):
         job.run("bucket", job.plan.unit_count)
+        write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
     with job.stage("sort"):
         job.run("sort", buckets.count)
@@ -358,15 +361,20 @@ def _place(job: Job, parent: Parent | None) -> None:
     if lookup is not None and parent is not None and pending and not lookup.path.exists():
         make_lookup(lookup, parent)
     job.run("place", plan.unit_count)
-    orphans = orphan_rows(workspace, plan)
-    if orphans and plan.table.position_from is not None:
-        job.say(f"{orphans} rows have no parent in {plan.table.position_from.parent}; placed by their own position")
+
+
+def _tell_orphans(job: Job) -> None:
+    wanted, orphans = job.plan.table.position_from, orphan_rows(job.workspace, job.plan)
+    if orphans and wanted is not None:
+        job.say(f"{orphans} rows have no parent in {wanted.parent}; placed by their own position")
 
 
 def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
     if job.workspace.tiling.exists():
         return read_bucket_plan(job.workspace)
-    buckets = make_tiles(job.workspace, job.plan, None if parent is None else parent.partitions, job.executor.share)
+    refine = count_in_units(job.workspace, job.plan, job.run)
+    finer = None if parent is None else parent.partitions
+    buckets = make_tiles(job.workspace, job.plan, finer, job.executor.share, refine)
     tiling = buckets.tiling
     orders = f"orders {tiling.orders.min(initial=29)} to {tiling.orders.max(initial=0)}"
     job.say(f"{tiling.rows.sum()} rows, {len(tiling)} tiles of {orders}, {buckets.count} buckets")

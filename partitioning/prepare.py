@@ -16,6 +16,7 @@ from .exceptions import ConfigError, DamagedInputError
 from .job import workspace_of
 from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
+from .layout.paths import index_name, margin_name
 from .layout.schema import is_ordered, schema_fingerprint
 from .readers.base import find_inputs
 from .readers.felis import FelisTable
@@ -230,6 +231,9 @@ def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]
     for name in table.index_columns:
         if not name.replace("_", "").isalnum() or not name.isascii():
             msg = f"table {table.name!r}: index names {name!r}, but an index is a directory: rename the column first"
+            yield ConfigError(msg)
+        if index_name("", name) == margin_name("", table.margin_arcsec):
+            msg = f"table {table.name!r}: index names {name!r}, the name of the margin's directory: rename the column"
             yield ConfigError(msg)
     yield from _position_problems(table, source)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..exceptions import LayoutError
+from ..layout.manifest import read_manifest
 from ..layout.paths import COLLECTION_PROPERTIES, release_name
 from ..stages.publish import current_release
 from .repair import PARTS, repair_release
@@ -37,7 +38,7 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
     """Verify a release, tell findings and a summary, and return the exit code."""
     try:
         scope = _scope(options)
-        release = chosen_release(options.table, options.release)
+        release = _own_release(options.table, options.release)
         report = verify_release(release, scope=scope, workers=options.workers, report=echo)
     except (LayoutError, ValueError) as error:
         echo(f"error: {error}")
@@ -62,7 +63,7 @@ def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: i
         echo(f"error: parts are {', '.join(PARTS)}, and there is at least one worker")
         return UNUSABLE
     try:
-        done = repair_release(chosen_release(table, number), wanted, workers=workers, report=echo)
+        done = repair_release(_own_release(table, number), wanted, workers=workers, report=echo)
     except LayoutError as error:
         echo(f"error: {error}")
         return FINDINGS
@@ -86,6 +87,25 @@ def chosen_release(table: Path, number: int | None) -> Path:
     if release is None or not release.is_dir():
         what = f"has no {COLLECTION_PROPERTIES}" if number is None else f"has no release {number}"
         msg = f"{table}: {what}; give ROOT/SCHEMA/TABLE"
+        raise LayoutError(msg)
+    return release
+
+
+def _own_release(table: Path, number: int | None) -> Path:
+    """Return the directory of a release that was built here, as `chosen_release` does.
+
+    Raises
+    ------
+    LayoutError
+        If there is none, or its files are somebody else's.
+    """
+    release = chosen_release(table, number)
+    try:
+        adopted = read_manifest(release).adopted
+    except LayoutError:  # damaged: that is a finding
+        return release
+    if adopted is not None:
+        msg = f"{table}: {release.name} is adopted, its files are others'; look for changes with adopt --check"
         raise LayoutError(msg)
     return release
 

@@ -38,7 +38,7 @@ from ..layout.paths import (
 )
 from ..sky.healpix import order_shift
 from ..stages.assemble import with_ra_bounds
-from ..stages.ledger import summed
+from ..stages.counts import summed
 from ..stages.maps import map_order, write_maps
 from ..stages.sketch import Sketches, merged
 from ..stages.summary import write_summary

@@ -28,7 +28,8 @@ from ..layout.manifest import (
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, index_part_path, leaf_path
 from ..sky.healpix import Pixel
 from ..stages.assemble import write_index_metadata
-from ..stages.id_index import PART_ROWS, is_flat, part_options
+from ..stages.id_index import PART_ROWS, part_options
+from ..stages.id_runs import is_flat
 from ..stages.ledger import LeafFacts
 from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
 from .catalog import OpenCatalog

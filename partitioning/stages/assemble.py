@@ -48,7 +48,8 @@ from ..layout.paths import (
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
 from .columns import stored_column_list
-from .id_index import flat_piece, is_flat
+from .id_index import flat_piece
+from .id_runs import is_flat
 from .ledger import Ledger
 from .maps import write_maps
 from .plan import TablePlan

@@ -20,7 +20,8 @@ from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, MANIFEST_DIR, POINT_MAP
 from ..layout.properties import parse_properties
 from ..sky.borders import halo_of
 from ..sky.healpix import order_shift
-from .ledger import Ledger, summed
+from .counts import summed
+from .ledger import Ledger
 from .places import Places
 from .plan import BaseRelease, TablePlan
 from .sketch import merged

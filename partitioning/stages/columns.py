@@ -24,6 +24,7 @@ def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> 
     hidden = set(hidden)
     with pq.ParquetFile(catalog / MANIFEST_DIR / ROW_GROUPS_FILE) as statistics:
         known = set(statistics.schema_arrow.names)
+        rows = int(pc.sum(statistics.read(["rows"]).column(0), min_count=0).as_py())
         return tuple(
             StoredColumn(
                 name=column.name,
@@ -32,11 +33,18 @@ def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> 
                 bytes=int(ledger.column_bytes[:, number].sum()),
                 minimum=_bound(statistics, column.name, "min") if f"{column.name}.min" in known else None,
                 maximum=_bound(statistics, column.name, "max") if f"{column.name}.max" in known else None,
-                distinct=estimate(ledger.sketches[number]) if number in ledger.sketches else None,
+                distinct=_distinct(ledger, number, rows),
                 hidden=column.name in hidden,
             )
             for number, column in enumerate(ledger.schema)
         )
+
+
+def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
+    """Return the estimated distinct values of a column, never more than it has values."""
+    if number not in ledger.sketches:
+        return None
+    return min(estimate(ledger.sketches[number]), rows - int(ledger.column_nulls[:, number].sum()))
 
 
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:

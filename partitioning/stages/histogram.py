@@ -4,6 +4,7 @@ Counts are coarse over the whole sky and finer where rows crowd.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..exceptions import ConfigError
 from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
 from ..sky.healpix import order_shift
+from .counts import Counts, sorted_counts, summed
 from .damage import Damage, damage_array, read_damage
 from .parents import Lookup, place_by_parent
 from .places import CHUNK_ROWS, PlacedRows, Places, Unplaced, degrees, index_or_reason, write_places
@@ -21,7 +23,16 @@ from .spill import write_record
 from .units import UnitBatch, base_batches, unit_batches
 from .workspace import Workspace
 
-__all__ = ["COARSE_ORDER", "check_position_column", "coarse_counts", "count_within", "place_unit"]
+__all__ = [
+    "COARSE_ORDER",
+    "check_position_column",
+    "coarse_counts",
+    "count_unit",
+    "count_within",
+    "counts_of_units",
+    "place_unit",
+    "write_count_request",
+]
 
 COARSE_ORDER: Final = 9
 """Order of the all-sky histogram: 3.1 million pixels of 6.9 arcmin, 25 MB of counts."""
@@ -51,7 +62,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
             yield rows
 
     write_places(places.directory, chunks(), has_parent=plan.stores_parent)
-    counts = _sparse(_dense_counts(places.index_chunks(), COARSE_ORDER))
+    counts = _coarse_counts(places.index_chunks())
     write_record(
         workspace.record("place", unit),
         files=np.array(list(files), dtype=np.int64),
@@ -96,7 +107,7 @@ def check_position_column(schema: pa.Schema, name: str, where: str) -> None:
         raise ConfigError(msg)
 
 
-def coarse_counts(workspace: Workspace, units: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def coarse_counts(workspace: Workspace, units: int) -> Counts:
     """Return the occupied pixels of `COARSE_ORDER`, sorted, and the rows of all units in each; shape ``(N,)``."""
     total = np.zeros(12 << (2 * COARSE_ORDER), dtype=np.int64)
     for unit in range(units):
@@ -105,9 +116,7 @@ def coarse_counts(workspace: Workspace, units: int) -> tuple[NDArray[np.int64], 
     return _sparse(total)
 
 
-def count_within(
-    units: Sequence[Places], pixels: NDArray[np.int64], order: int, depth: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_within(units: Sequence[Places], pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
     """Return the occupied descendants of some pixels and the rows in each.
 
     Parameters
@@ -124,26 +133,73 @@ def count_within(
     tuple
         Sorted pixel numbers at ``order + depth`` and row counts, each of shape ``(N,)``.
     """
-    children = 1 << (2 * depth)
-    counts = np.zeros(len(pixels) * children, dtype=np.int64)
-    for places in units:
-        for index in places.index_chunks():
-            fine = index >> order_shift(order + depth)
-            slot = np.searchsorted(pixels, fine >> (2 * depth))
-            found = pixels[np.minimum(slot, len(pixels) - 1)] == fine >> (2 * depth)
-            cells = slot[found] * children + (fine[found] & (children - 1))
-            counts += np.bincount(cells, minlength=len(counts))
-    occupied = np.flatnonzero(counts)
-    return (pixels[occupied // children] << (2 * depth)) + occupied % children, counts[occupied]
+    return _joined((_cells_within(places, pixels, order, depth) for places in units), pixels, depth)
 
 
-def _dense_counts(chunks: Iterable[NDArray[np.int64]], order: int) -> NDArray[np.int64]:
-    counts = np.zeros(12 << (2 * order), dtype=np.int64)
-    for index in chunks:
-        counts += np.bincount(index >> order_shift(order), minlength=len(counts))
-    return counts
+def write_count_request(workspace: Workspace, stage: str, pixels: NDArray[np.int64], order: int, depth: int) -> None:
+    """Write what the units of a count stage shall count: the arguments of `count_within`."""
+    write_record(_request_path(workspace, stage), pixels=pixels, order=np.array(order), depth=np.array(depth))
 
 
-def _sparse(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_unit(workspace: Workspace, plan: TablePlan, stage: str, unit: int) -> int:
+    """Count the rows of one unit as requested; return its rows."""
+    with np.load(_request_path(workspace, stage)) as request:
+        pixels, order, depth = request["pixels"], int(request["order"]), int(request["depth"])
+    with np.load(workspace.record("place", unit)) as record:
+        rows = int(record["rows"].sum())
+        meets = np.isin(record["pixels"], pixels >> (2 * (order - COARSE_ORDER))).any()
+    places = Places(workspace.places(unit), has_parent=plan.stores_parent)
+    cells, counts = _cells_within(places, pixels, order, depth) if meets else (pixels[:0], pixels[:0])
+    write_record(workspace.record(stage, unit), cells=cells, counts=counts)
+    return rows
+
+
+def counts_of_units(workspace: Workspace, stage: str, units: int) -> Counts:
+    """Return the sum of what the units of a count stage counted, as `count_within` does."""
+    with np.load(_request_path(workspace, stage)) as request:
+        pixels, depth = request["pixels"], int(request["depth"])
+
+    def counted() -> Iterator[Counts]:
+        for unit in range(units):
+            with np.load(workspace.record(stage, unit)) as record:
+                yield record["cells"], record["counts"]
+
+    return _joined(counted(), pixels, depth)
+
+
+def _request_path(workspace: Workspace, stage: str) -> Path:
+    return workspace.records / f"{stage}.npz"
+
+
+def _cells_within(places: Places, pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
+    """Return the occupied descendants of `pixels` in one unit, numbered through all descendants, and their rows."""
+    found = []
+    for index in places.index_chunks():
+        fine = index >> order_shift(order + depth)
+        coarse = fine >> (2 * depth)
+        slot = np.minimum(np.searchsorted(pixels, coarse), len(pixels) - 1)
+        inside = pixels[slot] == coarse
+        cells = (slot[inside] << (2 * depth)) + (fine[inside] & ((1 << (2 * depth)) - 1))
+        found.append(sorted_counts(np.sort(cells)))
+    return summed([cells for cells, _ in found], [rows for _, rows in found])
+
+
+def _joined(parts: Iterable[Counts], pixels: NDArray[np.int64], depth: int) -> Counts:
+    """Sum what units counted in numbered descendants, and return the occupied descendants by their pixel numbers."""
+    total = np.zeros(len(pixels) << (2 * depth), dtype=np.int64)
+    for cells, rows in parts:
+        total[cells] += rows
+    cells, rows = _sparse(total)
+    return (pixels[cells >> (2 * depth)] << (2 * depth)) + (cells & ((1 << (2 * depth)) - 1)), rows
+
+
+def _coarse_counts(chunks: Iterable[NDArray[np.int64]]) -> Counts:
+    """Return the occupied pixels of `COARSE_ORDER`, sorted, and the rows in each."""
+    shift = order_shift(COARSE_ORDER)
+    found = [sorted_counts(np.sort((index >> shift).astype(np.int32))) for index in chunks]
+    return summed([pixels for pixels, _ in found], [rows for _, rows in found])
+
+
+def _sparse(counts: NDArray[np.int64]) -> Counts:
     pixels = np.flatnonzero(counts)
     return pixels, counts[pixels]

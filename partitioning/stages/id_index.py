@@ -1,11 +1,11 @@
 """Id indexes: which tile, and which order-29 index, the row of an id has.
 
-Each sort unit writes sorted runs of (id, ``_healpix_29``). Quantiles of all runs cut the ids into ranges; each index
-unit merges one range of every run into one part of a HATS index catalog, and for integer ids into flat arrays.
+Each sort unit writes a run of (id, ``_healpix_29``) sorted by id (`id_runs`). Quantiles of the ids cut them into
+ranges; each index unit merges one range of every run into one part of a HATS index catalog, and for integer ids into
+flat arrays.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,93 +18,79 @@ from numpy.typing import NDArray
 from ..layout.files import replaced
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
-from .order import merged_by_index, one_chunk, sorted_by_index, taken
+from .id_runs import is_flat, read_run, run_ids, run_paths, sorted_entries
+from .order import merged_by_index
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
 from .workspace import Workspace
 
-__all__ = ["PART_ROWS", "IdRuns", "flat_piece", "index_unit", "is_flat", "part_options", "plan_index"]
+__all__ = ["PART_ROWS", "flat_piece", "index_unit", "part_options", "plan_index"]
 
 PART_ROWS: Final = 2_000_000
 """Entries of one part of an index: what an index unit sorts in memory."""
 
-_RUN_GROUP_ROWS: Final = 65_536
+_MOST_PART_ROWS: Final = 8_000_000
+_MANY_PARTS: Final = 1024
+"""An index of more parts has larger ones, if it can: every part reads something of every run."""
+
 _PART_GROUP_ROWS: Final = 65_536
 _PAGE_BYTES: Final = 16 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Sorted entries that an index unit merges."""
-
-    path: Path
-    dropped: NDArray[np.int64] | None = None
-    """Order-29 ranges ``[start, stop)``, shape ``(N, 2)``, whose entries are left out; None: all are kept."""
-
-
-@dataclass
-class IdRuns:
-    """Gathers the entries of one sort unit, and writes them as sorted runs."""
-
-    workspace: Workspace
-    columns: Sequence[str]
-    bucket: int
-    _parts: list[pa.Table] = field(default_factory=list)
-    _rows: int = 0
-    _count: int = 0
-
-    def add(self, group: pa.Table) -> None:
-        """Add the rows of one row group."""
-        if self.columns:
-            self._parts.append(group.select([HEALPIX_COLUMN, *dict.fromkeys(self.columns)]))
-
-    def flush(self) -> None:
-        """Write what was gathered as one run a column."""
-        for column in self.columns:
-            table = pa.concat_tables(self._parts).select([column, HEALPIX_COLUMN])
-            entries = _sorted_entries(table, column, sorted_by_index)
-            _write_run(run_path(self.workspace, column, self.bucket, self._count), entries)
-        self._parts, self._count = [], self._count + 1
-
-
-def run_path(workspace: Workspace, column: str, bucket: int, number: int) -> Path:
-    """Return the file of run `number` of a sort unit."""
-    return workspace.runs(column) / f"{bucket:05d}-{number:04d}.parquet"
-
-
-def is_flat(kind: pa.DataType) -> bool:
-    """Return whether ids of this type fit the flat int64 arrays."""
-    return bool(pa.types.is_integer(kind)) and kind != pa.uint64()
-
-
-def index_runs(workspace: Workspace, plan: TablePlan, column: str) -> list[Run]:
-    """Return what an index is merged from: the runs of this build, and the index of the base release, if any."""
-    fresh = [Run(path) for path in sorted(workspace.runs(column).glob("*.parquet"))]
-    if plan.base is None:
-        return fresh
-    old = plan.base.catalog.with_name(index_name(plan.base.catalog.name, column))
-    gone = plan.base_map.tile_ranges()[list(plan.base.touched_tiles)]
-    parts = sorted((old / INDEX_DIR).glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
-    return [*(Run(path, gone) for path in parts), *fresh]
 
 
 def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
     """Choose the ids at which the parts of an index begin, write them, and return the number of parts.
 
-    The bounds are quantiles, told from the smallest id of each row group of the runs; equal ids stay together.
+    The bounds are quantiles, told from a sample of the ids and from the smallest id of each row group of the index of
+    the base release; equal ids stay together. With them goes the batch of each run in which each part begins.
     """
     kind = plan.form.schema.field(column).type
-    starts, weights = _group_starts([run.path for run in index_runs(workspace, plan, column)])
-    parts = max(1, -(-sum(weights) // PART_ROWS))
-    ids = pa.array(starts, kind)
-    order = pc.sort_indices(ids).to_numpy()
-    filled = np.cumsum(np.array(weights, dtype=np.int64)[order]) if weights else np.zeros(0)
-    at = np.searchsorted(filled, np.arange(1, parts) * (filled[-1] / parts)) if weights else np.zeros(0, np.int64)
-    bounds = pc.unique(ids.take(pa.array(order[np.minimum(at, len(order) - 1)])))
+    found = [run_ids(path) for path in run_paths(workspace, column)]
+    sample = pa.concat_arrays([pa.array([], kind), *(run.sample for run in found)])
+    starts, weights = _group_starts(_base_parts(plan, column))
+    share = sum(run.rows for run in found) / max(len(sample), 1)
+    rows = np.concatenate([np.array(weights, np.float64), np.full(len(sample), share)])
+    bounds = _quantiles(pa.concat_arrays([pa.array(starts, kind), sample]), rows)
     with replaced(_bounds_path(workspace, column)) as hidden:
         pq.write_table(pa.table({column: bounds}), hidden)
+    cuts = np.stack([_cuts(run.starts, bounds) for run in found], axis=1) if found else np.empty((0, 0))
+    with replaced(_cuts_path(workspace, column)) as hidden, hidden.open("wb") as file:
+        np.save(file, cuts.astype(np.int32))
     return len(bounds) + 1
+
+
+def _quantiles(ids: pa.Array, rows: NDArray[np.float64]) -> pa.Array:
+    """Return the ids at which parts of about equal size begin, but for the first; each of `ids` stands for `rows`."""
+    total = round(rows.sum())
+    parts = -(-total // min(max(PART_ROWS, total // _MANY_PARTS), _MOST_PART_ROWS))
+    if parts <= 1:
+        return ids[:0]
+    order = pc.sort_indices(ids).to_numpy()
+    filled = np.cumsum(rows[order])
+    at = np.searchsorted(filled, np.arange(1, parts) * (total / parts))
+    return pc.unique(ids.take(pa.array(order[np.minimum(at, len(order) - 1)])))
+
+
+def _cuts(starts: pa.Array, bounds: pa.Array) -> NDArray[np.int64]:
+    """Return the last batch of a run that can hold ids below each bound, and the first with ids from it on: the same.
+
+    Parameters
+    ----------
+    starts
+        First id of every batch.
+    """
+    kind = np.int64 if is_flat(starts.type) else object
+    first, bound = (np.array(ids.to_pylist(), dtype=kind) for ids in (starts, bounds))
+    cuts: NDArray[np.int64] = np.maximum(np.searchsorted(first, bound) - 1, 0)
+    return cuts
+
+
+def _base_parts(plan: TablePlan, column: str) -> list[Path]:
+    """Return the parts of the index of the base release, if there is one, in their order."""
+    if plan.base is None:
+        return []
+    old = plan.base.catalog.with_name(index_name(plan.base.catalog.name, column))
+    return sorted((old / INDEX_DIR).glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
 
 
 def _group_starts(paths: Sequence[Path]) -> tuple[list[Any], list[int]]:
@@ -123,6 +109,10 @@ def _bounds_path(workspace: Workspace, column: str) -> Path:
     return workspace.records / f"bounds-{column}.parquet"
 
 
+def _cuts_path(workspace: Workspace, column: str) -> Path:
+    return workspace.records / f"cuts-{column}.npy"
+
+
 def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: str, part: int) -> int:
     """Merge one range of ids of all runs into part number `part`; return its entries.
 
@@ -132,11 +122,11 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
         All tiles of the release.
     """
     bounds = pq.read_table(_bounds_path(workspace, column)).column(0)
-    low = bounds[part - 1] if part else None
-    high = bounds[part] if part < len(bounds) else None
-    runs = index_runs(workspace, plan, column)
-    tables = [_kept(pq.read_table(run.path, filters=_within(column, low, high)), run) for run in runs]
-    table = _sorted_entries(pa.concat_tables(tables), column, merged_by_index)
+    within = _within(column, bounds[part - 1] if part else None, bounds[part] if part < len(bounds) else None)
+    tables = [_kept(pq.read_table(path, filters=within), plan) for path in _base_parts(plan, column)]
+    fresh = _fresh_entries(workspace, plan, column, part)
+    tables.append(fresh if within is None else fresh.filter(within))
+    table = sorted_entries(pa.concat_tables(tables), merged_by_index)
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
     tile = np.searchsorted(tiling.starts, healpix, side="right") - 1
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
@@ -175,40 +165,28 @@ def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Ex
     return None if high is None else pc.field(column) < high
 
 
-def _kept(table: pa.Table, run: Run) -> pa.Table:
-    """Leave out the entries of tiles that were made anew, and columns other than id and index."""
+def _fresh_entries(workspace: Workspace, plan: TablePlan, column: str, part: int) -> pa.Table:
+    """Return the entries of all batches of this build's runs that part number `part` meets."""
+    cuts = np.load(_cuts_path(workspace, column), mmap_mode="r")
+    schema = pa.schema([plan.form.schema.field(name) for name in (column, HEALPIX_COLUMN)])
+    batches: list[pa.RecordBatch] = []
+    for number, path in enumerate(run_paths(workspace, column)):
+        first = int(cuts[part - 1, number]) if part else 0
+        batches += read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
+    return pa.Table.from_batches(batches, schema)
+
+
+def _kept(table: pa.Table, plan: TablePlan) -> pa.Table:
+    """Leave out the entries of the base release's tiles that were made anew, and columns other than id and index."""
+    assert plan.base is not None
+    gone = plan.base_map.tile_ranges()[list(plan.base.touched_tiles)]
     table = table.select([name for name in table.column_names if name not in ("Norder", "Npix")])
-    if run.dropped is None or len(run.dropped) == 0:
+    if len(gone) == 0:
         return table
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
-    at = np.searchsorted(run.dropped[:, 0], healpix, side="right") - 1
-    gone = (at >= 0) & (healpix < run.dropped[np.maximum(at, 0), 1])
-    return table.filter(pa.array(~gone))
-
-
-def _sorted_entries(
-    table: pa.Table, column: str, order_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]
-) -> pa.Table:
-    """Return (id, index) sorted by both, without NULL ids.
-
-    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does:
-    `order_of` returns the order of integers.
-    """
-    table = table.filter(pc.is_valid(table.column(column))) if table.column(column).null_count else table
-    if not is_flat(table.column(column).type):
-        return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
-    ids, healpix = table.column(column).cast(pa.int64()).to_numpy(), table.column(HEALPIX_COLUMN).to_numpy()
-    order = order_of(ids)
-    tied = np.diff(ids[order]) == 0
-    if (np.diff(healpix[order])[tied] < 0).any():
-        order = np.lexsort((healpix, ids))
-    return pa.table([taken(one_chunk(column), order) for column in table.columns], schema=table.schema)
-
-
-def _write_run(path: Path, table: pa.Table) -> None:
-    options: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "row_group_size": _RUN_GROUP_ROWS}
-    with replaced(path) as hidden:
-        pq.write_table(table, hidden, column_encoding=_encodings(table, column=table.column_names[0]), **options)
+    at = np.searchsorted(gone[:, 0], healpix, side="right") - 1
+    inside = (at >= 0) & (healpix < gone[np.maximum(at, 0), 1])
+    return table.filter(pa.array(~inside))
 
 
 def _encodings(table: pa.Table, column: str) -> dict[str, str]:

@@ -15,12 +15,11 @@ from ..layout.files import replaced
 from ..layout.leaf import LeafSummary
 from ..layout.manifest import FILES_SCHEMA
 from ..sky.healpix import Pixel
+from .counts import Counts, summed
 from .sketch import Sketches, merged
 from .spill import write_record
 
-__all__ = ["LeafFacts", "Ledger", "UnitLedger", "summed"]
-
-Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger"]
 
 
 @dataclass(frozen=True)
@@ -184,12 +183,3 @@ def _joined(paths: Iterable[Path]) -> pa.Table:
 
 def _numbered(groups: pa.Table, file: int) -> pa.Table:
     return groups.add_column(0, "file", pa.array([file] * len(groups), pa.int32()))
-
-
-def summed(keys: Sequence[NDArray[np.int64]], rows: Sequence[NDArray[np.int64]]) -> Counts:
-    """Return the distinct keys, sorted, and the sum of the rows of each."""
-    none = np.empty(0, np.int64)
-    distinct, slots = np.unique(np.concatenate([none, *keys]), return_inverse=True)
-    total = np.zeros(len(distinct), dtype=np.int64)
-    np.add.at(total, slots, np.concatenate([none, *rows]))
-    return distinct.astype(np.int64), total

@@ -30,7 +30,17 @@ from .places import PlacedRows, Unplaced, degrees, index_or_reason
 from .plan import TablePlan
 from .units import UnitBatch, unit_batches
 
-__all__ = ["Lookup", "Parent", "check_keys", "make_lookup", "open_parent", "place_by_parent"]
+__all__ = [
+    "Lookup",
+    "Parent",
+    "check_keys",
+    "lookup_connection",
+    "make_lookup",
+    "open_parent",
+    "place_by_parent",
+    "quoted",
+    "told",
+]
 
 _BATCH_ROWS: Final = 1 << 18
 
@@ -134,10 +144,10 @@ def make_lookup(lookup: Lookup, parent: Parent) -> None:
     paths = [str(parent.catalog / leaf_path(parent.partitions.pixel(tile))) for tile in range(len(parent.partitions))]
     ra, dec = parent.placement.ra_column, parent.placement.dec_column
     names = {"key": wanted.parent_key, "index": HEALPIX_COLUMN, "ra": ra, "dec": dec}
-    sql = _PARENT_SQL.format(**{name: _quoted(column) for name, column in names.items()})
-    with _told(wanted.parent), replaced(lookup.path) as hidden:
+    sql = _PARENT_SQL.format(**{name: quoted(column) for name, column in names.items()})
+    with told(wanted.parent), replaced(lookup.path) as hidden:
         hidden.unlink(missing_ok=True)
-        with _connection(lookup, hidden, read_only=False) as connection:
+        with lookup_connection(lookup, hidden, read_only=False) as connection:
             connection.execute(sql, {"paths": paths})
             connection.execute("CHECKPOINT")  # closing does it too, but does not tell if the disk is full
             twice = connection.execute("SELECT key FROM parent WHERE ambiguous ORDER BY key LIMIT 1").fetchone()
@@ -162,24 +172,24 @@ def place_by_parent(
     """
     join = _Join(plan, unit, damage)
     with (
-        _told(join.parent),
-        _connection(lookup, lookup.path, read_only=True) as connection,
+        told(join.parent),
+        lookup_connection(lookup, lookup.path, read_only=True) as connection,
     ):
         yield from join.places(connection)
 
 
 @contextmanager
-def _told(parent: str) -> Iterator[None]:
+def told(parent: str) -> Iterator[None]:
     """Turn DuckDB's errors into ours."""
     try:
         yield
     except duckdb.Error as error:
-        remedy = "raise build.memory or free disk space, and build again: it goes on here"
+        remedy = "raise build.memory or free disk space, and run the same command again: it goes on here"
         msg = f"the look-up of positions in {parent!r} failed: {' '.join(str(error).split())}; {remedy}"
         raise PartitioningError(msg) from error
 
 
-def _connection(lookup: Lookup, path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def lookup_connection(lookup: Lookup, path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Connect; the directory for what does not fit in memory is this connection's own: nodes may share the disk."""
     lookup.spill.mkdir(parents=True, exist_ok=True)
     temporary = str(lookup.spill / secrets.token_hex(8))
@@ -286,5 +296,6 @@ class _Join:
         raise InputError(msg)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a column's name as SQL text."""
     return '"' + name.replace('"', '""') + '"'

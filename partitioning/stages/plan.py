@@ -209,10 +209,11 @@ def schema_text(schema: pa.Schema) -> str:
 def cut_units(inputs: Sequence[PlannedInput]) -> tuple[tuple[Segment, ...], ...]:
     """Cut the input into units of about equal size, in its order; small files share one, large files have several.
 
-    >>> file = PlannedInput(0, Path("a"), "a", FileFormat("parquet"), 40 << 20, 0, (10, 10, 10, 10))
-    >>> cut_units([file, PlannedInput(1, Path("b"), "b", FileFormat("csv"), 1000, 0, None)])
-    ((Segment(file=0, first=0, stop=1), Segment(file=0, first=1, stop=2)), (Segment(file=0, first=2, stop=3),
-     Segment(file=0, first=3, stop=4)), (Segment(file=1, first=0, stop=None),))
+    >>> large = PlannedInput(0, Path("a"), "a", FileFormat("parquet"), 40 << 20, 0, (10, 10, 10, 10))
+    >>> small = PlannedInput(1, Path("b"), "b", FileFormat("csv"), 1000, 0, None)
+    >>> units = cut_units([large, small])
+    >>> [[(segment.file, segment.first, segment.stop) for segment in unit] for unit in units]
+    [[(0, 0, 1)], [(0, 1, 2)], [(0, 2, 3)], [(0, 3, 4), (1, 0, None)]]
     """
     most = unit_bytes(sum(file.bytes for file in inputs))
     units, unit, filled = list[tuple[Segment, ...]](), list[Segment](), 0.0

@@ -11,19 +11,18 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ..exceptions import DamagedInputError, PartitioningError
 from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
-from .histogram import place_unit
+from .histogram import count_unit, place_unit
 from .id_index import index_unit
 from .margin import margin_unit
 from .parents import Lookup
 from .plain import plain_unit
 from .plan import TablePlan, read_plan
-from .sort import SortInput, sort_unit, unit_blocks
-from .spill import spill_index
+from .sort import SortInput, sort_unit
+from .spill_index import bucket_blocks, spilled_row_bytes
 from .tiling import Tiling, joined_tilings
 from .workspace import Workspace
 
@@ -115,7 +114,8 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
             return 0
         if isinstance(error, PartitioningError):
             raise
-        msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and build again: it goes on here"
+        remedy = "mend the cause and run the same command again: it goes on here"
+        msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; {remedy}"
         raise PartitioningError(msg) from error
 
 
@@ -138,6 +138,8 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
     match stage:
         case "place":
             return place_unit(workspace, plan, unit, lookup_of(workspace, plan, share))
+        case _ if stage.startswith("count-"):
+            return count_unit(workspace, plan, stage, unit)
         case "bucket":
             return bucket_unit(workspace, plan, _buckets(workspace), unit, _chunk_size(plan, share))
         case "sort" if plan.is_tiled:
@@ -174,37 +176,10 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
 
 
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
-    paths = [workspace.spilled(unit) for unit in range(plan.unit_count)]
-    records = tuple(workspace.record("bucket", unit) for unit in range(plan.unit_count))
-    index, tiles = _cached_index(records, _state(records[0]))
-    mine = index["bucket"] == bucket
-    margins = np.flatnonzero(mine & (index["margin"] == 1))
-    row_bytes = max(plan.row_bytes, index["bytes"][mine].sum() / max(1, index["rows"][mine].sum()))
-    given = SortInput(
-        bucket=bucket,
-        blocks=unit_blocks(index, paths, np.flatnonzero(mine & (index["margin"] == 0))),
-        margin_blocks=unit_blocks(index, paths, margins),
-        margin_tiles=[tiles[start : start + rows] for start, rows in _margin_spans(index, margins)],
-        window_rows=max(1024, int(share.memory / _WINDOW_SHARE / row_bytes)),
-    )
+    row_bytes = max(plan.row_bytes, spilled_row_bytes(workspace, bucket))
+    window = max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / row_bytes))
+    given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window)
     return sort_unit(workspace, plan, _buckets(workspace), given)
-
-
-@lru_cache(maxsize=1)
-def _cached_index(
-    records: tuple[Path, ...], _written: tuple[int, int]
-) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """Return the index of all spill files, and the tile of every margin row in the order of the blocks."""
-    index = spill_index(records)
-    tiles = [np.load(record)["margin_tiles"] for record in records]
-    return index, np.concatenate(tiles)
-
-
-def _margin_spans(index: dict[str, NDArray[np.int64]], chosen: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return (first, rows) of the chosen margin blocks in the sequence of all margin rows."""
-    rows = np.where(index["margin"] == 1, index["rows"], 0)
-    starts = np.cumsum(rows) - rows
-    return list(zip(starts[chosen].tolist(), rows[chosen].tolist(), strict=True))
 
 
 def release_tiles(workspace: Workspace, plan: TablePlan) -> Tiling:

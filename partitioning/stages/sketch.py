@@ -28,6 +28,13 @@ _SHIFT: Final = np.uint64(31)
 Hashes = NDArray[np.uint64]
 
 
+def _empty_cache() -> Hashes:
+    """Return a cache in which no hash is at its place: 0 would be at the first."""
+    cache = np.zeros(_CACHE, np.uint64)
+    cache[0] = 1
+    return cache
+
+
 @dataclass
 class _Sketch:
     """The smallest hashes of one column so far."""
@@ -35,7 +42,7 @@ class _Sketch:
     merged: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
     waiting: list[Hashes] = field(default_factory=list)
     """Hashes to merge once there are enough of them."""
-    seen: Hashes = field(default_factory=lambda: np.zeros(_CACHE, np.uint64))
+    seen: Hashes = field(default_factory=_empty_cache)
     """Direct-mapped cache: most repeated values of a column of few values stop here."""
 
     @property

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,8 @@ from ..layout.schema import without_nan
 from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
-from .id_index import IdRuns
+from .counts import sorted_counts
+from .id_runs import IdRuns
 from .ledger import LeafFacts, UnitLedger
 from .order import one_chunk, sorted_order, taken
 from .places import degrees
@@ -30,7 +30,7 @@ from .sketch import Sketches
 from .spill import Block, read_blocks
 from .workspace import Workspace
 
-__all__ = ["SortInput", "sort_unit", "unit_blocks"]
+__all__ = ["SortInput", "sort_unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class SortInput:
     blocks: Sequence[Block]
     """Blocks of the bucket, in input order."""
     margin_blocks: Sequence[Block]
-    margin_tiles: Sequence[NDArray[np.int64]]
+    margin_tiles: Sequence[NDArray[np.int32]]
     """Tile of each row of each margin block."""
     window_rows: int
     """Rows that are sorted at once."""
@@ -70,6 +70,7 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
             _sort_large_tile(tools, blocks, low, (int(starts[low]), int(starts[high])))
         else:
             _sort_window(tools, blocks, low, starts[low : high + 1])
+    tools.runs.flush()
     if plan.table.margin_arcsec and given.margin_blocks:
         _write_margins(tools)
     tools.finisher.shutdown()
@@ -94,13 +95,6 @@ class _Tools:
     drafts: list[tuple["_Notes", Pixel, Future[LeafSummary], bool]]
     sketches: Sketches
     runs: IdRuns
-
-
-def unit_blocks(index: dict[str, NDArray[np.int64]], paths: Sequence[Path], chosen: NDArray[np.int64]) -> list[Block]:
-    """Return the blocks at positions `chosen` of a spill index."""
-    names = ("unit", "number", "rows", "low", "high")
-    columns = [index[name][chosen].tolist() for name in names]
-    return [Block(paths[unit], *rest) for unit, *rest in zip(*columns, strict=True)]
 
 
 def _windows(rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
@@ -219,7 +213,6 @@ def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
 
     draft = draft_leaf(tools.workspace.catalog / leaf_path(pixel), noted(), tools.plan.form)
     tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), False))
-    tools.runs.flush()
 
 
 def _write_margins(tools: _Tools) -> None:
@@ -272,7 +265,7 @@ class _Notes:
             return
         self._low = int(index[0]) if self._low < 0 else self._low
         self._high = int(index[-1])
-        pixels, counts = _sorted_counts(index >> self._shift)
+        pixels, counts = sorted_counts(index >> self._shift)
         self._pixels.append(pixels)
         self._counts.append(counts)
         self._separation = max(self._separation, _max_separation(group, self._placement))
@@ -292,12 +285,6 @@ class _Notes:
             map_rows=np.concatenate(self._counts),
             input_rows=self._inputs,
         )
-
-
-def _sorted_counts(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct values of a sorted array, and how often each is there."""
-    first = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
-    return values[first], np.diff(first, append=len(values))
 
 
 def _max_separation(table: pa.Table, placement: Placement) -> float:

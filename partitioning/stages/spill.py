@@ -20,7 +20,7 @@ from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
 from .order import taken
 
-__all__ = ["Block", "SpillWriter", "read_blocks", "spill_index", "spill_options", "write_record"]
+__all__ = ["Block", "SpillWriter", "read_blocks", "spill_options", "write_record"]
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
@@ -95,7 +95,7 @@ class SpillWriter:
                 self.is_margin.append(margin)
 
     def index(self) -> dict[str, NDArray[np.int64]]:
-        """Return the arrays that `spill_index` reads, one item a batch."""
+        """Return the arrays that `spill_index.write_spill_index` reads, one item a batch."""
         return {
             "bucket": np.array(self.buckets, dtype=np.int64),
             "rows": np.array(self.rows, dtype=np.int64),
@@ -121,30 +121,6 @@ def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
     """Write the record that a unit is done, with what it tells, by one rename."""
     with replaced(path) as hidden, hidden.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def spill_index(records: Sequence[Path]) -> dict[str, NDArray[np.int64]]:
-    """Return the index of all spill files as arrays, one item a batch, in the order of the input.
-
-    Parameters
-    ----------
-    records
-        Record of each unit.
-
-    Returns
-    -------
-    dict
-        ``unit``, ``number``, ``bucket``, ``rows``, ``low``, ``high``, ``margin``, ``bytes`` (in memory).
-    """
-    parts: dict[str, list[NDArray[np.int64]]] = {}
-    for unit, record in enumerate(records):
-        with np.load(record) as arrays:
-            found = {name: arrays[name] for name in ("bucket", "rows", "low", "high", "margin", "bytes")}
-        count = len(found["rows"])
-        found |= {"unit": np.full(count, unit, np.int64), "number": np.arange(count, dtype=np.int64)}
-        for name, array in found.items():
-            parts.setdefault(name, []).append(array)
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def read_blocks(blocks: Sequence[Block], columns: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:

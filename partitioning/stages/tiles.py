@@ -1,5 +1,6 @@
 """From the histogram to tiles and buckets: what the director of a build decides between placing and bucketing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,24 +10,33 @@ from ..exceptions import InputError
 from ..layout.partition_map import PartitionMap
 from ..sky.healpix import ORDER
 from .bucket import BucketPlan, bucket_rows_limit, group_tiles, write_bucket_plan
-from .histogram import COARSE_ORDER, coarse_counts, count_within
+from .counts import Counts
+from .histogram import COARSE_ORDER, coarse_counts, count_within, counts_of_units, write_count_request
 from .maps import map_order
 from .places import Places
 from .plan import TablePlan
 from .run import Share, chunk_rows, window_rows
-from .tiling import Counts, TileLimits, make_tiling
+from .tiling import TileLimits, make_tiling
 from .workspace import Workspace
 
-__all__ = ["make_tiles"]
+__all__ = ["count_in_units", "make_tiles"]
 
 
-def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None, share: Share) -> BucketPlan:
+Refine = Callable[[NDArray[np.int64], int, int], Counts]
+"""Counts rows in descendants of some pixels: `histogram.count_within` for all rows of a build."""
+
+
+def make_tiles(
+    workspace: Workspace, plan: TablePlan, finer: PartitionMap | None, share: Share, refine: Refine | None = None
+) -> BucketPlan:
     """Choose tiles and buckets, and write them.
 
     Parameters
     ----------
     finer
         Tiles of the parent: no tile strictly contains one of them.
+    refine
+        How rows are counted where they crowd; by default here, one unit after the other.
 
     Raises
     ------
@@ -35,14 +45,14 @@ def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None
     """
     counts = coarse_counts(workspace, plan.unit_count)
     rows = int(counts[1].sum())
-    if rows == 0 and plan.base is None:
+    if rows == 0 and (plan.base is None or len(plan.base.touched_tiles) == len(plan.base_map)):
         msg = f"table {plan.table.name!r}: none of its rows has a usable position"
         raise InputError(msg)
 
-    def refine(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
+    def count_here(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
         return count_within(_units_with_rows(workspace, plan, pixels, order), pixels, order, depth)
 
-    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), refine)
+    tiling = make_tiling(counts, COARSE_ORDER, tile_limits(plan, finer), refine or count_here)
     most = bucket_rows_limit(window_rows(plan, share), plan.row_bytes, chunk_rows(plan, share), rows)
     buckets = BucketPlan(
         tiling=tiling,
@@ -52,6 +62,21 @@ def make_tiles(workspace: Workspace, plan: TablePlan, finer: PartitionMap | None
     )
     write_bucket_plan(workspace, buckets)
     return buckets
+
+
+def count_in_units(workspace: Workspace, plan: TablePlan, run: Callable[[str, int], None]) -> Refine:
+    """Return how rows are counted by the processes of a build; ``run(stage, units)`` runs a stage.
+
+    A large table crowds all of its sky: one process would read the places of all rows.
+    """
+
+    def refine(pixels: NDArray[np.int64], order: int, depth: int) -> Counts:
+        stage = f"count-{order}"
+        write_count_request(workspace, stage, pixels, order, depth)
+        run(stage, plan.unit_count)
+        return counts_of_units(workspace, stage, plan.unit_count)
+
+    return refine
 
 
 def finest_with_margin(margin_arcsec: float) -> int:

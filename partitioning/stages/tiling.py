@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sky.healpix import ORDER, Pixel, order_shift
+from .counts import Counts
 
 __all__ = ["Counts", "TileLimits", "Tiling", "joined_tilings", "make_tiling", "settle"]
 
@@ -20,9 +21,6 @@ _MOST_COUNTERS: Final = 1 << 24
 """Counters of one refinement, 128 MB."""
 
 _MOST_LEVELS: Final = 5
-
-Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Sorted pixel numbers at one order, and the rows in each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -208,6 +208,36 @@ def test_child_tables_grow_with_their_parents(tmp_path: Path) -> None:
     assert placement.parent_release == 2
 
 
+def test_children_whose_parent_comes_later_are_to_be_placed_again(tmp_path: Path) -> None:
+    from tests.partitioning.test_children import child, child_rows
+
+    parents = sky_rows(90, first_id=1)
+    parents = parents.append_column("name", pa.array([f"object {n}" for n in range(90)]))
+    rows = child_rows(parents, scatter_deg=2.0)
+    write_files(tmp_path / "Object", parents.slice(0, 60), files=1)
+    write_files(tmp_path / "Dia", rows, files=1)
+    tables = (sky_table(target_rows=40), child("Dia"))
+    build(config(tmp_path, *tables), created=CREATED)
+    pq.write_table(parents.slice(60), tmp_path / "Object/new.parquet")
+    append(config(tmp_path, tables[0]), created=CREATED)
+    pq.write_table(rows.slice(0, 9), tmp_path / "Dia/new.parquet")
+    with pytest.raises(InputError, match=r"published rows are not where .* --replace 'Dia/part0\.parquet'"):
+        append(config(tmp_path, *tables), created=CREATED)
+    (grown,) = append(config(tmp_path, *tables), created=CREATED, replaced=["Dia/part0.parquet"])
+    (_, full) = build(config(tmp_path, *tables, root=tmp_path / "full"), created=CREATED)
+    found, wanted = (stored(one.directory).drop_columns([INPUT_COLUMN]).to_pylist() for one in (grown, full))
+    assert sorted(map(repr, found)) == sorted(map(repr, wanted))
+
+
+def test_a_release_without_rows_is_refused(base: Path) -> None:
+    names = []
+    for path in sorted((base / "Object").iterdir()):
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+        names.append(f"Object/{path.name}")
+    with pytest.raises(InputError, match="none of its rows has a usable position"):
+        grow(base, *names)
+
+
 def assert_consistent(catalog: Path) -> None:
     """Check counts, map, margin and index of a release against its own rows, by brute force."""
     manifest, rows = read_manifest(catalog), stored(catalog)

@@ -147,6 +147,16 @@ def test_a_dry_run_changes_nothing_and_fails_if_there_are_problems(base: Path, t
     assert not done.stderr
 
 
+def test_a_table_has_its_own_name_behind_links_and_dots(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base / "catalogs", tmp_path / "catalogs")
+    home = tmp_path / "catalogs/survey/Object"
+    (tmp_path / "link").symlink_to(home)
+    for name in (".", tmp_path / "link", home / "../Object"):
+        command = [sys.executable, "-m", "partitioning.cli", "describe", str(name)]
+        told = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
+        assert "1 release:" in told.stdout
+
+
 def test_append_status_switch_prune(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "all")
     here = tmp_path / "all"

@@ -14,12 +14,13 @@ import pytest
 
 from catalog_service.storage.catalogs import Registry
 from partitioning.adopt import Adoption, adopt, changed_files
-from partitioning.config import load_config
+from partitioning.checks.command import FINDINGS, UNUSABLE, VerifyOptions, run_repair, run_verify
+from partitioning.config import BuildConfig, TableConfig, load_config
 from partitioning.describe import describe_table
 from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
 from partitioning.layout.adopted import read_file_map
 from partitioning.layout.manifest import read_manifest
-from partitioning.pipeline import build
+from partitioning.pipeline import append, build
 from partitioning.sky.coverage import cover
 from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.regions import Cone
@@ -398,3 +399,14 @@ def test_command_line(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: s3://bucket/x: this is a URL")
     assert run(*place).returncode == 2
+
+
+def test_an_adopted_table_is_neither_verified_repaired_nor_appended_to(plain: Path) -> None:
+    home, lines = release(plain).parent, list[str]()
+    assert run_verify(VerifyOptions(home, None, None, 0, 1, None, is_full=True), lines.append) == UNUSABLE
+    assert run_repair(home, None, [], 1, lines.append) == FINDINGS
+    assert all("is adopted" in line for line in lines)
+    manifest = read_manifest(release(plain))
+    table = TableConfig(name=manifest.table, input=("*.parquet",), ra="ra", dec="dec")
+    with pytest.raises(ConfigError, match="is adopted"):
+        append(BuildConfig(root=home.parent.parent, schema=home.parent.name, tables=(table,), input_dir=plain))

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from numpy.typing import NDArray
 
 from partitioning.sky.healpix import SKY_STOP, order_shift, radec_to_index
 from partitioning.stages.bucket import group_tiles
-from partitioning.stages.histogram import count_within
+from partitioning.stages.histogram import count_unit, count_within, counts_of_units, write_count_request
 from partitioning.stages.places import PlacedRows, Places, Unplaced, index_or_reason, write_places
+from partitioning.stages.spill import write_record
+from partitioning.stages.tiles import count_in_units
 from partitioning.stages.tiling import TileLimits, Tiling, make_tiling
+from partitioning.stages.workspace import Workspace
 
 COARSE = 4
 """A coarse histogram, so that small inputs need refinement."""
@@ -131,6 +136,39 @@ def test_histograms_count_every_placed_row(places: Places) -> None:
     expected = counted(placed[np.isin(placed >> order_shift(9), chosen)], 12)
     assert pixels.tolist() == expected[0].tolist()
     assert rows.tolist() == (2 * expected[1]).tolist()
+
+
+def test_units_count_what_one_process_counts(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "Object_r1", tmp_path / "spill")
+    rng = np.random.default_rng(9)
+    index = radec_to_index(10 + rng.normal(0, 1, 6000), rng.normal(0, 1, 6000))
+    pixels, _ = counted(index, 10)
+    units = []
+    for unit, rows in enumerate(np.split(index, 3)):
+        units.append(Places(workspace.places(unit), has_parent=False))
+        write_places(units[unit].directory, [PlacedRows(rows)], has_parent=False)
+        coarse = counted(rows, 9)
+        write_record(workspace.record("place", unit), pixels=coarse[0], counts=coarse[1], rows=np.array([len(rows)]))
+    plan: Any = SimpleNamespace(stores_parent=False, unit_count=3)
+
+    def run(stage: str, count: int) -> None:
+        assert sum(count_unit(workspace, plan, stage, unit) for unit in range(count)) == len(index)
+
+    found = count_in_units(workspace, plan, run)(pixels[::3], 10, 4)
+    expected = count_within(units, pixels[::3], 10, 4)
+    assert found[0].tolist() == expected[0].tolist()
+    assert found[1].tolist() == expected[1].tolist()
+    assert 0 < found[1].sum() < len(index)
+
+
+def test_a_unit_without_rows_where_it_is_crowded_counts_none(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "Object_r1", tmp_path / "spill")
+    write_record(workspace.record("place", 0), pixels=np.array([5]), counts=np.array([2]), rows=np.array([2]))
+    plan: Any = SimpleNamespace(stores_parent=False, unit_count=1)
+    write_count_request(workspace, "count-9", np.array([6, 7]), 9, 2)
+    assert count_unit(workspace, plan, "count-9", 0) == 2
+    pixels, rows = counts_of_units(workspace, "count-9", 1)
+    assert (len(pixels), len(rows)) == (0, 0)
 
 
 def test_unusable_positions_get_a_reason() -> None:
