@@ -164,7 +164,7 @@ def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: 
     order = sorted_order(_clean(pa.Table.from_batches(batches).select(_keys(form))))
     del batches
     size = form.group_rows(len(order))
-    step = max(1, tools.given.window_rows // size) * size
+    step = max(1, tools.given.window_rows // (2 * size)) * size  # the keys of all rows are there too
 
     def groups() -> Iterator[pa.Table]:
         for start in range(0, len(order), step):
