@@ -40,7 +40,7 @@ def test_too_much_spill_is_told_and_goes_on_when_allowed(tmp_path: Path, monkeyp
     table = sky_table(target_rows=300)
     (whole,) = build(config(tmp_path, table, root=tmp_path / "whole"), created=CREATED)
     expected = (
-        r"survey\.Object: spill files take 0\.000\d+ GB, more than max_spill = 0\.00025 GB; raise it, and build again"
+        r"survey\.Object: spill files take 0\.000\d+ GB, more than max_spill = 0\.00025 GB; raise it, and run the same command"
     )
     for _ in range(2):
         with pytest.raises(PartitioningError, match=expected):
