@@ -279,6 +279,7 @@ class _Run:
         for error in task.opened.damaged:
             job.say(f"left out: {error}")
         if job.is_complete:
+            workspace.sweep_temporary()  # a kill at the moment of publication leaves half a pointer
             return job
         self._estimate(job, parent)
         if plan.is_tiled:
