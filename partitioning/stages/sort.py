@@ -1,7 +1,6 @@
 """Sort units: each bucket is read back in windows that fit in memory, sorted, and cut into tiles, one leaf each.
 
-A window is a run of tiles, or, for a tile that is larger than memory, the whole tile in several passes: its order
-comes from the sort keys alone, then the rows of a few row groups at a time are gathered from the blocks that hold them.
+A window is a run of tiles, or, for a tile that is larger than memory, the whole tile in several passes (`gather`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +12,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..layout.leaf import LeafFormat, LeafSummary, draft_leaf, row_groups
+from ..layout.leaf import LeafSummary, draft_leaf, row_groups
 from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
-from ..layout.schema import without_nan
 from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .counts import sorted_counts
+from .gather import RowsOf, large_groups, part_of, sort_keys, sorted_rows
 from .id_runs import IdRuns
 from .ledger import LeafFacts, UnitLedger
-from .order import one_chunk, sorted_order, taken
 from .places import degrees
 from .plan import TablePlan
 from .sketch import Sketches
@@ -112,22 +110,19 @@ def _overlapping(blocks: Sequence[Block], start: int, stop: int) -> list[Block]:
     return [block for block in blocks if block.low < stop and block.high >= start]
 
 
-def _within(batch: pa.RecordBatch, start: int, stop: int) -> pa.RecordBatch:
-    """Return the rows of a sorted batch whose index lies in ``[start, stop)``."""
-    first, last = np.searchsorted(batch.column(0).to_numpy(), [start, stop]).tolist()
-    return batch.slice(first, last - first)
-
-
-def _keys(form: LeafFormat) -> list[str]:
-    return [HEALPIX_COLUMN, *form.id_columns]
+def _index_rows(batch: pa.RecordBatch, start: int, stop: int) -> tuple[int, int]:
+    """Return which rows ``[first, stop)`` of a sorted batch have an index in ``[start, stop)``."""
+    first, last = np.searchsorted(batch.column(HEALPIX_COLUMN).to_numpy(), [start, stop]).tolist()
+    return first, last
 
 
 def _sort_window(tools: _Tools, blocks: Sequence[Block], low: int, starts: NDArray[np.int64]) -> None:
     """Write the tiles whose index ranges begin at `starts` (the last item is the end of the last tile)."""
     form = tools.plan.form
-    table = _sorted_table(
-        pa.Table.from_batches((_within(b, int(starts[0]), int(starts[-1])) for b in read_blocks(blocks)), form.schema),
-        _keys(form),
+    start, stop = int(starts[0]), int(starts[-1])
+    table = sorted_rows(
+        pa.Table.from_batches((part_of(b, *_index_rows(b, start, stop)) for b in read_blocks(blocks)), form.schema),
+        sort_keys(form),
     )
     edges = np.searchsorted(table.column(0).to_numpy(), starts).tolist()
     for tile, (first, stop) in enumerate(pairwise(edges), start=low):
@@ -136,67 +131,11 @@ def _sort_window(tools: _Tools, blocks: Sequence[Block], low: int, starts: NDArr
             _write_tile(tools, tile, row_groups(part, form))
 
 
-def _sorted_table(table: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Return the rows sorted, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
-    order = sorted_order(_clean(table.select(keys)))
-    schema, columns = table.schema, table.columns
-    del table
-    for number, column in enumerate(columns):
-        columns[number] = None
-        columns[number] = without_nan(taken(one_chunk(column), order))
-        del column
-    return pa.table(columns, schema=schema)
-
-
-def _clean(rows: pa.Table) -> pa.Table:
-    """Return rows with NULL in the place of NaN."""
-    return pa.table([without_nan(one_chunk(column)) for column in rows.columns], schema=rows.schema)
-
-
 def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: tuple[int, int]) -> None:
-    """Write a tile that does not fit in memory: sort its keys, then gather some row groups at a time."""
-    form = tools.plan.form
-    numbers = [form.schema.get_field_index(name) for name in _keys(form)]
-    if not blocks:  # its rows turned out to be damaged after they were counted
-        return
-    batches = [_within_columns(batch, bounds) for batch in read_blocks(blocks, sorted(numbers))]
-    ends = np.cumsum([batch.num_rows for batch in batches])
-    order = sorted_order(_clean(pa.Table.from_batches(batches).select(_keys(form))))
-    del batches
-    size = form.group_rows(len(order))
-    step = max(1, tools.given.window_rows // (2 * size)) * size  # the keys of all rows are there too
-
-    def groups() -> Iterator[pa.Table]:
-        for start in range(0, len(order), step):
-            rows = _gather(blocks, bounds, ends, order[start : start + step], form.schema)
-            for first in range(0, rows.num_rows, size):
-                yield rows.slice(first, size)
-
-    _write_tile(tools, tile, groups())
-
-
-def _within_columns(batch: pa.RecordBatch, bounds: tuple[int, int]) -> pa.RecordBatch:
-    first, last = np.searchsorted(batch.column(HEALPIX_COLUMN).to_numpy(), bounds).tolist()
-    return batch.slice(first, last - first)
-
-
-def _gather(
-    blocks: Sequence[Block],
-    bounds: tuple[int, int],
-    ends: NDArray[np.int64],
-    wanted: NDArray[np.int64],
-    schema: pa.Schema,
-) -> pa.Table:
-    """Return rows `wanted` (numbers in the sequence of all blocks' rows within `bounds`) in that order, without NaN."""
-    in_place = np.sort(wanted)
-    cuts = np.concatenate([[0], np.searchsorted(in_place, ends)])
-    needed = np.flatnonzero(np.diff(cuts))
-    firsts = np.concatenate([[0], ends])
-    parts = []
-    for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()]), strict=True):
-        rows = in_place[cuts[number] : cuts[number + 1]] - firsts[number]
-        parts.append(taken(_within(batch, *bounds), rows))
-    return _clean(pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], schema))
+    """Write a tile that does not fit in memory."""
+    if blocks:  # else its rows turned out to be damaged after they were counted
+        rows_of: RowsOf = lambda _, batch: _index_rows(batch, *bounds)  # noqa: E731
+        _write_tile(tools, tile, large_groups(blocks, rows_of, tools.plan.form, tools.given.window_rows))
 
 
 def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
@@ -216,34 +155,51 @@ def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
 
 
 def _write_margins(tools: _Tools) -> None:
-    """Write the margin leaves of the bucket's tiles: those of one tile fit in memory, and as many more as do."""
+    """Write the margin leaves of the bucket's tiles, as many at once as fit in memory."""
     given, form = tools.given, tools.plan.form
     numbers, counts = np.unique(np.concatenate(given.margin_tiles), return_counts=True)
     for low, high in _windows(counts.tolist(), given.window_rows):
-        rows, tiles = _margin_window(given, int(numbers[low]), int(numbers[high - 1]), form.schema)
-        for number in numbers[low:high].tolist():
-            part = rows.take(pa.array(np.flatnonzero(tiles == number)))
-            _write_margin_leaf(tools, number, _sorted_table(part.combine_chunks(), _keys(form)))
+        tiles = numbers[low:high].tolist()
+        met = [n for n, block in enumerate(given.margin_blocks) if block.low <= tiles[-1] and block.high >= tiles[0]]
+        blocks, owners = [given.margin_blocks[n] for n in met], [given.margin_tiles[n] for n in met]
+        if len(tiles) == 1 and int(counts[low]) > given.window_rows:
+            rows_of: RowsOf = lambda n, _, owners=owners, tile=tiles[0]: _tile_rows(owners[n], tile, tile)  # type: ignore[misc]  # noqa: E731
+            _write_margin(tools, tiles[0], large_groups(blocks, rows_of, form, given.window_rows))
+            continue
+        spans = [_tile_rows(owner, tiles[0], tiles[-1]) for owner in owners]
+        window = [part_of(batch, *span) for batch, span in zip(read_blocks(blocks), spans, strict=True)]
+        owners = [owner[slice(*span)] for owner, span in zip(owners, spans, strict=True)]
+        for tile in tiles:
+            parts = [rows.slice(first, stop - first) for rows, first, stop in _rows_of_tile(window, owners, tile)]
+            table = sorted_rows(pa.Table.from_batches(parts, form.schema), sort_keys(form))
+            _write_margin(tools, tile, row_groups(table, form))
 
 
-def _margin_window(given: SortInput, first: int, last: int, schema: pa.Schema) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Return the margin rows of tiles `first` to `last`, and the tile of each."""
-    met = [n for n, block in enumerate(given.margin_blocks) if block.low <= last and block.high >= first]
-    batches, tiles = [], []
-    for number, batch in zip(met, read_blocks([given.margin_blocks[n] for n in met]), strict=True):
-        start, stop = np.searchsorted(given.margin_tiles[number], [first, last + 1]).tolist()
-        batches.append(batch.slice(start, stop - start))
-        tiles.append(given.margin_tiles[number][start:stop])
-    return pa.Table.from_batches(batches, schema), np.concatenate(tiles)
+def _rows_of_tile(
+    window: Sequence[pa.RecordBatch], owners: Sequence[NDArray[np.int32]], tile: int
+) -> Iterator[tuple[pa.RecordBatch, int, int]]:
+    for rows, owner in zip(window, owners, strict=True):
+        yield rows, *_tile_rows(owner, tile, tile)
 
 
-def _write_margin_leaf(tools: _Tools, number: int, table: pa.Table) -> None:
-    """Write one margin leaf of sorted rows."""
+def _tile_rows(owner: NDArray[np.int32], first: int, last: int) -> tuple[int, int]:
+    """Return which rows ``[first, stop)`` are in the margins of tiles `first` to `last`; `owner` is sorted."""
+    start, stop = np.searchsorted(owner, [first, last + 1]).tolist()
+    return start, stop
+
+
+def _write_margin(tools: _Tools, number: int, groups: Iterator[pa.Table]) -> None:
+    """Write one margin leaf."""
     pixel = tools.tiling_pixels[number - tools.first_tile]
     directory = tools.workspace.margin(tools.plan.table.margin_arcsec)
-    draft = draft_leaf(directory / leaf_path(pixel), row_groups(table, tools.plan.form), tools.plan.form)
     notes = _Notes(tools.plan.placement, tools.map_order)
-    notes.add(table)
+
+    def noted() -> Iterator[pa.Table]:
+        for group in groups:
+            notes.add(group)
+            yield group
+
+    draft = draft_leaf(directory / leaf_path(pixel), noted(), tools.plan.form)
     tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), True))
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..layout.files import replaced
+from ..layout.flush import EarlyFlush
 from ..layout.paths import HEALPIX_COLUMN
 from .order import taken
 
@@ -56,6 +57,7 @@ class SpillWriter:
         with ExitStack() as stack:
             hidden = stack.enter_context(replaced(self.path))
             file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
+            self._flush = stack.enter_context(EarlyFlush(hidden))
             self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=spill_options()))
             self._open = stack.pop_all()
         return self
@@ -67,6 +69,7 @@ class SpillWriter:
         """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""
         index = batch.column(HEALPIX_COLUMN).to_numpy()
         self._add(lambda first, stop: batch.slice(first, stop - first), edges, index, margin=False)
+        self._flush.begin()
 
     def add_margin(
         self, batch: pa.RecordBatch, chosen: NDArray[np.int64], edges: NDArray[np.int64], tiles: NDArray[np.int64]

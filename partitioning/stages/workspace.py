@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from ..layout.paths import STAGING_DIR, index_name, margin_name
 __all__ = ["Workspace"]
 
 _IDENTITY: Final = "identity"
+
+_REMOVERS: Final = 4
+"""Threads that remove files."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove everything that is not published, but the plan: what a build killed here leaves still has a name."""
+        _remove_files(self.spill)  # seconds for many gigabytes
         shutil.rmtree(self.spill, ignore_errors=True)
         for path in self.staging.glob("*"):
             if path.is_dir():
@@ -136,6 +141,16 @@ class Workspace:
         for path in [*self.home.glob(".*"), *_hidden(self.staging), *_hidden(self.spill)]:
             if is_temporary(path):
                 path.unlink(missing_ok=True)
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _remove_files(directory: Path) -> None:
+    """Remove the files of a directory, some at a time: freeing their blocks is the file system's work."""
+    with ThreadPoolExecutor(_REMOVERS) as pool, suppress(OSError):
+        list(pool.map(_unlink, [path for path in directory.iterdir() if path.is_file()]))
 
 
 def _hidden(directory: Path) -> Iterator[Path]:

@@ -1,0 +1,92 @@
+"""Rows of spill files in their stored order: a window at once, or a tile larger than memory some row groups at a time.
+
+The order of a large tile comes from its sort keys alone; then the rows of a few row groups at a time are gathered from
+the blocks that hold them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..layout.leaf import LeafFormat
+from ..layout.paths import HEALPIX_COLUMN
+from ..layout.schema import without_nan
+from .order import one_chunk, sorted_order, taken
+from .spill import Block, read_blocks
+
+__all__ = ["RowsOf", "large_groups", "part_of", "sort_keys", "sorted_rows"]
+
+RowsOf = Callable[[int, pa.RecordBatch], tuple[int, int]]
+"""Tells which rows ``[first, stop)`` of block number ``n``, given its keys, are wanted."""
+
+
+def sort_keys(form: LeafFormat) -> list[str]:
+    """Return the columns that stored rows are sorted by."""
+    return [HEALPIX_COLUMN, *form.id_columns]
+
+
+def part_of(batch: pa.RecordBatch, first: int, stop: int) -> pa.RecordBatch:
+    """Return rows ``[first, stop)`` of a batch; a small part is a copy that does not keep the batch in memory."""
+    if 2 * (stop - first) > batch.num_rows:
+        return batch.slice(first, stop - first)
+    return taken(batch, np.arange(first, stop))
+
+
+def sorted_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Return the rows sorted, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
+    order = sorted_order(_clean(table.select(keys)))
+    schema, columns = table.schema, table.columns
+    del table
+    for number, column in enumerate(columns):
+        columns[number] = None
+        columns[number] = without_nan(taken(one_chunk(column), order))
+        del column
+    return pa.table(columns, schema=schema)
+
+
+def large_groups(blocks: Sequence[Block], rows_of: RowsOf, form: LeafFormat, most_rows: int) -> Iterator[pa.Table]:
+    """Yield the row groups of a tile, sorted, NaN as NULL, from about `most_rows` rows in memory at a time.
+
+    Parameters
+    ----------
+    blocks
+        Blocks that hold rows of the tile.
+    rows_of
+        Which of their rows are those of the tile.
+    """
+    numbers = sorted(form.schema.get_field_index(name) for name in sort_keys(form))
+    parts, spans = list[pa.RecordBatch](), list[tuple[int, int]]()
+    for number, batch in enumerate(read_blocks(blocks, numbers)):
+        first, stop = rows_of(number, batch)
+        parts.append(part_of(batch, first, stop))
+        spans.append((first, stop))
+    order = sorted_order(_clean(pa.Table.from_batches(parts).select(sort_keys(form))))
+    del parts
+    size = form.group_rows(len(order))
+    step = max(1, most_rows // (2 * size)) * size  # the keys of all rows are there too
+    for start in range(0, len(order), step):
+        rows = _gathered(blocks, np.array(spans), order[start : start + step], form.schema)
+        for first in range(0, rows.num_rows, size):
+            yield rows.slice(first, size)
+
+
+def _gathered(
+    blocks: Sequence[Block], spans: NDArray[np.int64], wanted: NDArray[np.int64], schema: pa.Schema
+) -> pa.Table:
+    """Return rows `wanted` (numbers in the sequence of all blocks' rows within `spans`) in that order, without NaN."""
+    in_place = np.sort(wanted)
+    ends = np.cumsum(spans[:, 1] - spans[:, 0])
+    cuts = np.concatenate([[0], np.searchsorted(in_place, ends)])
+    needed = np.flatnonzero(np.diff(cuts))
+    shifts = spans[:, 0] - np.concatenate([[0], ends[:-1]])
+    parts = []
+    for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()]), strict=True):
+        parts.append(taken(batch, in_place[cuts[number] : cuts[number + 1]] + shifts[number]))
+    return _clean(pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], schema))
+
+
+def _clean(rows: pa.Table) -> pa.Table:
+    """Return rows with NULL in the place of NaN."""
+    return pa.table([without_nan(one_chunk(column)) for column in rows.columns], schema=rows.schema)
