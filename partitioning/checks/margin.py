@@ -1,22 +1,23 @@
 """Checks of a margin: each tile's margin leaf holds exactly the rows of other tiles near its border."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from ..layout.manifest import MarginRecord, Placement, read_partition_map
-from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
+from ..layout.paths import MANIFEST_DIR
 from ..sky.borders import distance_to_pixels_deg
 from ..sky.healpix import Pixel
-from ..stages.margin_from_leaves import MarginSource, margin_from_leaves, neighbours
+from ..stages.margin_from_leaves import MarginSource, margin_parts, neighbours
 from ..stages.places import degrees
 from .catalog import DataFile, OpenCatalog, read_files, tried, tried_file
+from .difference import RowsDifference
 from .hats import check_partition_info, check_properties, check_schema_file, expected_margin_properties
 from .leaf import LeafTask, check_leaf
 from .report import Collector
@@ -24,7 +25,7 @@ from .sound import Apart, SoundFiles
 from .tiles import check_presence
 from .tree import check_data_tree, check_small_files
 
-__all__ = ["check_margin", "margin_difference"]
+__all__ = ["check_margin"]
 
 _EITHER_SIDE_DEG: Final = 1e-9
 """Rows this close to the threshold may be in the margin or not: two correct formulas disagree about them."""
@@ -90,37 +91,41 @@ class _MarginChecks:
 
     def __call__(self, tile: DataFile) -> Collector:
         """Return what is wrong with the margin of a tile."""
-        found, file = Collector(self.catalog.name), self.listed.get(tile.pixel)
-        stored, readable = self._stored(file, found)
-        expected, problem = tried(partial(self._expected, tile))
-        if expected is None:
-            found.add("margin", tile.path, f"the rows of its margin cannot be read: {problem}", tile.pixel)
+        found, file, rows = Collector(self.catalog.name), self.listed.get(tile.pixel), Counter[str]()
+
+        def tell(missing: pa.Table, surplus: pa.Table) -> None:
+            rows["missing"] += self._clear(tile.pixel, missing)
+            rows["surplus"] += self._clear(tile.pixel, surplus)
+
+        difference = RowsDifference(self._expected(tile), self.opened.schema, tell)
+        readable = file is None or self._watched(file, difference.add, found)
+        if readable:
+            difference.finish()
+        if difference.problem:
+            problem = f"the rows of its margin cannot be read: {difference.problem}"
+            found.add("margin", tile.path, problem, tile.pixel)
         elif readable:
-            missing, surplus = margin_difference(expected, stored)
-            rows = [self._clear(tile.pixel, table) for table in (missing, surplus)]
-            wrong = f"{rows[0]} rows are missing and {rows[1]} do not belong there or are not the leaf's"
-            found.expect(rows == [0, 0], "margin", tile.path, wrong, tile.pixel)
+            wrong = (
+                f"{rows['missing']} rows are missing and {rows['surplus']} do not belong there or are not the leaf's"
+            )
+            found.expect(not rows.total(), "margin", tile.path, wrong, tile.pixel)
         return found
 
-    def _expected(self, tile: DataFile) -> pa.Table:
+    def _expected(self, tile: DataFile) -> Iterator[pa.Table]:
         self.sound.require(self.opened.files[number] for number in neighbours(self.source, tile.pixel))
-        return margin_from_leaves(self.source, tile.pixel)
+        yield from margin_parts(self.source, tile.pixel)
 
-    def _stored(self, file: DataFile | None, found: Collector) -> tuple[pa.Table, bool]:
-        """Return the rows of a margin leaf, and whether all could be read; none if there is no such leaf."""
-        groups = [self.opened.schema.empty_table()]
-        if file is None:
-            return groups[0], True
+    def _watched(self, file: DataFile, watch: Callable[[pa.Table], None], found: Collector) -> bool:
+        """Check a margin leaf while `watch` sees its rows; return whether all could be read."""
         task = LeafTask(
             catalog=self.catalog,
             file=file,
             form=self.opened.form,
             placement=self.placement,
             is_margin=True,
-            watch=groups.append,
+            watch=watch,
         )
-        sums = check_leaf(task, None, SoundFiles(self.catalog), self.apart, found)
-        return pa.concat_tables(groups), sums.is_complete
+        return check_leaf(task, None, SoundFiles(self.catalog), self.apart, found).is_complete
 
     def _clear(self, tile: Pixel, rows: pa.Table) -> int:
         """Return how many rows are clearly on one side of the threshold."""
@@ -129,31 +134,3 @@ class _MarginChecks:
         ra, dec = (degrees(rows.column(name)) for name in (self.placement.ra_column, self.placement.dec_column))
         distance = distance_to_pixels_deg(ra, dec, np.full(len(rows), tile.order), np.full(len(rows), tile.number))
         return int((np.abs(distance - self.source.threshold_deg) > _EITHER_SIDE_DEG).sum())
-
-
-def margin_difference(expected: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the rows that only `expected` has, and those that only `stored` has; order does not matter."""
-    if expected.equals(stored):
-        return expected.slice(0, 0), stored.slice(0, 0)
-    index = [table.column(HEALPIX_COLUMN).to_numpy(zero_copy_only=False) for table in (expected, stored)]
-    shared = [np.isin(mine, other) for mine, other in (index, index[::-1])]
-    common = [table.filter(pa.array(kept)) for table, kept in zip((expected, stored), shared, strict=True)]
-    if common[0].equals(common[1]):  # as a rule: the rest is small
-        return expected.filter(pa.array(~shared[0])), stored.filter(pa.array(~shared[1]))
-    return _only(expected, stored), _only(stored, expected)
-
-
-def _only(table: pa.Table, other: pa.Table) -> pa.Table:
-    """Return the rows of `table` that `other` lacks; a row that is there twice must be there twice in both."""
-    left, kept = Counter(map(_row_key, other.to_pylist())), []
-    for number, row in enumerate(table.to_pylist()):
-        key = _row_key(row)
-        if left[key]:
-            left[key] -= 1
-        else:
-            kept.append(number)
-    return table.take(pa.array(kept, pa.int64()))
-
-
-def _row_key(row: dict[str, Any]) -> str:
-    return repr(list(row.values()))  # tells -0.0 from 0.0

@@ -20,15 +20,16 @@ from ..layout.paths import HEALPIX_COLUMN
 from .order import one_chunk, sorted_by_index, taken
 from .workspace import Workspace
 
-__all__ = ["IdRuns", "RunIds", "is_flat", "read_run", "run_ids", "run_paths", "sorted_entries"]
+__all__ = ["ENTRY_BYTES", "IdRuns", "RunIds", "is_flat", "read_run", "run_ids", "run_paths", "sorted_entries"]
 
 _SAMPLE_STEP: Final = 4096
 """One of so many rows is in the sample."""
 
 _ROWS: Final = b"rows"
 _BATCH_ROWS: Final = 8192
-_MOST_ROWS: Final = 4_000_000
-"""Rows after which a run is written: 64 MB."""
+
+ENTRY_BYTES: Final = 160
+"""Memory that sorting takes for each entry of a run."""
 
 
 @dataclass
@@ -38,6 +39,8 @@ class IdRuns:
     workspace: Workspace
     columns: Sequence[str]
     bucket: int
+    most_rows: int
+    """Rows after which a run is written."""
     _parts: list[pa.Table] = field(default_factory=list)
     _samples: list[pa.Table] = field(default_factory=list)
     _rows: int = 0
@@ -50,7 +53,7 @@ class IdRuns:
             self._parts.append(entries)
             self._samples.append(entries.take(pa.array(np.arange(0, len(group), _SAMPLE_STEP))))
             self._rows += len(group)
-            if self._rows >= _MOST_ROWS:
+            if self._rows >= self.most_rows:
                 self.flush()
 
     def flush(self) -> None:

@@ -19,7 +19,7 @@ from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
 from .places import degrees
 
-__all__ = ["MarginSource", "margin_from_leaves", "neighbours"]
+__all__ = ["MarginSource", "margin_from_leaves", "margin_parts", "neighbours"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,15 @@ class MarginSource:
     threshold_deg: float
 
 
-def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
-    """Return the rows of other tiles whose declared position is at most the threshold away from `tile`.
+def margin_parts(source: MarginSource, tile: Pixel) -> Iterator[pa.Table]:
+    """Yield the rows of other tiles whose declared position is at most the threshold away from `tile`.
 
     Only the row groups of neighbouring leaves that meet the cells around the tile are read, one at a time.
 
-    Returns
-    -------
+    Yields
+    ------
     pyarrow.Table
-        With the columns of a leaf, in the order of a leaf; row groups of neighbours make its chunks.
+        With the columns of a leaf, in the order of a leaf; rows of one row group of a neighbour.
 
     Raises
     ------
@@ -49,14 +49,17 @@ def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
         If a leaf cannot be read.
     """
     halo = halo_of([tile.order], [tile.number], source.threshold_deg)
-    found = [source.schema.empty_table()]
     for rows in _rows_around(source, tile, _coverage(halo)):
         index = rows.column(HEALPIX_COLUMN).to_numpy()
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
         near, _ = margin_rows(index, ra, dec, halo, [tile.order], [tile.number], source.threshold_deg)
         if len(near):
-            found.append(rows.take(pa.array(near)))
-    return pa.concat_tables(found)
+            yield rows.take(pa.array(near))
+
+
+def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
+    """Return all rows of `margin_parts` as one table."""
+    return pa.concat_tables([source.schema.empty_table(), *margin_parts(source, tile)])
 
 
 def neighbours(source: MarginSource, tile: Pixel) -> list[int]:

@@ -17,6 +17,7 @@ from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import count_unit, place_unit
 from .id_index import index_unit
+from .id_runs import ENTRY_BYTES
 from .margin import margin_unit
 from .parents import Lookup
 from .plain import plain_unit
@@ -178,7 +179,8 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
     row_bytes = max(plan.row_bytes, spilled_row_bytes(workspace, bucket))
     window = max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / row_bytes))
-    given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window)
+    entries = max(LEAST_ROWS, share.memory // ENTRY_BYTES)
+    given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window, run_rows=entries)
     return sort_unit(workspace, plan, _buckets(workspace), given)
 
 

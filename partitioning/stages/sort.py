@@ -43,6 +43,8 @@ class SortInput:
     """Tile of each row of each margin block."""
     window_rows: int
     """Rows that are sorted at once."""
+    run_rows: int
+    """Entries of an id index that are sorted at once."""
 
 
 def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given: SortInput) -> int:
@@ -58,7 +60,7 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
         finisher=ThreadPoolExecutor(1),
         drafts=[],
         sketches=Sketches(plan.form.schema),
-        runs=IdRuns(workspace, plan.table.index_columns, given.bucket),
+        runs=IdRuns(workspace, plan.table.index_columns, given.bucket, given.run_rows),
     )
     first, stop = buckets.tiles(given.bucket)
     starts = np.append(buckets.tiling.starts[first:stop], buckets.tiling.stops[stop - 1])
