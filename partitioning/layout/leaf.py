@@ -178,9 +178,12 @@ def file_checksum(path: Path) -> str:
 
 def footer_statistics(metadata: pq.FileMetaData, form: LeafFormat) -> tuple[pa.Table, NDArray[np.int64]]:
     """Return what a footer tells: one row a row group as in `LeafSummary.groups`, and the bytes per Arrow column."""
-    sizes = _chunk_bytes(metadata)
+    chunks = _column_chunks(metadata)
+    sizes = np.array([[each.total_compressed_size for each in group] for group in chunks], dtype=np.int64)
+    sizes = sizes.reshape(len(chunks), len(form.owners))
     column_bytes = np.bincount(form.owners, sizes.sum(axis=0), len(form.schema)).astype(np.int64)
-    return _group_statistics(metadata, sizes.sum(axis=1), form), column_bytes
+    rows = [metadata.row_group(number).num_rows for number in range(len(chunks))]
+    return _group_statistics(chunks, rows, sizes.sum(axis=1), form), column_bytes
 
 
 def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
@@ -189,8 +192,8 @@ def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
     `first` may lack the columns that the store computes.
     """
     dictionary = _dictionary_columns(first, form)
-    present = set(first.schema.names)
-    paths = [form.paths[at] for at, owner in enumerate(form.owners) if form.schema.names[owner] in present]
+    present, names = set(first.schema.names), form.schema.names  # a list that is made each time it is asked for
+    paths = [form.paths[at] for at, owner in enumerate(form.owners.tolist()) if names[owner] in present]
     return {
         "compression": "zstd",
         "compression_level": 1,
@@ -228,12 +231,12 @@ def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> d
 
 def _dictionary_columns(first: pa.Table, form: LeafFormat) -> tuple[str, ...]:
     """Return the text and integer columns whose first row group repeats its values at least eight times."""
-    keys = {HEALPIX_COLUMN, *form.id_columns}
+    present, keys = set(first.schema.names), {HEALPIX_COLUMN, *form.id_columns}
     most = min(_MAX_DICTIONARY, first.num_rows // 8)
     return tuple(
         column.name
         for column in form.schema
-        if column.name in first.schema.names
+        if column.name in present
         and column.name not in keys
         and (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_temporal(column.type))
         and pc.count_distinct(first.column(column.name)).as_py() <= most
@@ -247,21 +250,28 @@ def _bloom_filters(first: pa.Table, form: LeafFormat) -> dict[str, dict[str, flo
     return {name: {"ndv": max(first.num_rows, 1), "fpp": _BLOOM_FPP} for name in columns} or None
 
 
-def _group_statistics(metadata: pq.FileMetaData, sizes: NDArray[np.int64], form: LeafFormat) -> pa.Table:
-    """Return number, rows, bytes, index bounds and per ordered column minimum, maximum and NULLs of each row group."""
+def _column_chunks(metadata: pq.FileMetaData) -> list[list[pq.ColumnChunkMetaData]]:
+    """Return what the footer tells of every column chunk, by row group; each takes time to look up."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return [[group.column(number) for number in range(metadata.num_columns)] for group in groups]
+
+
+def _group_statistics(
+    chunks: Sequence[Sequence[pq.ColumnChunkMetaData]], rows: Sequence[int], sizes: NDArray[np.int64], form: LeafFormat
+) -> pa.Table:
+    """Return number, rows, bytes, index bounds and per ordered column minimum, maximum and NULLs of each row group."""
     columns: dict[str, pa.Array] = {
-        "row_group": pa.array(range(len(groups)), pa.int32()),
-        "rows": pa.array([group.num_rows for group in groups], pa.int64()),
+        "row_group": pa.array(range(len(chunks)), pa.int32()),
+        "rows": pa.array(rows, pa.int64()),
         "bytes": pa.array(sizes, pa.int64()),
-        "healpix_min": pa.array(np.zeros(len(groups)), pa.int64()),
-        "healpix_max": pa.array(np.zeros(len(groups)), pa.int64()),
+        "healpix_min": pa.array(np.zeros(len(chunks)), pa.int64()),
+        "healpix_max": pa.array(np.zeros(len(chunks)), pa.int64()),
     }
     for at, owner in enumerate(form.owners.tolist()):
         column = form.schema.field(owner)
         if not is_ordered(column.type):
             continue
-        found = [group.column(at).statistics for group in groups]
+        found = [group[at].statistics for group in chunks]
         low, high = _bounds(found, "min", column.type), _bounds(found, "max", column.type)
         if column.name == HEALPIX_COLUMN:
             columns["healpix_min"], columns["healpix_max"] = low, high
@@ -277,14 +287,6 @@ def _bounds(statistics: Sequence[pq.Statistics], part: str, kind: pa.DataType) -
         raw = [getattr(each, f"{part}_raw") if each.has_min_max else None for each in statistics]
         return pa.array(raw, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
     return pa.array([getattr(each, part) if each.has_min_max else None for each in statistics], kind)
-
-
-def _chunk_bytes(metadata: pq.FileMetaData) -> NDArray[np.int64]:
-    """Return the compressed bytes of every column chunk, shape (row groups, Parquet columns)."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    columns = range(metadata.num_columns)
-    sizes = [[group.column(column).total_compressed_size for column in columns] for group in groups]
-    return np.array(sizes, dtype=np.int64).reshape(len(groups), metadata.num_columns)
 
 
 def _leaf_count(kind: pa.DataType) -> int:
