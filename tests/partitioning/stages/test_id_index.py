@@ -37,7 +37,6 @@ TILING = Tiling(np.zeros(12, np.int64), np.arange(12), np.full(12, ROWS // 12))
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(id_runs, "_BATCH_ROWS", 64)
-    monkeypatch.setattr(id_runs, "_MOST_ROWS", 400)
     monkeypatch.setattr(id_runs, "_SAMPLE_STEP", 16)
     monkeypatch.setattr(id_index, "PART_ROWS", 500)
 
@@ -48,7 +47,7 @@ def built(tmp_path: Path, ids: pa.Array, units: int) -> list[pa.Table]:
     healpix = np.sort(np.random.default_rng(1).integers(0, SKY_STOP, ROWS))
     table = pa.table({HEALPIX_COLUMN: healpix, "id": ids, "other": healpix})
     for unit, first in enumerate(range(0, ROWS, ROWS // units)):
-        runs = IdRuns(workspace, ("id",), unit)
+        runs = IdRuns(workspace, ("id",), unit, most_rows=400)
         for start in range(first, first + ROWS // units, 100):
             runs.add(table.slice(start, min(100, first + ROWS // units - start)))
         runs.flush()
