@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from .checks.report import Tiles, listing
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, InputError, SchemaMismatchError
 from .job import Job
 from .layout.manifest import IndexRecord, InputRecord, Manifest, MarginRecord, read_manifest, write_files
 from .layout.paths import COMMON_METADATA, OWN_COLUMNS, leaf_path
 from .prepare import Opened
-from .readers.base import InputFile, find_inputs
+from .readers.base import InputFile, ends_checksum, find_inputs
 from .readers.felis import FelisTable
 from .readers.source import open_source
 from .stages.account import input_records, reject_files
@@ -27,6 +29,7 @@ from .stages.base import (
     joined_ledger,
     kept_rejects,
     touched_tiles,
+    waiting_files,
 )
 from .stages.ledger import Ledger
 from .stages.margin import joined_margin, plan_margins
@@ -116,10 +119,14 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
             raise ConfigError(msg)
     for file in files:
         record = known.get(file.name)
-        if record is not None and file.name not in replaced and record.bytes != file.size_bytes:
+        if record is not None and file.name not in replaced and _has_changed(file, record):
             msg = f"{file.name}: has changed since it was published; say --replace {file.name} if that is meant"
             raise InputError(msg)
     return [file for file in files if file.name not in known or file.name in replaced]
+
+
+def _has_changed(file: InputFile, record: InputRecord) -> bool:
+    return record.bytes != file.size_bytes or (bool(record.ends) and record.ends != ends_checksum(file.path))
 
 
 def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
@@ -179,8 +186,14 @@ def _check_parents(job: Job, parent: Parent | None) -> None:
 
 def finish_append(
     job: Job, changes: Changes, made: Ledger, made_tiles: Tiling, indexes: tuple[IndexRecord, ...]
-) -> None:
-    """Link what stays, gather margins, and write manifest, maps and HATS files of the next release."""
+) -> Tiles:
+    """Link what stays, gather margins, and write manifest, maps and HATS files of the next release.
+
+    Returns
+    -------
+    Tiles
+        Those that are new, or have another margin than before: what there is to verify.
+    """
     plan, workspace, base = job.plan, job.workspace, changes.base
     kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles if plan.base else ())
     hand_on_leaves(base.catalog, workspace.catalog, [leaf_path(plan.base_map.pixel(tile)) for tile in kept.tolist()])
@@ -188,27 +201,47 @@ def finish_append(
     ledger = joined_ledger(plan, made, map_order)
     write_files(workspace.catalog, ledger.files)
     new: tuple[InputRecord, ...] = input_records(workspace, plan, made)
+    affected = _affected_margins(job, changes, made_tiles)
     facts = Facts(
         plan=plan,
         workspace=workspace,
         felis=job.felis,
         ledger=ledger,
         inputs=joined_inputs(changes.manifest.inputs, base.removed, new),
-        margins=_margins(job, changes, made_tiles),
+        margins=_margins(job, changes, affected),
         indexes=indexes,
     )
+    _tell_waiting(job, changes)
     rejects = [*kept_rejects(workspace, plan, changes.replaced_names), *reject_files(workspace, plan)]
     assemble_catalog(facts, plan.placement, map_order=map_order, rejects=rejects)
+    tiling = release_tiles(workspace, plan)
+    made_pixels = [made_tiles.pixel(tile) for tile in range(len(made_tiles))]
+    return Tiles(frozenset([*made_pixels, *(tiling.pixel(tile) for tile in affected.tolist())]))
 
 
-def _margins(job: Job, changes: Changes, made_tiles: Tiling) -> tuple[MarginRecord, ...]:
+def _tell_waiting(job: Job, changes: Changes) -> None:
+    """Tell of rows that an earlier release rejected for want of a parent: it may have come since."""
+    waiting = waiting_files(changes.base.catalog, changes.replaced_names)
+    if waiting:
+        names = listing(list(waiting))
+        rows = f"{sum(waiting.values())} rows published before had no parent then, and stay rejected"
+        job.say(f"{rows}; --replace their files to try again: {names}")
+
+
+def _affected_margins(job: Job, changes: Changes, made_tiles: Tiling) -> NDArray[np.int64]:
+    """Return the tiles of the release whose margins are made anew."""
+    plan, tiling = job.plan, release_tiles(job.workspace, job.plan)
+    if not plan.table.margin_arcsec:
+        return np.empty(0, dtype=np.int64)
+    if not changes.manifest.margins:  # empty, or never made: the manifest of the base release does not say
+        return np.arange(len(tiling))
+    return affected_margins(plan, tiling, made_tiles)
+
+
+def _margins(job: Job, changes: Changes, affected: NDArray[np.int64]) -> tuple[MarginRecord, ...]:
     plan, workspace = job.plan, job.workspace
     if not plan.table.margin_arcsec:
         return ()
-    tiling = release_tiles(workspace, plan)
-    affected = affected_margins(plan, tiling, made_tiles)
-    if not changes.manifest.margins:  # empty, or never made: the manifest of the base release does not say
-        affected = np.arange(len(tiling))
     units = plan_margins(workspace, affected)
     job.run("margin", units)
     directory = workspace.margin(plan.table.margin_arcsec)

@@ -210,17 +210,20 @@ def work(
 @app.command()
 def status(
     place: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml|ROOT/SCHEMA/TABLE", help="Configuration, or directory of a table.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG.toml|ROOT/SCHEMA[/TABLE]", help="Configuration, or directory of a table or a schema."
+        ),
     ],
     root: _Root = None,
     spill: _Spill = None,
     table: _Only = None,
 ) -> None:
     """Tell where builds stand: published, running, interrupted, idle; works while they run, from any machine."""
-    from .status import config_status, status_lines, table_status  # noqa: PLC0415
+    from .status import config_status, directory_status, status_lines  # noqa: PLC0415
 
     if place.is_dir():
-        found = iter([table_status(_home(str(place)), spill)])
+        found = directory_status(_home(str(place)), spill)
     else:
         found = config_status(_configured(place, table, root=root, input_dir=None, spill=spill))
     for one in found:

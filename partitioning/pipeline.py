@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
-from .checks.report import Full, require_clean
+from .checks.report import Full, Scope, require_clean
 from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
@@ -318,10 +318,11 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
     with job.stage("maps"):
         if changes is None:
+            scope: Scope = Full()
             _assemble(job, ledger, buckets, indexes)
         else:
-            finish_append(job, changes, ledger, buckets.tiling, indexes)
-    _verify(job)
+            scope = finish_append(job, changes, ledger, buckets.tiling, indexes)
+    _verify(job, scope)
 
 
 def _build_plain(job: Job) -> None:
@@ -331,17 +332,17 @@ def _build_plain(job: Job) -> None:
     job.say(f"{ledger.rows} rows in one file, without positions")
     inputs = input_records(job.workspace, job.plan, ledger)
     assemble_plain(Facts(plan=job.plan, workspace=job.workspace, felis=job.felis, ledger=ledger, inputs=inputs))
-    _verify(job)
+    _verify(job, Full())
 
 
-def _verify(job: Job) -> None:
-    """Check everything that was written; what does not pass is made again by the next build."""
+def _verify(job: Job, scope: Scope) -> None:
+    """Check what was written, not what an append links; what does not pass is made again by the next build."""
     job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
     with job.stage("verify"):
         for catalog in _catalogs(job.workspace):
             write_checksums(catalog)
         try:
-            report = verify_release(job.workspace.catalog, scope=Full(), workers=job.config.workers, report=job.say)
+            report = verify_release(job.workspace.catalog, scope=scope, workers=job.config.workers, report=job.say)
             require_clean(report)
         except LayoutError:
             job.forget_leaves()

@@ -18,7 +18,7 @@ from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
 from .layout.paths import index_name, margin_name
 from .layout.schema import is_ordered, schema_fingerprint
-from .readers.base import find_inputs
+from .readers.base import ends_checksum, find_inputs
 from .readers.felis import FelisTable
 from .readers.source import Source, open_source
 from .stages.histogram import check_position_column
@@ -182,6 +182,7 @@ def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
                 bytes=status.st_size,
                 modified_ns=status.st_mtime_ns,
                 parts=parts,
+                ends=ends_checksum(file.path),
             )
         )
     for error in opened.damaged:

@@ -19,6 +19,7 @@ from .layout.paths import (
     LAST_RELEASE_FILE,
     MANIFEST_DIR,
     PLAIN_FILE,
+    PLAIN_PROPERTIES,
     index_part_path,
     leaf_path,
     release_name,
@@ -91,6 +92,20 @@ def published_release(home: Path) -> Path:
     return release
 
 
+def _require_table(home: Path) -> None:
+    """Raise `LayoutError` if a directory is that of no table; a table whose current release was removed is one."""
+    if not any((home / name).is_file() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)):
+        published_release(home)
+
+
+def _named_release(home: Path) -> str:
+    """Return the name of the current release, which may be gone: going to another one is the way out."""
+    try:
+        return published_release(home).name
+    except LayoutError:
+        return "none"
+
+
 def find_releases(home: Path) -> dict[int, Release]:
     """Return what lies in a table's directory by release number, ascending; published or not, whole or in part."""
     pattern = re.compile(re.escape(release_name(home.name, 0))[:-1] + r"([0-9]+)(_.+)?")
@@ -148,23 +163,23 @@ def switch_release(home: Path, number: int, report: Callable[[str], None]) -> No
     LayoutError
         If it is not complete, or nothing is published.
     """
-    published_release(home)
+    _require_table(home)
     with lease(home):
-        current, found = published_release(home), find_releases(home)
+        current, found = _named_release(home), find_releases(home)
         if number not in found:
             msg = f"{home}: there is no release {number}; there are {_numbers(found)}"
             raise ConfigError(msg)
         manifest = found[number].manifest
         lacking = "there is no manifest" if manifest is None else missing_file(home, manifest)
         if manifest is None or lacking is not None:
-            msg = f"{home}: release {number} is not complete ({lacking}); {current.name} stays the current one"
+            msg = f"{home}: release {number} is not complete ({lacking}); {current} stays the current one"
             raise LayoutError(msg)
         name = f"{manifest.schema}.{manifest.table}"
-        if current.name == release_name(home.name, number):
+        if current == release_name(home.name, number):
             report(f"{name}: release {number} is the current one already")
             return
         point_to(home, manifest)
-    report(f"{name}: {current.name} was current; now {release_name(home.name, number)} is: {manifest.rows} rows")
+    report(f"{name}: {current} was current; now {release_name(home.name, number)} is: {manifest.rows} rows")
     for child, placed_by in children_of(home).items():
         if placed_by != number:
             report(f"warning: {child} was placed by release {placed_by} of this table; joins read more than they need")

@@ -10,7 +10,7 @@ from .config import BuildConfig
 from .exceptions import LayoutError
 from .job import workspace_of
 from .layout.manifest import Manifest, read_manifest
-from .layout.paths import MANIFEST_DIR, STAGING_DIR, release_name
+from .layout.paths import COLLECTION_PROPERTIES, MANIFEST_DIR, PLAIN_PROPERTIES, STAGING_DIR, release_name
 from .lease import lease_holder
 from .progress import size_text
 from .stages.bucket import read_bucket_plan
@@ -18,7 +18,7 @@ from .stages.plan import TablePlan, read_plan
 from .stages.publish import current_release
 from .stages.workspace import Workspace
 
-__all__ = ["Progress", "TableStatus", "config_status", "status_lines", "table_status"]
+__all__ = ["Progress", "TableStatus", "config_status", "directory_status", "status_lines", "table_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,17 @@ def config_status(config: BuildConfig) -> Iterator[TableStatus]:
     for table in config.tables:
         home = config.root / config.schema / table.name
         yield table_status(home, None if config.spill is None else workspace_of(config, table.name, 0).spill)
+
+
+def directory_status(directory: Path, spill: Path | None = None) -> Iterator[TableStatus]:
+    """Yield where the table in a directory stands, or each table of the schema in it."""
+    tables = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_table(path)]
+    for home in [directory] if _is_table(directory) or not tables else tables:
+        yield table_status(home, spill)
+
+
+def _is_table(home: Path) -> bool:
+    return any((home / name).exists() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES, STAGING_DIR))
 
 
 def table_status(home: Path, spill: Path | None = None) -> TableStatus:

@@ -1,13 +1,15 @@
 """The commands ``verify`` and ``repair``: what is asked for, and the answer in lines."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..exceptions import LayoutError
+from ..exceptions import ConfigError, LayoutError
 from ..layout.manifest import read_manifest
 from ..layout.paths import COLLECTION_PROPERTIES, release_name
+from ..lease import lease
 from ..stages.publish import current_release
 from .repair import PARTS, repair_release
 from .report import Full, Report, Sample, Scope, format_finding
@@ -63,8 +65,9 @@ def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: i
         echo(f"error: parts are {', '.join(PARTS)}, and there is at least one worker")
         return UNUSABLE
     try:
-        done = repair_release(_own_release(table, number), wanted, workers=workers, report=echo)
-    except LayoutError as error:
+        with lease(table):
+            done = repair_release(_own_release(table, number), wanted, workers=workers, report=echo)
+    except (LayoutError, ConfigError) as error:
         echo(f"error: {error}")
         return FINDINGS
     for name in done.rebuilt:
@@ -126,10 +129,13 @@ def _fraction(text: str) -> float:
     (0.025, 0.5)
     """
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        fraction = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        msg = f"--sample {text}: give a share of the tiles, such as 1%"
-        raise ValueError(msg) from None
+        fraction = math.nan
+    if not 0 < fraction <= 1:
+        msg = f"--sample {text}: give a share of the tiles above 0 and up to 100%, such as 1%"
+        raise ValueError(msg)
+    return fraction
 
 
 def _summary(report: Report) -> str:

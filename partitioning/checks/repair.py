@@ -26,6 +26,7 @@ from .rebuild import (
 from .rebuild_beside import rebuild_index, rebuild_margin
 from .report import Collector, Notify, format_finding, listing
 from .sound import SoundFiles
+from .tree import check_data_tree
 from .verify import open_catalog
 
 __all__ = ["PARTS", "Part", "RepairReport", "repair_release"]
@@ -131,6 +132,7 @@ class _Repair:
             self._report("properties")
             self._written += rebuild_properties(self._opened, self._opened.placement)
         self._sign()
+        self._tell_strays()
         names = [f"{self._opened.path.name}/{name}" for name in dict.fromkeys(self._written)]
         return RepairReport((*names, *self._beside), tuple(self._notes))
 
@@ -157,6 +159,14 @@ class _Repair:
         for directory in directories:
             self._report(directory)
         self._beside += directories
+
+    def _tell_strays(self) -> None:
+        """Name files among the leaves that no list names: they may be somebody's only copy, and stay."""
+        found = Collector(self._opened.path.name)
+        check_data_tree(self._opened.path, [file.path for file in self._opened.files], found)
+        strays = [finding.path for finding in found.kept]
+        if strays:
+            self._notes.append(f"{listing(strays)}: no file of this release; readers may take it for data, remove it")
 
     def _sign(self) -> None:
         """Record the checksums of what was written, or of all if the list of them is lost."""

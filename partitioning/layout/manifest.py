@@ -170,6 +170,8 @@ class InputRecord:
     """Rows without a parent that are placed by their own position."""
     bad_parts: tuple[str, ...] = ()
     """Damaged parts that were left out because the operator said so: which, how many rows, and why."""
+    ends: str = ""
+    """xxh3-128 of the first and last 64 kB of the file; empty if it could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
+import xxhash
 
 from ..config import FormatName
 from ..exceptions import DamagedInputError, InputError
 from .directories import parquet_files
 from .hats import catalog_leaves, is_catalog
 
-__all__ = ["FileFormat", "InputFile", "Reader", "find_inputs", "unreadable"]
+__all__ = ["FileFormat", "InputFile", "Reader", "ends_checksum", "find_inputs", "unreadable"]
+
+_END_BYTES: Final = 64 << 10
 
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Faults of this machine at this moment, which say nothing about the file."""
@@ -89,6 +92,20 @@ class Reader(Protocol):
         DamagedInputError
             If the file is missing or damaged; names the file and, if known, the part.
         """
+
+
+def ends_checksum(path: Path) -> str:
+    """Return the xxh3-128 of the first and the last 64 kB of a file, hexadecimal.
+
+    A file that was written again with the same size nearly always differs there: the footer of a Parquet file has the
+    places, sizes and extremes of all its pages.
+    """
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        digest.update(file.read(_END_BYTES))
+        file.seek(max(file.tell(), path.stat().st_size - _END_BYTES))
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def unreadable(

@@ -34,6 +34,7 @@ def input_records(workspace: Workspace, plan: TablePlan, ledger: Ledger) -> tupl
                 rows=stored.get(file.number, 0) + lost,
                 rejected=lost,
                 orphans=orphans.get(position, 0),
+                ends=file.ends,
                 bad_parts=tuple([f"all of the file: {file.damaged}"] if file.damaged else problems),
             )
         )

@@ -22,7 +22,7 @@ from ..sky.borders import halo_of
 from ..sky.healpix import order_shift
 from .counts import summed
 from .ledger import Ledger
-from .places import Places
+from .places import Places, Unplaced
 from .plan import BaseRelease, TablePlan
 from .sketch import merged
 from .tiling import Tiling
@@ -36,6 +36,7 @@ __all__ = [
     "joined_ledger",
     "kept_rejects",
     "touched_tiles",
+    "waiting_files",
 ]
 
 
@@ -243,3 +244,15 @@ def kept_rejects(workspace: Workspace, plan: TablePlan, removed: Sequence[str]) 
     target = workspace.spill / "kept-rejects.parquet"
     pq.write_table(table, target)
     return [target]
+
+
+def waiting_files(catalog: Path, removed: Sequence[str]) -> dict[str, int]:
+    """Return the rows of each input file that were rejected because they had no parent; not of files `removed`."""
+    path = catalog / REJECTS_FILE
+    if not path.exists():
+        return {}
+    table = pq.read_table(path, columns=["_input_file", "_reason"])
+    waiting = table.filter(pc.equal(table.column("_reason"), Unplaced.NO_PARENT.reason)).column("_input_file")
+    counts = waiting.value_counts()
+    found = dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+    return {name: rows for name, rows in found.items() if name not in removed}

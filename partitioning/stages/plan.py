@@ -62,6 +62,8 @@ class PlannedInput:
     """Rows of each part that can be read by itself, of files that are cut into units; None: read as a whole."""
     damaged: str | None = None
     """Why the file cannot be opened, where damaged input is left out."""
+    ends: str = ""
+    """xxh3-128 of its first and last bytes (`readers.base.ends_checksum`)."""
 
 
 @dataclass(frozen=True, slots=True)

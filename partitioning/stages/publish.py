@@ -91,7 +91,9 @@ def current_release(table: Path) -> Path | None:
             properties = parse_properties(pointer.read_text(encoding="utf-8"))
             release = table / properties.get("hats_primary_table_url", "?")
             if not release.is_dir():
-                msg = f"{pointer}: names no release directory"
+                msg = (
+                    f"{pointer}: names {release.name}, which is not there; bring it back, or switch to another release"
+                )
                 raise LayoutError(msg)
             return release
     return None

@@ -1,6 +1,7 @@
 """Appending and replacing: the next release holds what a build from scratch would, and the former one is untouched."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from partitioning.checks.report import Full
+from partitioning.checks.verify import verify_release
 from partitioning.exceptions import ConfigError, InputError, SchemaMismatchError
 from partitioning.layout.manifest import read_manifest
 from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN
 from partitioning.pipeline import append, build
+from partitioning.releases import switch_release
+from partitioning.sky.healpix import order_shift, radec_to_index
 from partitioning.stages.base import read_map
 from tests.partitioning.builders import (
     CREATED,
@@ -112,6 +117,39 @@ def test_a_replaced_file_loses_its_old_rows(base: Path, tmp_path: Path) -> None:
     assert records == [(n, f"Object/part{k}.parquet", rows) for n, k, rows in ((0, 0, 1000), (2, 2, 1000), (3, 1, 700))]
     assert set(stored(second)[INPUT_COLUMN].to_pylist()) == {0, 2, 3}
     assert_consistent(second)
+
+
+def test_a_file_that_changed_without_changing_its_size_is_noticed(base: Path) -> None:
+    path = base / "Object/part2.parquet"
+    before = path.stat()
+    rows = pq.read_table(path)
+    flags = pa.array([not one for one in rows["flag"].to_pylist()])
+    pq.write_table(rows.set_column(rows.column_names.index("flag"), "flag", flags), path)
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(InputError, match=r"part2\.parquet: has changed since it was published; say --replace"):
+        grow(base)
+
+
+def test_an_append_reads_again_only_what_it_made(base: Path) -> None:
+    """The rest was verified when it was made; a scrub of the new release finds what happened to it since."""
+    first = published(base / "catalogs/survey/Object")
+    near = pa.table({**sky_rows(40, seed=3, first_id=7).to_pydict(), "ra": np.full(40, 200.0), "dec": np.full(40, 5.0)})
+    add(base, "night", near.cast(pq.read_schema(base / "Object/part0.parquet")))
+    center = next(path for path in leaves(first) if covers(first, path, 20.0, -5.0))
+    content = bytearray(center.read_bytes())
+    content[len(content) // 2] ^= 4
+    center.write_bytes(bytes(content))
+    second = grow(base)
+    findings = verify_release(second, scope=Full()).findings
+    assert {finding.check for finding in findings} >= {"checksum"}
+    assert any(center.name in finding.path for finding in findings)
+
+
+def covers(catalog: Path, leaf: Path, ra_deg: float, dec_deg: float) -> bool:
+    """Return whether a leaf is the tile of a position."""
+    order = int(leaf.parts[-3].removeprefix("Norder="))
+    index = int(radec_to_index(np.array([ra_deg]), np.array([dec_deg]))[0])
+    return index >> order_shift(order) == int(leaf.stem.removeprefix("Npix="))
 
 
 def test_appends_follow_each_other(base: Path, tmp_path: Path) -> None:
@@ -227,6 +265,55 @@ def test_children_whose_parent_comes_later_are_to_be_placed_again(tmp_path: Path
     (_, full) = build(config(tmp_path, *tables, root=tmp_path / "full"), created=CREATED)
     found, wanted = (stored(one.directory).drop_columns([INPUT_COLUMN]).to_pylist() for one in (grown, full))
     assert sorted(map(repr, found)) == sorted(map(repr, wanted))
+
+
+def test_children_of_a_parent_that_went_back_are_to_be_placed_again(tmp_path: Path) -> None:
+    """Release 2 of the parent has rows that release 1 lacks: switched back, their children have no parent."""
+    from tests.partitioning.test_children import child, child_rows
+
+    parents = sky_rows(90, first_id=1)
+    parents = parents.append_column("name", pa.array([f"object {n}" for n in range(90)]))
+    rows = child_rows(parents, scatter_deg=2.0)
+    write_files(tmp_path / "Object", parents.slice(0, 60), files=1)
+    tables = (sky_table(target_rows=40), child("Dia"))
+    build(config(tmp_path, tables[0]), created=CREATED)
+    pq.write_table(parents.slice(60), tmp_path / "Object/new.parquet")
+    append(config(tmp_path, tables[0]), created=CREATED)
+    write_files(tmp_path / "Dia", rows, files=1)
+    build(config(tmp_path, tables[1]), created=CREATED)
+    switch_release(tmp_path / "catalogs/survey/Object", 1, print)
+    (tmp_path / "Object/new.parquet").unlink()
+    pq.write_table(rows.slice(0, 9), tmp_path / "Dia/new.parquet")
+    with pytest.raises(InputError, match=r"published rows are not where .* --replace 'Dia/part0\.parquet'"):
+        append(config(tmp_path, tables[1]), created=CREATED)
+    (grown,) = append(config(tmp_path, tables[1]), created=CREATED, replaced=["Dia/part0.parquet"])
+    (_, full) = build(config(tmp_path, *tables, root=tmp_path / "full"), created=CREATED)
+    found, wanted = (stored(one.directory).drop_columns([INPUT_COLUMN]).to_pylist() for one in (grown, full))
+    assert sorted(map(repr, found)) == sorted(map(repr, wanted))
+
+
+def test_rows_that_wait_for_a_parent_are_told(tmp_path: Path) -> None:
+    """A child without a position of its own is rejected while it has no parent."""
+    from tests.partitioning.test_children import child, child_rows
+
+    parents = sky_rows(90, first_id=1)
+    parents = parents.append_column("name", pa.array([f"object {n}" for n in range(90)]))
+    rows = child_rows(parents, scatter_deg=2.0).drop_columns(["ra", "dec"])
+    write_files(tmp_path / "Object", parents.slice(0, 60), files=1)
+    write_files(tmp_path / "Dia", rows, files=1)
+    tables = (sky_table(target_rows=40), replace(child("Dia"), ra=None, dec=None))
+    (_, first) = build(config(tmp_path, *tables), created=CREATED)
+    waiting = first.manifest.inputs[0].rejected
+    assert waiting > 0
+    pq.write_table(parents.slice(60), tmp_path / "Object/new.parquet")
+    pq.write_table(rows.slice(0, 9), tmp_path / "Dia/new.parquet")
+    lines: list[str] = []
+    append(config(tmp_path, *tables), created=CREATED, report=lines.append)
+    told = f"{waiting} rows published before had no parent then, and stay rejected"
+    assert f"survey.Dia: {told}; --replace their files to try again: Dia/part0.parquet" in lines
+    lines.clear()
+    append(config(tmp_path, *tables), created=CREATED, replaced=["Dia/part0.parquet"], report=lines.append)
+    assert not any("stay rejected" in line for line in lines)
 
 
 def test_a_release_without_rows_is_refused(base: Path) -> None:

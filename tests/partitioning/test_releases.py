@@ -13,9 +13,9 @@ from partitioning.layout.manifest import read_manifest
 from partitioning.lease import lease
 from partitioning.pipeline import append
 from partitioning.progress import size_text
-from partitioning.releases import prune_releases, switch_release
+from partitioning.releases import prune_releases, published_release, switch_release
 from partitioning.stages.publish import next_release
-from partitioning.status import config_status, status_lines, table_status
+from partitioning.status import config_status, directory_status, status_lines, table_status
 from tests.partitioning.builders import (
     CREATED,
     build_all,
@@ -188,6 +188,22 @@ def test_switch_refuses_a_leaf_cut_short_and_an_unknown_release(home: Path) -> N
         switch_release(home, 2, print)
     with pytest.raises(ConfigError, match="there is no release 9; there are releases 1, 2, 3"):
         switch_release(home, 9, print)
+
+
+def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> None:
+    (home / "Object_r3").rename(home.with_name("elsewhere"))
+    with pytest.raises(LayoutError, match=r"names Object_r3, which is not there; bring it back, or switch"):
+        published_release(home)
+    lines: list[str] = []
+    switch_release(home, 2, lines.append)
+    assert published(home).name == "Object_r2"
+    assert lines == ["survey.Object: none was current; now Object_r2 is: 1000 rows"]
+
+
+def test_status_of_a_schema_is_that_of_its_tables(home: Path) -> None:
+    found = list(directory_status(home.parent))
+    assert [status.name for status in found] == ["survey.Object"]
+    assert found == list(directory_status(home))
 
 
 def test_children_placed_by_what_is_removed_are_named(tmp_path: Path) -> None:

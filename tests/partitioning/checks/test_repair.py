@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from partitioning.checks import rebuild_beside
+from partitioning.checks.command import run_repair
 from partitioning.checks.repair import PARTS, Part, repair_release
 from partitioning.exceptions import LayoutError
 from partitioning.layout.checksums import write_checksums
 from partitioning.layout.manifest import read_manifest
+from partitioning.lease import lease
 from tests.partitioning.builders import leaves, tree
 from tests.partitioning.checks.complete import store_manifest
 from tests.partitioning.checks.release import checked
@@ -158,6 +160,21 @@ def test_a_hard_linked_release_is_not_touched(release: Path, tmp_path: Path) -> 
     assert tree(other) == before
 
 
+def test_files_that_no_list_names_are_told_and_stay(release: Path) -> None:
+    stray = next(release.glob("dataset/Norder=*/Dir=*")) / "Npix=1234567.parquet"
+    stray.write_bytes(b"somebody's only copy")
+    notes = repair_release(release).notes
+    assert any("Npix=1234567.parquet: no file of this release" in note for note in notes)
+    assert stray.exists()
+
+
+def test_a_repair_and_a_build_exclude_each_other(release: Path) -> None:
+    told: list[str] = []
+    with lease(release.parent):
+        assert run_repair(release.parent, None, [], 1, told.append) == 1
+    assert "is being built" in told[0] or "process" in told[0]
+
+
 # Command line
 
 
@@ -191,6 +208,7 @@ def test_commands(release: Path, tmp_path: Path) -> None:
         ("verify", "TABLE", "--release", "7"),
         ("verify", "TABLE", "--sample", "much"),
         ("verify", "TABLE", "--sample", "0%"),
+        ("verify", "TABLE", "--sample", "150%"),
         ("verify", "TABLE", "--sample", "1%", "--full"),
         ("verify", "TABLE", "--workers", "0"),
         ("repair", "TABLE", "--part", "leaves"),
