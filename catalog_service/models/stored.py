@@ -1,6 +1,7 @@
 """What is published on disk: a table joined with where its rows lie."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from partitioning.layout.manifest import Placement
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import PLAIN_FILE, leaf_path
 
+from .ids import IdIndex
 from .query import FileStamp
 from .schema import Table
 
@@ -32,6 +34,8 @@ class StoredTable:
     placement: Placement | None
     foreign_directories: tuple[str, ...] = ()
     """Where the files of an adopted table lie."""
+    indexes: Mapping[str, IdIndex] = field(default_factory=dict)
+    """Indexes of integer columns, by column."""
 
     @property
     def file_count(self) -> int:

@@ -16,9 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from partitioning.sky.coverage import Coverage, widened
+
+from ..models.ids import FoundIds
 from ..models.schema import Column
 from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
+from .ids import condition_ids
 from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 
@@ -37,15 +41,17 @@ class _Facts:
 
     regions: tuple[tuple[int, RegionExpr], ...] = ()
     """Sources whose own position lies in a region."""
+    placed: tuple[tuple[int, Coverage], ...] = ()
+    """Sources whose rows have ids that were found: their placing position is in a coverage."""
     pairs: tuple[frozenset[int], ...] = ()
     """Sources whose rows are placed by the same position."""
 
     def __add__(self, other: "_Facts") -> "_Facts":
-        return _Facts(self.regions + other.regions, self.pairs + other.pairs)
+        return _Facts(self.regions + other.regions, self.placed + other.placed, self.pairs + other.pairs)
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, _ in self.regions}
+        bounded = {source for source, _ in (*self.regions, *self.placed)}
         return not sources.isdisjoint(bounded.union(*self.pairs))
 
 
@@ -58,29 +64,33 @@ def base_tables(item: FromItem | None) -> Iterator[TableRef]:
         yield from base_tables(item.right)
 
 
-def table_bounds(select: Select, tables: Tables) -> dict[int, Bounds]:
+def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, Bounds]:
     """Return what bounds the rows of each base table of `select`, by source number."""
     assert select.source is not None
-    known = _descend(select.source, _facts(select.where, tables), tables)
+    known = _descend(select.source, _facts(select.where, tables, found), tables, found)
     return {source: _bounds(source, facts, tables) for source, facts in known}
 
 
-def _descend(item: FromItem, known: _Facts, tables: Tables) -> Iterator[tuple[int, _Facts]]:
+def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> Iterator[tuple[int, _Facts]]:
     if isinstance(item, TableRef):
         yield item.source, known
     elif isinstance(item, Join):
         left, right = (frozenset(ref.source for ref in base_tables(side)) for side in (item.left, item.right))
-        matched = known + _facts(item.on, tables)
+        matched = known + _facts(item.on, tables, found)
         keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
         keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
-        yield from _descend(item.left, known if keeps_left else matched, tables)
-        yield from _descend(item.right, known if keeps_right else matched, tables)
+        yield from _descend(item.left, known if keeps_left else matched, tables, found)
+        yield from _descend(item.right, known if keeps_right else matched, tables, found)
 
 
-def _facts(condition: Expr | None, tables: Tables) -> _Facts:
+def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
     pairs = (_key_join(part, tables) for part in conjuncts(condition))
-    return _Facts(tuple(condition_regions(condition, positions).items()), tuple(p for p in pairs if p is not None))
+    return _Facts(
+        regions=tuple(condition_regions(condition, positions).items()),
+        placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
+        pairs=tuple(pair for pair in pairs if pair is not None),
+    )
 
 
 def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
@@ -92,7 +102,9 @@ def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
     pad_deg = sum(tables[member].max_separation_deg for member in group)
     own = tuple(region for at, region in facts.regions if at == source)
     shared = tuple(Bound(region, pad_deg) for at, region in facts.regions if at != source and at in group)
-    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared)
+    placed = [coverage for at, coverage in facts.placed if at == source]
+    placed += [widened(coverage) for at, coverage in facts.placed if at != source and at in group]
+    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed))
 
 
 def _placed_together(source: int, facts: _Facts) -> frozenset[int]:

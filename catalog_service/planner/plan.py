@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
 
+from ..models.ids import FoundIds
 from ..models.query import ResolvedQuery, ScanPlan, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
@@ -31,7 +32,9 @@ class _Planned:
     reason: str
 
 
-def plan(query: ResolvedQuery, lookup: Lookup, *, visible_schemas: Collection[str]) -> ScanPlan:
+def plan(
+    query: ResolvedQuery, lookup: Lookup, *, visible_schemas: Collection[str], found: FoundIds | None = None
+) -> ScanPlan:
     """Return which files each base table of `query` needs.
 
     Parameters
@@ -42,11 +45,13 @@ def plan(query: ResolvedQuery, lookup: Lookup, *, visible_schemas: Collection[st
         Gives the published release of a table.
     visible_schemas
         Schemas whose rows of TAP_SCHEMA the caller may see.
+    found
+        Where the rows of the ids lie that `wanted_ids` names.
     """
     planned: dict[int, _Planned] = {}
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            planned |= _plan_select(node, lookup, tuple(sorted(visible_schemas)))
+            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=sum(len(one.scan.files) for one in planned.values()),
@@ -57,9 +62,9 @@ def plan(query: ResolvedQuery, lookup: Lookup, *, visible_schemas: Collection[st
     )
 
 
-def _plan_select(select: Select, lookup: Lookup, visible: tuple[str, ...]) -> dict[int, _Planned]:
+def _plan_select(select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...]) -> dict[int, _Planned]:
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
-    bounds = table_bounds(select, tables)
+    bounds = table_bounds(select, tables, found)
     return {source: _plan_table(stored, bounds[source], visible) for source, stored in tables.items()}
 
 
@@ -85,6 +90,8 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
 
 
 def _why(bounds: Bounds) -> str:
+    if bounds.placed:
+        return "hold the ids that are asked for"
     if bounds.own is not None:
         return "meet the region of its position"
     return "meet the region of a joined table" if bounds.shared else "(no position constraint)"

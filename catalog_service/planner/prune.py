@@ -34,7 +34,7 @@ class Bound:
     pad_deg: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
     """What is known about the positions of a table's rows."""
 
@@ -42,6 +42,8 @@ class Bounds:
     """Region of the rows' own position. A row may lie away from the position that placed it."""
     shared: tuple[Bound, ...] = ()
     """Regions of the placing position, from tables joined on a parent's key."""
+    placed: tuple[Coverage, ...] = ()
+    """Coverages of the placing position, from ids."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +59,9 @@ def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     """Return the tiles of a sharded table that may hold rows within `bounds`."""
     partitions, own = stored.partitions, bounds.own
     assert partitions is not None
-    if own is None and not bounds.shared:
+    if own is None and not bounds.shared and not bounds.placed:
         return Chosen(np.arange(len(partitions), dtype=np.int64), None)
-    shared = [cover_expr(bound.region, bound.pad_deg) for bound in bounds.shared]
+    shared = [*bounds.placed, *(cover_expr(bound.region, bound.pad_deg) for bound in bounds.shared)]
     if own is None:
         coverage = reduce(intersection, shared)
         return Chosen(partitions.select(coverage), coverage)

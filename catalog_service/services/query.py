@@ -15,7 +15,10 @@ from ..exceptions import CatalogServiceError
 from ..language.pipeline import emit, parse, resolve, result_position
 from ..models.query import EngineQuery, Outcome, ParsedQuery, QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
+from ..planner.ids import wanted_ids
 from ..planner.plan import plan
+from ..planner.totals import counted
+from ..storage.ids import find_ids
 from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import NegotiatedFormat, negotiate
@@ -184,7 +187,11 @@ class QueryService:
     async def _deliver(
         self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
     ) -> Delivery:
-        scan = plan(resolved, published.lookup, visible_schemas=published.visible(audit.identity).schema_names)
+        resolved = counted(resolved, published.lookup)
+        wanted = wanted_ids(resolved, published.lookup)
+        found = await asyncio.to_thread(find_ids, wanted) if wanted else {}
+        visible = published.visible(audit.identity).schema_names
+        scan = plan(resolved, published.lookup, visible_schemas=visible, found=found)
         infos, position = _provenance(audit, resolved, scan), result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:

@@ -13,12 +13,14 @@ from typing import Final
 from partitioning.exceptions import LayoutError
 from partitioning.layout.adopted import read_file_map
 from partitioning.layout.file_map import FileMap
+from partitioning.layout.flat_index import FlatIndex
 from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, read_partition_map
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
 
 from ..exceptions import ConfigurationError
+from ..models.ids import IdIndex
 from ..models.schema import Column, DataType, ForeignKey, Schema, SkyPosition, Table
 from ..models.stored import StoredTable
 from .felis import FelisColumn, FelisSchema, FelisTable, read_felis
@@ -131,7 +133,7 @@ class Registry:
         name, path = directory.name, directory / SCHEMA_FILE
         felis = read_felis(path) if path.is_file() else FelisSchema(name)
         rule = self._rules.get(name, self._default)
-        stored = _newest(_load_table(name, pointer, felis) for pointer in pointers)
+        stored = _with_parents(_newest(_load_table(name, pointer, felis) for pointer in pointers))
         schema = Schema(
             name=name,
             tables=tuple(sorted((s.table for s in stored), key=_table_order)),
@@ -180,6 +182,11 @@ def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTa
         partitions=_files(directory, manifest),
         placement=manifest.placement,
         foreign_directories=() if adopted is None else adopted.directories,
+        indexes={
+            record.column: IdIndex(FlatIndex(directory.with_name(record.directory), record.rows))
+            for record in manifest.indexes
+            if record.flat
+        },
     )
 
 
@@ -200,6 +207,23 @@ def _newest(tables: Iterable[StoredTable]) -> tuple[StoredTable, ...]:
         if other is None or other.release < stored.release:
             newest[stored.directory.parent.name] = stored
     return tuple(newest.values())
+
+
+def _with_parents(tables: tuple[StoredTable, ...]) -> tuple[StoredTable, ...]:
+    """Return the tables; one without an index of its parent's key has that of the parent which placed its rows."""
+    by_name = {stored.table.name: stored for stored in tables}
+    return tuple(_with_parent(stored, by_name) for stored in tables)
+
+
+def _with_parent(stored: StoredTable, tables: Mapping[str, StoredTable]) -> StoredTable:
+    placement = stored.placement
+    if placement is None or placement.parent is None or placement.parent_key is None:
+        return stored
+    parent, (key, parents_key) = tables.get(placement.parent), placement.parent_key
+    index = None if parent is None else parent.indexes.get(parents_key)
+    if parent is None or index is None or key in stored.indexes or parent.release != placement.parent_release:
+        return stored
+    return replace(stored, indexes={**stored.indexes, key: IdIndex(index.flat, is_own=False)})
 
 
 def _release_directory(pointer: Path) -> Path:

@@ -20,11 +20,13 @@ __all__ = [
     "EMPTY",
     "WHOLE_SKY",
     "Coverage",
+    "around",
     "complement",
     "cover",
     "intersection",
     "simplified",
     "union",
+    "widened",
 ]
 
 Coverage = NDArray[np.int64]
@@ -35,6 +37,9 @@ rounding and covered by another's; it also gives radius 0 an extent, which hpgeo
 
 WHOLE_SKY: Final[Coverage] = np.array([[0, SKY_STOP]], dtype=np.int64)
 EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
+
+_AROUND_ORDER: Final = 20
+"""Cells of 0.2 arcsec: far wider than what two computations of one position may differ by."""
 
 _CELL_DEG: Final = 58.6
 """Side of an order-0 cell in degrees."""
@@ -69,6 +74,20 @@ def cover(region: Region, pad_deg: float = 0.0) -> Coverage:
 def union(*coverages: Coverage) -> Coverage:
     """Return the ranges in any of the coverages."""
     return _merged(np.concatenate([EMPTY, *coverages]))
+
+
+def around(index: NDArray[np.int64]) -> Coverage:
+    """Return a small surrounding of some order-29 indices: the same positions, computed otherwise, lie in it."""
+    shift = order_shift(_AROUND_ORDER)
+    cells = np.unique(index >> shift)
+    near = hpgeom.neighbors(1 << _AROUND_ORDER, cells).ravel() if len(cells) else cells
+    all_cells = np.unique(np.concatenate([cells, near[near >= 0]]))
+    return _merged(np.stack([all_cells << shift, (all_cells + 1) << shift], axis=1))
+
+
+def widened(coverage: Coverage) -> Coverage:
+    """Return a coverage of small cells with their surroundings."""
+    return union(coverage, around(coverage.ravel() - np.tile([0, 1], len(coverage))))
 
 
 def complement(coverage: Coverage) -> Coverage:

@@ -2,9 +2,12 @@
 rows as over all rows. DuckDB evaluates the joins, numpy the regions; the planner sees the same conditions as a tree.
 """
 
+import secrets
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -13,15 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog_service.models.ids import IdIndex
 from catalog_service.models.query import ResolvedQuery, ScanPlan
 from catalog_service.models.schema import Column, DataType, Table
 from catalog_service.models.stored import StoredTable
 from catalog_service.models.tree import (
     And,
+    Between,
     ColumnRef,
     Comparison,
     Expr,
     FromItem,
+    InList,
     IntegerLiteral,
     IsNull,
     Join,
@@ -31,9 +37,14 @@ from catalog_service.models.tree import (
     Select,
     SelectItem,
     TableRef,
+    Unary,
 )
+from catalog_service.planner.ids import wanted_ids
 from catalog_service.planner.plan import plan
+from catalog_service.storage.ids import find_ids
+from partitioning.layout.flat_index import FlatIndex
 from partitioning.layout.manifest import Placement
+from partitioning.layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE
 from partitioning.sky.regions import Cone
 from tests.catalog_service.planner.conditions import circle, contains
 from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
@@ -50,6 +61,9 @@ KIND = {
     JoinKind.FULL: "FULL JOIN",
     JoinKind.CROSS: "CROSS JOIN",
 }
+
+
+_DIRECTORY = tempfile.TemporaryDirectory(prefix="ids-")
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,26 @@ def sky(seed: int) -> Sky:
     visits = make_table("Visit", "visit", position=None)
     stored = StoredTable(visits, objects.stored.directory, 1, 3, 300, None, None)
     rows = {name: _rows(world, columns) for name, (world, columns) in tables.items()}
+    worlds = {name: world for name, (world, _) in tables.items()}
+    flat = {name: write_index(worlds[name], rows[name]) for name in ("Object", "DiaSource")}
+    indexes = {"Object": IdIndex(flat["Object"]), "DiaSource": IdIndex(flat["DiaSource"])}
+    indexes["ForcedSource"] = IdIndex(flat["Object"], is_own=False)
+    for name, index in indexes.items():
+        worlds[name] = replace(worlds[name], stored=replace(worlds[name].stored, indexes={"objectId": index}))
     rows["Visit"] = pa.table({"n": [0, 1, 2], "visit": [1, 2, 3]})
-    return Sky({name: world for name, (world, _) in tables.items()}, stored, rows)
+    return Sky(worlds, stored, rows)
+
+
+def write_index(world: World, rows: pa.Table) -> FlatIndex:
+    """Write the flat arrays of an index on ``objectId``, as a build does, where they stay until the tests end."""
+    directory = Path(_DIRECTORY.name) / secrets.token_hex(8)
+    known = np.flatnonzero(rows["objectId"].is_valid().to_numpy())
+    ids = rows["objectId"].to_numpy()[known].astype("<i8")
+    order = np.lexsort((world.index[known], ids))
+    for name, values in ((FLAT_IDS_FILE, ids[order]), (FLAT_HEALPIX_FILE, world.index[known][order].astype("<i8"))):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        values.tofile(directory / name)
+    return FlatIndex(directory, len(ids))
 
 
 def _children(
@@ -183,11 +215,15 @@ class QueryMaker:
 
     def _part(self, tables: dict[int, str]) -> Both:
         kind = self._draw(
-            st.sampled_from(["region", "key", "region", "key", "region", "key", "other", "or", "null", "not", "same"])
+            st.sampled_from(
+                ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids"]
+            )
         )
         match kind:
             case "key":
                 return self._equal(tables, KEYS)
+            case "ids":
+                return self._ids(tables)
             case "other":
                 return self._equal(tables, OTHER)
             case "or":
@@ -210,6 +246,24 @@ class QueryMaker:
         pair = [(source, names[tables[source]]) for source in (first, second)]
         expr = Comparison("=", *(self._column(tables, source, name) for source, name in pair))
         return Both(expr, f"t{first}.{pair[0][1]} = t{second}.{pair[1][1]}")
+
+    def _ids(self, tables: dict[int, str]) -> Both:
+        """Draw ids: of objects, of rows without a parent, of nothing."""
+        source = self._draw(st.sampled_from(sorted(tables)))
+        name, number = KEYS[tables[source]], st.one_of(st.integers(-1, 26), st.sampled_from([1000, 1000, 2**62]))
+        column, ids = self._column(tables, source, name), self._draw(st.lists(number, min_size=1, max_size=4))
+        literals, text = [literal(one) for one in ids], f"t{source}.{name}"
+        match self._draw(st.sampled_from(["=", "reversed", "IN", "BETWEEN", "OR"])):
+            case "=":
+                return Both(Comparison("=", column, literals[0]), f"{text} = {ids[0]}")
+            case "reversed":
+                return Both(Comparison("=", literals[0], column), f"{ids[0]} = {text}")
+            case "IN":
+                return Both(InList(column, tuple(literals)), f"{text} IN ({', '.join(map(str, ids))})")
+            case "BETWEEN":
+                return Both(Between(column, literals[0], literals[-1]), f"{text} BETWEEN {ids[0]} AND {ids[-1]}")
+            case _:
+                return _joined("OR", [Both(Comparison("=", column, literal(n)), f"{text} = {n}") for n in ids])
 
     def _null(self, tables: dict[int, str]) -> Both:
         source, negated = self._draw(st.sampled_from(sorted(tables))), self._draw(st.booleans())
@@ -240,6 +294,10 @@ class _VisitWorld:
         return self.stored.table
 
 
+def literal(number: int) -> Expr:
+    return IntegerLiteral(number) if number >= 0 else Unary("-", IntegerLiteral(-number))
+
+
 def _joined(word: str, parts: Sequence[Both]) -> Both:
     if len(parts) == 1:
         return parts[0]
@@ -261,7 +319,9 @@ def queries(draw: st.DrawFn) -> tuple[int, From, Both | None]:
 def planned(world: Sky, source: From, where: Both | None) -> ScanPlan:
     column = Column(name="one", datatype=DataType.INT)
     tree = Select((SelectItem(IntegerLiteral(1), column=column),), source.item, where=where.expr if where else None)
-    return plan(ResolvedQuery(tree, (column,)), world.lookup, visible_schemas={"sky"})
+    query = ResolvedQuery(tree, (column,))
+    found = find_ids(wanted_ids(query, world.lookup))
+    return plan(query, world.lookup, visible_schemas={"sky"}, found=found)
 
 
 def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
@@ -360,6 +420,54 @@ def test_a_bound_of_on_prunes_sides_whose_unmatched_rows_are_dropped(kind: JoinK
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     for number in (0, 1):
         check(world, join(kind, left, right, _joined("AND", [key, in_cone(number, 0)])), None, pruned=pruned)
+
+
+def with_id(world: Sky, source: int, name: str, number: int) -> Both:
+    column = world.worlds[name].column("objectId", source)
+    return Both(Comparison("=", column, literal(number)), f"t{source}.objectId = {number}")
+
+
+def common_id(world: Sky) -> int:
+    """Return an object with rows in both child tables."""
+    keys = [set(world.rows[name]["objectId"].to_pylist()) for name in ("Object", "DiaSource", "ForcedSource")]
+    return min(number for number in set.intersection(*keys) if number is not None)
+
+
+@pytest.mark.parametrize("name", ["Object", "DiaSource", "ForcedSource"])
+def test_an_id_leaves_the_rows_at_its_place(name: str) -> None:
+    world = sky(0)
+    one, number = table(world, name, 0), common_id(world)
+    kept = kept_rows(world, one, planned(world, one, with_id(world, 0, name, number)))[0]
+    mine = [n for n, key in enumerate(world.rows[name]["objectId"].to_pylist()) if key == number]
+    assert set(mine) <= set(kept)
+    assert len(kept) <= len(mine) + 1
+
+
+def test_ids_carry_over_the_parent_key() -> None:
+    """Of either table, and from the parent to a child that has no index of its own."""
+    world = sky(0)
+    left, right, third = table(world, "Object", 0), table(world, "ForcedSource", 1), table(world, "DiaSource", 2)
+    both = From(left.item, "", left.tables | right.tables | third.tables)
+    pair = join(JoinKind.INNER, left, right, on_key(world, both, 0, 1))
+    source = join(JoinKind.INNER, pair, third, on_key(world, both, 0, 2))
+    number = common_id(world)
+    for at, name in ((0, "Object"), (1, "ForcedSource"), (2, "DiaSource")):
+        check(world, source, with_id(world, at, name, number), pruned={0, 1, 2})
+
+
+def test_an_id_without_a_parent_may_lie_anywhere() -> None:
+    """The parent's index tells nothing of it; the child's own index does."""
+    world = sky(0)
+    check(world, table(world, "ForcedSource", 0), with_id(world, 0, "ForcedSource", 1000), pruned=set())
+    check(world, table(world, "DiaSource", 0), with_id(world, 0, "DiaSource", 1000), pruned={0})
+
+
+def test_an_index_that_is_gone_costs_speed_only(tmp_path: Path) -> None:
+    world = sky(0)
+    gone = IdIndex(FlatIndex(tmp_path / "pruned", 24))
+    stored = replace(world.worlds["Object"].stored, indexes={"objectId": gone})
+    changed = Sky({**world.worlds, "Object": replace(world.worlds["Object"], stored=stored)}, world.visits, world.rows)
+    check(changed, table(changed, "Object", 0), with_id(changed, 0, "Object", 1), pruned=set())
 
 
 def test_a_key_in_an_outer_join_of_others_says_nothing() -> None:

@@ -1,0 +1,37 @@
+"""Identifiers that a query names, and where their rows lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from partitioning.layout.flat_index import FlatIndex
+from partitioning.sky.coverage import Coverage
+
+__all__ = ["FoundIds", "IdBound", "IdIndex"]
+
+
+@dataclass(frozen=True, slots=True)
+class IdIndex:
+    """How rows of one table are found by one of its columns."""
+
+    flat: FlatIndex
+    is_own: bool = True
+    """Whether the index is the table's own. If not, it is that of the parent which places the table's rows: it tells
+    nothing of rows without a parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdBound:
+    """What every row of a source that can reach the result has in an indexed column: some ids, or a range of them."""
+
+    source: int
+    column: str
+    index: IdIndex
+    ids: tuple[int, ...] = ()
+    """Sorted; empty means the range."""
+    low: int = 0
+    high: int = -1
+    """Both inclusive."""
+
+
+FoundIds = Mapping[IdBound, Coverage]
+"""Where the rows of bounds were found; a bound that is not in it could not be looked up, and bounds nothing."""

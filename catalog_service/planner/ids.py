@@ -1,0 +1,124 @@
+"""Which parts of a condition name ids of an indexed column.
+
+As with regions, what is not recognised bounds nothing. The ids are looked up elsewhere, since that reads from disk.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ..models.ids import IdBound
+from ..models.query import ResolvedQuery
+from ..models.schema import Table
+from ..models.stored import StoredTable
+from ..models.tree import (
+    Between,
+    ColumnRef,
+    Comparison,
+    Expr,
+    FromItem,
+    InList,
+    IntegerLiteral,
+    Join,
+    Or,
+    Select,
+    TableRef,
+    Unary,
+)
+from ..models.walk import walk
+from .regions import conjuncts
+
+__all__ = ["condition_ids", "wanted_ids"]
+
+_INT64 = range(-(2**63), 2**63)
+
+Column = tuple[int, str]
+"""Source and column."""
+
+
+def wanted_ids(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[IdBound, ...]:
+    """Return the ids that `query` names, of columns that have an index; each once."""
+    found: dict[IdBound, None] = {}
+    for node in walk(query.tree):
+        if isinstance(node, Select) and node.source is not None:
+            tables = {ref.source: lookup(ref.table) for ref in _tables(node.source)}
+            for condition in (node.where, *_on_clauses(node.source)):
+                found |= dict.fromkeys(condition_ids(condition, tables))
+    return tuple(found)
+
+
+def condition_ids(condition: Expr | None, tables: Mapping[int, StoredTable]) -> Iterator[IdBound]:
+    """Yield what `condition` demands of indexed columns, by ``=``, IN, BETWEEN and OR of ids of one column."""
+    for part in conjuncts(condition):
+        named = _named_ids(part)
+        if named is not None:
+            (source, column), ids = named
+            index = tables[source].indexes.get(column) if source in tables else None
+            if index is not None:
+                yield IdBound(source, column, index, tuple(sorted(ids)))
+        elif isinstance(part, Between):
+            yield from _range(part, tables)
+
+
+def _named_ids(condition: Expr) -> tuple[Column, frozenset[int]] | None:
+    """Return the column whose values must be some ids, and these."""
+    match condition:
+        case Comparison(op="=", left=left, right=right):
+            column, items = (left, (right,)) if isinstance(left, ColumnRef) else (right, (left,))
+        case InList(operand=column, items=items, negated=False):
+            pass
+        case Or(operands=operands):
+            return _either([_named_ids(operand) for operand in operands])
+        case _:
+            return None
+    ids = [_integer(item) for item in items]
+    if not _is_id(column) or any(number is None for number in ids):
+        return None
+    assert isinstance(column, ColumnRef)
+    return (column.source, column.column.name), frozenset(number for number in ids if number is not None)
+
+
+def _either(branches: list[tuple[Column, frozenset[int]] | None]) -> tuple[Column, frozenset[int]] | None:
+    known = [branch for branch in branches if branch is not None]
+    if len(known) < len(branches) or len({column for column, _ in known}) != 1:
+        return None
+    return known[0][0], frozenset[int]().union(*(ids for _, ids in known))
+
+
+def _range(condition: Between, tables: Mapping[int, StoredTable]) -> Iterator[IdBound]:
+    column, low, high = condition.operand, _integer(condition.low), _integer(condition.high)
+    if condition.negated or not isinstance(column, ColumnRef) or not _is_id(column) or low is None or high is None:
+        return
+    index = tables[column.source].indexes.get(column.column.name) if column.source in tables else None
+    if index is not None:
+        yield IdBound(column.source, column.column.name, index, low=low, high=high)
+
+
+def _is_id(expr: Expr) -> bool:
+    return isinstance(expr, ColumnRef) and expr.column.datatype.is_integer and not expr.column.is_array
+
+
+def _integer(expr: Expr) -> int | None:
+    """Return the value of an integer literal that a 64-bit column can hold."""
+    match expr:
+        case IntegerLiteral(value=value):
+            pass
+        case Unary(op="-", operand=IntegerLiteral(value=positive)):
+            value = -positive
+        case _:
+            return None
+    return value if value in _INT64 else None
+
+
+def _tables(item: FromItem) -> Iterator[TableRef]:
+    if isinstance(item, TableRef):
+        yield item
+    elif isinstance(item, Join):
+        yield from _tables(item.left)
+        yield from _tables(item.right)
+
+
+def _on_clauses(item: FromItem) -> Iterator[Expr]:
+    if isinstance(item, Join):
+        if item.on is not None:
+            yield item.on
+        yield from _on_clauses(item.left)
+        yield from _on_clauses(item.right)

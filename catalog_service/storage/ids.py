@@ -1,0 +1,57 @@
+"""Looking ids up in the indexes on disk."""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partitioning.sky.coverage import Coverage, around, union
+
+from ..models.ids import FoundIds, IdBound
+
+__all__ = ["find_ids"]
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_ROWS: Final = 1_000_000
+"""Rows of one bound that are looked up: beyond that, reading all of the table is hardly slower."""
+
+
+def find_ids(bounds: Iterable[IdBound]) -> FoundIds:
+    """Return where the rows of each bound lie, of those that can be found; reads from disk.
+
+    An index that cannot be read costs speed, not the query.
+    """
+    found = {}
+    for bound in bounds:
+        try:
+            coverage = _find(bound)
+        except OSError as error:
+            _LOG.warning("id index %s cannot be read: %s", bound.index.flat.directory, error)
+            continue
+        if coverage is not None:
+            found[bound] = coverage
+    return found
+
+
+def _find(bound: IdBound) -> Coverage | None:
+    flat = bound.index.flat
+    if not bound.ids:
+        rows = flat.find_between(bound.low, bound.high, _MOST_ROWS) if bound.index.is_own else None
+        return None if rows is None else _cells(rows)
+    found = flat.find(np.array(bound.ids, dtype=np.int64), _MOST_ROWS)
+    if found is None:
+        return None
+    rows, is_there = found
+    if bound.index.is_own:
+        return _cells(rows)
+    # an id without a parent may be that of rows which are placed by themselves, anywhere
+    return around(rows) if is_there.all() else None
+
+
+def _cells(rows: NDArray[np.int64]) -> Coverage:
+    """Return the cells of some order-29 indices."""
+    cells = np.unique(rows)
+    return union(np.stack([cells, cells + 1], axis=1))

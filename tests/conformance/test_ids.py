@@ -1,0 +1,78 @@
+"""Look-ups by id, equal to a look at the input, read only the tiles of their rows; counts of whole tables read none."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from catalog_service.client import CatalogClient
+from tests.harness import SampleStore
+
+
+@pytest.fixture(scope="module")
+def client(server_url: str) -> CatalogClient:
+    return CatalogClient(server_url)
+
+
+def read(store: SampleStore, table: str, columns: list[str]) -> pd.DataFrame:
+    return pq.read_table(store.survey / table, columns=columns).to_pandas()
+
+
+def answer(client: CatalogClient, query: str) -> tuple[pd.DataFrame, int]:
+    """Return the rows, and how many tiles were read."""
+    table = client.query(query, maxrec=1_000_000).to_arrow()
+    return table.to_pandas(), int(table.schema.metadata[b"TILES_READ"].split(b" of ")[0])
+
+
+def test_objects_and_their_forced_sources(client: CatalogClient, sample_store: SampleStore) -> None:
+    forced = read(sample_store, "ForcedSource", ["objectId", "visit"])
+    for number in np.random.default_rng(4).choice(forced.objectId.unique(), 12).tolist():
+        mine = sorted(forced.visit[forced.objectId == number])
+        found, tiles = answer(client, f"SELECT objectId FROM survey.Object WHERE objectId = {number}")
+        assert (found.objectId.tolist(), tiles) == ([number], 1)
+        found, tiles = answer(client, f"SELECT visit FROM survey.ForcedSource WHERE {number} = objectId")
+        assert (sorted(found.visit), tiles) == (mine, 1)
+        join = "survey.Object AS o JOIN survey.ForcedSource AS f ON f.objectId = o.objectId"
+        for side in ("o", "f"):
+            found, tiles = answer(client, f"SELECT f.visit FROM {join} WHERE {side}.objectId IN ({number}, -5)")
+            assert (sorted(found.visit), tiles) == (mine, 2)
+
+
+def test_many_ids_and_ranges(client: CatalogClient, sample_store: SampleStore) -> None:
+    known = np.sort(read(sample_store, "Object", ["objectId"]).objectId.to_numpy())
+    wanted = np.random.default_rng(5).choice(known, 3000, replace=False)
+    text = ", ".join(map(str, [*wanted.tolist(), 1, 2**62, -(2**62)]))
+    found, _ = answer(client, f"SELECT objectId FROM survey.Object WHERE objectId IN ({text})")
+    assert np.array_equal(np.sort(found.objectId), np.sort(wanted))
+    low, high = known[100], known[140]
+    found, _ = answer(client, f"SELECT objectId FROM survey.Object WHERE objectId BETWEEN {low} AND {high}")
+    assert sorted(found.objectId) == known[100:141].tolist()
+    found, tiles = answer(client, "SELECT objectId FROM survey.Object WHERE objectId = 1 OR objectId = 2")
+    assert (len(found), tiles) == (0, 0)
+
+
+def test_children_by_the_key_of_a_parent_that_some_lack(client: CatalogClient, sample_store: SampleStore) -> None:
+    sources = read(sample_store, "DiaSource", ["diaSourceId", "diaObjectId"])
+    keys = sources.diaObjectId.drop_duplicates().sample(15, random_state=1).tolist()
+    for key in keys:
+        found, _ = answer(client, f"SELECT diaSourceId FROM survey.DiaSource WHERE diaObjectId = {int(key)}")
+        assert sorted(found.diaSourceId) == sorted(sources.diaSourceId[sources.diaObjectId == key])
+    truth = sources[sources.diaObjectId.isin(keys)].diaSourceId
+    text = ", ".join(str(int(key)) for key in keys)
+    for join in ("JOIN", "LEFT JOIN"):
+        query = f"""SELECT s.diaSourceId FROM survey.DiaSource AS s
+            {join} survey.DiaObject AS o ON s.diaObjectId = o.diaObjectId WHERE s.diaObjectId IN ({text})"""
+        found, _ = answer(client, query)
+        assert set(found.diaSourceId) <= set(truth)
+        assert join == "JOIN" or sorted(found.diaSourceId) == sorted(truth)
+
+
+@pytest.mark.parametrize("table", ["Object", "ForcedSource", "DiaSource"])
+def test_a_count_of_all_rows_reads_nothing(client: CatalogClient, sample_store: SampleStore, table: str) -> None:
+    rows = sum(pq.read_metadata(path).num_rows for path in (sample_store.survey / table).glob("*.parquet"))
+    found, tiles = answer(client, f"SELECT COUNT(*) AS n, COUNT(*) FROM survey.{table} ORDER BY n")
+    assert found.to_numpy().tolist() == [[rows, rows]]
+    assert tiles == 0
+    condition = "WHERE 1 = 1" if table == "Object" else f"HAVING COUNT(*) > {rows}"
+    found, tiles = answer(client, f"SELECT COUNT(*) AS n FROM survey.{table} {condition}")
+    assert found.n.tolist() == ([rows] if table == "Object" else [])
