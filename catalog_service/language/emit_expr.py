@@ -52,7 +52,8 @@ from ..models.tree import (
 )
 from .emit_from import PositionColumns
 from .emit_geometry import contains, distance_test, geometry_value
-from .functions import FUNCTIONS, Kind
+from .function import Kind
+from .functions import FUNCTIONS
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES, common_type, query_columns, type_of

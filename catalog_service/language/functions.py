@@ -7,61 +7,13 @@ value is NULL, never NaN or infinity; an infinite argument of `log`, `log10` and
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from ..models.schema import DataType
+from .function import Function, Kind
+from .scisql import SCISQL
 
-__all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "Function", "Kind", "declared_features"]
-
-
-class Kind(Enum):
-    """What an argument must be, and how it is passed on."""
-
-    NUMBER = "number"
-    """Any number; passed as a double."""
-    EXACT = "exact number"
-    """Any number; passed as a 64-bit integer if all arguments are integers, else as a double."""
-    DIGITS = "integer"
-    """An integer; passed as a 32-bit integer."""
-    TEXT = "text"
-    ANY = "value"
-    """Any type, the same for all arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """One scalar function."""
-
-    name: str
-    """Canonical name, lower case."""
-    params: tuple[Kind, ...]
-    """Kinds of the arguments; the last one repeats if `variadic`."""
-    result: DataType | None
-    """None: the common type of the arguments (64-bit integer or double for exact numbers)."""
-    templates: Mapping[int, str]
-    """By number of arguments: DuckDB SQL in which ``{0}``, ``{1}`` stand for the arguments; 0: for any number."""
-    integer_template: str | None = None
-    """For exact numbers that are all integers."""
-    variadic: bool = False
-    doc: str = ""
-
-    @property
-    def arities(self) -> str:
-        """How many arguments it takes, for messages."""
-        if self.variadic:
-            return f"at least {len(self.params)} argument"
-        counts = sorted(self.templates)
-        words = " or ".join(str(count) for count in counts)
-        return f"{words} argument{'' if counts[-1] == 1 else 's'}"
-
-    def takes(self, count: int) -> bool:
-        """Return whether it can be called with `count` arguments."""
-        return count >= len(self.params) if self.variadic else count in self.templates
-
-    def kind(self, index: int) -> Kind:
-        """Return what argument number `index` (from 0) must be."""
-        return self.params[min(index, len(self.params) - 1)]
+__all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "declared_features"]
 
 
 def _math(name: str, template: str, doc: str) -> Function:
@@ -155,7 +107,7 @@ _ALL: Final = (
     Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL}
+FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL)
 """Scalar functions by canonical name."""
 
 
@@ -201,4 +153,5 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("features-adql-type", ("CAST",)),
         ("features-adql-unit", ("IN_UNIT",)),
         ("features-adql-offset", ("OFFSET",)),
+        ("features-udf", tuple(function.signature for function in FUNCTIONS.values() if function.signature)),
     )

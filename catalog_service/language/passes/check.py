@@ -37,7 +37,8 @@ from ...models.tree import (
     Unary,
 )
 from ..errors import error_at
-from ..functions import AGGREGATES, FUNCTIONS, Kind
+from ..function import Kind
+from ..functions import AGGREGATES, FUNCTIONS
 from ..rewrite import walk_expression
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
 
