@@ -37,6 +37,7 @@ from ..models.tree import (
 )
 from .build_base import Clause, condition, span_of
 from .build_geometry import geometry_node
+from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
@@ -172,6 +173,8 @@ class ExpressionBuilder:
         """Build a call of a scalar function."""
         word, args = parts[0], tuple(parts[1:])
         name = word.value.lower()
+        if name in GEOMETRY_SIGNATURES:
+            return scisql_geometry(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
         if function is None or name == "coordsys":
             if name not in self._functions:
@@ -284,6 +287,7 @@ def _signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    known = [name for name in (*FUNCTIONS, *AGGREGATES, *map(str.lower, GEOMETRY)) if name != "any_value"]
+    names = (*FUNCTIONS, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
+    known = [name for name in names if name != "any_value"]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.schema import DataType
+from .build_scisql import geometry_forms
 from .function import Function, Kind
 from .scisql import SCISQL
 
@@ -144,6 +145,7 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     circles is answered, polygons and boxes with constant coordinates as containers of points.
     COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
+    signatures = [function.signature for function in FUNCTIONS.values() if function.signature]
     geometry = ("AREA", "BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE")
     return (
         ("features-adqlgeo", (*geometry, "INTERSECTS", "POINT", "POLYGON", "REGION")),
@@ -153,5 +155,5 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("features-adql-type", ("CAST",)),
         ("features-adql-unit", ("IN_UNIT",)),
         ("features-adql-offset", ("OFFSET",)),
-        ("features-udf", tuple(function.signature for function in FUNCTIONS.values() if function.signature)),
+        ("features-udf", (*signatures, *geometry_forms())),
     )

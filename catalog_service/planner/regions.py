@@ -23,6 +23,7 @@ from ..models.tree import (
     Contains,
     Distance,
     Expr,
+    FunctionCall,
     IntegerLiteral,
     Or,
     Point,
@@ -109,13 +110,22 @@ def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr
 
 def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
     """``CONTAINS(POINT(ra, dec), shape) = 1``, either way round."""
-    left, right = condition.left, condition.right
+    left, right = _without_null(condition.left), _without_null(condition.right)
     if not isinstance(left, Contains):
         left, right = right, left
     if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
         return None
     source, shape = _own_position(left.inner, positions), _shape(left.outer)
     return None if source is None or shape is None else (source, shape)
+
+
+def _without_null(expr: Expr) -> Expr:
+    """Return what ``COALESCE(a, 0)`` compares equal to 1 for; other expressions as they are."""
+    match expr:
+        case FunctionCall(name="coalesce", args=(inner, IntegerLiteral(value=0))):
+            return inner
+        case _:
+            return expr
 
 
 def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:

@@ -1,11 +1,13 @@
 """The photometry of scisql against formulas in Python, and against values measured with the library itself."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from catalog_service.exceptions import QuerySyntaxError
 from catalog_service.language.functions import FUNCTIONS, declared_features
 from catalog_service.language.scisql import SCISQL
 from tests.catalog_service.language.store import Store
@@ -153,7 +155,59 @@ def test_values_measured_with_the_library(store: Store, call: str, value: float 
     assert found is None if value is None else found == pytest.approx(value, rel=1e-4 if value < 0 else 1e-12)
 
 
+def separation(lon1: float, lat1: float, lon2: float, lat2: float) -> float:
+    a, d, b, e = (math.radians(value) for value in (lon1, lat1, lon2, lat2))
+    chord = (math.cos(d) * math.cos(a) - math.cos(e) * math.cos(b)) ** 2
+    chord += (math.cos(d) * math.sin(a) - math.cos(e) * math.sin(b)) ** 2 + (math.sin(d) - math.sin(e)) ** 2
+    return math.degrees(2 * math.asin(min(1.0, math.sqrt(chord) / 2)))
+
+
+@pytest.mark.parametrize("centre", [(150.0, 2.0), (0.3, -0.2), (40.0, 89.5), (200.0, -90.0)])
+def test_geometry(store: Store, centre: tuple[float, float]) -> None:
+    lon, lat = centre
+    calls = f"scisql_angSep(lon, lat, {lon}, {lat}), scisql_s2PtInCircle(lon, lat, {lon}, {lat}, 1.5)"
+    found = store.run(f"SELECT lon, lat, {calls} FROM sky.Object").rows
+    inside = 0
+    for a, d, away, flag in found:
+        if a is None or not (math.isfinite(a) and math.isfinite(d)):
+            assert (away, flag) == (None, 0)
+            continue
+        true = separation(a, d, lon, lat)
+        assert away == pytest.approx(true, abs=1e-9)
+        assert flag == (true <= 1.5) or abs(true - 1.5) < 1e-9
+        inside += flag
+    assert inside > 50
+
+
+def test_a_polygon_gives_one_or_zero(store: Store) -> None:
+    corners = (149.95, 1.95, 150.05, 1.95, 150.05, 2.05, 149.95, 2.05)
+    text = ", ".join(map(str, corners))
+    rows = store.run(f"SELECT ra, dec, scisql_s2PtInCPoly(ra, dec, {text}), lon IS NULL FROM sky.Object").rows
+    for ra, dec, flag, _ in rows:
+        clear = min(abs(ra - 149.95), abs(ra - 150.05), abs(dec - 1.95), abs(dec - 2.05)) > 1e-3
+        assert not clear or flag == (149.95 < ra < 150.05 and 1.95 < dec < 2.05)
+    whole = store.run("SELECT objectId FROM sky.Object WHERE scisql_s2PtInCircle(lon, lat, 0, 0, 180) = 0").column()
+    unknown = [
+        row for row in store.run("SELECT lon, lat FROM sky.Object").rows if None in row or math.inf in map(abs, row)
+    ]
+    assert len(whole) == len(unknown) > 20
+
+
+@pytest.mark.parametrize(
+    ("call", "usage"),
+    [
+        ("scisql_angSep(ra, dec, 1)", "scisql_angSep(lon1, lat1, lon2, lat2)"),
+        ("scisql_s2PtInCircle(ra, dec, 1, 2)", "scisql_s2PtInCircle(lon, lat, centreLon, centreLat, radius)"),
+        ("scisql_s2PtInCPoly(ra, dec, 1, 2, 3, 4)", "scisql_s2PtInCPoly(lon, lat, lon1, lat1"),
+    ],
+)
+def test_a_wrong_number_of_arguments_is_told_with_the_right_one(store: Store, call: str, usage: str) -> None:
+    with pytest.raises(QuerySyntaxError, match=re.escape(usage)):
+        store.run(f"SELECT {call} FROM sky.Object")
+
+
 def test_they_are_declared_as_functions_of_ours() -> None:
     forms = dict(declared_features())["features-udf"]
     assert "scisql_nanojanskyToAbMag(flux DOUBLE PRECISION) -> DOUBLE PRECISION" in forms
-    assert len(forms) == len(SCISQL)
+    assert "scisql_angSep(lon1 DOUBLE PRECISION, lat1 DOUBLE PRECISION, lon2 DOUBLE PRECISION" in " ".join(forms)
+    assert len(forms) == len(SCISQL) + 3

@@ -1,0 +1,93 @@
+"""Calls of scisql's spherical geometry to nodes of ADQL's, so that they prune alike.
+
+``scisql_s2PtIn...`` gives 1 or 0, and 0 where an argument is NULL.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from ..exceptions import QuerySyntaxError
+from ..models.tree import (
+    Circle,
+    Contains,
+    Distance,
+    Expr,
+    FunctionCall,
+    IntegerLiteral,
+    Point,
+    PolygonShape,
+    Span,
+)
+from .errors import error_at
+
+__all__ = ["GEOMETRY_SIGNATURES", "geometry_forms", "scisql_geometry"]
+
+Arguments = Sequence[Expr]
+
+_MOST_VERTICES: Final = 20
+
+GEOMETRY_SIGNATURES: Final[Mapping[str, str]] = {
+    "scisql_angsep": "scisql_angSep(lon1, lat1, lon2, lat2)",
+    "scisql_s2ptincircle": "scisql_s2PtInCircle(lon, lat, centreLon, centreLat, radius)",
+    "scisql_s2ptincpoly": "scisql_s2PtInCPoly(lon, lat, lon1, lat1, lon2, lat2, lon3, lat3, ...)",
+}
+"""How each function is called, by canonical name."""
+
+
+def geometry_forms() -> tuple[str, ...]:
+    """Return the functions as TAP capabilities declare them; the polygon with the fewest vertices."""
+    forms = []
+    for signature in GEOMETRY_SIGNATURES.values():
+        name, _, parameters = signature.removesuffix(")").partition("(")
+        typed = ", ".join(f"{one} DOUBLE PRECISION" for one in parameters.removesuffix(", ...").split(", "))
+        result = "DOUBLE PRECISION" if name == "scisql_angSep" else "INTEGER"
+        forms.append(f"{name}({typed}) -> {result}")
+    return tuple(forms)
+
+
+def scisql_geometry(name: str, args: Arguments, span: Span) -> Expr:
+    """Return the node of one call.
+
+    Raises
+    ------
+    QuerySyntaxError
+        If the number of arguments is wrong.
+    """
+    node = _BUILDERS[name](args, span)
+    if node is None:
+        message = "the number of arguments does not fit."
+        raise error_at(QuerySyntaxError, message, span, remedy=f"Write {GEOMETRY_SIGNATURES[name]}, all in degrees.")
+    return node
+
+
+def _separation(args: Arguments, span: Span) -> Expr | None:
+    return Distance(_point(args[:2]), _point(args[2:]), span=span) if len(args) == 4 else None
+
+
+def _in_circle(args: Arguments, span: Span) -> Expr | None:
+    if len(args) != 5:
+        return None
+    return _one_or_zero(Contains(_point(args[:2]), Circle(_point(args[2:4]), args[4], span=span), span=span))
+
+
+def _in_polygon(args: Arguments, span: Span) -> Expr | None:
+    if len(args) % 2 or not 3 <= len(args) // 2 - 1 <= _MOST_VERTICES:
+        return None
+    vertices = tuple(_point(args[at : at + 2]) for at in range(2, len(args), 2))
+    return _one_or_zero(Contains(_point(args[:2]), PolygonShape(vertices, span=span), span=span))
+
+
+def _one_or_zero(contains: Contains) -> Expr:
+    return FunctionCall("coalesce", (contains, IntegerLiteral(0, span=contains.span)), span=contains.span)
+
+
+def _point(pair: Arguments) -> Point:
+    lon, lat = pair
+    return Point(lon, lat, span=Span(lon.span.start, lat.span.stop, lon.span.text))
+
+
+_BUILDERS: Final[Mapping[str, Callable[[Arguments, Span], Expr | None]]] = {
+    "scisql_angsep": _separation,
+    "scisql_s2ptincircle": _in_circle,
+    "scisql_s2ptincpoly": _in_polygon,
+}
