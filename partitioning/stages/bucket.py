@@ -45,8 +45,11 @@ _SMALL_BUCKET_ROWS: Final = 100_000
 _MARGIN_ROWS: Final = 1 << 16
 """Rows that are held against the borders of tiles at a time."""
 
-_READ_ROWS: Final = 8192
-"""Rows that are read at a time, to be gathered into chunks."""
+_READ_ROWS: Final = (8192, 65_536)
+"""Fewest and most rows that are read at a time, to be gathered into chunks."""
+
+_READ_BYTES: Final = 8 << 20
+"""What a reading takes in memory, between these two."""
 
 _SMALLEST_SLICE_BYTES: Final = 128 << 10
 """Buckets are so few that a chunk's slice of one is about as large as this, if the chunk covers them all."""
@@ -197,7 +200,9 @@ def _damage_when_placed(workspace: Workspace, unit: int) -> tuple[Damage, ...]:
 def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], most: ChunkSize) -> Iterator[_Chunk]:
     """Gather the batches of a unit into chunks of at most about the wanted size."""
     start, reads, filled, size = 0, list[UnitBatch](), 0, 0
-    for read in unit_batches(plan, unit, damage, None, min(most.rows, _READ_ROWS)):
+    fewest, many = _READ_ROWS
+    rows = max(fewest, min(many, int(_READ_BYTES / plan.row_bytes)))
+    for read in unit_batches(plan, unit, damage, None, min(most.rows, rows)):
         if reads and (filled + read.batch.num_rows > most.rows or size + read.batch.nbytes > most.bytes):
             yield _Chunk(start, reads)
             start, reads, filled, size = start + filled, [], 0, 0

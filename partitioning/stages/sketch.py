@@ -19,7 +19,7 @@ from .order import one_chunk
 __all__ = ["Sketches", "estimate", "merged"]
 
 _SIZE: Final = 256
-_CACHE: Final = 1 << 11
+_CACHE: Final = 1 << 12
 _WAITING: Final = 4 * _SIZE
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
