@@ -9,16 +9,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .checks.report import Tiles, listing
+from .checks.report import Tiles, listing, require_clean
+from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, InputError, SchemaMismatchError
 from .job import Job
-from .layout.manifest import IndexRecord, InputRecord, Manifest, MarginRecord, read_manifest, write_files
-from .layout.paths import COMMON_METADATA, OWN_COLUMNS, leaf_path
+from .layout.manifest import (
+    IndexRecord,
+    InputRecord,
+    Manifest,
+    MarginRecord,
+    read_manifest,
+    read_partition_map,
+    write_files,
+)
+from .layout.paths import COMMON_METADATA, OWN_COLUMNS
 from .prepare import Opened
 from .readers.base import InputFile, ends_checksum, find_inputs
 from .readers.felis import FelisTable
 from .readers.source import open_source
+from .sky.healpix import Pixel
 from .stages.account import input_records, reject_files
 from .stages.assemble import Facts, assemble_catalog, assemble_margin
 from .stages.base import (
@@ -37,7 +47,7 @@ from .stages.moved_parents import check_published_places
 from .stages.parents import Parent, make_lookup
 from .stages.plan import BaseRelease, write_plan
 from .stages.publish import current_release
-from .stages.run import lookup_of, release_tiles
+from .stages.run import lookup_of
 from .stages.tiling import Tiling
 
 __all__ = ["Changes", "decide_touched", "finish_append", "open_changes", "published_inputs"]
@@ -126,7 +136,11 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
 
 
 def _has_changed(file: InputFile, record: InputRecord) -> bool:
-    return record.bytes != file.size_bytes or (bool(record.ends) and record.ends != ends_checksum(file.path))
+    try:
+        return record.bytes != file.size_bytes or bool(record.ends and record.ends != ends_checksum(file.path))
+    except OSError as error:
+        msg = f"{file.name}: is published, and cannot be read to see whether it has changed: {error.strerror}"
+        raise InputError(msg) from error
 
 
 def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
@@ -165,15 +179,27 @@ def decide_touched(job: Job, parent: Parent | None) -> None:
     ------
     InputError
         If published rows that stay are not where their parents lie now.
+    LayoutError
+        If what the next release would take over is damaged.
     """
     base = job.plan.base
     assert base is not None
     if base.touched is None:
+        _check_base(job, base)
         _check_parents(job, parent)
         touched = touched_tiles(job.workspace, job.plan, base, None if parent is None else parent.partitions)
         job.plan = replace(job.plan, base=replace(base, touched=touched))
         write_plan(job.workspace, job.plan)
     job.say(f"{len(job.plan.base_map)} tiles published, {len(job.plan.base.touched_tiles)} of them change")  # type: ignore[union-attr]
+
+
+def _check_base(job: Job, base: BaseRelease) -> None:
+    """Check what the next release takes over without looking at leaves: lists, sums and the id indexes.
+
+    They are joined with what is new, and get new checksums.
+    """
+    job.say(f"{base.catalog.name}: lists and indexes are verified")
+    require_clean(verify_release(base.catalog, scope=Tiles(frozenset()), workers=job.config.workers, report=job.say))
 
 
 def _check_parents(job: Job, parent: Parent | None) -> None:
@@ -196,27 +222,29 @@ def finish_append(
     """
     plan, workspace, base = job.plan, job.workspace, changes.base
     kept = np.setdiff1d(np.arange(len(plan.base_map)), plan.base.touched_tiles if plan.base else ())
-    hand_on_leaves(base.catalog, workspace.catalog, [leaf_path(plan.base_map.pixel(tile)) for tile in kept.tolist()])
+    copied = hand_on_leaves(base.catalog, workspace.catalog, [plan.base_map.pixel(tile) for tile in kept.tolist()])
     map_order = base_map_order(base)
     ledger = joined_ledger(plan, made, map_order)
     write_files(workspace.catalog, ledger.files)
     new: tuple[InputRecord, ...] = input_records(workspace, plan, made)
     affected = _affected_margins(job, changes, made_tiles)
+    margins, copied_margins = _margins(job, changes, affected)
     facts = Facts(
         plan=plan,
         workspace=workspace,
         felis=job.felis,
         ledger=ledger,
         inputs=joined_inputs(changes.manifest.inputs, base.removed, new),
-        margins=_margins(job, changes, affected),
+        margins=margins,
         indexes=indexes,
     )
     _tell_waiting(job, changes)
     rejects = [*kept_rejects(workspace, plan, changes.replaced_names), *reject_files(workspace, plan)]
     assemble_catalog(facts, plan.placement, map_order=map_order, rejects=rejects)
-    tiling = release_tiles(workspace, plan)
-    made_pixels = [made_tiles.pixel(tile) for tile in range(len(made_tiles))]
-    return Tiles(frozenset([*made_pixels, *(tiling.pixel(tile) for tile in affected.tolist())]))
+    written = read_partition_map(workspace.catalog)  # a tile whose rows turned out to be damaged has no file
+    made_pixels = {made_tiles.pixel(tile) for tile in range(len(made_tiles))}
+    changed = made_pixels | {written.pixel(tile) for tile in affected.tolist()} | {*copied, *copied_margins}
+    return Tiles(frozenset(written.pixel(tile) for tile in range(len(written)) if written.pixel(tile) in changed))
 
 
 def _tell_waiting(job: Job, changes: Changes) -> None:
@@ -229,26 +257,28 @@ def _tell_waiting(job: Job, changes: Changes) -> None:
 
 
 def _affected_margins(job: Job, changes: Changes, made_tiles: Tiling) -> NDArray[np.int64]:
-    """Return the tiles of the release whose margins are made anew."""
-    plan, tiling = job.plan, release_tiles(job.workspace, job.plan)
+    """Return the tiles (positions in the release's list of files) whose margins are made anew."""
+    plan, written = job.plan, read_partition_map(job.workspace.catalog)
     if not plan.table.margin_arcsec:
         return np.empty(0, dtype=np.int64)
     if not changes.manifest.margins:  # empty, or never made: the manifest of the base release does not say
-        return np.arange(len(tiling))
+        return np.arange(len(written))
+    tiling = Tiling(written.orders.astype(np.int64), written.numbers, written.rows)
     return affected_margins(plan, tiling, made_tiles)
 
 
-def _margins(job: Job, changes: Changes, affected: NDArray[np.int64]) -> tuple[MarginRecord, ...]:
+def _margins(job: Job, changes: Changes, affected: NDArray[np.int64]) -> tuple[tuple[MarginRecord, ...], list[Pixel]]:
+    """Make the margins of the affected tiles, and hand on the others; return those that had to be copied as well."""
     plan, workspace = job.plan, job.workspace
     if not plan.table.margin_arcsec:
-        return ()
+        return (), []
     units = plan_margins(workspace, affected)
     job.run("margin", units)
     directory = workspace.margin(plan.table.margin_arcsec)
     old: Path = changes.base.catalog.with_name("none")
     if changes.manifest.margins:
         old = changes.base.catalog.with_name(changes.manifest.margins[0].directory)
-    files = joined_margin(workspace, plan, units, old)
+    files, copied = joined_margin(workspace, plan, units, old)
     if files.num_rows == 0:
-        return ()
-    return (assemble_margin(workspace, plan, files, plan.placement, directory),)
+        return (), copied
+    return (assemble_margin(workspace, plan, files, plan.placement, directory),), copied

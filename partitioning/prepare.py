@@ -6,8 +6,10 @@ A plan that an interrupted build left is found again, and goes on.
 import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import xxhash
 
@@ -48,6 +50,10 @@ __all__ = [
     "resume_or_begin",
     "sweep_published",
 ]
+
+
+_LOOKERS: Final = 8
+"""Input files that are looked at at the same time."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,9 @@ def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
     stats = [file.path.stat() for file in source.files]
     most = largest_unit(sum(status.st_size for status in stats))
     planned = []
-    for position, (file, status) in enumerate(zip(source.files, stats, strict=True)):
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        all_ends = list(pool.map(_ends_if_readable, [file.path for file in source.files]))
+    for position, (file, status, ends) in enumerate(zip(source.files, stats, all_ends, strict=True)):
         parts = source.part_rows(position) if status.st_size > most else None
         form = source.formats[position]
         planned.append(
@@ -182,7 +190,7 @@ def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
                 bytes=status.st_size,
                 modified_ns=status.st_mtime_ns,
                 parts=parts,
-                ends=ends_checksum(file.path),
+                ends=ends,
             )
         )
     for error in opened.damaged:
@@ -191,6 +199,14 @@ def _planned_inputs(wanted: Wanted) -> tuple[PlannedInput, ...]:
         size = _size_if_there(wanted.config.input_dir / error.file)
         planned.append(PlannedInput(number, Path(error.file), error.file, form, size, 0, None, error.problem))
     return tuple(planned)
+
+
+def _ends_if_readable(path: Path) -> str:
+    """Return what tells a file from another one of its name and size; empty if it cannot be read just now."""
+    try:
+        return ends_checksum(path)
+    except OSError:
+        return ""
 
 
 def _size_if_there(path: Path) -> int:

@@ -24,6 +24,7 @@ from .layout.paths import (
     leaf_path,
     release_name,
 )
+from .layout.properties import parse_properties
 from .lease import lease
 from .progress import size_text
 from .sky.healpix import Pixel
@@ -90,6 +91,18 @@ def published_release(home: Path) -> Path:
         msg = f"{home}: no table is published here (there is no {COLLECTION_PROPERTIES}); give ROOT/SCHEMA/TABLE"
         raise LayoutError(msg)
     return release
+
+
+def _remember_lost(home: Path) -> None:
+    """Note the number of the current release if it is gone: children that it placed must not take another for it."""
+    pattern = re.compile(re.escape(release_name(home.name, 0))[:-1] + r"([0-9]+)")
+    for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES):
+        pointer = home / name
+        if pointer.is_file():
+            named = parse_properties(pointer.read_text(encoding="utf-8")).get("hats_primary_table_url", "")
+            lost = pattern.fullmatch(named)
+            if lost is not None and int(lost[1]) >= next_release(home):
+                replace_bytes(home / LAST_RELEASE_FILE, f"{lost[1]}\n".encode())
 
 
 def _require_table(home: Path) -> None:
@@ -178,6 +191,7 @@ def switch_release(home: Path, number: int, report: Callable[[str], None]) -> No
         if current == release_name(home.name, number):
             report(f"{name}: release {number} is the current one already")
             return
+        _remember_lost(home)
         point_to(home, manifest)
     report(f"{name}: {current} was current; now {release_name(home.name, number)} is: {manifest.rows} rows")
     for child, placed_by in children_of(home).items():

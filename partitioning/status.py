@@ -10,7 +10,14 @@ from .config import BuildConfig
 from .exceptions import LayoutError
 from .job import workspace_of
 from .layout.manifest import Manifest, read_manifest
-from .layout.paths import COLLECTION_PROPERTIES, MANIFEST_DIR, PLAIN_PROPERTIES, STAGING_DIR, release_name
+from .layout.paths import (
+    COLLECTION_PROPERTIES,
+    LEASE_FILE,
+    MANIFEST_DIR,
+    PLAIN_PROPERTIES,
+    STAGING_DIR,
+    release_name,
+)
 from .lease import lease_holder
 from .progress import size_text
 from .stages.bucket import read_bucket_plan
@@ -67,11 +74,12 @@ def directory_status(directory: Path, spill: Path | None = None) -> Iterator[Tab
     """Yield where the table in a directory stands, or each table of the schema in it."""
     tables = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_table(path)]
     for home in [directory] if _is_table(directory) or not tables else tables:
-        yield table_status(home, spill)
+        yield table_status(home, None if spill is None else spill / f"{home.parent.name}.{home.name}.spill")
 
 
 def _is_table(home: Path) -> bool:
-    return any((home / name).exists() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES, STAGING_DIR))
+    signs = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES, STAGING_DIR, LEASE_FILE)
+    return any((home / name).exists() for name in signs)
 
 
 def table_status(home: Path, spill: Path | None = None) -> TableStatus:

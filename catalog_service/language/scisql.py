@@ -25,6 +25,12 @@ _ZERO_FLUX: Final = "3.630780547701013e-20"
 _FLUX: Final = "power(1e1, -0.4e0 * ({0} + 48.6e0))"
 
 
+def _hypot(a: str, b: str) -> str:
+    """Return the root of the sum of two squares, which themselves may be beyond the range of a double."""
+    most, least = f"greatest(abs({a}), abs({b}))", f"least(abs({a}), abs({b}))"
+    return f"(CASE WHEN {most} > 0e0 THEN {most} * sqrt(1e0 + power({least} / {most}, 2e0)) ELSE 0e0 END)"
+
+
 def _function(signature: str, formula: str, domain: str, doc: str) -> Function:
     """Return a function of numbers by its signature ``name(a, b)``; `formula` and `domain` name arguments by number."""
     name, _, rest = signature.rstrip(")").partition("(")
@@ -36,7 +42,7 @@ def _function(signature: str, formula: str, domain: str, doc: str) -> Function:
         name=f"scisql_{name}".lower(),
         params=tuple([Kind.NUMBER] * len(parameters)),
         result=DataType.DOUBLE,
-        templates={len(parameters): f"CASE WHEN {guards} THEN {formula} END"},
+        templates={len(parameters): f"CASE WHEN {guards} AND isfinite({formula}) THEN {formula} END"},
         doc=doc,
         signature=f"scisql_{name}({typed}) -> DOUBLE PRECISION",
     )
@@ -85,13 +91,13 @@ _ALL: Final = (
     ),
     _function(
         "dnToFluxSigma(dn, dnSigma, f0, f0Sigma)",
-        f"{_ZERO_FLUX} * sqrt(power({{0}} * {{3}}, 2e0) + power({{1}} * {{2}}, 2e0)) / power({{2}}, 2e0)",
+        f"{_ZERO_FLUX} * {_hypot('{0} / {2} * {3}', '{1}')} / {{2}}",
         "{1} >= 0e0 AND {2} > 0e0 AND {3} >= 0e0",
         "error of `dnToFlux`",
     ),
     _function(
         "dnToAbMagSigma(dn, dnSigma, f0, f0Sigma)",
-        f"{_SIGMA} * sqrt(power({{0}} * {{3}}, 2e0) + power({{1}} * {{2}}, 2e0)) / ({{0}} * {{2}})",
+        f"{_SIGMA} * {_hypot('{3} / {2}', '{1} / {0}')}",
         "{0} > 0e0 AND {1} >= 0e0 AND {2} > 0e0 AND {3} >= 0e0",
         "error of `dnToAbMag`",
     ),
@@ -104,13 +110,13 @@ _ALL: Final = (
     ),
     _function(
         "fluxToDnSigma(flux, fluxSigma, f0, f0Sigma)",
-        f"sqrt(power({{0}} / {_ZERO_FLUX} * {{3}}, 2e0) + power({{2}} * ({{1}} / {_ZERO_FLUX}), 2e0))",
+        f"{_hypot('{0} * {3}', '{2} * {1}')} / {_ZERO_FLUX}",
         "{1} >= 0e0 AND {2} > 0e0 AND {3} >= 0e0",
         "error of `fluxToDn`",
     ),
     _function(
         "abMagToDnSigma(mag, magSigma, f0, f0Sigma)",
-        f"{_FLUX} / {_ZERO_FLUX} * sqrt(power({{3}}, 2e0) + power({{2}} * {{1}} * {_PER_MAG}, 2e0))",
+        f"{_FLUX} / {_ZERO_FLUX} * {_hypot('{3}', f'{{2}} * {{1}} * {_PER_MAG}')}",
         "abs({0}) < 700e0 AND {1} >= 0e0 AND {2} > 0e0 AND {3} >= 0e0",
         "error of `abMagToDn`",
     ),

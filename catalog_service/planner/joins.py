@@ -5,7 +5,8 @@ Rows in which they do not hold may be left out, or wrongly be left without a par
 
 - A fact about a table is false where an outer join has put NULLs in its place. Where facts speak of one side of an
   outer join, its unmatched rows of the other side cannot reach the result.
-- The facts of an ON clause hold for matched rows, so they are handed to a side unless its unmatched rows are kept.
+- The facts of an inner join's ON clause hold for all of its rows, wherever it stands in the tree of joins; those of
+  an outer join hold for matched rows, so they are handed to a side unless its unmatched rows are kept.
   Rows of the other side can then only lose partners with which they would not reach the result either.
 
 A child row lies in the tile of its declared parent's position. Rows joined on the parent's key therefore have the same
@@ -33,6 +34,7 @@ Tables = Mapping[int, StoredTable]
 
 _KEEPS_LEFT: Final = (JoinKind.LEFT, JoinKind.FULL)
 _KEEPS_RIGHT: Final = (JoinKind.RIGHT, JoinKind.FULL)
+_OUTER: Final = (JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def base_tables(item: FromItem | None) -> Iterator[TableRef]:
 def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, Bounds]:
     """Return what bounds the rows of each base table of `select`, by source number."""
     assert select.source is not None
-    known = _descend(select.source, _facts(select.where, tables, found), tables, found)
+    facts = _facts(select.where, tables, found) + _certain(select.source, tables, found)
+    known = _descend(select.source, facts, tables, found)
     return {source: _bounds(source, facts, tables) for source, facts in known}
 
 
@@ -75,12 +78,33 @@ def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> 
     if isinstance(item, TableRef):
         yield item.source, known
     elif isinstance(item, Join):
+        if item.kind not in _OUTER:
+            yield from _descend(item.left, known, tables, found)
+            yield from _descend(item.right, known, tables, found)
+            return
         left, right = (frozenset(ref.source for ref in base_tables(side)) for side in (item.left, item.right))
         matched = known + _facts(item.on, tables, found)
         keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
         keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
-        yield from _descend(item.left, known if keeps_left else matched, tables, found)
-        yield from _descend(item.right, known if keeps_right else matched, tables, found)
+        of_left, of_right = known if keeps_left else matched, known if keeps_right else matched
+        if item.kind in _KEEPS_LEFT:
+            of_right += _certain(item.right, tables, found)
+        if item.kind in _KEEPS_RIGHT:
+            of_left += _certain(item.left, tables, found)
+        yield from _descend(item.left, of_left, tables, found)
+        yield from _descend(item.right, of_right, tables, found)
+
+
+def _certain(item: FromItem, tables: Tables, found: FoundIds) -> _Facts:
+    """Return what the ON clauses inside a FROM item say of all of its rows: those of inner joins."""
+    if not isinstance(item, Join):
+        return _Facts()
+    facts = _Facts() if item.kind in _OUTER else _facts(item.on, tables, found)
+    if item.kind not in _KEEPS_RIGHT:
+        facts += _certain(item.left, tables, found)
+    if item.kind not in _KEEPS_LEFT:
+        facts += _certain(item.right, tables, found)
+    return facts
 
 
 def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:

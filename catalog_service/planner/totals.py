@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from partitioning.layout.partition_map import PartitionMap
+
 from ..models.query import ResolvedQuery
 from ..models.schema import DataType, Table
 from ..models.stored import StoredTable
@@ -20,7 +22,8 @@ def counted(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> Res
             stored = lookup(table)
         case _:
             return query
-    if stored.partitions is None:  # one file, which may hold rows that the caller must not see
+    if not isinstance(stored.partitions, PartitionMap):
+        # one file, which may hold rows that the caller must not see; or files of others, which may have changed
         return query
     rows = Cast(IntegerLiteral(stored.rows), DataType.LONG)
     return replace(

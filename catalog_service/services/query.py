@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -189,9 +190,10 @@ class QueryService:
     ) -> Delivery:
         resolved = counted(resolved, published.lookup)
         wanted = wanted_ids(resolved, published.lookup)
-        found = await asyncio.to_thread(find_ids, wanted) if wanted else {}
         visible = published.visible(audit.identity).schema_names
-        scan = plan(resolved, published.lookup, visible_schemas=visible, found=found)
+        choose = partial(plan, resolved, published.lookup, visible_schemas=visible)
+        # what reads from disk, and plans by very many small ranges, is done beside the event loop
+        scan = await asyncio.to_thread(lambda: choose(found=find_ids(wanted))) if wanted else choose()
         infos, position = _provenance(audit, resolved, scan), result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:

@@ -1,6 +1,7 @@
 """Looking ids up in the indexes on disk."""
 
 import logging
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,33 +16,43 @@ __all__ = ["find_ids"]
 
 _LOG = logging.getLogger(__name__)
 
-_MOST_ROWS: Final = 1_000_000
-"""Rows of one bound that are looked up: beyond that, reading all of the table is hardly slower."""
+_MOST_ROWS: Final = 100_000
+"""Rows of all bounds of a query that are looked up: where there are more, reading more tiles is hardly slower."""
+
+_MOST_IDS: Final = 10_000
+"""Ids of all bounds of a query that are looked up, for the same reason."""
+
+_MOST_SECONDS: Final = 2.0
+"""After so long no other bound is looked up: the storage is slow just now."""
 
 
 def find_ids(bounds: Iterable[IdBound]) -> FoundIds:
     """Return where the rows of each bound lie, of those that can be found; reads from disk.
 
-    An index that cannot be read costs speed, not the query.
+    An index that cannot be read costs speed, not the query; so does a query that asks for very much.
     """
-    found = {}
+    found, rows, ids, deadline = dict[IdBound, Coverage](), _MOST_ROWS, _MOST_IDS, time.monotonic() + _MOST_SECONDS
     for bound in bounds:
+        ids -= len(bound.ids)
+        if ids < 0 or time.monotonic() > deadline:
+            break
         try:
-            coverage = _find(bound)
+            coverage = _find(bound, rows)
         except OSError as error:
             _LOG.warning("id index %s cannot be read: %s", bound.index.flat.directory, error)
             continue
         if coverage is not None:
             found[bound] = coverage
+            rows -= len(coverage)
     return found
 
 
-def _find(bound: IdBound) -> Coverage | None:
+def _find(bound: IdBound, most_rows: int) -> Coverage | None:
     flat = bound.index.flat
     if not bound.ids:
-        rows = flat.find_between(bound.low, bound.high, _MOST_ROWS) if bound.index.is_own else None
+        rows = flat.find_between(bound.low, bound.high, most_rows) if bound.index.is_own else None
         return None if rows is None else _cells(rows)
-    found = flat.find(np.array(bound.ids, dtype=np.int64), _MOST_ROWS)
+    found = flat.find(np.array(bound.ids, dtype=np.int64), most_rows)
     if found is None:
         return None
     rows, is_there = found

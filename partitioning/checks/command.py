@@ -65,11 +65,15 @@ def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: i
         echo(f"error: parts are {', '.join(PARTS)}, and there is at least one worker")
         return UNUSABLE
     try:
+        _own_release(table, number)  # a lease makes its directory
         with lease(table):
             done = repair_release(_own_release(table, number), wanted, workers=workers, report=echo)
-    except (LayoutError, ConfigError) as error:
+    except LayoutError as error:
         echo(f"error: {error}")
         return FINDINGS
+    except ConfigError as error:
+        echo(f"error: {error}")
+        return UNUSABLE
     for name in done.rebuilt:
         echo(f"rebuilt {name}")
     for note in done.notes:

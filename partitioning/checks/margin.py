@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..layout.manifest import MarginRecord, Placement, read_partition_map
-from ..layout.paths import MANIFEST_DIR
+from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
 from ..sky.borders import distance_to_pixels_deg
 from ..sky.healpix import Pixel
 from ..stages.margin_from_leaves import MarginSource, margin_parts, neighbours
@@ -98,7 +98,7 @@ class _MarginChecks:
             rows["surplus"] += self._clear(tile.pixel, surplus)
 
         difference = RowsDifference(self._expected(tile), self.opened.schema, tell)
-        readable = file is None or self._watched(file, difference.add, found)
+        readable = file is None or self._watched(file, difference, found)
         if readable:
             difference.finish()
         if difference.problem:
@@ -115,8 +115,17 @@ class _MarginChecks:
         self.sound.require(self.opened.files[number] for number in neighbours(self.source, tile.pixel))
         yield from margin_parts(self.source, tile.pixel)
 
-    def _watched(self, file: DataFile, watch: Callable[[pa.Table], None], found: Collector) -> bool:
-        """Check a margin leaf while `watch` sees its rows; return whether all could be read."""
+    def _watched(self, file: DataFile, difference: RowsDifference, found: Collector) -> bool:
+        """Check a margin leaf while its rows are compared; return whether all could be, being in order."""
+        is_ordered = True
+
+        def watch(group: pa.Table) -> None:
+            nonlocal is_ordered
+            index = group.column(HEALPIX_COLUMN)
+            is_ordered = is_ordered and not index.null_count and bool((np.diff(index.to_numpy()) >= 0).all())
+            if is_ordered:
+                difference.add(group)
+
         task = LeafTask(
             catalog=self.catalog,
             file=file,
@@ -125,7 +134,7 @@ class _MarginChecks:
             is_margin=True,
             watch=watch,
         )
-        return check_leaf(task, None, SoundFiles(self.catalog), self.apart, found).is_complete
+        return check_leaf(task, None, SoundFiles(self.catalog), self.apart, found).is_complete and is_ordered
 
     def _clear(self, tile: Pixel, rows: pa.Table) -> int:
         """Return how many rows are clearly on one side of the threshold."""

@@ -11,7 +11,8 @@ __all__ = ["EarlyFlush"]
 class EarlyFlush:
     """Flushes what was written of a growing file, in a thread; use as a context manager around the writing.
 
-    The kernel tells a failed write to one descriptor only, so that leaving the context raises what this one was told.
+    A failed write is told to descriptors that are open then, once each, and to none that is opened later: leaving the
+    context raises what this one was told.
     """
 
     def __init__(self, path: Path) -> None:

@@ -86,7 +86,7 @@ def around(index: NDArray[np.int64]) -> Coverage:
 
 
 def widened(coverage: Coverage) -> Coverage:
-    """Return a coverage of small cells with their surroundings."""
+    """Return a coverage with the surroundings of the ends of its ranges: of all of it, if these are small cells."""
     return union(coverage, around(coverage.ravel() - np.tile([0, 1], len(coverage))))
 
 

@@ -19,7 +19,7 @@ from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, MANIFEST_DIR, POINT_MAP, REJECTS_FILE, leaf_path
 from ..layout.properties import parse_properties
 from ..sky.borders import halo_of
-from ..sky.healpix import order_shift
+from ..sky.healpix import Pixel, order_shift
 from .counts import summed
 from .ledger import Ledger
 from .places import Places, Unplaced
@@ -92,16 +92,11 @@ def base_map_order(base: BaseRelease) -> int:
     return int(properties["hats_skymap_order"])
 
 
-def hand_on_leaves(source: Path, target: Path, pixels: Iterable[str]) -> None:
-    """Link leaves of a catalog into another one; copy them where the file system has no links.
-
-    Parameters
-    ----------
-    pixels
-        Paths of the leaves relative to both catalogs.
-    """
-    made: set[Path] = set()
-    for name in pixels:
+def hand_on_leaves(source: Path, target: Path, pixels: Iterable[Pixel]) -> list[Pixel]:
+    """Link leaves of a catalog into another one; copy them where the file system has no links, and return those."""
+    made, copied = set[Path](), list[Pixel]()
+    for pixel in pixels:
+        name = leaf_path(pixel)
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -110,9 +105,11 @@ def hand_on_leaves(source: Path, target: Path, pixels: Iterable[str]) -> None:
         except OSError:
             shutil.copyfile(source / name, path)
             fsync_path(path)
+            copied.append(pixel)
         made.add(path.parent)
     for directory in made:
         fsync_path(directory)
+    return copied
 
 
 def affected_margins(plan: TablePlan, tiling: Tiling, made: Tiling) -> NDArray[np.int64]:

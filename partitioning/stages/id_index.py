@@ -123,7 +123,10 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     """
     bounds = pq.read_table(_bounds_path(workspace, column)).column(0)
     within = _within(column, bounds[part - 1] if part else None, bounds[part] if part < len(bounds) else None)
-    tables = [_kept(pq.read_table(path, filters=within), plan) for path in _base_parts(plan, column)]
+    tables = [
+        _kept(pq.read_table(path, filters=within, page_checksum_verification=True), plan)
+        for path in _base_parts(plan, column)
+    ]
     fresh = _fresh_entries(workspace, plan, column, part)
     tables.append(fresh if within is None else fresh.filter(within))
     table = sorted_entries(pa.concat_tables(tables), merged_by_index)

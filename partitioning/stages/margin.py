@@ -59,8 +59,8 @@ def margin_unit(workspace: Workspace, plan: TablePlan, unit: int) -> int:
     return sum(int(file["rows"]) for file in files)
 
 
-def joined_margin(workspace: Workspace, plan: TablePlan, units: int, old_margin: Path) -> pa.Table:
-    """Link the margin leaves that stay as they are, and return the list of the margin's files by tile."""
+def joined_margin(workspace: Workspace, plan: TablePlan, units: int, old_margin: Path) -> tuple[pa.Table, list[Pixel]]:
+    """Link the margin leaves that stay; return the list of the margin's files by tile, and which tiles were copied."""
     partitions = read_partition_map(workspace.catalog)
     with np.load(_tiles_path(workspace)) as record:
         changed = record["tiles"]
@@ -69,10 +69,9 @@ def joined_margin(workspace: Workspace, plan: TablePlan, units: int, old_margin:
     old = _files(old_margin)
     keep = np.setdiff1d(np.arange(len(partitions)), changed)
     old = old.take(pa.array(np.flatnonzero(np.isin(_starts(old), starts[keep]))))
-    paths = [leaf_path(pixel) for pixel in _pixels(old)]
-    hand_on_leaves(old_margin, workspace.margin(plan.table.margin_arcsec), paths)
+    copied = hand_on_leaves(old_margin, workspace.margin(plan.table.margin_arcsec), _pixels(old))
     files = pa.concat_tables([old, *(table.cast(FILES_SCHEMA) for table in made)])
-    return files.take(pa.array(np.argsort(_starts(files), kind="stable")))
+    return files.take(pa.array(np.argsort(_starts(files), kind="stable"))), copied
 
 
 def _tiles_path(workspace: Workspace) -> Path:

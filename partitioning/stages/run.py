@@ -92,9 +92,9 @@ def _chunk_size(plan: TablePlan, share: Share) -> ChunkSize:
     return ChunkSize(chunk_rows(plan, share), share.memory // CHUNK_SHARE)
 
 
-def window_rows(plan: TablePlan, share: Share) -> int:
-    """Return the rows that are sorted at a time, if they are as large as those of the sample."""
-    return max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / plan.row_bytes))
+def window_rows(plan: TablePlan, share: Share, spilled_bytes: float = 0.0) -> int:
+    """Return the rows that are sorted at a time, if they are as large as those of the sample, or as those spilled."""
+    return max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / max(plan.row_bytes, spilled_bytes)))
 
 
 def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
@@ -177,9 +177,8 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
 
 
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
-    row_bytes = max(plan.row_bytes, spilled_row_bytes(workspace, bucket))
-    window = max(LEAST_ROWS, int(share.memory / _WINDOW_SHARE / row_bytes))
-    entries = max(LEAST_ROWS, share.memory // ENTRY_BYTES)
+    window = window_rows(plan, share, spilled_row_bytes(workspace, bucket))
+    entries = max(LEAST_ROWS, share.memory // (2 * ENTRY_BYTES))  # a window is there too
     given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window, run_rows=entries)
     return sort_unit(workspace, plan, _buckets(workspace), given)
 

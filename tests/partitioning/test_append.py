@@ -1,5 +1,6 @@
 """Appending and replacing: the next release holds what a build from scratch would, and the former one is untouched."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partitioning.checks.report import Full
+from partitioning import pipeline
+from partitioning.checks.report import Full, Report
 from partitioning.checks.verify import verify_release
-from partitioning.exceptions import ConfigError, InputError, SchemaMismatchError
-from partitioning.layout.manifest import read_manifest
-from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN
+from partitioning.exceptions import ConfigError, InputError, LayoutError, SchemaMismatchError
+from partitioning.layout.manifest import read_manifest, read_partition_map
+from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
 from partitioning.pipeline import append, build
 from partitioning.releases import switch_release
-from partitioning.sky.healpix import order_shift, radec_to_index
 from partitioning.stages.base import read_map
 from tests.partitioning.builders import (
     CREATED,
@@ -122,34 +123,70 @@ def test_a_replaced_file_loses_its_old_rows(base: Path, tmp_path: Path) -> None:
 def test_a_file_that_changed_without_changing_its_size_is_noticed(base: Path) -> None:
     path = base / "Object/part2.parquet"
     before = path.stat()
-    rows = pq.read_table(path)
-    flags = pa.array([not one for one in rows["flag"].to_pylist()])
-    pq.write_table(rows.set_column(rows.column_names.index("flag"), "flag", flags), path)
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1  # in the footer
+    path.write_bytes(bytes(content))
     assert path.stat().st_size == before.st_size
     with pytest.raises(InputError, match=r"part2\.parquet: has changed since it was published; say --replace"):
         grow(base)
 
 
-def test_an_append_reads_again_only_what_it_made(base: Path) -> None:
-    """The rest was verified when it was made; a scrub of the new release finds what happened to it since."""
-    first = published(base / "catalogs/survey/Object")
+def test_an_append_verifies_what_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New tiles, and those with another margin: the rest was verified when it was made."""
+    table = replace(TABLE, target_rows=50)
+    write_files(tmp_path / "Object", sky_rows(ROWS))
+    first = build_all(tmp_path, table)["Object"].directory
+    near = pa.table({**sky_rows(40, seed=3, first_id=7).to_pydict(), "ra": np.full(40, 200.0), "dec": np.full(40, 5.0)})
+    add(tmp_path, "night", near.cast(pq.read_schema(tmp_path / "Object/part0.parquet")))
+    scopes: list[Any] = []
+
+    def watched(release: Path, **options: Any) -> Report:
+        scopes.append(options["scope"])
+        return verify_release(release, **options)
+
+    monkeypatch.setattr(pipeline, "verify_release", watched)
+    (second,) = (made.directory for made in append(config(tmp_path, table), created=CREATED))
+    ((chosen,),) = [[scope.pixels for scope in scopes]]
+    partitions = read_partition_map(second)
+    read = {leaf_path(pixel) for pixel in chosen}
+    old = {path.relative_to(first).as_posix(): path.stat().st_ino for path in leaves(first)}
+    made = {p.relative_to(second).as_posix(): p.stat().st_ino for p in leaves(second)}
+    assert {name for name, inode in made.items() if old.get(name) != inode} <= read
+    assert len(read) < len(partitions) / 4
+    assert verify_release(second, scope=Full()).is_clean
+
+
+@pytest.mark.parametrize("name", ["dataset/index/part.0.parquet", "flat/healpix.i64", "manifest/files.parquet"])
+def test_an_append_takes_no_damaged_index_over(base: Path, name: str) -> None:
+    """It would be signed anew, and then nothing could find it."""
+    path = published(base / "catalogs/survey/Object").with_name("Object_r1_id") / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+    add(base, "more", sky_rows(100, seed=9, first_id=10))
+    with pytest.raises(LayoutError, match=r"Object_r1 is not as it must be: .*Object_r1_id"):
+        grow(base)
+    assert published(base / "catalogs/survey/Object").name == "Object_r1"
+
+
+def test_leaves_that_are_copied_are_verified(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system has no links, and a copy goes wrong."""
     near = pa.table({**sky_rows(40, seed=3, first_id=7).to_pydict(), "ra": np.full(40, 200.0), "dec": np.full(40, 5.0)})
     add(base, "night", near.cast(pq.read_schema(base / "Object/part0.parquet")))
-    center = next(path for path in leaves(first) if covers(first, path, 20.0, -5.0))
-    content = bytearray(center.read_bytes())
-    content[len(content) // 2] ^= 4
-    center.write_bytes(bytes(content))
-    second = grow(base)
-    findings = verify_release(second, scope=Full()).findings
-    assert {finding.check for finding in findings} >= {"checksum"}
-    assert any(center.name in finding.path for finding in findings)
 
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
 
-def covers(catalog: Path, leaf: Path, ra_deg: float, dec_deg: float) -> bool:
-    """Return whether a leaf is the tile of a position."""
-    order = int(leaf.parts[-3].removeprefix("Norder="))
-    index = int(radec_to_index(np.array([ra_deg]), np.array([dec_deg]))[0])
-    return index >> order_shift(order) == int(leaf.stem.removeprefix("Npix="))
+    def bad_copy(source: Path, target: Path) -> None:
+        content = bytearray(Path(source).read_bytes())
+        content[len(content) // 2] ^= 4
+        Path(target).write_bytes(bytes(content))
+
+    monkeypatch.setattr("partitioning.stages.base.os.link", no_links)
+    monkeypatch.setattr("partitioning.stages.base.shutil.copyfile", bad_copy)
+    with pytest.raises((LayoutError, ConfigError), match=r"checksum|no links"):
+        grow(base)
+    assert published(base / "catalogs/survey/Object").name == "Object_r1"
 
 
 def test_appends_follow_each_other(base: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Builds from end to end: what is published equals the input, in order, and nothing half-done shows."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, 
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import build, build_time
 from partitioning.sky.healpix import pixel_range, radec_to_index
+from partitioning.stages import gather as gather_stage
 from partitioning.stages import run as run_stage
 from partitioning.stages import spill as spill_stage
 from tests.partitioning.builders import (
@@ -190,6 +192,30 @@ def test_a_tile_larger_than_memory_gives_the_same_leaf(
     second = build_all(tmp_path, one_tile, root=tmp_path / "second")["Object"].directory
     assert len(leaves(first)) < ROWS / 150
     assert tree(second) == tree(first)
+
+
+def test_a_margin_larger_than_memory_gives_the_same_leaf(
+    rows: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = sky_table(target_rows=250, row_group_rows=64, margin_arcsec=30_000.0)
+    write_files(tmp_path / "Object", rows)
+    first = build_all(tmp_path, wide, root=tmp_path / "first")["Object"].directory
+    passes: list[int] = []
+    gather = gather_stage.large_groups
+
+    def counted(*given: Any) -> Iterator[pa.Table]:
+        passes.append(1)
+        return gather(*given)
+
+    monkeypatch.setattr("partitioning.stages.sort.large_groups", counted)
+    monkeypatch.setattr(run_stage, "window_rows", lambda *_: 70)
+    monkeypatch.setattr(spill_stage, "BATCH_ROWS", 32)
+    second = build_all(tmp_path, wide, root=tmp_path / "second")["Object"].directory
+    margins = [one.with_name(f"{one.name}_30000arcs") for one in (first, second)]
+    assert max(pq.read_metadata(path).num_rows for path in leaves(margins[0])) > 70
+    assert len(passes) > len(leaves(first))  # margins, too, not tiles alone
+    assert tree(second) == tree(first)
+    assert tree(margins[0]) == tree(margins[1])
 
 
 def test_order_of_files_and_rows_matters_only_for_ties(rows: pa.Table, store: Path, tmp_path: Path) -> None:

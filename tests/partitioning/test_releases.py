@@ -197,7 +197,8 @@ def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> N
     lines: list[str] = []
     switch_release(home, 2, lines.append)
     assert published(home).name == "Object_r2"
-    assert lines == ["survey.Object: none was current; now Object_r2 is: 1000 rows"]
+    assert next_release(home) == 4  # what was placed by release 3 must not take another one for it
+    assert lines == ["survey.Object: none was current; now Object_r2 is: 1001 rows"]
 
 
 def test_status_of_a_schema_is_that_of_its_tables(home: Path) -> None:

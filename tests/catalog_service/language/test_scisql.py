@@ -104,7 +104,7 @@ ORACLE: dict[str, Callable[..., float]] = {
     "abMagToDnSigma": mag_to_dn_sigma,
 }
 
-COLUMNS = ("mag", "size", "m", "flux", "lon")
+COLUMNS = ("mag", '"size"', "m", "flux", "lon")
 """Floats with NULLs, small positive doubles, integers of either sign, awkward fluxes, infinities."""
 
 
@@ -130,8 +130,9 @@ def test_values(store: Store, name: str, shift: int) -> None:
     known = 0
     for *arguments, value in found:
         expected = truth(name, tuple(arguments))
-        if expected is not None and not 1e-290 < abs(expected) < 1e290:
-            continue  # squares under- and overflow where hypot does not
+        if any(one and math.isfinite(one) and not 1e-100 < abs(one) < 1e100 for one in arguments):
+            assert value is None or math.isfinite(value)  # the order of products decides whether they overflow
+            continue
         known += expected is not None
         assert (value is None) == (expected is None), arguments
         assert expected is None or value == pytest.approx(expected, rel=1e-12), arguments

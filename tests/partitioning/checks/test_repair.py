@@ -171,8 +171,13 @@ def test_files_that_no_list_names_are_told_and_stay(release: Path) -> None:
 def test_a_repair_and_a_build_exclude_each_other(release: Path) -> None:
     told: list[str] = []
     with lease(release.parent):
-        assert run_repair(release.parent, None, [], 1, told.append) == 1
-    assert "is being built" in told[0] or "process" in told[0]
+        assert run_repair(release.parent, None, [], 1, told.append) == 2
+    assert "another build of this table is running" in told[0]
+
+
+def test_a_table_that_is_not_there_is_not_made(release: Path) -> None:
+    assert run_repair(release.parent.with_name("Objct"), None, [], 1, print) == 1
+    assert not release.parent.with_name("Objct").exists()
 
 
 # Command line
