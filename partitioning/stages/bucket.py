@@ -26,7 +26,7 @@ from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
 from .tiling import Tiling
-from .units import UnitBatch, unit_batches
+from .units import UnitBatch, forget_input, unit_batches
 from .workspace import Workspace
 
 __all__ = [
@@ -189,6 +189,7 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
         reason_rows=np.array(list(rejects.per_reason.values()), dtype=np.int64),
     )
     places.remove()
+    forget_input(plan, unit)
     return sum(spill.rows)
 
 
