@@ -19,14 +19,19 @@ from .readers.felis import FelisTable
 from .stages.plan import TablePlan
 from .stages.workspace import Workspace
 
-__all__ = ["Job", "told", "workspace_of"]
+__all__ = ["Job", "spill_directory", "told", "workspace_of"]
+
+
+def spill_directory(spill: Path, home: Path) -> Path:
+    """Return where the table in directory `home` has its spill files, if builds are given the directory `spill`."""
+    return spill / f"{home.parent.name}.{home.name}.spill"
 
 
 def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
     """Return where release number `release` of a table is made."""
     home = config.root / config.schema / table
     own = Workspace(home, release_name(table, release), home)
-    spill = own.staging / "spill" if config.spill is None else config.spill / f"{config.schema}.{table}.spill"
+    spill = own.staging / "spill" if config.spill is None else spill_directory(config.spill, home)
     return Workspace(home, own.name, spill)
 
 

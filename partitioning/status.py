@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from .config import BuildConfig
 from .exceptions import LayoutError
-from .job import workspace_of
+from .job import spill_directory, workspace_of
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import (
     COLLECTION_PROPERTIES,
@@ -74,7 +74,7 @@ def directory_status(directory: Path, spill: Path | None = None) -> Iterator[Tab
     """Yield where the table in a directory stands, or each table of the schema in it."""
     tables = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_table(path)]
     for home in [directory] if _is_table(directory) or not tables else tables:
-        yield table_status(home, None if spill is None else spill / f"{home.parent.name}.{home.name}.spill")
+        yield table_status(home, None if spill is None else spill_directory(spill, home))
 
 
 def _is_table(home: Path) -> bool:

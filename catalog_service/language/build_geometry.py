@@ -27,7 +27,7 @@ from ..models.tree import (
 )
 from .errors import error_at
 
-__all__ = ["geometry_node"]
+__all__ = ["geometry_node", "point_at"]
 
 Arguments = Sequence[Expr]
 
@@ -71,6 +71,11 @@ def _split_frame(args: Arguments, counts: set[int]) -> tuple[str | None, Argumen
     return None, args
 
 
+def point_at(ra: Expr, dec: Expr) -> Point:
+    """Return the point that two coordinates of a call mean."""
+    return Point(ra, dec, span=Span(ra.span.start, dec.span.stop, ra.span.text))
+
+
 def _is_number(node: Expr) -> bool:
     return isinstance(node, IntegerLiteral | RealLiteral | StringLiteral | Unary)
 
@@ -83,8 +88,7 @@ def _point(args: Arguments, span: Span) -> Expr | None:
 def _centred(rest: Arguments, extents: int) -> tuple[Expr, Arguments] | None:
     """Return a centre and the `extents` arguments after it, from either form."""
     if len(rest) == 2 + extents:
-        span = Span(rest[0].span.start, rest[1].span.stop, rest[0].span.text)
-        return Point(rest[0], rest[1], span=span), rest[2:]
+        return point_at(rest[0], rest[1]), rest[2:]
     if len(rest) == 1 + extents and not _is_number(rest[0]):
         return rest[0], rest[1:]
     return None
@@ -109,10 +113,7 @@ def _polygon(args: Arguments, span: Span) -> Expr | None:
         return PolygonShape(tuple(rest), frame=frame, span=span) if len(points) == len(rest) >= 3 else None
     if len(rest) < 6 or len(rest) % 2:
         return None
-    vertices = tuple(
-        Point(ra, dec, span=Span(ra.span.start, dec.span.stop, ra.span.text))
-        for ra, dec in zip(rest[::2], rest[1::2], strict=True)
-    )
+    vertices = tuple(point_at(ra, dec) for ra, dec in zip(rest[::2], rest[1::2], strict=True))
     return PolygonShape(vertices, frame=frame, span=span)
 
 

@@ -14,11 +14,12 @@ from ..models.tree import (
     Expr,
     FunctionCall,
     IntegerLiteral,
-    Point,
     PolygonShape,
     Span,
 )
+from .build_geometry import point_at
 from .errors import error_at
+from .function import declared_form
 
 __all__ = ["GEOMETRY_SIGNATURES", "geometry_forms", "scisql_geometry"]
 
@@ -36,13 +37,10 @@ GEOMETRY_SIGNATURES: Final[Mapping[str, str]] = {
 
 def geometry_forms() -> tuple[str, ...]:
     """Return the functions as TAP capabilities declare them; the polygon with the fewest vertices."""
-    forms = []
-    for signature in GEOMETRY_SIGNATURES.values():
-        name, _, parameters = signature.removesuffix(")").partition("(")
-        typed = ", ".join(f"{one} DOUBLE PRECISION" for one in parameters.removesuffix(", ...").split(", "))
-        result = "DOUBLE PRECISION" if name == "scisql_angSep" else "INTEGER"
-        forms.append(f"{name}({typed}) -> {result}")
-    return tuple(forms)
+    return tuple(
+        declared_form(signature.replace(", ...", ""), "DOUBLE PRECISION" if name == "scisql_angsep" else "INTEGER")
+        for name, signature in GEOMETRY_SIGNATURES.items()
+    )
 
 
 def scisql_geometry(name: str, args: Arguments, span: Span) -> Expr:
@@ -61,29 +59,24 @@ def scisql_geometry(name: str, args: Arguments, span: Span) -> Expr:
 
 
 def _separation(args: Arguments, span: Span) -> Expr | None:
-    return Distance(_point(args[:2]), _point(args[2:]), span=span) if len(args) == 4 else None
+    return Distance(point_at(*args[:2]), point_at(*args[2:]), span=span) if len(args) == 4 else None
 
 
 def _in_circle(args: Arguments, span: Span) -> Expr | None:
     if len(args) != 5:
         return None
-    return _one_or_zero(Contains(_point(args[:2]), Circle(_point(args[2:4]), args[4], span=span), span=span))
+    return _one_or_zero(Contains(point_at(*args[:2]), Circle(point_at(*args[2:4]), args[4], span=span), span=span))
 
 
 def _in_polygon(args: Arguments, span: Span) -> Expr | None:
     if len(args) % 2 or not 3 <= len(args) // 2 - 1 <= _MOST_VERTICES:
         return None
-    vertices = tuple(_point(args[at : at + 2]) for at in range(2, len(args), 2))
-    return _one_or_zero(Contains(_point(args[:2]), PolygonShape(vertices, span=span), span=span))
+    vertices = tuple(point_at(lon, lat) for lon, lat in zip(args[2::2], args[3::2], strict=True))
+    return _one_or_zero(Contains(point_at(*args[:2]), PolygonShape(vertices, span=span), span=span))
 
 
 def _one_or_zero(contains: Contains) -> Expr:
     return FunctionCall("coalesce", (contains, IntegerLiteral(0, span=contains.span)), span=contains.span)
-
-
-def _point(pair: Arguments) -> Point:
-    lon, lat = pair
-    return Point(lon, lat, span=Span(lon.span.start, lat.span.stop, lon.span.text))
 
 
 _BUILDERS: Final[Mapping[str, Callable[[Arguments, Span], Expr | None]]] = {

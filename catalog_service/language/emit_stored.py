@@ -16,13 +16,11 @@ from ..models.tree import (
     ColumnRef,
     Comparison,
     Expr,
-    FromItem,
     IntegerLiteral,
-    Join,
     RealLiteral,
     Select,
-    TableRef,
 )
+from ..models.walk import base_tables
 from .emit_expr import ExpressionWriter
 from .sqltext import quoted
 
@@ -41,7 +39,7 @@ def stored_conditions(select: Select) -> Iterator[tuple[int, Expr]]:
 
     Those of columns of outer queries say nothing of all rows there.
     """
-    own = set(_base_tables(select.source))
+    own = {table.source for table in base_tables(select.source)}
     for condition in _conjuncts(select.where):
         match condition:
             case Comparison(left=ColumnRef() as column, right=IntegerLiteral() | RealLiteral()):
@@ -62,15 +60,6 @@ def _conjuncts(condition: Expr | None) -> Iterator[Expr]:
             yield from _conjuncts(operand)
     elif condition is not None:
         yield condition
-
-
-def _base_tables(item: FromItem | None) -> Iterator[int]:
-    """Yield the source numbers of the base tables of one FROM, not of those inside derived tables."""
-    if isinstance(item, TableRef):
-        yield item.source
-    elif isinstance(item, Join):
-        yield from _base_tables(item.left)
-        yield from _base_tables(item.right)
 
 
 def _is_guarded(column: Column) -> bool:

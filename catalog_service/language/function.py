@@ -6,7 +6,7 @@ from enum import Enum
 
 from ..models.schema import DataType
 
-__all__ = ["Function", "Kind"]
+__all__ = ["Function", "Kind", "declared_form"]
 
 
 class Kind(Enum):
@@ -58,3 +58,14 @@ class Function:
     def kind(self, index: int) -> Kind:
         """Return what argument number `index` (from 0) must be."""
         return self.params[min(index, len(self.params) - 1)]
+
+
+def declared_form(signature: str, result: str) -> str:
+    """Return a function of doubles as TAP capabilities declare it.
+
+    >>> declared_form("f(a, b)", "INTEGER")
+    'f(a DOUBLE PRECISION, b DOUBLE PRECISION) -> INTEGER'
+    """
+    name, _, parameters = signature.removesuffix(")").partition("(")
+    typed = ", ".join(f"{parameter} DOUBLE PRECISION" for parameter in parameters.split(", "))
+    return f"{name}({typed}) -> {result}"

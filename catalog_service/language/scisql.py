@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..models.schema import DataType
-from .function import Function, Kind
+from .function import Function, Kind, declared_form
 
 __all__ = ["SCISQL"]
 
@@ -33,18 +33,15 @@ def _hypot(a: str, b: str) -> str:
 
 def _function(signature: str, formula: str, domain: str, doc: str) -> Function:
     """Return a function of numbers by its signature ``name(a, b)``; `formula` and `domain` name arguments by number."""
-    name, _, rest = signature.rstrip(")").partition("(")
-    parameters = [parameter.strip() for parameter in rest.split(",")]
-    finite = [f"isfinite({{{number}}})" for number in range(len(parameters))]
-    guards = " AND ".join([*finite, *([domain] if domain else [])])
-    typed = ", ".join(f"{parameter} DOUBLE PRECISION" for parameter in parameters)
+    count = signature.count(",") + 1
+    guards = " AND ".join([*(f"isfinite({{{number}}})" for number in range(count)), domain])
     return Function(
-        name=f"scisql_{name}".lower(),
-        params=tuple([Kind.NUMBER] * len(parameters)),
+        name=f"scisql_{signature.partition('(')[0]}".lower(),
+        params=(Kind.NUMBER,) * count,
         result=DataType.DOUBLE,
-        templates={len(parameters): f"CASE WHEN {guards} AND isfinite({formula}) THEN {formula} END"},
+        templates={count: f"CASE WHEN {guards} AND isfinite({formula}) THEN {formula} END"},
         doc=doc,
-        signature=f"scisql_{name}({typed}) -> DOUBLE PRECISION",
+        signature=declared_form(f"scisql_{signature}", "DOUBLE PRECISION"),
     )
 
 

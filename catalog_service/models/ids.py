@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from partitioning.layout.flat_index import FlatIndex
 from partitioning.sky.coverage import Coverage
 
-__all__ = ["FoundIds", "IdBound", "IdIndex"]
+__all__ = ["MOST_IDS", "FoundIds", "IdBound", "IdIndex"]
+
+MOST_IDS: Final = 10_000
+"""Ids of all bounds of a query that are looked up: where there are more, reading more tiles is hardly slower."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import fields
 
-from .tree import Node
+from .tree import FromItem, Join, Node, TableRef
 
-__all__ = ["children", "walk"]
+__all__ = ["base_tables", "children", "walk"]
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -21,6 +21,17 @@ def walk(node: Node) -> Iterator[Node]:
         current = waiting.pop()
         yield current
         waiting.extend(reversed(list(children(current))))
+
+
+def base_tables(item: FromItem | None) -> Iterator[TableRef]:
+    """Yield the base tables of one FROM, from left to right; not those inside derived tables."""
+    waiting = [item]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, TableRef):
+            yield current
+        elif isinstance(current, Join):
+            waiting += [current.right, current.left]
 
 
 def _nodes(value: object) -> Iterator[Node]:

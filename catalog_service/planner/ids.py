@@ -5,7 +5,7 @@ As with regions, what is not recognised bounds nothing. The ids are looked up el
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ..models.ids import IdBound
+from ..models.ids import MOST_IDS, IdBound
 from ..models.query import ResolvedQuery
 from ..models.schema import Table
 from ..models.stored import StoredTable
@@ -20,10 +20,9 @@ from ..models.tree import (
     Join,
     Or,
     Select,
-    TableRef,
     Unary,
 )
-from ..models.walk import walk
+from ..models.walk import base_tables, walk
 from .regions import conjuncts
 
 __all__ = ["condition_ids", "wanted_ids"]
@@ -39,7 +38,7 @@ def wanted_ids(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> 
     found: dict[IdBound, None] = {}
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            tables = {ref.source: lookup(ref.table) for ref in _tables(node.source)}
+            tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
             for condition in (node.where, *_on_clauses(node.source)):
                 found |= dict.fromkeys(condition_ids(condition, tables))
     return tuple(found)
@@ -63,7 +62,7 @@ def _named_ids(condition: Expr) -> tuple[Column, frozenset[int]] | None:
     match condition:
         case Comparison(op="=", left=left, right=right):
             column, items = (left, (right,)) if isinstance(left, ColumnRef) else (right, (left,))
-        case InList(operand=column, items=items, negated=False):
+        case InList(operand=column, items=items, negated=False) if len(items) <= MOST_IDS:
             pass
         case Or(operands=operands):
             return _either([_named_ids(operand) for operand in operands])
@@ -106,14 +105,6 @@ def _integer(expr: Expr) -> int | None:
         case _:
             return None
     return value if value in _INT64 else None
-
-
-def _tables(item: FromItem) -> Iterator[TableRef]:
-    if isinstance(item, TableRef):
-        yield item
-    elif isinstance(item, Join):
-        yield from _tables(item.left)
-        yield from _tables(item.right)
 
 
 def _on_clauses(item: FromItem) -> Iterator[Expr]:

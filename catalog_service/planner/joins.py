@@ -23,11 +23,12 @@ from ..models.ids import FoundIds
 from ..models.schema import Column
 from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
+from ..models.walk import base_tables
 from .ids import condition_ids
 from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 
-__all__ = ["base_tables", "table_bounds"]
+__all__ = ["table_bounds"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
@@ -55,15 +56,6 @@ class _Facts:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
         bounded = {source for source, _ in (*self.regions, *self.placed)}
         return not sources.isdisjoint(bounded.union(*self.pairs))
-
-
-def base_tables(item: FromItem | None) -> Iterator[TableRef]:
-    """Yield the base tables of one SELECT's FROM, not those inside derived tables."""
-    if isinstance(item, TableRef):
-        yield item
-    elif isinstance(item, Join):
-        yield from base_tables(item.left)
-        yield from base_tables(item.right)
 
 
 def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, Bounds]:

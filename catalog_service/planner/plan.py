@@ -14,8 +14,8 @@ from ..models.query import ResolvedQuery, ScanPlan, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
 from ..models.tree import Select
-from ..models.walk import walk
-from .joins import base_tables, table_bounds
+from ..models.walk import base_tables, walk
+from .joins import table_bounds
 from .prune import Bounds, choose_tiles, merged_ranges, position_box
 
 __all__ = ["plan"]

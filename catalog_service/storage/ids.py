@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from partitioning.sky.coverage import Coverage, around, union
 
-from ..models.ids import FoundIds, IdBound
+from ..models.ids import MOST_IDS, FoundIds, IdBound
 
 __all__ = ["find_ids"]
 
@@ -18,9 +18,6 @@ _LOG = logging.getLogger(__name__)
 
 _MOST_ROWS: Final = 100_000
 """Rows of all bounds of a query that are looked up: where there are more, reading more tiles is hardly slower."""
-
-_MOST_IDS: Final = 10_000
-"""Ids of all bounds of a query that are looked up, for the same reason."""
 
 _MOST_SECONDS: Final = 2.0
 """After so long no other bound is looked up: the storage is slow just now."""
@@ -31,7 +28,7 @@ def find_ids(bounds: Iterable[IdBound]) -> FoundIds:
 
     An index that cannot be read costs speed, not the query; so does a query that asks for very much.
     """
-    found, rows, ids, deadline = dict[IdBound, Coverage](), _MOST_ROWS, _MOST_IDS, time.monotonic() + _MOST_SECONDS
+    found, rows, ids, deadline = dict[IdBound, Coverage](), _MOST_ROWS, MOST_IDS, time.monotonic() + _MOST_SECONDS
     for bound in bounds:
         ids -= len(bound.ids)
         if ids < 0 or time.monotonic() > deadline:

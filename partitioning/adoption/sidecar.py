@@ -18,6 +18,7 @@ from ..layout.manifest import (
     Manifest,
     Placement,
     StoredColumn,
+    stored_bound,
 )
 from ..layout.schema import is_ordered, schema_fingerprint
 from .columns import ForeignColumn, case_twins
@@ -26,7 +27,6 @@ from .survey import SurveyedFile
 
 __all__ = ["Identity", "Sums", "is_hidden", "make_manifest"]
 
-_LONGEST_TEXT: Final = 128
 _HATS_OWN: Final = ("Norder", "Dir", "Npix", "_healpix_29")
 _PANDAS_INDEX: Final = re.compile(r"__index_level_[0-9]+__")
 
@@ -157,8 +157,8 @@ def make_manifest(identity: Identity, sums: Sums, positions: PositionColumns, sc
             arrow_type=str(column.type),
             nulls=sums.nulls.get(column.name, 0),
             bytes=sums.column_bytes.get(column.name, 0),
-            minimum=_json((sums.bounds.get(column.name) or (None, None))[0]),
-            maximum=_json((sums.bounds.get(column.name) or (None, None))[1]),
+            minimum=stored_bound((sums.bounds.get(column.name) or (None, None))[0]),
+            maximum=stored_bound((sums.bounds.get(column.name) or (None, None))[1]),
             hidden=is_hidden(column.name, kind, index) or column.name in twins,
             nan_free=column.name in nan_free or not column.is_float,
             mixed=column.mixed,
@@ -215,15 +215,3 @@ def _row_groups(number: int, one: SurveyedFile) -> pa.Table:
     for name, column in zip(one.footer.statistics.column_names, one.footer.statistics.columns, strict=True):
         table = table.append_column(name, column)
     return table
-
-
-def _json(value: Any) -> float | int | str | bool | None:
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case str():
-            return value if len(value) <= _LONGEST_TEXT else None
-        case other:
-            return str(other)

@@ -23,6 +23,7 @@ A release of 139 billion rows has 20,000 files and 4 million row groups; opening
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ __all__ = [
     "read_columns",
     "read_manifest",
     "read_partition_map",
+    "stored_bound",
     "write_columns",
     "write_files",
     "write_manifest",
@@ -70,6 +72,9 @@ ROW_GROUPS_FILE: Final = "row_groups.parquet"
 _STATISTICS_ROWS: Final = 65_536
 _STATISTICS_CELLS: Final = 4_000_000
 """Bounds of a row group of ``row_groups.parquet``; a table of 1,000 columns has 3,000 statistics a row."""
+
+_LONGEST_TEXT: Final = 128
+"""Longer minima and maxima of text columns are left out of the manifest."""
 
 FILES_SCHEMA: Final = pa.schema(
     [
@@ -152,6 +157,19 @@ class Placement:
     """Bounds of the stored own RA, of any turn: without them no RA box may prune."""
     healpix_column: str | None = HEALPIX_COLUMN
     """Stored int64 column of the order-29 index, by which each file is sorted; None if none can be relied on."""
+
+
+def stored_bound(value: object) -> float | int | str | bool | None:
+    """Return a minimum or maximum as a `StoredColumn` holds it; None if JSON cannot, or if it is a long text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return value if len(value) <= _LONGEST_TEXT else None
+        case other:
+            return str(other)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,17 @@
 """The columns of a release as its manifest lists them, with statistics over all rows."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..layout.manifest import ROW_GROUPS_FILE, StoredColumn
+from ..layout.manifest import ROW_GROUPS_FILE, StoredColumn, stored_bound
 from ..layout.paths import MANIFEST_DIR
 from .ledger import Ledger
 from .sketch import estimate
 
 __all__ = ["stored_column_list"]
-
-_LONGEST_TEXT: Final = 128
-"""Longer minima and maxima of text columns are left out of the manifest."""
 
 
 def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
@@ -50,13 +45,5 @@ def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:
     """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
     values = statistics.read([f"{name}.{part}"]).column(0)
-    value: object = (pc.min if part == "min" else pc.max)(values).as_py()
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case str():
-            return value if len(value) <= _LONGEST_TEXT else None
-        case other:
-            return str(other)
+    bound: object = (pc.min if part == "min" else pc.max)(values).as_py()
+    return stored_bound(bound)

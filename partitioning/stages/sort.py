@@ -3,10 +3,11 @@
 A window is a run of tiles, or, for a tile that is larger than memory, the whole tile in several passes (`gather`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -141,19 +142,32 @@ def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: 
 
 
 def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
+    """Write the leaf of a tile of the bucket."""
+    watchers = (tools.sketches.add, tools.runs.add)
+    _write_leaf(tools, tile, groups, tools.workspace.catalog, watchers, is_margin=False)
+
+
+def _write_leaf(  # noqa: PLR0913  one call for tiles, one for margins
+    tools: _Tools,
+    tile: int,
+    groups: Iterator[pa.Table],
+    catalog: Path,
+    watchers: Sequence[Callable[[pa.Table], None]] = (),
+    *,
+    is_margin: bool,
+) -> None:
     """Write one leaf, noting everything about its rows as they pass by."""
     pixel = tools.tiling_pixels[tile]
     notes = _Notes(tools.plan.placement, tools.map_order)
 
     def noted() -> Iterator[pa.Table]:
         for group in groups:
-            notes.add(group)
-            tools.sketches.add(group)
-            tools.runs.add(group)
+            for watch in (notes.add, *watchers):
+                watch(group)
             yield group
 
-    draft = draft_leaf(tools.workspace.catalog / leaf_path(pixel), noted(), tools.plan.form)
-    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), False))
+    draft = draft_leaf(catalog / leaf_path(pixel), noted(), tools.plan.form)
+    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), is_margin))
 
 
 def _write_margins(tools: _Tools) -> None:
@@ -172,16 +186,10 @@ def _write_margins(tools: _Tools) -> None:
         window = [part_of(batch, *span) for batch, span in zip(read_blocks(blocks), spans, strict=True)]
         owners = [owner[slice(*span)] for owner, span in zip(owners, spans, strict=True)]
         for tile in tiles:
-            parts = [rows.slice(first, stop - first) for rows, first, stop in _rows_of_tile(window, owners, tile)]
+            mine = [_tile_rows(owner, tile, tile) for owner in owners]
+            parts = [rows.slice(first, stop - first) for rows, (first, stop) in zip(window, mine, strict=True)]
             table = sorted_rows(pa.Table.from_batches(parts, form.schema), sort_keys(form))
             _write_margin(tools, tile, row_groups(table, form))
-
-
-def _rows_of_tile(
-    window: Sequence[pa.RecordBatch], owners: Sequence[NDArray[np.int32]], tile: int
-) -> Iterator[tuple[pa.RecordBatch, int, int]]:
-    for rows, owner in zip(window, owners, strict=True):
-        yield rows, *_tile_rows(owner, tile, tile)
 
 
 def _tile_rows(owner: NDArray[np.int32], first: int, last: int) -> tuple[int, int]:
@@ -191,18 +199,9 @@ def _tile_rows(owner: NDArray[np.int32], first: int, last: int) -> tuple[int, in
 
 
 def _write_margin(tools: _Tools, number: int, groups: Iterator[pa.Table]) -> None:
-    """Write one margin leaf."""
-    pixel = tools.tiling_pixels[number - tools.first_tile]
+    """Write the margin leaf of a tile of the release."""
     directory = tools.workspace.margin(tools.plan.table.margin_arcsec)
-    notes = _Notes(tools.plan.placement, tools.map_order)
-
-    def noted() -> Iterator[pa.Table]:
-        for group in groups:
-            notes.add(group)
-            yield group
-
-    draft = draft_leaf(directory / leaf_path(pixel), noted(), tools.plan.form)
-    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), True))
+    _write_leaf(tools, number - tools.first_tile, groups, directory, is_margin=True)
 
 
 class _Notes:
