@@ -124,7 +124,7 @@ INDEX_DIR: Final = "dataset/index"
 """Directory of the parts of an id index."""
 
 FLAT_IDS_FILE: Final = "flat/ids.i64"
-"""Sorted ids of an index as one little-endian int64 array, for look-ups through a memory map; none for text ids."""
+"""Sorted ids of an index as one little-endian int64 array, for look-ups that read a few pages; none for text ids."""
 
 FLAT_HEALPIX_FILE: Final = "flat/healpix.i64"
 """``_healpix_29`` of the row of each id in `FLAT_IDS_FILE`."""

@@ -191,7 +191,8 @@ def test_switch_refuses_a_leaf_cut_short_and_an_unknown_release(home: Path) -> N
 
 
 def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> None:
-    (home / "Object_r3").rename(home.with_name("elsewhere"))
+    for lost in parts(3):
+        (home / lost).rename(home.parent.parent / lost)
     with pytest.raises(LayoutError, match=r"names Object_r3, which is not there; bring it back, or switch"):
         published_release(home)
     lines: list[str] = []
