@@ -105,6 +105,8 @@ class TableScan:
     healpix_column: str = HEALPIX_COLUMN
     stamps: tuple[FileStamp, ...] = ()
     """Of adopted files: how they must still look."""
+    rows: int = 0
+    """Rows stored in the files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,10 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
     name, partitions = stored.table.full_name, stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
-        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
+        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas, rows=stored.rows)
         return _Planned(scan, stored.rows, stored.size_bytes, 1, f"{name}: one file without positions")
     chosen = choose_tiles(stored, bounds)
+    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
@@ -82,8 +83,8 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
         position_box(stored, bounds.own),
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
         stamps=stored.stamps(chosen.tiles),
+        rows=rows,
     )
-    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
     reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} {kind} {_why(bounds)}"
     return _Planned(scan, rows, size_bytes, len(partitions), reason)
