@@ -42,7 +42,7 @@ from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
 
-__all__ = ["ExpressionBuilder"]
+__all__ = ["ExpressionBuilder", "signed_literal"]
 
 Parts = list[Any]
 
@@ -77,17 +77,28 @@ class ExpressionBuilder:
 
     # --- conditions ---
 
+    def condition(self, node: Expr) -> Expr:
+        """Return `node`, which stands where a condition must stand; raise if it can be none."""
+        return condition(node)
+
     def or_(self, parts: Parts) -> Expr:
         """Build ``a OR b [OR ...]``."""
-        return Or(_operands(parts, Or), span=span_of(parts))
+        return Or(self._operands(parts, Or), span=span_of(parts))
 
     def and_(self, parts: Parts) -> Expr:
         """Build ``a AND b [AND ...]``."""
-        return And(_operands(parts, And), span=span_of(parts))
+        return And(self._operands(parts, And), span=span_of(parts))
+
+    def _operands(self, parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
+        """Return the operands, those of an inner AND of AND (or OR of OR) among them."""
+        operands: list[Expr] = []
+        for part in parts[::2]:
+            operands += part.operands if isinstance(part, kind) else (self.condition(part),)
+        return tuple(operands)
 
     def not_(self, parts: Parts) -> Expr:
         """Build ``NOT a``."""
-        return Not(condition(parts[1]), span=span_of(parts))
+        return Not(self.condition(parts[1]), span=span_of(parts))
 
     def comparison(self, parts: Parts) -> Expr:
         """Build ``a < b``."""
@@ -109,7 +120,7 @@ class ExpressionBuilder:
     def in_literals(self, parts: Parts) -> Expr:
         """Build ``a [NOT] IN (1, 2)``, its list read as one word."""
         word: Word = parts[-1]
-        items = tuple(_signed_literal(text, word.span) for text in LITERAL.findall(word.value))
+        items = tuple(signed_literal(text, word.span) for text in LITERAL.findall(word.value))
         return InList(parts[0], items, negated=_negated(parts), span=span_of(parts))
 
     def in_query(self, parts: Parts) -> Expr:
@@ -176,7 +187,7 @@ class ExpressionBuilder:
         if name in GEOMETRY_SIGNATURES:
             return scisql_geometry(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
-        if function is None or name == "coordsys":
+        if function is None or function.hidden or name == "coordsys":
             if name not in self._functions:
                 raise _unknown_function(word)
         elif not function.takes(len(args)):
@@ -224,7 +235,8 @@ class ExpressionBuilder:
         defaults = [part.value for part in parts if isinstance(part, Clause) and part.tag == "default"]
         operand = None if isinstance(parts[1], Clause) else parts[1]
         branches = tuple(
-            (when if operand is not None else condition(when), then) for when, then in (part.value for part in whens)
+            (when if operand is not None else self.condition(when), then)
+            for when, then in (part.value for part in whens)
         )
         return Case(operand, branches, defaults[0] if defaults else None, span=span_of(parts))
 
@@ -239,14 +251,6 @@ class ExpressionBuilder:
     def scalar_query(self, parts: Parts) -> Expr:
         """Build ``(SELECT ...)`` as a value."""
         return ScalarQuery(parts[0], span=parts[0].span)
-
-
-def _operands(parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
-    """Return the operands, those of an inner AND of AND (or OR of OR) among them."""
-    operands: list[Expr] = []
-    for part in parts[::2]:
-        operands += part.operands if isinstance(part, kind) else (condition(part),)
-    return tuple(operands)
 
 
 def _negated(parts: Parts) -> bool:
@@ -272,7 +276,8 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _signed_literal(text: str, span: Span) -> Expr:
+def signed_literal(text: str, span: Span) -> Expr:
+    """Return the literal of a number with its sign, or of a text."""
     if text[0] == "'":
         return StringLiteral(unquoted(text), span=span)
     unsigned = text.lstrip("+-")
@@ -287,7 +292,8 @@ def _signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    names = (*FUNCTIONS, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
+    functions = [name for name, function in FUNCTIONS.items() if not function.hidden]
+    names = (*functions, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
     known = [name for name in names if name != "any_value"]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

@@ -56,7 +56,7 @@ from .function import Kind
 from .functions import FUNCTIONS
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
-from .types import SQL_TYPES, common_type, query_columns, type_of
+from .types import SQL_TYPES, common_type, numeric_type, query_columns, type_of
 
 __all__ = ["ExpressionWriter"]
 
@@ -188,20 +188,24 @@ class ExpressionWriter:
         if call.name == "coordsys":
             return geometry_value(call, self._degrees)
         kind = type_of(call)
-        if call.name == "coalesce":
-            return f"coalesce({', '.join(self._typed(arg, kind) for arg in call.args)})"
-        args = [self._argument(arg, function.kind(index), kind) for index, arg in enumerate(call.args)]
-        exact = function.integer_template is not None and kind is DataType.LONG
+        if function.is_common:
+            listed = ", ".join(self._typed(arg, kind) for arg in call.args)
+            return function.templates[0].format(args=listed)
+        exact = function.integer_template is not None and numeric_type(call.args) is DataType.LONG
+        number = DataType.LONG if exact else DataType.DOUBLE
+        args = [self._argument(arg, function.kind(index), number) for index, arg in enumerate(call.args)]
         template = function.integer_template if exact else function.templates[len(args)]
         assert template is not None
         return f"({bound(template, *args)})"
 
-    def _argument(self, arg: Expr, kind: Kind, result: DataType) -> str:
+    def _argument(self, arg: Expr, kind: Kind, number: DataType) -> str:
         match kind:
             case Kind.NUMBER:
                 return self._computed(arg, DataType.DOUBLE)
             case Kind.EXACT:
-                return self._computed(arg, result)
+                return self._computed(arg, number)
+            case Kind.WHOLE:
+                return f"CAST({self.value(arg)} AS BIGINT)"
             case Kind.DIGITS:
                 return f"CAST({self.value(arg)} AS INTEGER)"
             case Kind.TEXT | Kind.ANY:
@@ -247,7 +251,9 @@ class ExpressionWriter:
 
     def _comparison(self, op: str, left: Expr, right: Expr) -> str:
         number = _number(right)
-        if number is not None and left not in self._keys:
+        if op == "<=>":
+            op = "IS NOT DISTINCT FROM"
+        elif number is not None and left not in self._keys:
             if isinstance(left, Contains) and number in {0, 1} and op in {"=", "<>"}:
                 inside = contains(left, self._degrees)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
@@ -274,7 +280,8 @@ class ExpressionWriter:
 
     def _like(self, expr: Like) -> str:
         word = "ILIKE" if expr.ignore_case else "LIKE"
-        return _negated(f"({self.value(expr.operand)} {word} {self.value(expr.pattern)})", expr.negated)
+        escape = "" if expr.escape is None else f" ESCAPE {text(expr.escape)}"
+        return _negated(f"({self.value(expr.operand)} {word} {self.value(expr.pattern)}{escape})", expr.negated)
 
     def _between(self, expr: Between) -> str:
         low, high = expr.low, expr.high

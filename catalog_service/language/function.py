@@ -18,6 +18,8 @@ class Kind(Enum):
     """Any number; passed as a 64-bit integer if all arguments are integers, else as a double."""
     DIGITS = "integer"
     """An integer; passed as a 32-bit integer."""
+    WHOLE = "whole number"
+    """Any number; passed as a 64-bit integer, rounded."""
     TEXT = "text"
     ANY = "value"
     """Any type, the same for all arguments."""
@@ -41,6 +43,13 @@ class Function:
     doc: str = ""
     signature: str = ""
     """As TAP capabilities declare it, if it is none of ADQL's own."""
+    hidden: bool = False
+    """Whether it is made by another dialect or by rewrites, and not called by its name."""
+
+    @property
+    def is_common(self) -> bool:
+        """Whether its arguments and its result are of one type, whatever it is."""
+        return self.result is None and self.params[0] is Kind.ANY
 
     @property
     def arities(self) -> str:

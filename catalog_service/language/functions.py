@@ -12,7 +12,9 @@ from typing import Final
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
 from .function import Function, Kind
+from .mysql_functions import MYSQL
 from .scisql import SCISQL
+from .scisql_regions import SCISQL_REGIONS
 
 __all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "declared_features"]
 
@@ -108,7 +110,11 @@ _ALL: Final = (
     Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL)
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    function.name: function
+    for functions in (_ALL, SCISQL.values(), SCISQL_REGIONS.values(), MYSQL.values())
+    for function in functions
+}
 """Scalar functions by canonical name."""
 
 

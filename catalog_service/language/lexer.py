@@ -5,7 +5,7 @@ reserve are told apart from names by what follows: ``LIMIT 10`` and ``NULLS FIRS
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -24,7 +24,7 @@ from .limits import (
     too_many_tokens,
 )
 
-__all__ = ["AGGREGATES", "GEOMETRY", "LITERAL", "Word", "scan"]
+__all__ = ["AGGREGATES", "GEOMETRY", "LITERAL", "Word", "bounded", "refuse_character", "scan", "unquoted"]
 
 KEYWORDS: Final = frozenset(
     """
@@ -126,15 +126,28 @@ def scan(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
+    return _contextual(bounded(text, _raw_words(text)))
+
+
+def bounded(text: str, words: Iterator[Word]) -> list[Word]:
+    """Return the words of a text if it is within the limits and its brackets match; `words` is read as far as that.
+
+    Raises
+    ------
+    QuerySyntaxError
+        For brackets that do not match, and a character that no text can hold.
+    LimitError
+        If the text is too long, has too many words, or is nested too deeply.
+    """
     if len(text) > MAX_TEXT_CHARACTERS:
         raise too_long(len(text))
     strange = _STRANGE.search(text)
     if strange is not None:
-        _refuse_character(text, strange.start())
-    words: list[Word] = []
+        refuse_character(text, strange.start(), "a query", {})
+    kept: list[Word] = []
     brackets: list[Span] = []
-    for word in _raw_words(text):
-        words.append(word)
+    for word in words:
+        kept.append(word)
         if word.type == "_LPAR":
             brackets.append(word.span)
             if len(brackets) > MAX_DEPTH:
@@ -143,11 +156,11 @@ def scan(text: str) -> list[Word]:
             if not brackets:
                 raise error_at(QuerySyntaxError, "')' without a '(' before it.", word.span)
             brackets.pop()
-        if len(words) > MAX_TOKENS:
+        if len(kept) > MAX_TOKENS:
             raise too_many_tokens(word.span)
     if brackets:
         raise error_at(QuerySyntaxError, "this '(' is never closed.", brackets[-1])
-    return _contextual(words)
+    return kept
 
 
 def _raw_words(text: str) -> Iterator[Word]:
@@ -165,7 +178,7 @@ def _raw_words(text: str) -> Iterator[Word]:
             continue
         found = _WORD.match(text, position)
         if found is None or text.startswith("/*", position):
-            _refuse_character(text, position)
+            refuse_character(text, position, "ADQL", _HINTS)
             return
         kind, value, position = found.lastgroup, found.group(), found.end()
         if kind == "blank":
@@ -206,8 +219,8 @@ _HINTS: Final = {
 }
 
 
-def _refuse_character(text: str, position: int) -> None:
-    """Raise the error for a place where no word begins, or where more than one statement does."""
+def refuse_character(text: str, position: int, language: str, hints: Mapping[str, str]) -> None:
+    """Raise the error for a place where no word begins, or where more than one statement does; return at the end."""
     character = text[position]
     span = Span(position, position + 1, text)
     if character == ";":
@@ -222,10 +235,10 @@ def _refuse_character(text: str, position: int) -> None:
         if text[position : position + 2] == '""':
             raise error_at(QuerySyntaxError, "a name in double quotes is empty.", Span(position, position + 2, text))
         raise error_at(QuerySyntaxError, f"this {what} has no closing {character}.", span)
-    hint = _HINTS.get(text[position : position + 2]) or _HINTS.get(character)
+    hint = hints.get(text[position : position + 2]) or hints.get(character)
     plain = character.isascii() and character.isprintable()
     shown = f"'{character}'" if plain else f"the character U+{ord(character):04X}"
-    raise error_at(QuerySyntaxError, f"{shown} is no part of ADQL here.", span, remedy=hint)
+    raise error_at(QuerySyntaxError, f"{shown} is no part of {language} here.", span, remedy=hint)
 
 
 def _contextual(words: list[Word]) -> list[Word]:

@@ -1,6 +1,6 @@
 """The language layer's three steps: parse, resolve, emit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..exceptions import LimitError
 from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, TableScan
@@ -8,6 +8,7 @@ from ..models.tree import ColumnRef, Query, Select, SetOperation, TableRef
 from .adql import parse_adql
 from .emit import emit_query
 from .limits import MAX_DEPTH
+from .qserv import parse_qserv
 from .resolve import SchemaView, resolve_query
 from .rewrite import walk
 
@@ -29,10 +30,13 @@ def parse(query: QueryText) -> ParsedQuery:
     """
     match query.language:
         case Language.ADQL:
-            try:
-                return parse_adql(query.text)
-            except RecursionError:
-                raise LimitError(_TOO_DEEP) from None
+            parser: Callable[[str], ParsedQuery] = parse_adql
+        case Language.QSERV:
+            parser = parse_qserv
+    try:
+        return parser(query.text)
+    except RecursionError:
+        raise LimitError(_TOO_DEEP) from None
 
 
 def resolve(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:

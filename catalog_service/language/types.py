@@ -204,7 +204,7 @@ def _function_type(call: FunctionCall) -> DataType:
     result = FUNCTIONS[call.name].result
     if result is not None:
         return result
-    if call.name == "coalesce":
+    if FUNCTIONS[call.name].is_common:
         return common_type(map(type_of, call.args)) or DataType.NULL
     return numeric_type(call.args)
 

@@ -29,6 +29,8 @@ class Language(Enum):
     """Query languages; the value is TAP's LANG."""
 
     ADQL = "ADQL"
+    QSERV = "QSERV"
+    """The MySQL dialect that Qserv answers."""
 
 
 class ResultFormat(Enum):
@@ -56,6 +58,8 @@ class ParsedQuery:
 
     tree: Query
     relaxations: tuple[str, ...] = ()
+    language: Language = Language.ADQL
+    """Whose rules of meaning the tree follows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ class Table:
     rows: int = 0
     position: SkyPosition | None = None
     """The table's own position, None if it has none."""
+    partition_position: tuple[Column, Column] | None = None
+    """RA and Dec by which rows were placed in tiles, also where queries cannot name them; None if it is not sharded."""
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
 

@@ -185,7 +185,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """``+ - * / || %`` and, from the MySQL dialect, ``DIV & | ^ << >>``."""
+    """``+ - * / ||``."""
 
     op: str
     left: "Expr"
@@ -270,7 +270,7 @@ class Not(Node):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Node):
-    """``= <> < <= > >=`` (``!=`` is written ``<>`` here)."""
+    """``= <> < <= > >=`` (``!=`` is written ``<>`` here) and, from the MySQL dialect, ``<=>``, which is never NULL."""
 
     op: str
     left: "Expr"
@@ -313,6 +313,8 @@ class Like(Node):
     pattern: "Expr"
     negated: bool = False
     ignore_case: bool = False
+    escape: str | None = None
+    """Character that makes the one after it mean itself in the pattern."""
 
 
 @dataclass(frozen=True, slots=True)

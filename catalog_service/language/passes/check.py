@@ -142,12 +142,12 @@ def _single_column(columns: Sequence[object], expr: InQuery | ScalarQuery) -> No
 
 def _function(call: FunctionCall) -> None:
     function = FUNCTIONS[call.name]
-    name = call.name.upper()
+    name = call.name.removeprefix("mysql_").upper()
     if name == "COORDSYS":
         return
     for index, arg in enumerate(call.args):
         match function.kind(index):
-            case Kind.NUMBER | Kind.EXACT:
+            case Kind.NUMBER | Kind.EXACT | Kind.WHOLE:
                 _numbers(name, [arg])
             case Kind.DIGITS:
                 if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
@@ -157,8 +157,8 @@ def _function(call: FunctionCall) -> None:
                 _texts(name, [arg])
             case Kind.ANY:
                 require_sortable(arg, name)
-    if call.name == "coalesce" and common_type(map(type_of, call.args)) is None:
-        raise error_at(QueryTypeError, "the arguments of COALESCE have no common type.", call.span)
+    if function.is_common and common_type(map(type_of, call.args)) is None:
+        raise error_at(QueryTypeError, f"the arguments of {name} have no common type.", call.span)
 
 
 def _aggregate(call: Aggregate) -> None:

@@ -47,7 +47,7 @@ Note = Callable[[str], None]
 _COMPARED: Final = "BOOLEAN compared with a number"
 _COMPUTED: Final = "BOOLEAN used as a number"
 
-_FLIPPED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_FLIPPED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<=", "<=>": "<=>"}
 
 
 def coerce(expr: Expr, note: Note) -> Expr:
