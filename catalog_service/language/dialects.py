@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..models.query import Language
+from ..models.schema import TILE_NUMBER, Column, Table
 from ..models.tree import Expr, FromItem, FunctionCall, Select
 from .build_mysql import AREAS
 from .passes.aggregates import check_aggregates
@@ -53,6 +54,12 @@ class Dialect:
     """Makes a resolved value of WHERE, ON or HAVING a condition."""
     value: Callable[[Expr], Expr] = lambda expr: expr
     """Makes a resolved condition of the select list a value."""
+    pseudo_columns: Callable[[Table], Mapping[str, Column]] = lambda _table: {}
+    """Columns that a table has besides its own, by folded name; no star stands for them."""
+
+
+def _tile_number(table: Table) -> Mapping[str, Column]:
+    return {} if table.partition_position is None else {TILE_NUMBER.name.lower(): TILE_NUMBER}
 
 
 def _refuse_areas(expr: Expr, _note: Note) -> Expr:
@@ -69,6 +76,7 @@ DIALECTS: Final[Mapping[Language, Dialect]] = {
         where=limit_area,
         condition=as_condition,
         value=as_value,
+        pseudo_columns=_tile_number,
     ),
 }
 """By language."""

@@ -10,9 +10,11 @@ from typing import Final
 from lark import Lark
 
 from ..models.query import Language, ParsedQuery
+from ..models.tree import ShowColumns
 from .adql import grammar, grammar_parser, parsed_tree, refuse_statements
 from .build_mysql import MySqlBuilder
 from .mysql_lexer import scan_mysql
+from .mysql_statements import statement
 
 __all__ = ["parse_qserv"]
 
@@ -30,6 +32,11 @@ def parse_qserv(text: str) -> ParsedQuery:
         If the text is too long, too deep or otherwise too large.
     """
     words = scan_mysql(text)
+    other = statement(words)
+    if isinstance(other, ShowColumns):
+        return ParsedQuery(other, language=Language.QSERV)
+    if other is not None:
+        return parse_qserv(other)
     refuse_statements(words, text)
     return ParsedQuery(parsed_tree(words, text, _parser()), language=Language.QSERV)
 

@@ -31,6 +31,7 @@ from ..models.tree import (
     Select,
     SelectItem,
     SetOperation,
+    ShowColumns,
     Star,
     SubqueryRef,
     TableName,
@@ -39,12 +40,14 @@ from ..models.tree import (
 )
 from .dialects import DIALECTS, Dialect, Note
 from .errors import did_you_mean, error_at
+from .mysql_statements import columns_text
 from .outputs import Outputs
 from .passes.aggregates import refuse_aggregates
 from .passes.check import require_condition, require_sortable
 from .passes.describe import describe_items, output_name, repeated
 from .passes.joins import expand_join
 from .passes.operands import align_operands
+from .qserv import parse_qserv
 from .rewrite import LITERALS, map_children, walk_expression
 from .scope import Scope, Source, same_name
 from .types import query_columns
@@ -71,7 +74,8 @@ def resolve_query(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
         If a name means nothing or too much, types do not fit, or something is not supported.
     """
     notes = dict.fromkeys(parsed.relaxations)
-    tree = _Resolver(view, notes.setdefault, DIALECTS[parsed.language]).top(parsed.tree)
+    resolver = _Resolver(view, notes.setdefault, DIALECTS[parsed.language])
+    tree = resolver.described(parsed.tree) if isinstance(parsed.tree, ShowColumns) else resolver.top(parsed.tree)
     return ResolvedQuery(tree, query_columns(tree), tuple(sorted(notes)))
 
 
@@ -84,6 +88,12 @@ class _Resolver:
         self._dialect = dialect
         self._sources = 0
         self._common: dict[str, tuple[str, Query]] = {}
+
+    def described(self, show: ShowColumns) -> Query:
+        """Resolve the query that lists the columns of a table."""
+        tree = parse_qserv(columns_text(self._base_table(show.table), full=show.full)).tree
+        assert not isinstance(tree, ShowColumns)
+        return self.top(tree)
 
     def top(self, tree: Query) -> Query:
         """Resolve a whole query."""
@@ -255,9 +265,8 @@ class _Resolver:
         table = self._base_table(name)
         alias = name.alias.text if name.alias else table.name
         number = self._next_source()
-        source = Source(
-            number, alias, table.columns, table.columns_by_folded_name, table, renamed=name.alias is not None
-        )
+        names = {**self._dialect.pseudo_columns(table), **table.columns_by_folded_name}
+        source = Source(number, alias, table.columns, names, table, renamed=name.alias is not None)
         return TableRef(number, table, alias, span=name.span), Scope((source,), parent=parent)
 
     def _common_table(self, name: TableName) -> tuple[str, Query] | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from partitioning.layout.paths import HEALPIX_COLUMN
 
 from .schema import Column, Table
-from .tree import Query
+from .tree import Query, ShowColumns
 
 __all__ = [
     "EngineQuery",
@@ -56,7 +56,7 @@ class QueryText:
 class ParsedQuery:
     """A tree of names, and the relaxations of the strict language that its text used."""
 
-    tree: Query
+    tree: Query | ShowColumns
     relaxations: tuple[str, ...] = ()
     language: Language = Language.ADQL
     """Whose rules of meaning the tree follows."""

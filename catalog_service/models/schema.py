@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import Final
 
-__all__ = ["Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table"]
+__all__ = ["TILE_NUMBER", "Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table"]
 
 
 class DataType(Enum):
@@ -65,6 +66,14 @@ class Column:
     """Whether stored values, or elements of stored lists, may be NaN, which means NULL; in adopted tables only."""
     is_mixed: bool = False
     """Whether some files store it in a narrower type; in adopted tables only."""
+
+
+TILE_NUMBER: Final = Column(
+    name="chunkId",
+    datatype=DataType.LONG,
+    description="Number of the row's tile: 4 * 4**order + pixel (HEALPix NUNIQ).",
+)
+"""What Qserv's pseudo-column of sharded tables means here; computed from the path of the row's file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ __all__ = [
     "SelectItem",
     "SetOperation",
     "Shape",
+    "ShowColumns",
     "Span",
     "Star",
     "StringLiteral",
@@ -600,3 +601,11 @@ class With(Node):
 
 
 Query = Select | SetOperation | With
+
+
+@dataclass(frozen=True, slots=True)
+class ShowColumns(Node):
+    """SHOW COLUMNS and DESCRIBE of the MySQL dialect: a query of TAP_SCHEMA after resolution."""
+
+    table: TableName
+    full: bool = False

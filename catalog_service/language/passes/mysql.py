@@ -13,7 +13,7 @@ Comparison(op='=', left=FunctionCall(name='mysql_fold', args=(ColumnRef(...),)),
 True
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -82,9 +82,24 @@ def _logical(expr: And | Or) -> Expr:
 
 
 def _case(expr: Case) -> Expr:
-    if expr.operand is not None:
-        return expr
-    return replace(expr, branches=tuple((as_condition(when), then) for when, then in expr.branches))
+    tests = [when if expr.operand is not None else as_condition(when) for when, _ in expr.branches]
+    results = [then for _, then in expr.branches] + ([] if expr.default is None else [expr.default])
+    thens = _alike(results)
+    default = None if expr.default is None else thens[-1]
+    return replace(expr, branches=tuple(zip(tests, thens, strict=False)), default=default)
+
+
+def _alike(values: Sequence[Expr]) -> list[Expr]:
+    """Return values of which one is taken: truth beside numbers is 1 or 0."""
+    operands = [_operand(value) for value in values]
+    kinds = {type_of(value) for value in operands} - {DataType.NULL}
+    if DataType.BOOLEAN not in kinds or len(kinds) == 1:
+        return operands
+    return [_number_of(value) for value in operands]
+
+
+def _number_of(expr: Expr) -> Expr:
+    return Cast(expr, DataType.INT, span=expr.span) if type_of(expr) is DataType.BOOLEAN else expr
 
 
 def _comparison(expr: Comparison) -> Expr:
@@ -106,6 +121,8 @@ def _function(expr: FunctionCall) -> Expr:
     function = FUNCTIONS.get(expr.name)
     if function is None:
         return expr
+    if function.is_common:
+        return replace(expr, args=tuple(_alike(expr.args)))
     return replace(expr, args=tuple(_argument(arg, function.kind(at)) for at, arg in enumerate(expr.args)))
 
 
@@ -174,12 +191,11 @@ def _argument(arg: Expr, kind: Kind) -> Expr:
         case Kind.ANY:
             return value
         case _:
-            value = _as_number(value) if isinstance(value, StringLiteral) else value
-            return Cast(value, DataType.INT, span=arg.span) if type_of(value) is DataType.BOOLEAN else value
+            return _number_of(_as_number(value) if isinstance(value, StringLiteral) else value)
 
 
 def _text(expr: Expr) -> Expr:
-    value = _operand(expr)
+    value = _number_of(_operand(expr))
     if isinstance(value, StringLiteral) or not type_of(value).is_numeric:
         return value
     return Cast(value, DataType.TEXT, span=expr.span)
@@ -245,6 +261,7 @@ _MEANINGS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
     Or: _logical,
     Not: lambda expr: replace(expr, operand=as_condition(expr.operand)),
     Case: _case,
+    Cast: lambda expr: replace(expr, operand=_number_of(_operand(expr.operand))),
     Comparison: _comparison,
     Between: _between,
     InList: _in_list,

@@ -38,6 +38,7 @@ from catalog_service.models.tree import (
     RealLiteral,
     Select,
     SetOperation,
+    ShowColumns,
     StringLiteral,
     SubqueryRef,
     TableName,
@@ -47,7 +48,9 @@ from catalog_service.models.tree import (
 
 
 def tree(text: str) -> Query:
-    return parse(QueryText(text)).tree
+    found = parse(QueryText(text)).tree
+    assert not isinstance(found, ShowColumns)
+    return found
 
 
 def select(text: str) -> Select:
