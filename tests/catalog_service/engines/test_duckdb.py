@@ -62,16 +62,16 @@ def test_an_order_survives(engine: DuckDBEngine) -> None:
 @pytest.mark.parametrize(
     ("sql", "expected", "message"),
     [
-        ("SELECT 'a12'::INTEGER", QueryValueError, "Could not convert string 'a12' to INT32"),
+        ("SELECT 'a12'::INTEGER", QueryValueError, "The text 'a12' is not a 32-bit integer"),
         # the same after the first batch, where Arrow raises it
         (
             "SELECT CASE WHEN i = 150000 THEN 'a12' ELSE '1' END::INTEGER FROM range(200000) t(i)",
             QueryValueError,
-            "Could not convert string 'a12' to INT32",
+            "The text 'a12' is not a 32-bit integer",
         ),
-        ("SELECT 2000000000::INTEGER + 2000000000::INTEGER", QueryValueError, "Overflow in addition of INT32"),
-        ("SELECT '2024-13-01'::TIMESTAMP", QueryValueError, "timestamp field value out of range"),
-        ("SELECT regexp_matches('a', '[')", QueryValueError, "missing ]"),
+        ("SELECT 2000000000::INTEGER + 2000000000::INTEGER", QueryValueError, "An integer result does not fit"),
+        ("SELECT '2024-13-01'::TIMESTAMP", QueryValueError, "The text '2024-13-01' is not a timestamp"),
+        ("SELECT regexp_matches('a', '[')", QueryValueError, "cannot be converted or computed"),
         ("SELECT nosuch", ServerError, "our fault (query q-1)"),
         ("SELECT * FROM nosuch", ServerError, "our fault (query q-1)"),
         ("SELEC 1", ServerError, "our fault (query q-1)"),

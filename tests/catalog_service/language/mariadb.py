@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.harness import require
 
@@ -46,18 +46,20 @@ def _split(output: str, errors: str, count: int) -> Iterator[list[Row] | str]:
     """Yield the answer of each query; a query that failed has only its mark in the output, and a line of errors."""
     found: list[list[Row]] = []
     for part in output.split('<?xml version="1.0"?>')[1:]:
-        rows = [tuple(_value(field) for field in row) for row in ElementTree.fromstring(part.strip())]
+        rows = [tuple(_value(field) for field in row) for row in ET.fromstring(part.strip())]
         if rows == [(_MARK,)]:
             found.append([])
         else:
             found[-1] = rows
     assert len(found) == count, f"{len(found)} of {count} answers: {errors[:500]}"
-    messages = {int(line.split("at line ")[1].split(":")[0]): line for line in errors.splitlines() if " at line " in line}
+    messages = {
+        int(line.split("at line ")[1].split(":")[0]): line for line in errors.splitlines() if " at line " in line
+    }
     for number, rows in enumerate(found, start=1):
         yield messages.get(2 * number, rows)
 
 
-def _value(field: ElementTree.Element) -> str | None:
+def _value(field: ET.Element) -> str | None:
     return None if field.get("{http://www.w3.org/2001/XMLSchema-instance}nil") == "true" else (field.text or "")
 
 

@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
