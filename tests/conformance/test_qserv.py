@@ -126,6 +126,41 @@ def test_an_area_limits_children_by_the_position_of_their_parent(
     assert len(expected) > 20
 
 
+def test_an_area_limits_children_that_have_no_position(
+    client: CatalogClient, sample_store: SampleStore, objects: pd.DataFrame
+) -> None:
+    ra, dec = middle(objects)
+    truth = read(sample_store, "TruthSummary", ["id_truth_type", "ra", "dec"])
+    matches = read(sample_store, "MatchesTruth", ["id_truth_type", "match_objectId"]).merge(truth, on="id_truth_type")
+    inside = within(matches.rename(columns={"ra": "coord_ra", "dec": "coord_dec"}), ra, dec, 0.02)
+    query = f"SELECT match_objectId AS a FROM survey.MatchesTruth WHERE qserv_areaspec_circle({ra}, {dec}, 0.02)"
+    found, tiles = answer(client, query)
+    assert sorted(found.a) == sorted(matches[inside].match_objectId)
+    assert len(found) > 20
+    assert 0 < tiles < 20
+    with pytest.raises(QueryNameError):
+        client.query("SELECT _parent_ra FROM survey.MatchesTruth", lang="QSERV")
+
+
+def test_an_area_limits_children_by_a_position_that_is_not_their_own(
+    client: CatalogClient, sample_store: SampleStore
+) -> None:
+    parents = read(sample_store, "DiaObject", ["diaObjectId", "ra", "dec"])
+    children = read(sample_store, "DiaSource", ["diaSourceId", "diaObjectId", "ra", "dec"])
+    both = children.merge(parents, on="diaObjectId", suffixes=("", "_parent"))
+    differ = 0
+    for row in both.iloc[::40].itertuples():
+        angle = float(np.hypot(row.ra - row.ra_parent, row.dec - row.dec_parent))
+        centre = (row.ra, row.dec, angle * 0.5)  # the child is inside, its parent is not
+        area = f"qserv_areaspec_circle({centre[0]}, {centre[1]}, {centre[2]})"
+        found, _ = answer(client, f"SELECT diaSourceId FROM survey.DiaSource WHERE {area}")
+        named = both.rename(columns={"ra_parent": "coord_ra", "dec_parent": "coord_dec"})
+        expected = set(both.diaSourceId[within(named, *centre)])
+        assert set(found.diaSourceId) & set(both.diaSourceId) == expected
+        differ += row.diaSourceId not in expected
+    assert differ > 5
+
+
 def test_an_area_limits_both_sides_of_a_self_join(client: CatalogClient, objects: pd.DataFrame) -> None:
     ra, dec = middle(objects)
     inside = objects[within(objects, ra, dec, 0.05)]

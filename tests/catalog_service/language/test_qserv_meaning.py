@@ -71,6 +71,8 @@ class Texts:
             f"({a} - {b})",
             f"-({a})",
             f"({a} DIV {b})",
+            f"(mag DIV {b})",
+            "(size DIV -0.3e0)",
             f"({a} % {b})",
             f"({a} MOD {b})",
             f"MOD({a}, {b})",
