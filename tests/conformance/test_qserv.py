@@ -149,15 +149,19 @@ def test_an_area_limits_children_by_a_position_that_is_not_their_own(
     children = read(sample_store, "DiaSource", ["diaSourceId", "diaObjectId", "ra", "dec"])
     both = children.merge(parents, on="diaObjectId", suffixes=("", "_parent"))
     differ = 0
-    for row in both.iloc[::40].itertuples():
-        angle = float(np.hypot(row.ra - row.ra_parent, row.dec - row.dec_parent))
-        centre = (row.ra, row.dec, angle * 0.5)  # the child is inside, its parent is not
+    for at in range(0, len(both), 40):
+        ra, dec, parent_ra, parent_dec = both.loc[at, ["ra", "dec", "ra_parent", "dec_parent"]].to_numpy(np.float64)
+        centre = (
+            float(ra),
+            float(dec),
+            0.5 * float(np.hypot(ra - parent_ra, dec - parent_dec)),
+        )  # it is inside, its parent is not
         area = f"qserv_areaspec_circle({centre[0]}, {centre[1]}, {centre[2]})"
         found, _ = answer(client, f"SELECT diaSourceId FROM survey.DiaSource WHERE {area}")
         named = both.rename(columns={"ra_parent": "coord_ra", "dec_parent": "coord_dec"})
         expected = set(both.diaSourceId[within(named, *centre)])
         assert set(found.diaSourceId) & set(both.diaSourceId) == expected
-        differ += row.diaSourceId not in expected
+        differ += both.diaSourceId[at] not in expected
     assert differ > 5
 
 
