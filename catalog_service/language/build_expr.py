@@ -41,6 +41,7 @@ from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
+from .statistics import STATISTICS, statistic
 
 __all__ = ["ExpressionBuilder"]
 
@@ -171,8 +172,13 @@ class ExpressionBuilder:
 
     def function(self, parts: Parts) -> Expr:
         """Build a call of a scalar function."""
-        word, args = parts[0], tuple(parts[1:])
+        word, args = parts[0], tuple(part for part in parts[1:] if not isinstance(part, Word))
         name = word.value.lower()
+        if name in STATISTICS:
+            return statistic(word, args, distinct=_is_distinct(parts), span=span_of(parts))
+        if len(parts) > len(args) + 1:
+            message = f"only set functions take {parts[1].type}, which {name.upper()} is not."
+            raise error_at(QuerySyntaxError, message, parts[1].span)
         if name in GEOMETRY_SIGNATURES:
             return scisql_geometry(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
@@ -197,8 +203,7 @@ class ExpressionBuilder:
 
     def aggregate(self, parts: Parts) -> Expr:
         """Build ``SUM([DISTINCT] a)``."""
-        distinct = isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
-        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=distinct, span=span_of(parts))
+        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=_is_distinct(parts), span=span_of(parts))
 
     def cast(self, parts: Parts) -> Expr:
         """Build ``CAST(a AS type)``."""
@@ -247,6 +252,10 @@ def _operands(parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
     for part in parts[::2]:
         operands += part.operands if isinstance(part, kind) else (condition(part),)
     return tuple(operands)
+
+
+def _is_distinct(parts: Parts) -> bool:
+    return len(parts) > 1 and isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
 
 
 def _negated(parts: Parts) -> bool:

@@ -53,7 +53,7 @@ from ..models.tree import (
 from .emit_from import PositionColumns
 from .emit_geometry import contains, distance_test, geometry_value
 from .function import Kind
-from .functions import FUNCTIONS
+from .functions import AGGREGATES, FUNCTIONS
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES, common_type, query_columns, type_of
@@ -204,13 +204,24 @@ class ExpressionWriter:
                 return self._computed(arg, result)
             case Kind.DIGITS:
                 return f"CAST({self.value(arg)} AS INTEGER)"
-            case Kind.TEXT | Kind.ANY:
+            case Kind.PERCENT:
+                return double((_number(arg) or 0.0) / 100)
+            case Kind.FRACTION:
+                return double(_number(arg) or 0.0)
+            case Kind.TEXT | Kind.ANY | Kind.QUOTED:
                 return self._computed(arg, DataType.TEXT)
 
     def _aggregate(self, call: Aggregate) -> str:
         distinct = "DISTINCT " if call.distinct else ""
         if not call.args:
             return "count(*)"
+        aggregation = AGGREGATES[call.name]
+        if aggregation.template:
+            args = [
+                self._argument(arg, kind, DataType.DOUBLE)
+                for kind, arg in zip(aggregation.params, call.args, strict=True)
+            ]
+            return f"({aggregation.template.format(*args, distinct=distinct, over='')})"
         arg = call.args[0]
         match call.name:
             case "sum" if type_of(call) is DataType.LONG:

@@ -6,15 +6,15 @@ value is NULL, never NaN or infinity; an infinite argument of `log`, `log10` and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
-from .function import Function, Kind
+from .function import Aggregation, Function, Kind
 from .scisql import SCISQL
+from .statistics import STATISTICS
 
-__all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "declared_features"]
+__all__ = ["AGGREGATES", "FUNCTIONS", "declared_features"]
 
 
 def _math(name: str, template: str, doc: str) -> Function:
@@ -112,18 +112,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function
 """Scalar functions by canonical name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregation:
-    """One set function."""
-
-    name: str
-    numeric: bool
-    """Whether its argument must be a number."""
-    doc: str = ""
-    hidden: bool = field(default=False)
-    """Whether it is made by rewrites only."""
-
-
 AGGREGATES: Final[Mapping[str, Aggregation]] = {
     aggregation.name: aggregation
     for aggregation in (
@@ -134,7 +122,7 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
         Aggregation("sum", numeric=True, doc="sum: of integers a 64-bit integer, otherwise a double"),
         Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
     )
-}
+} | dict(STATISTICS)
 """Set functions by canonical name."""
 
 
@@ -146,6 +134,7 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
     signatures = [function.signature for function in FUNCTIONS.values() if function.signature]
+    signatures += [aggregation.signature for aggregation in STATISTICS.values()]
     geometry = ("AREA", "BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE")
     return (
         ("features-adqlgeo", (*geometry, "INTERSECTS", "POINT", "POLYGON", "REGION")),

@@ -46,7 +46,7 @@ from ..models.tree import (
     StringLiteral,
     Unary,
 )
-from .functions import FUNCTIONS
+from .functions import AGGREGATES, FUNCTIONS
 
 __all__ = [
     "GEOMETRIES",
@@ -210,6 +210,9 @@ def _function_type(call: FunctionCall) -> DataType:
 
 
 def _aggregate_type(call: Aggregate) -> DataType:
+    result = AGGREGATES[call.name].result
+    if result is not None:
+        return result
     match call.name:
         case "count":
             return DataType.LONG

@@ -41,6 +41,7 @@ from ..function import Kind
 from ..functions import AGGREGATES, FUNCTIONS
 from ..rewrite import walk_expression
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
+from .fold import constant
 
 __all__ = ["check", "require_condition", "require_sortable"]
 
@@ -157,19 +158,38 @@ def _function(call: FunctionCall) -> None:
                 _texts(name, [arg])
             case Kind.ANY:
                 require_sortable(arg, name)
+            case Kind.FRACTION | Kind.PERCENT | Kind.QUOTED:
+                _constant(name, function.kind(index), arg)
     if call.name == "coalesce" and common_type(map(type_of, call.args)) is None:
         raise error_at(QueryTypeError, "the arguments of COALESCE have no common type.", call.span)
 
 
 def _aggregate(call: Aggregate) -> None:
-    name = call.name.upper()
-    for arg in call.args:
-        if AGGREGATES[call.name].numeric:
+    name, aggregation = call.name.upper(), AGGREGATES[call.name]
+    if call.distinct and len(call.args) > 1 and aggregation.params[1] is Kind.NUMBER:
+        raise error_at(QueryTypeError, f"{name} takes pairs of values, which cannot be DISTINCT.", call.span)
+    for kind, arg in zip(aggregation.params, call.args, strict=False):
+        if kind in _CONSTANTS:
+            _constant(name, kind, arg)
+        elif kind is Kind.TEXT:
+            _texts(name, [arg])
+        elif aggregation.numeric:
             _numbers(name, [arg])
         elif name in {"MIN", "MAX"} or call.distinct:
             require_sortable(arg, name)
         elif type_of(arg) in GEOMETRIES and name == "COUNT":
             raise error_at(QueryTypeError, "COUNT takes a column or value, not a geometry.", arg.span)
+
+
+_CONSTANTS: Final = {Kind.FRACTION: 1.0, Kind.PERCENT: 100.0, Kind.QUOTED: None}
+"""Kinds of arguments that are constants, and how large they may be."""
+
+
+def _constant(name: str, kind: Kind, arg: Expr) -> None:
+    """Refuse what is not a constant of its kind."""
+    most, number = _CONSTANTS[kind], constant(arg)
+    if not (isinstance(arg, StringLiteral) if most is None else number is not None and 0 <= number <= most):
+        raise error_at(QueryTypeError, f"{name} needs a {kind.value} here.", arg.span)
 
 
 _TEXT_LIKE: Final = frozenset({DataType.TEXT, DataType.NULL})

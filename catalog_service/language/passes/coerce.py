@@ -37,6 +37,7 @@ from ...models.tree import (
     Unary,
 )
 from ..errors import error_at
+from ..functions import AGGREGATES
 from ..rewrite import LITERALS, map_children
 from ..types import type_of
 
@@ -71,8 +72,8 @@ def coerce(expr: Expr, note: Note) -> Expr:
             return replace(binary, left=_number(left, note, _COMPUTED), right=_number(right, note, _COMPUTED))
         case Unary(operand=operand) as unary:
             return replace(unary, operand=_number(operand, note, _COMPUTED))
-        case Aggregate(name="sum" | "avg", args=(arg,)) as aggregate:
-            return replace(aggregate, args=(_number(arg, note, _COMPUTED),))
+        case Aggregate(name=name, args=args) as aggregate if AGGREGATES[name].numeric:
+            return replace(aggregate, args=tuple(_number(arg, note, _COMPUTED) for arg in args))
         case other:
             return other
 

@@ -109,8 +109,13 @@ def describe(expr: Expr, name: str) -> Column:
             return Column(name=name, datatype=type_of(expr), unit=unit_of(expr), ucd=_ucd(expr))
 
 
-_SAME_UNIT: Final = frozenset({"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value"})
+_SAME_UNIT: Final = frozenset(
+    {"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value", "median", "quantile"}
+    | {"stddev", "stddev_samp", "stddev_pop", "scisql_median", "scisql_percentile"}
+)
 """Functions and aggregates whose value has the unit of the first argument."""
+
+_SQUARED_UNIT: Final = frozenset({"variance", "var_samp", "var_pop"})
 
 _FIXED_UNITS: Final = {"degrees": "deg", "radians": "rad", "acos": "rad", "asin": "rad", "atan": "rad", "atan2": "rad"}
 
@@ -121,9 +126,7 @@ def unit_of(expr: Expr) -> str | None:
         case ColumnRef(column=Column(unit=unit)) | InUnit(unit=unit):
             return unit
         case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args):
-            if name == "coalesce":
-                return _common_unit(args)
-            return unit_of(args[0]) if name in _SAME_UNIT else _FIXED_UNITS.get(name)
+            return _call_unit(name, args)
         case Unary(operand=operand):
             return unit_of(operand)
         case Cast(operand=operand, target=target):
@@ -138,6 +141,19 @@ def unit_of(expr: Expr) -> str | None:
             return _common_unit([then for _, then in branches] + ([] if default is None else [default]))
         case _:
             return None
+
+
+def _call_unit(name: str, args: Sequence[Expr]) -> str | None:
+    if name == "coalesce":
+        return _common_unit(args)
+    if name in _SQUARED_UNIT:
+        return _squared(unit_of(args[0]))
+    return unit_of(args[0]) if name in _SAME_UNIT else _FIXED_UNITS.get(name)
+
+
+def _squared(unit: str | None) -> str | None:
+    """Return the square of a simple unit, as VOUnit writes it; None of a compound one."""
+    return f"{unit}**2" if unit is not None and unit.isalpha() else None
 
 
 def _common_unit(exprs: Iterable[Expr]) -> str | None:

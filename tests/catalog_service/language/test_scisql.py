@@ -211,4 +211,4 @@ def test_they_are_declared_as_functions_of_ours() -> None:
     forms = dict(declared_features())["features-udf"]
     assert "scisql_nanojanskyToAbMag(flux DOUBLE PRECISION) -> DOUBLE PRECISION" in forms
     assert "scisql_angSep(lon1 DOUBLE PRECISION, lat1 DOUBLE PRECISION, lon2 DOUBLE PRECISION" in " ".join(forms)
-    assert len(forms) == len(SCISQL) + 3
+    assert len([form for form in forms if form.startswith("scisql_")]) == len(SCISQL) + 5
