@@ -107,7 +107,9 @@ def _default(name: str, field: Any) -> str:
 
 def functions() -> str:
     """Return the scalar functions that queries may call."""
-    rows = ([f"`{f.name.upper()}`", f.arities.partition(" argument")[0], f.doc] for f in FUNCTIONS.values())
+    rows = (
+        [f"`{f.name.upper()}`", f.arities.partition(" argument")[0], f.doc] for f in FUNCTIONS.values() if not f.hidden
+    )
     return markdown(["function", "arguments", "value"], rows)
 
 

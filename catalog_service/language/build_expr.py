@@ -40,6 +40,7 @@ from .build_geometry import geometry_node
 from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .ivo import IVO_CALLS, ivo_call
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
 from .statistics import STATISTICS, statistic
 
@@ -181,6 +182,8 @@ class ExpressionBuilder:
             raise error_at(QuerySyntaxError, message, parts[1].span)
         if name in GEOMETRY_SIGNATURES:
             return scisql_geometry(name, args, span_of(parts))
+        if name in IVO_CALLS:
+            return ivo_call(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
         if function is None or name == "coordsys":
             if name not in self._functions:
@@ -296,7 +299,8 @@ def _signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    names = (*FUNCTIONS, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
-    known = [name for name in names if name != "any_value"]
+    called = [function.name for function in FUNCTIONS.values() if not function.hidden]
+    called += [aggregation.name for aggregation in AGGREGATES.values() if not aggregation.hidden]
+    known = [*called, *GEOMETRY_SIGNATURES, *IVO_CALLS, *map(str.lower, GEOMETRY)]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

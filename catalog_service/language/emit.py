@@ -14,6 +14,7 @@ from ..models.tree import (
     CommonTableRef,
     Expr,
     FromItem,
+    FunctionCall,
     IntegerLiteral,
     Join,
     JoinKind,
@@ -27,6 +28,7 @@ from ..models.tree import (
 )
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
+from .emit_healpix import stored_index
 from .emit_stored import StoredColumnWriter, stored_conditions
 from .rewrite import walk
 from .sqltext import quoted
@@ -50,6 +52,12 @@ class _Emitter:
             if isinstance(node, ColumnRef):
                 self._used[node.source][node.column.name] = node.column
         self._positions = position_columns(tree)
+        for node in walk(tree):
+            index = stored_index(node, scans)
+            if index is not None:
+                assert isinstance(node, FunctionCall)
+                self._used[index.source][index.column.name] = index.column
+                self._positions.indexes[node] = index
         self._conditions: defaultdict[int, list[str]] = defaultdict(list)
 
     def top(self, tree: Query, limit: int) -> str:

@@ -54,9 +54,10 @@ from .emit_from import PositionColumns
 from .emit_geometry import contains, distance_test, geometry_value
 from .function import Kind
 from .functions import AGGREGATES, FUNCTIONS
+from .ivo import STORED_INDEX
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
-from .types import SQL_TYPES, common_type, query_columns, type_of
+from .types import SQL_TYPES, common_type, numeric_type, query_columns, type_of
 
 __all__ = ["ExpressionWriter"]
 
@@ -187,10 +188,14 @@ class ExpressionWriter:
         function = FUNCTIONS[call.name]
         if call.name == "coordsys":
             return geometry_value(call, self._degrees)
+        index = self._positions.indexes.get(call)
+        if index is not None:
+            return f"({bound(STORED_INDEX, self._computed(call.args[0], DataType.LONG), self.value(index))})"
         kind = type_of(call)
         if call.name == "coalesce":
             return f"coalesce({', '.join(self._typed(arg, kind) for arg in call.args)})"
-        args = [self._argument(arg, function.kind(index), kind) for index, arg in enumerate(call.args)]
+        common = kind if function.result is None else numeric_type(call.args)
+        args = [self._argument(arg, function.kind(index), common) for index, arg in enumerate(call.args)]
         exact = function.integer_template is not None and kind is DataType.LONG
         template = function.integer_template if exact else function.templates[len(args)]
         assert template is not None
@@ -204,6 +209,8 @@ class ExpressionWriter:
                 return self._computed(arg, result)
             case Kind.DIGITS:
                 return f"CAST({self.value(arg)} AS INTEGER)"
+            case Kind.WHOLE:
+                return self._computed(arg, DataType.LONG)
             case Kind.PERCENT:
                 return double((_number(arg) or 0.0) / 100)
             case Kind.FRACTION:

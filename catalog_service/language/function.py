@@ -18,6 +18,8 @@ class Kind(Enum):
     """Any number; passed as a 64-bit integer if all arguments are integers, else as a double."""
     DIGITS = "integer"
     """An integer; passed as a 32-bit integer."""
+    WHOLE = "whole number"
+    """An integer; passed as a 64-bit integer."""
     TEXT = "text"
     ANY = "value"
     """Any type, the same for all arguments."""
@@ -45,6 +47,8 @@ class Function:
     doc: str = ""
     signature: str = ""
     """As TAP capabilities declare it, if it is none of ADQL's own."""
+    hidden: bool = False
+    """Whether it is made by rewrites only."""
 
     @property
     def arities(self) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
 from .function import Aggregation, Function, Kind
+from .ivo import IVO, IVO_FORMS
 from .scisql import SCISQL
 from .statistics import STATISTICS
 
@@ -108,7 +109,7 @@ _ALL: Final = (
     Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL)
+FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL) | dict(IVO)
 """Scalar functions by canonical name."""
 
 
@@ -144,5 +145,5 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("features-adql-type", ("CAST",)),
         ("features-adql-unit", ("IN_UNIT",)),
         ("features-adql-offset", ("OFFSET",)),
-        ("features-udf", (*signatures, *geometry_forms())),
+        ("features-udf", (*signatures, *geometry_forms(), *IVO_FORMS)),
     )

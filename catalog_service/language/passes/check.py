@@ -143,14 +143,14 @@ def _single_column(columns: Sequence[object], expr: InQuery | ScalarQuery) -> No
 
 def _function(call: FunctionCall) -> None:
     function = FUNCTIONS[call.name]
-    name = call.name.upper()
+    name = call.name.partition(".")[0].upper()
     if name == "COORDSYS":
         return
     for index, arg in enumerate(call.args):
         match function.kind(index):
             case Kind.NUMBER | Kind.EXACT:
                 _numbers(name, [arg])
-            case Kind.DIGITS:
+            case Kind.DIGITS | Kind.WHOLE:
                 if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
                     message = f"{name} needs an integer here, not {_kind_word(arg)} of type {type_of(arg).value}."
                     raise error_at(QueryTypeError, message, arg.span)

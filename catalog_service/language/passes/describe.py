@@ -61,6 +61,8 @@ def output_name(item: SelectItem, number: int) -> str:
             return column.name  # a column merged by FULL JOIN ... USING
         case FunctionCall(name=name) | Aggregate(name=name):
             return name
+        case Point(ra=FunctionCall(name=name)) if "." in name:
+            return name.partition(".")[0]
         case Point() | Circle() | Distance() | Area() | Contains():
             return type(item.expr).__name__.lower()
         case PolygonShape():
