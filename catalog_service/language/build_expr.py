@@ -43,6 +43,7 @@ from .functions import AGGREGATES, FUNCTIONS
 from .ivo import IVO_CALLS, ivo_call
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
 from .statistics import STATISTICS, statistic
+from .windows import ROW_FUNCTIONS
 
 __all__ = ["ExpressionBuilder"]
 
@@ -299,6 +300,11 @@ def _signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
+    if word.value.lower() in ROW_FUNCTIONS:
+        message = f"{word.value.upper()} is a function of windows."
+        raise error_at(
+            QueryNameError, message, word.span, remedy=f"Write {word.value.upper()}(...) OVER (ORDER BY ...)."
+        )
     called = [function.name for function in FUNCTIONS.values() if not function.hidden]
     called += [aggregation.name for aggregation in AGGREGATES.values() if not aggregation.hidden]
     known = [*called, *GEOMETRY_SIGNATURES, *IVO_CALLS, *map(str.lower, GEOMETRY)]

@@ -49,6 +49,7 @@ from .passes.operands import align_operands
 from .passes.ordering import check_order
 from .passes.shapes import shapes
 from .passes.units import convert_units
+from .passes.windows import check_windows, refuse_windows
 from .rewrite import LITERALS, map_children, walk_expression
 from .scope import Scope, Source, same_name
 from .types import query_columns
@@ -67,6 +68,7 @@ EXPRESSION_PASSES: Final[tuple[Callable[[Expr, Note], Expr], ...]] = (
 """What each expression goes through once its names are resolved, in this order."""
 
 SELECT_PASSES: Final[tuple[Callable[[Select, Note], Select], ...]] = (
+    lambda select, _note: check_windows(select),
     check_aggregates,
     lambda select, _note: check_order(select),
 )
@@ -137,6 +139,7 @@ class _Resolver:
         outputs = Outputs(items)
         where = self._condition(select.where, scope, "WHERE", outputs)
         refuse_aggregates(where, "WHERE")
+        refuse_windows(where, "WHERE")
         resolved = replace(
             select,
             items=items,
@@ -308,6 +311,7 @@ class _Resolver:
         condition, scope = expand_join(join, left_scope, right_scope, parent)
         on = self._condition(condition, scope, "ON", None)
         refuse_aggregates(on, "ON")
+        refuse_windows(on, "ON")
         kind = JoinKind.CROSS if on is None and join.kind is JoinKind.INNER else join.kind
         if on is not None and kind is not JoinKind.INNER:
             _refuse_subqueries(on)

@@ -15,7 +15,7 @@ from .errors import error_at
 from .function import Aggregation, Kind
 from .lexer import Word
 
-__all__ = ["STATISTICS", "statistic"]
+__all__ = ["STATISTICS", "check_count", "statistic"]
 
 _SQL_TYPES: Final = {
     Kind.NUMBER: "DOUBLE PRECISION",
@@ -109,9 +109,15 @@ def statistic(word: Word, args: tuple[Expr, ...], *, distinct: bool, span: Span)
     QuerySyntaxError
         If the number of arguments is wrong.
     """
+    check_count(word, len(args))
+    return Aggregate(word.value.lower(), args, distinct=distinct, span=span)
+
+
+def check_count(word: Word, count: int) -> None:
+    """Refuse a call of the set function that `word` names with a wrong number of arguments."""
     name = word.value.lower()
-    wanted = len(STATISTICS[name].params)
-    if len(args) != wanted:
-        message = f"{name.upper()} takes {wanted} argument{'' if wanted == 1 else 's'}, not {len(args)}."
-        raise error_at(QuerySyntaxError, message, word.span, remedy=f"Its form is {STATISTICS[name].signature}.")
-    return Aggregate(name, args, distinct=distinct, span=span)
+    wanted = len(STATISTICS[name].params) if name in STATISTICS else 1
+    if count != wanted:
+        message = f"{name.upper()} takes {wanted} argument{'' if wanted == 1 else 's'}, not {count}."
+        form = f"Its form is {STATISTICS[name].signature}." if name in STATISTICS else None
+        raise error_at(QuerySyntaxError, message, word.span, remedy=form)

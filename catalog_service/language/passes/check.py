@@ -35,17 +35,20 @@ from ...models.tree import (
     ScalarQuery,
     StringLiteral,
     Unary,
+    WindowCall,
 )
 from ..errors import error_at
 from ..function import Kind
 from ..functions import AGGREGATES, FUNCTIONS
-from ..rewrite import walk_expression
+from ..rewrite import LITERALS, walk_expression
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
+from ..windows import ROW_FUNCTIONS
 from .fold import constant
 
 __all__ = ["check", "require_condition", "require_sortable"]
 
 _MAX_INTEGER: Final = 2**63 - 1
+_MOST_ROWS: Final = 2**31
 
 _CASE_OPERAND_NODES: Final = 20
 """SQL repeats the operand of a simple CASE in each branch; nested long ones would grow without bounds."""
@@ -181,6 +184,23 @@ def _aggregate(call: Aggregate) -> None:
             raise error_at(QueryTypeError, "COUNT takes a column or value, not a geometry.", arg.span)
 
 
+def _window(call: WindowCall) -> None:
+    name = call.name.upper()
+    if call.name not in ROW_FUNCTIONS:
+        _aggregate(Aggregate(call.name, call.args, call.distinct, span=call.span))
+    else:
+        for kind, arg in zip(ROW_FUNCTIONS[call.name].params, call.args, strict=False):
+            if kind is Kind.DIGITS and not (isinstance(arg, IntegerLiteral) and 0 < arg.value < _MOST_ROWS):
+                raise error_at(QueryTypeError, f"{name} needs a constant positive integer here.", arg.span)
+            if kind is Kind.ANY:
+                require_sortable(arg, name)
+    for key in (*call.partition_by, *(item.expr for item in call.order_by)):
+        if isinstance(key, LITERALS):
+            message = "PARTITION BY and ORDER BY of a window take columns and expressions, no constants or positions."
+            raise error_at(QueryTypeError, message, key.span)
+        require_sortable(key, "a window")
+
+
 _CONSTANTS: Final = {Kind.FRACTION: 1.0, Kind.PERCENT: 100.0, Kind.QUOTED: None}
 """Kinds of arguments that are constants, and how large they may be."""
 
@@ -260,6 +280,7 @@ _CHECKS: Final[Mapping[type[Node], Callable[[Any], None]]] = {
     IsNull: _is_null,
     FunctionCall: _function,
     Aggregate: _aggregate,
+    WindowCall: _window,
     Cast: _cast,
     Case: _case,
     ScalarQuery: lambda expr: _single_column(query_columns(expr.query), expr),

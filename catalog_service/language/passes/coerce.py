@@ -35,6 +35,7 @@ from ...models.tree import (
     RealLiteral,
     StringLiteral,
     Unary,
+    WindowCall,
 )
 from ..errors import error_at
 from ..functions import AGGREGATES
@@ -74,6 +75,8 @@ def coerce(expr: Expr, note: Note) -> Expr:
             return replace(unary, operand=_number(operand, note, _COMPUTED))
         case Aggregate(name=name, args=args) as aggregate if AGGREGATES[name].numeric:
             return replace(aggregate, args=tuple(_number(arg, note, _COMPUTED) for arg in args))
+        case WindowCall(name=name, args=args) as call if name in AGGREGATES and AGGREGATES[name].numeric:
+            return replace(call, args=tuple(_number(arg, note, _COMPUTED) for arg in args))
         case other:
             return other
 

@@ -33,6 +33,7 @@ from ...models.tree import (
     Select,
     SelectItem,
     Unary,
+    WindowCall,
 )
 from ..rewrite import LITERALS
 from ..types import query_columns, type_of
@@ -59,7 +60,7 @@ def output_name(item: SelectItem, number: int) -> str:
             return column.name
         case FunctionCall(name="coalesce", args=(ColumnRef(column=column), *_), span=span) if not span.text:
             return column.name  # a column merged by FULL JOIN ... USING
-        case FunctionCall(name=name) | Aggregate(name=name):
+        case FunctionCall(name=name) | Aggregate(name=name) | WindowCall(name=name):
             return name
         case Point(ra=FunctionCall(name=name)) if "." in name:
             return name.partition(".")[0]
@@ -113,7 +114,17 @@ def describe(expr: Expr, name: str) -> Column:
 
 _SAME_UNIT: Final = frozenset(
     {"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value", "median", "quantile"}
-    | {"stddev", "stddev_samp", "stddev_pop", "scisql_median", "scisql_percentile"}
+    | {
+        "lag",
+        "lead",
+        "first_value",
+        "last_value",
+        "stddev",
+        "stddev_samp",
+        "stddev_pop",
+        "scisql_median",
+        "scisql_percentile",
+    }
 )
 """Functions and aggregates whose value has the unit of the first argument."""
 
@@ -127,7 +138,7 @@ def unit_of(expr: Expr) -> str | None:
     match expr:
         case ColumnRef(column=Column(unit=unit)) | InUnit(unit=unit):
             return unit
-        case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args):
+        case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args) | WindowCall(name=name, args=args):
             return _call_unit(name, args)
         case Unary(operand=operand):
             return unit_of(operand)
@@ -168,7 +179,9 @@ def _ucd(expr: Expr) -> str | None:
     match expr:
         case Aggregate(name="min" | "max" | "any_value", args=(ColumnRef(column=column),)):
             return column.ucd
-        case Aggregate(name="count"):
+        case WindowCall(name="lag" | "lead" | "first_value" | "last_value", args=(ColumnRef(column=column), *_)):
+            return column.ucd
+        case Aggregate(name="count") | WindowCall(name="count"):
             return "meta.number"
         case Distance():
             return "pos.angDistance"
