@@ -243,8 +243,6 @@ def _special_case(word: Word, before: Word | None, expected: Collection[str]) ->
     if word.type == "STRING" and opens_from:
         return error_at(QueryRefusedError, "files cannot be queried: FROM takes tables of this service.", word.span)
     if word.type == "_LPAR" and before is not None and before.type == "NAME":
-        if before.value.upper() == "OVER":
-            return error_at(QueryRefusedError, "window functions (OVER) are not supported.", before.span)
         if "JOIN" not in expected:
             return error_at(QueryNameError, f"there is no function {before.value} here.", before.span)
         message = f"{before.value}(...) cannot stand here: FROM takes tables of this service, joins and subqueries."

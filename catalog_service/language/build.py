@@ -24,6 +24,7 @@ from ..models.tree import (
 )
 from .build_base import Clause, span_of
 from .build_expr import ExpressionBuilder
+from .build_window import WindowBuilder
 from .errors import error_at
 from .lexer import Word
 
@@ -35,7 +36,7 @@ _MAX_COUNT: Final = 2**62
 """TOP and OFFSET beyond it mean the same as it."""
 
 
-class TreeBuilder(ExpressionBuilder):
+class TreeBuilder(ExpressionBuilder, WindowBuilder):
     """Builds query trees of names."""
 
     def with_query(self, parts: Parts) -> Query:

@@ -40,7 +40,10 @@ from .build_geometry import geometry_node
 from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .ivo import IVO_CALLS, ivo_call
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
+from .statistics import STATISTICS, statistic
+from .windows import ROW_FUNCTIONS
 
 __all__ = ["ExpressionBuilder", "signed_literal"]
 
@@ -182,10 +185,17 @@ class ExpressionBuilder:
 
     def function(self, parts: Parts) -> Expr:
         """Build a call of a scalar function."""
-        word, args = parts[0], tuple(parts[1:])
+        word, args = parts[0], tuple(part for part in parts[1:] if not isinstance(part, Word))
         name = word.value.lower()
+        if name in STATISTICS:
+            return statistic(word, args, distinct=_is_distinct(parts), span=span_of(parts))
+        if len(parts) > len(args) + 1:
+            message = f"only set functions take {parts[1].type}, which {name.upper()} is not."
+            raise error_at(QuerySyntaxError, message, parts[1].span)
         if name in GEOMETRY_SIGNATURES:
             return scisql_geometry(name, args, span_of(parts))
+        if name in IVO_CALLS:
+            return ivo_call(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
         if function is None or function.hidden or name == "coordsys":
             if name not in self._functions:
@@ -208,8 +218,7 @@ class ExpressionBuilder:
 
     def aggregate(self, parts: Parts) -> Expr:
         """Build ``SUM([DISTINCT] a)``."""
-        distinct = isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
-        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=distinct, span=span_of(parts))
+        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=_is_distinct(parts), span=span_of(parts))
 
     def cast(self, parts: Parts) -> Expr:
         """Build ``CAST(a AS type)``."""
@@ -253,6 +262,10 @@ class ExpressionBuilder:
         return ScalarQuery(parts[0], span=parts[0].span)
 
 
+def _is_distinct(parts: Parts) -> bool:
+    return len(parts) > 1 and isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
+
+
 def _negated(parts: Parts) -> bool:
     return isinstance(parts[1], Word) and parts[1].type == "NOT"
 
@@ -292,8 +305,13 @@ def signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    functions = [name for name, function in FUNCTIONS.items() if not function.hidden]
-    names = (*functions, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
-    known = [name for name in names if name != "any_value"]
+    if word.value.lower() in ROW_FUNCTIONS:
+        message = f"{word.value.upper()} is a function of windows."
+        raise error_at(
+            QueryNameError, message, word.span, remedy=f"Write {word.value.upper()}(...) OVER (ORDER BY ...)."
+        )
+    called = [function.name for function in FUNCTIONS.values() if not function.hidden]
+    called += [aggregation.name for aggregation in AGGREGATES.values() if not aggregation.hidden]
+    known = [*called, *GEOMETRY_SIGNATURES, *IVO_CALLS, *map(str.lower, GEOMETRY)]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

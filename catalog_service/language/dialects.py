@@ -17,6 +17,7 @@ from .passes.mysql import as_condition, as_value, collate, mysql_meaning
 from .passes.ordering import check_order
 from .passes.shapes import shapes
 from .passes.units import convert_units
+from .passes.windows import check_windows
 from .rewrite import map_children
 
 __all__ = ["DIALECTS", "Dialect", "Note"]
@@ -35,6 +36,7 @@ EXPRESSION_PASSES: Final[tuple[ExpressionPass, ...]] = (
 )
 
 SELECT_PASSES: Final[tuple[SelectPass, ...]] = (
+    lambda select, _note: check_windows(select),
     check_aggregates,
     lambda select, _note: check_order(select),
 )

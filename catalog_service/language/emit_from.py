@@ -6,7 +6,7 @@ from typing import Final
 
 from ..models.query import RaDecBox, TableScan
 from ..models.schema import TILE_NUMBER, Column, Table
-from ..models.tree import ColumnRef, Query, Select, SubqueryRef, TableRef
+from ..models.tree import ColumnRef, FunctionCall, Query, Select, SubqueryRef, TableRef
 from .rewrite import walk
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES
@@ -20,6 +20,9 @@ _GUARD: Final = "CASE WHEN isfinite({0}) OR isinf({0}) THEN {0} END"
 @dataclass(frozen=True, slots=True)
 class PositionColumns:
     """Columns, as (source, name), that hold positions of stored rows."""
+
+    indexes: dict[FunctionCall, ColumnRef] = field(default_factory=dict)
+    """Stored indices by the calls that ask for them."""
 
     finite: set[tuple[int, str]] = field(default_factory=set)
     """Known to be finite, or NULL."""

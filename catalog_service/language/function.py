@@ -6,7 +6,7 @@ from enum import Enum
 
 from ..models.schema import DataType
 
-__all__ = ["Function", "Kind", "declared_form"]
+__all__ = ["Aggregation", "Function", "Kind", "declared_form"]
 
 
 class Kind(Enum):
@@ -19,10 +19,16 @@ class Kind(Enum):
     DIGITS = "integer"
     """An integer; passed as a 32-bit integer."""
     WHOLE = "whole number"
+    """An integer; passed as a 64-bit integer."""
+    BITS = "number of bits"
     """Any number; passed as a 64-bit integer, rounded."""
     TEXT = "text"
     ANY = "value"
     """Any type, the same for all arguments."""
+    FRACTION = "constant number from 0 to 1"
+    PERCENT = "constant number from 0 to 100"
+    """Passed as a fraction."""
+    QUOTED = "text in quotes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,27 @@ class Function:
     def kind(self, index: int) -> Kind:
         """Return what argument number `index` (from 0) must be."""
         return self.params[min(index, len(self.params) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One set function."""
+
+    name: str
+    numeric: bool
+    """Whether its argument must be a number."""
+    doc: str = ""
+    hidden: bool = False
+    """Whether it is made by rewrites only."""
+    params: tuple[Kind, ...] = (Kind.ANY,)
+    """Kinds of the arguments."""
+    result: DataType | None = None
+    """None: it depends on the argument."""
+    template: str = ""
+    """DuckDB SQL of those that ADQL lacks: ``{0}``, ``{1}`` stand for the arguments, ``{distinct}`` and ``{over}`` for
+    the word before them and the window after them, if any."""
+    signature: str = ""
+    """As TAP capabilities declare it, if it is none of ADQL's own."""
 
 
 def declared_form(signature: str, result: str) -> str:

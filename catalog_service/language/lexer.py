@@ -1,7 +1,8 @@
 """Texts to words: one linear pass that knows strings, names and comments, and bounds what the parser will see.
 
 Reserved words beat names; a delimited name never is a word (ADQL 2.1 section 2.1). Two words that ADQL does not
-reserve are told apart from names by what follows: ``LIMIT 10`` and ``NULLS FIRST``.
+reserve are told apart from names by what follows: ``LIMIT 10`` and ``NULLS FIRST``; those of windows by what is around
+them.
 """
 
 import re
@@ -31,6 +32,7 @@ KEYWORDS: Final = frozenset(
     ALL AND AS ASC BETWEEN BIGINT BY CASE CAST CHAR CROSS DESC DISTINCT DOUBLE ELSE END EXCEPT EXISTS FALSE FIRST FROM
     FULL GROUP HAVING ILIKE IN INNER INTEGER INTERSECT IN_UNIT IS JOIN LAST LEFT LIKE NATURAL NOT NULL OFFSET ON OR
     ORDER OUTER PRECISION REAL RIGHT SELECT SMALLINT THEN TIMESTAMP TOP TRUE UNION USING VARCHAR WHEN WHERE WITH
+    CURRENT ROWS
     """.split()
 )
 """Words with a place of their own in the grammar."""
@@ -248,6 +250,24 @@ def _contextual(words: list[Word]) -> list[Word]:
             following, upper = words[index + 1].type, word.value.upper()
             if (upper == "LIMIT" and following == "UINT") or (upper == "NULLS" and following in {"FIRST", "LAST"}):
                 words[index] = Word(upper, word.value, word.span)
+    return _window_words(words)
+
+
+_FRAME_WORDS: Final = frozenset({"FOLLOWING", "PRECEDING", "ROW", "UNBOUNDED"})
+
+
+def _window_words(words: list[Word]) -> list[Word]:
+    """Turn names into keywords of windows: OVER between brackets, PARTITION before BY, others between ROWS and ")"."""
+    in_frame = False
+    for index, word in enumerate(words[:-1]):
+        before, following = words[index - 1].type if index else "", words[index + 1].type
+        in_frame = word.type == "ROWS" or (in_frame and word.type != "_RPAR")
+        if word.type != "NAME":
+            continue
+        upper = word.value.upper()
+        is_over = upper == "OVER" and before == "_RPAR" and following == "_LPAR"
+        if is_over or (upper == "PARTITION" and following == "BY") or (in_frame and upper in _FRAME_WORDS):
+            words[index] = Word(upper, word.value, word.span)
     return words
 
 

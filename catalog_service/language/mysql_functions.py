@@ -34,7 +34,7 @@ _RIGHT: Final = _shift(f"({_UNSIGNED} >> CAST({{1}} AS INTEGER))")
 
 
 def _bits(name: str, template: str, count: int = 2) -> Function:
-    return Function(f"mysql_{name}", (Kind.WHOLE,) * count, DataType.LONG, {count: template}, hidden=True)
+    return Function(f"mysql_{name}", (Kind.BITS,) * count, DataType.LONG, {count: template}, hidden=True)
 
 
 def _function(

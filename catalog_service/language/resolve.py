@@ -47,6 +47,7 @@ from .passes.check import require_condition, require_sortable
 from .passes.describe import describe_items, output_name, repeated
 from .passes.joins import expand_join
 from .passes.operands import align_operands
+from .passes.windows import refuse_windows
 from .qserv import parse_qserv
 from .rewrite import LITERALS, map_children, walk_expression
 from .scope import Scope, Source, same_name
@@ -128,6 +129,7 @@ class _Resolver:
         asked = None if select.where is None else self._dialect.where(select.where, source)
         where = self._condition(asked, scope, "WHERE", outputs)
         refuse_aggregates(where, "WHERE")
+        refuse_windows(where, "WHERE")
         resolved = replace(
             select,
             items=items,
@@ -298,6 +300,7 @@ class _Resolver:
         condition, scope = expand_join(join, left_scope, right_scope, parent)
         on = self._condition(condition, scope, "ON", None)
         refuse_aggregates(on, "ON")
+        refuse_windows(on, "ON")
         kind = JoinKind.CROSS if on is None and join.kind is JoinKind.INNER else join.kind
         if on is not None and kind is not JoinKind.INNER:
             _refuse_subqueries(on)

@@ -107,6 +107,8 @@ class TableScan:
     visible_schemas: tuple[str, ...] | None = None
     """For TAP_SCHEMA's own tables: names of the schemas whose rows the caller may see."""
     healpix_column: str = HEALPIX_COLUMN
+    own_index: bool = False
+    """Whether `healpix_column` is the index of the table's own position."""
     stamps: tuple[FileStamp, ...] = ()
     """Of adopted files: how they must still look."""
 

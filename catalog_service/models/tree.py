@@ -57,6 +57,7 @@ __all__ = [
     "Query",
     "RealLiteral",
     "RegionLiteral",
+    "RowsFrame",
     "ScalarQuery",
     "Select",
     "SelectItem",
@@ -70,6 +71,7 @@ __all__ = [
     "TableName",
     "TableRef",
     "Unary",
+    "WindowCall",
     "With",
 ]
 
@@ -208,6 +210,29 @@ class Aggregate(Node):
     name: str
     args: tuple["Expr", ...]
     distinct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFrame:
+    """``ROWS BETWEEN start AND stop`` of a window, as distances from the current row: -3 is ``3 PRECEDING``."""
+
+    start: int | None
+    """None: UNBOUNDED PRECEDING."""
+    stop: int | None
+    """None: UNBOUNDED FOLLOWING."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCall(Node):
+    """``name(args) OVER (...)``: a set function or one of rows in an order (a relaxation in ADQL)."""
+
+    name: str
+    args: tuple["Expr", ...]
+    """None means ``COUNT(*)``, or a function without arguments."""
+    distinct: bool = False
+    partition_by: tuple["Expr", ...] = ()
+    order_by: tuple["OrderItem", ...] = ()
+    rows: RowsFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +467,7 @@ Expr = (
     | Binary
     | FunctionCall
     | Aggregate
+    | WindowCall
     | Cast
     | Case
     | InUnit

@@ -81,6 +81,7 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
         merged_ranges(partitions, chosen) if stored.healpix_column else (),
         position_box(stored, bounds.own),
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
+        own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
     )
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))

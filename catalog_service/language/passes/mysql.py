@@ -71,7 +71,7 @@ def mysql_meaning(expr: Expr) -> Expr:
 
 def _meaning(expr: Expr) -> Expr:
     if isinstance(expr, FunctionCall) and expr.name in _BITS:  # the signs of inner bits do not matter
-        return map_children(expr, lambda arg: _argument(_meaning(arg), Kind.WHOLE))
+        return map_children(expr, lambda arg: _argument(_meaning(arg), Kind.BITS))
     mapped = map_children(expr, lambda child: _unsigned(_meaning(child)))
     change = _MEANINGS.get(type(mapped))
     return mapped if change is None else change(mapped)

@@ -292,7 +292,7 @@ REFUSED = [
     "SELECT a FROM t WHERE position = 1",
     "SELECT a AS date FROM t",
     "SELECT a FROM t WHERE a LIKE 'x' ESCAPE '!'",
-    "SELECT SUM(a) OVER (PARTITION BY b) FROM t",
+    "SELECT SUM(a) OVER w FROM t",
     "SELECT a INTO s FROM t",
     "SELECT t.* AS x FROM t",
     "SELECT a FROM t FOR UPDATE",
