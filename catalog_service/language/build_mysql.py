@@ -46,6 +46,7 @@ from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import Word
 from .mysql_lexer import LITERAL, unescaped
+from .statistics import STATISTICS
 
 __all__ = ["AREAS", "MySqlBuilder"]
 
@@ -153,8 +154,10 @@ class MySqlBuilder(TreeBuilder):
 
     def function(self, parts: Parts) -> Expr:
         """Build a call of a function."""
-        word, args, span = parts[0], tuple(parts[1:]), span_of(parts)
+        word, args, span = parts[0], tuple(part for part in parts[1:] if not isinstance(part, Word)), span_of(parts)
         name = _SYNONYMS.get(word.value.lower(), word.value.lower())
+        if name in STATISTICS or name in GEOMETRY_SIGNATURES or len(parts) > len(args) + 1:
+            return super().function([replace(word, value=name), *parts[1:]])
         if name in AREAS:
             return FunctionCall(name, args, span=span)
         if name in _BUILDERS:
@@ -163,14 +166,23 @@ class MySqlBuilder(TreeBuilder):
                 raise error_at(QuerySyntaxError, f"{name.upper()} does not take {len(args)} arguments.", word.span)
             return node
         function = FUNCTIONS.get(f"mysql_{name}") or FUNCTIONS.get(name)
-        if name in GEOMETRY_SIGNATURES:
-            return super().function(parts)
-        if function is None or name in _ADQL_ONLY or f"mysql_{name}" in _OPERATORS.values():
+        if (
+            function is None
+            or function.hidden != function.name.startswith("mysql_")
+            or name in _ADQL_ONLY
+            or f"mysql_{name}" in _OPERATORS.values()
+        ):
             raise _unknown_function(word)
         if not function.takes(len(args)):
             message = f"{name.upper()} takes {function.arities}, not {len(args)}."
             raise error_at(QuerySyntaxError, message, word.span)
         return FunctionCall(function.name, args, span=span)
+
+    def window_call(self, parts: Parts) -> Expr:
+        """Build ``f(a) OVER (...)``."""
+        word: Word = parts[0]
+        name = _SYNONYMS.get(word.value.lower(), word.value.lower())
+        return super().window_call([replace(word, value=name), *parts[1:]])
 
     def cast_type(self, parts: Parts) -> Clause:
         """Build a type of CAST."""
@@ -234,6 +246,9 @@ _SYNONYMS: Final = {
     "mid": "substring",
     "octet_length": "length",
     "character_length": "char_length",
+    "std": "stddev_pop",
+    "stddev": "stddev_pop",
+    "variance": "var_pop",
 }
 
 _ADQL_ONLY: Final = frozenset({"fold", "unsigned", "round_to", "coordsys"})

@@ -25,7 +25,17 @@ from .limits import (
     too_many_tokens,
 )
 
-__all__ = ["AGGREGATES", "GEOMETRY", "LITERAL", "Word", "bounded", "refuse_character", "scan", "unquoted"]
+__all__ = [
+    "AGGREGATES",
+    "GEOMETRY",
+    "LITERAL",
+    "Word",
+    "bounded",
+    "refuse_character",
+    "scan",
+    "unquoted",
+    "window_words",
+]
 
 KEYWORDS: Final = frozenset(
     """
@@ -250,13 +260,13 @@ def _contextual(words: list[Word]) -> list[Word]:
             following, upper = words[index + 1].type, word.value.upper()
             if (upper == "LIMIT" and following == "UINT") or (upper == "NULLS" and following in {"FIRST", "LAST"}):
                 words[index] = Word(upper, word.value, word.span)
-    return _window_words(words)
+    return window_words(words)
 
 
 _FRAME_WORDS: Final = frozenset({"FOLLOWING", "PRECEDING", "ROW", "UNBOUNDED"})
 
 
-def _window_words(words: list[Word]) -> list[Word]:
+def window_words(words: list[Word]) -> list[Word]:
     """Turn names into keywords of windows: OVER between brackets, PARTITION before BY, others between ROWS and ")"."""
     in_frame = False
     for index, word in enumerate(words[:-1]):

@@ -12,7 +12,7 @@ from typing import Final
 from ..exceptions import QueryRefusedError, QuerySyntaxError
 from ..models.tree import Span
 from .errors import error_at
-from .lexer import Word, bounded, refuse_character
+from .lexer import Word, bounded, refuse_character, window_words
 from .limits import MAX_IN_ITEMS, too_many_items
 
 __all__ = ["LITERAL", "scan_mysql", "unescaped"]
@@ -104,6 +104,16 @@ _OPERANDS: Final = frozenset({"NAME", "DELIMITED", "UINT", "NUMBER", "STRING", "
 """Words after which an operator may stand, and no value."""
 
 
+_PLACES: Final[dict[str, tuple[bool, frozenset[str]]]] = {
+    "ESCAPE": (True, frozenset({"STRING"})),
+    "FULL": (True, frozenset({"JOIN", "OUTER"})),
+    "OFFSET": (True, frozenset({"UINT"})),
+    "ROWS": (False, frozenset({"BETWEEN", "CURRENT", "UNBOUNDED", "UINT"})),
+    "CURRENT": (False, frozenset({"ROW"})),
+}
+"""Words that are names but where they stand after a value (if the first says so) and before one of some words."""
+
+
 def scan_mysql(text: str) -> list[Word]:
     """Return the words of a query text, without blanks, comments and the trailing semicolon.
 
@@ -116,7 +126,7 @@ def scan_mysql(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
-    return list(_contextual(bounded(text, _raw_words(text))))
+    return window_words(list(_contextual(bounded(text, _raw_words(text)))))
 
 
 def unescaped(value: str) -> str:
@@ -219,15 +229,11 @@ def _kind(word: Word, before: str, following: Word | None) -> str:
         return "NAME" if after == "_LPAR" else word.type
     if word.type != "NAME":
         return word.type
-    if upper in _AGGREGATES:
-        return "AGGREGATE" if after == "_LPAR" else "NAME"
     if upper == "END":
         return "END" if before in _OPERANDS else "NAME"
-    if upper == "OFFSET":
-        return "OFFSET" if before in _OPERANDS and after == "UINT" else "NAME"
-    if upper == "ESCAPE":
-        return "ESCAPE" if before in _OPERANDS and after == "STRING" else "NAME"
-    if upper == "FULL":
-        joins = following is not None and following.value.upper() in {"JOIN", "OUTER"}
-        return "FULL" if before in _OPERANDS and joins else "NAME"
-    return "NAME"
+    if upper in _AGGREGATES:
+        return "AGGREGATE" if after == "_LPAR" else "NAME"
+    needs_value, wanted = _PLACES.get(upper, (True, frozenset()))
+    next_word = "" if following is None else following.value.upper()
+    fits = (before in _OPERANDS or not needs_value) and (after in wanted or next_word in wanted)
+    return upper if fits else "NAME"
