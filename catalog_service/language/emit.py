@@ -7,7 +7,7 @@ Nothing of the user's text gets here but literals and names of columns, both quo
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ..models.query import TableScan
+from ..models.query import PARTIAL_ROWS, TableScan
 from ..models.schema import Column
 from ..models.tree import (
     ColumnRef,
@@ -36,7 +36,7 @@ from .windows import order_sql
 __all__ = ["emit_query"]
 
 
-def emit_query(tree: Query, scans: Mapping[int, TableScan], *, limit: int) -> str:
+def emit_query(tree: Query, scans: Mapping[int, TableScan], *, limit: int | None) -> str:
     """Return one SELECT for a resolved tree, of at most `limit` rows."""
     return _Emitter(tree, scans).top(tree, limit)
 
@@ -46,7 +46,7 @@ class _Emitter:
 
     def __init__(self, tree: Query, scans: Mapping[int, TableScan]) -> None:
         self._scans = scans
-        self._common: dict[str, str] = {}
+        self._common = {PARTIAL_ROWS: quoted(PARTIAL_ROWS)}
         self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
         for node in walk(tree):
             if isinstance(node, ColumnRef):
@@ -60,7 +60,7 @@ class _Emitter:
                 self._positions.indexes[node] = index
         self._conditions: defaultdict[int, list[str]] = defaultdict(list)
 
-    def top(self, tree: Query, limit: int) -> str:
+    def top(self, tree: Query, limit: int | None) -> str:
         """Return a whole query, cut after `limit` rows."""
         if not isinstance(tree, With):
             return self.query(tree, limit)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from partitioning.layout.paths import HEALPIX_COLUMN
 
@@ -11,6 +11,7 @@ from .schema import Column, Table
 from .tree import Query, ShowColumns
 
 __all__ = [
+    "PARTIAL_ROWS",
     "EngineQuery",
     "FileStamp",
     "Language",
@@ -21,8 +22,13 @@ __all__ = [
     "ResolvedQuery",
     "ResultFormat",
     "ScanPlan",
+    "SplitQuery",
     "TableScan",
 ]
+
+
+PARTIAL_ROWS: Final = "partial_rows"
+"""Table of the rows of all batches."""
 
 
 class Language(Enum):
@@ -111,6 +117,20 @@ class TableScan:
     """Whether `healpix_column` is the index of the table's own position."""
     stamps: tuple[FileStamp, ...] = ()
     """Of adopted files: how they must still look."""
+    tiles: tuple[int, ...] = ()
+    """Numbers of the files in the table's partition map; empty for a table of one plain file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitQuery:
+    """A resolved query as one for each batch of tiles, and one that merges their rows."""
+
+    partial: Query
+    """Run for each batch."""
+    merge: Query | None
+    """Reads the rows of all batches from `PARTIAL_ROWS`; None: these rows are the result, one batch after another."""
+    is_cut: bool
+    """Whether a batch needs to give no more rows than the result has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +156,11 @@ class EngineQuery:
     query_id: str
     sql: str
     """One SELECT for DuckDB, already limited to `max_rows` + 1 rows."""
+    batches: tuple[str, ...] = ()
+    """The SELECTs of batches of tiles, run one after another before `sql`, which finds their rows in `PARTIAL_ROWS`.
+    If `sql` is empty, their rows are the result."""
+    most_rows: int | None = None
+    """Rows after which no further batch need be run, if `sql` is empty."""
     columns: tuple[Column, ...]
     format: ResultFormat
     max_rows: int

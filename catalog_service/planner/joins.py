@@ -28,7 +28,7 @@ from .ids import condition_ids
 from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 
-__all__ = ["table_bounds"]
+__all__ = ["key_join", "table_bounds"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
@@ -109,7 +109,7 @@ def _certain(item: FromItem, tables: Tables, found: FoundIds) -> _Facts:
 def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
     placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
-    pairs = (_key_join(part, tables) for part in conjuncts(condition))
+    pairs = (key_join(part, tables) for part in conjuncts(condition))
     return _Facts(
         regions=tuple(condition_regions(condition, positions).items()),
         places=tuple(condition_regions(condition, placing).items()),
@@ -149,7 +149,8 @@ def _placed_together(source: int, facts: _Facts) -> frozenset[int]:
     return frozenset(group)
 
 
-def _key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
+def key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
+    """Return the two sources that a condition joins on a parent's key, which places the rows of both; else None."""
     if not (isinstance(condition, Comparison) and condition.op == "="):
         return None
     left, right = condition.left, condition.right

@@ -83,6 +83,7 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
         own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
+        tiles=tuple(chosen.tiles.tolist()),
     )
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
