@@ -172,8 +172,6 @@ def _grouped(select: Select) -> SplitQuery | str:
 
 def _merged(expr: Expr, rows: _Partial) -> Expr:
     """Return what an expression of groups is in the merge."""
-    if expr in rows.columns:
-        return rows.columns[expr]
     match expr:
         case Aggregate(name="avg", args=(arg,)):
             total = Aggregate("sum", (rows.column(Aggregate("sum", (Cast(arg, DataType.DOUBLE),))),))
@@ -181,5 +179,7 @@ def _merged(expr: Expr, rows: _Partial) -> Expr:
             return Binary("/", total, Cast(count, DataType.DOUBLE))
         case Aggregate(name=name):
             return Aggregate(_AGAIN[name], (rows.column(expr),), span=expr.span)
+        case _ if expr in rows.columns:  # what it is grouped by
+            return rows.columns[expr]
         case _:
             return map_children(expr, lambda child: _merged(child, rows))

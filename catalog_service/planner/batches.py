@@ -106,9 +106,11 @@ def _units(scans: Mapping[int, TableScan], tables: Tables) -> Iterator[_Unit]:
     if len(scans) == 1:
         yield from (_Unit(((int(s), int(i)),), int(size)) for (s, i), size in zip(owners, sizes, strict=True))
         return
+    if len(starts) == 0:
+        return
     order = np.argsort(starts, kind="stable")
-    reach = np.maximum.accumulate(stops[order]) if len(order) else stops
-    first = np.flatnonzero(np.r_[True, starts[order][1:] >= reach[:-1]]) if len(order) else order
+    reach = np.maximum.accumulate(stops[order])
+    first = np.flatnonzero(np.r_[True, starts[order][1:] >= reach[:-1]])
     for begin, end in zip(first, [*first[1:], len(order)], strict=True):
         members = order[begin:end]
         yield _Unit(tuple((int(s), int(i)) for s, i in owners[members]), int(sizes[members].sum()))
