@@ -129,14 +129,15 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
     adql: Annotated[str | None, typer.Argument(help="The query, or - to read it from standard input.")] = None,
     *,
     file: Annotated[Path | None, typer.Option(help="Read the query from a file.", exists=True, dir_okay=False)] = None,
+    lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
     maxrec: Maxrec = None,
     shown_format: Format = None,
     out: Out = None,
     url: Url = _DEFAULT_URL,
 ) -> None:
-    """Run an ADQL query: query 'SELECT TOP 5 * FROM tycho2.stars'."""
+    """Run a query in ADQL or Qserv's SQL: query 'SELECT TOP 5 * FROM tycho2.stars'."""
     chosen = _chosen_format(shown_format, out)
-    request = QueryRequest(query=_query_text(adql, file), maxrec=maxrec, format=_requested(chosen))
+    request = QueryRequest(query=_query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
     _deliver(url, request, chosen, out)
 
 

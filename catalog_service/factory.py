@@ -12,6 +12,7 @@ from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
+from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.limits import Limits
@@ -66,7 +67,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
         max_query_bytes=config.max_query_bytes,
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
-    queries = QueryService(catalogs, pool, limits)
+    batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
+    queries = QueryService(catalogs, pool, limits, batch)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,

@@ -114,13 +114,15 @@ class CatalogClient:
         )
         return ResultStream(self.open(request)).read_all()
 
-    def query(self, adql: str, *, maxrec: int | None = None) -> Result:
-        """Return the rows of an ADQL query.
+    def query(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> Result:
+        """Return the rows of a query.
 
         Parameters
         ----------
-        adql
+        query
             The query.
+        lang
+            Its language: ``"ADQL"``, or ``"QSERV"`` for the SQL of Qserv.
         maxrec
             Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
 
@@ -133,14 +135,14 @@ class CatalogClient:
         TransferAbortedError
             If the result breaks off.
         """
-        return self.stream(adql, maxrec=maxrec).read_all()
+        return self.stream(query, lang=lang, maxrec=maxrec).read_all()
 
-    def stream(self, adql: str, *, maxrec: int | None = None) -> ResultStream:
-        """Run an ADQL query and return its record batches as they arrive, for results larger than the memory.
+    def stream(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> ResultStream:
+        """Run a query and return its record batches as they arrive, for results larger than the memory.
 
         Use it in a ``with`` block. Errors are those of `query`; those of the transfer are raised by the iteration.
         """
-        return ResultStream(self.open(QueryRequest(query=adql, maxrec=maxrec)))
+        return ResultStream(self.open(QueryRequest(query=query, lang=lang, maxrec=maxrec)))
 
     def open(self, request: QueryRequest | ConeRequest) -> Answer:
         """Send a request and return the bytes of the answer as they arrive, in the format that the request names.

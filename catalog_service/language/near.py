@@ -156,10 +156,10 @@ def rows_by_source(tree: Query, scans: Mapping[int, TableScan]) -> Mapping[int, 
     for node in walk(tree):
         match node:
             case TableRef(source=source):
-                rows[source] = scans[source].rows
+                rows[source] = _stored_rows(node, scans)
             case SubqueryRef(source=source, query=query):
                 rows[source] = _most_rows(query, scans)
-            case CommonTableRef(source=source, name=name):
+            case CommonTableRef(source=source, name=name) if name in common:
                 rows[source] = _most_rows(common[name], scans)
             case _:
                 pass
@@ -167,6 +167,10 @@ def rows_by_source(tree: Query, scans: Mapping[int, TableScan]) -> Mapping[int, 
 
 
 def _most_rows(query: Query, scans: Mapping[int, TableScan]) -> int:
-    read = sum(scans[node.source].rows for node in walk(query) if isinstance(node, TableRef))
+    read = sum(_stored_rows(node, scans) for node in walk(query) if isinstance(node, TableRef))
     top = query.top if isinstance(query, Select) else None
     return read if top is None else min(read, top)
+
+
+def _stored_rows(table: TableRef, scans: Mapping[int, TableScan]) -> int:
+    return scans[table.source].rows if table.source in scans else 0

@@ -82,8 +82,10 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
         merged_ranges(partitions, chosen) if stored.healpix_column else (),
         position_box(stored, bounds.own),
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
+        own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
         rows=rows,
+        tiles=tuple(chosen.tiles.tolist()),
     )
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
     reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} {kind} {_why(bounds)}"

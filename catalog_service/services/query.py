@@ -13,9 +13,10 @@ import structlog
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError
-from ..language.pipeline import emit, parse, resolve, result_position
+from ..language.pipeline import parse, resolve, result_position
 from ..models.query import EngineQuery, Outcome, ParsedQuery, QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
+from ..planner.batches import BatchLimits
 from ..planner.ids import wanted_ids
 from ..planner.plan import plan
 from ..planner.totals import counted
@@ -24,6 +25,7 @@ from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import NegotiatedFormat, negotiate
 from ..writers.select import empty_result
+from .batching import texts_of
 from .catalogs import Catalogs, Published
 from .limits import Limits
 
@@ -146,12 +148,15 @@ class QueryService:
         Runs generated SQL in worker processes.
     limits
         Published limits.
+    batch
+        How much one step of a large query reads.
     """
 
-    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits) -> None:
+    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, batch: BatchLimits) -> None:
         self._catalogs = catalogs
         self._pool = pool
         self._limits = limits
+        self._batch = batch
 
     async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
         """Run a query text; return when its first bytes are there.
@@ -201,9 +206,12 @@ class QueryService:
             return Delivery(
                 _Columns(empty_result(options.format.format, description, overflow=True)), audit, scan, options
             )
+        texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=max_rows)
         engine_query = EngineQuery(
             query_id=audit.query_id,
-            sql=emit(resolved, scan.scans, max_rows=max_rows),
+            sql=texts.sql,
+            batches=texts.batches,
+            most_rows=texts.most_rows,
             columns=resolved.columns,
             format=options.format.format,
             max_rows=max_rows,

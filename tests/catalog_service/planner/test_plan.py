@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from tests.catalog_service.planner.conditions import circle, contains, number, o
 from tests.catalog_service.planner.worlds import (
     World,
     anywhere,
+    awkward,
     make_table,
     make_world,
     plan_one,
@@ -293,3 +295,21 @@ def test_only_scattered_tiles_are_padded() -> None:
 def test_a_query_without_from_reads_nothing(stars: World) -> None:
     nothing = planned(selecting(None), stars)
     assert (nothing.scans, nothing.files, nothing.reasons) == ({}, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({}, True),
+        ({"parent": "Object", "parent_key": ("objectId", "objectId")}, False),
+        ({"ra_column": "_parent_ra", "dec_column": "_parent_dec"}, False),
+        ({"own_ra_column": None, "own_dec_column": None}, False),
+        ({"healpix_column": None}, False),
+    ],
+)
+def test_an_index_counts_as_that_of_the_own_position_only_if_that_placed_the_row(
+    changes: dict[str, Any], own: bool
+) -> None:
+    plain = Placement(ra_column="ra", dec_column="dec", own_ra_column="ra", own_dec_column="dec")
+    world = make_world(np.random.default_rng(1), make_table("T"), awkward(), placement=replace(plain, **changes))
+    assert plan_one(world, None)[0].own_index is own
