@@ -9,12 +9,14 @@ Rows in which they do not hold may be left out, or wrongly be left without a par
   an outer join hold for matched rows, so they are handed to a side unless its unmatched rows are kept.
   Rows of the other side can then only lose partners with which they would not reach the result either.
 
+A bound of one position also bounds those that lie near it, by a join on DISTANCE.
+
 A child row lies in the tile of its declared parent's position. Rows joined on the parent's key therefore have the same
 placing position, and a region that bounds one of them bounds the other.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from partitioning.sky.coverage import Coverage, widened
@@ -25,6 +27,7 @@ from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
 from ..models.walk import base_tables
 from .ids import condition_ids
+from .near import Links, near_pairs
 from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 
@@ -51,18 +54,16 @@ class _Facts:
     pairs: tuple[frozenset[int], ...] = ()
     """Sources whose rows are placed by the same position."""
 
+    near: tuple[tuple[frozenset[int], float], ...] = ()
+    """Sources whose own positions lie within a radius, in degrees, of each other."""
+
     def __add__(self, other: "_Facts") -> "_Facts":
-        return _Facts(
-            self.regions + other.regions,
-            self.places + other.places,
-            self.placed + other.placed,
-            self.pairs + other.pairs,
-        )
+        return _Facts(*(getattr(self, slot.name) + getattr(other, slot.name) for slot in fields(self)))
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
         bounded = {source for source, _ in (*self.regions, *self.places, *self.placed)}
-        return not sources.isdisjoint(bounded.union(*self.pairs))
+        return not sources.isdisjoint(bounded.union(*self.pairs, *(pair for pair, _ in self.near)))
 
 
 def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, Bounds]:
@@ -70,7 +71,7 @@ def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, B
     assert select.source is not None
     facts = _facts(select.where, tables, found) + _certain(select.source, tables, found)
     known = _descend(select.source, facts, tables, found)
-    return {source: _bounds(source, facts, tables) for source, facts in known}
+    return {source: _carried(source, _bounds(source, facts, tables), facts, tables) for source, facts in known}
 
 
 def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> Iterator[tuple[int, _Facts]]:
@@ -115,6 +116,7 @@ def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
         places=tuple(condition_regions(condition, placing).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
+        near=tuple(near_pairs(conjuncts(condition), positions)),
     )
 
 
@@ -140,6 +142,23 @@ def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
     placed = [coverage for at, coverage in facts.placed if at == source]
     placed += [widened(coverage) for at, coverage in facts.placed if at != source and at in group]
     return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed))
+
+
+def _carried(source: int, bounds: Bounds, facts: _Facts, tables: Tables) -> Bounds:
+    """Return `bounds` and what the joins on DISTANCE add to them."""
+    if not facts.near:
+        return bounds
+    links = Links(facts.near, facts.pairs, {at: stored.max_separation_deg for at, stored in tables.items()})
+    others = frozenset(tables) - _placed_together(source, facts)
+    carried = [links.carried(source, Bound(region), (at, True)) for at, region in facts.regions if at in others]
+    carried += [links.carried(source, Bound(region), (at, False)) for at, region in facts.places if at in others]
+    placed = (links.carried_coverage(source, coverage, at) for at, coverage in facts.placed if at in others)
+    return replace(
+        bounds,
+        near=tuple(own for own, _ in carried if own is not None),
+        shared=bounds.shared + tuple(placing for _, placing in carried if placing is not None),
+        placed=bounds.placed + tuple(coverage for coverage in placed if coverage is not None),
+    )
 
 
 def _placed_together(source: int, facts: _Facts) -> frozenset[int]:

@@ -97,4 +97,6 @@ def _why(bounds: Bounds) -> str:
         return "hold the ids that are asked for"
     if bounds.own is not None:
         return "meet the region of its position"
+    if bounds.near:
+        return "lie near the region of a joined table"
     return "meet the region of a joined table" if bounds.shared else "(no position constraint)"

@@ -1,6 +1,7 @@
 """Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final
@@ -28,7 +29,7 @@ _WIDEST_RA: Final = 720.0
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A region that the placing position of a table's rows lies in, enlarged by `pad_deg`."""
+    """A region that a position of a table's rows lies in, enlarged by `pad_deg`."""
 
     region: RegionExpr
     pad_deg: float = 0.0
@@ -44,6 +45,8 @@ class Bounds:
     """Regions of the placing position, from tables joined on a parent's key."""
     placed: tuple[Coverage, ...] = ()
     """Coverages of the placing position, from ids."""
+    near: tuple[Bound, ...] = ()
+    """Regions of the rows' own position, from tables whose positions lie near."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,22 +60,23 @@ class Chosen:
 
 def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     """Return the tiles of a sharded table that may hold rows within `bounds`."""
-    partitions, own = stored.partitions, bounds.own
+    partitions = stored.partitions
+    own = (*(() if bounds.own is None else (Bound(bounds.own),)), *bounds.near)
     assert partitions is not None
-    if own is None and not bounds.shared and not bounds.placed:
+    if not own and not bounds.shared and not bounds.placed:
         return Chosen(np.arange(len(partitions), dtype=np.int64), None)
     shared = [*bounds.placed, *(cover_expr(bound.region, bound.pad_deg) for bound in bounds.shared)]
-    if own is None:
+    if not own:
         coverage = reduce(intersection, shared)
         return Chosen(partitions.select(coverage), coverage)
     return _choose_by_level(partitions, own, shared)
 
 
-def _choose_by_level(partitions: PartitionMap | FileMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
-    """Test tiles in groups of like separation, each against the region enlarged by that separation."""
+def _choose_by_level(partitions: PartitionMap | FileMap, own: Sequence[Bound], shared: list[Coverage]) -> Chosen:
+    """Test tiles in groups of like separation, each against the regions enlarged by that separation."""
 
     def covered(pad_deg: float) -> Coverage:
-        return reduce(intersection, [*shared, cover_expr(own, pad_deg)])
+        return reduce(intersection, [*shared, *(cover_expr(one.region, one.pad_deg + pad_deg) for one in own)])
 
     top = float(_separation_levels(partitions.separations_deg.max(initial=0.0)))
     everywhere = covered(top)

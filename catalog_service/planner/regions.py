@@ -33,7 +33,7 @@ from ..models.tree import (
 )
 from .scisql_regions import scisql_region
 
-__all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr"]
+__all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, 
         left, right = right, left
     if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
         return None
-    source, shape = _own_position(left.inner, positions), _shape(left.outer)
+    source, shape = own_position(left.inner, positions), _shape(left.outer)
     return None if source is None or shape is None else (source, shape)
 
 
@@ -131,7 +131,7 @@ def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Re
         call, value = value, call
     if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
         return None
-    source, numbers = _own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
+    source, numbers = own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
     try:
         region = None if source is None or numbers is None else scisql_region(call.name, numbers)
     except RegionError:  # no row is inside of it either
@@ -157,15 +157,15 @@ def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, 
         return None
     radius = _constant(right)
     for point, centre in ((left.first, left.second), (left.second, left.first)):
-        source = _own_position(point, positions)
+        source = own_position(point, positions)
         if source is not None and radius is not None:
             shape = _shape(Circle(centre=centre, radius=RealLiteral(min(max(radius, 0.0), 180.0))))
             return None if shape is None else (source, shape)
     return None
 
 
-def _own_position(point: Expr, positions: Positions) -> int | None:
-    """Return the source whose own position `point` is, or None."""
+def own_position(point: Expr, positions: Positions) -> int | None:
+    """Return the source whose position, of those given by source number, a point is; or None."""
     if not (isinstance(point, Point) and isinstance(point.ra, ColumnRef) and isinstance(point.dec, ColumnRef)):
         return None
     position = positions.get(point.ra.source)

@@ -23,6 +23,7 @@ __all__ = [
     "around",
     "complement",
     "cover",
+    "enlarged",
     "intersection",
     "simplified",
     "union",
@@ -40,6 +41,9 @@ EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
 
 _AROUND_ORDER: Final = 20
 """Cells of 0.2 arcsec: far wider than what two computations of one position may differ by."""
+
+_MOST_CELLS: Final = 4096
+"""Coverages of more cells are enlarged in larger ones."""
 
 _CELL_DEG: Final = 58.6
 """Side of an order-0 cell in degrees."""
@@ -78,16 +82,39 @@ def union(*coverages: Coverage) -> Coverage:
 
 def around(index: NDArray[np.int64]) -> Coverage:
     """Return a small surrounding of some order-29 indices: the same positions, computed otherwise, lie in it."""
-    shift = order_shift(_AROUND_ORDER)
-    cells = np.unique(index >> shift)
-    near = hpgeom.neighbors(1 << _AROUND_ORDER, cells).ravel() if len(cells) else cells
-    all_cells = np.unique(np.concatenate([cells, near[near >= 0]]))
+    return _with_neighbours(np.unique(index >> order_shift(_AROUND_ORDER)), _AROUND_ORDER)
+
+
+def _with_neighbours(cells: NDArray[np.int64], order: int) -> Coverage:
+    near = hpgeom.neighbors(1 << order, cells).ravel() if len(cells) else cells
+    all_cells, shift = np.unique(np.concatenate([cells, near[near >= 0]])), order_shift(order)
     return _merged(np.stack([all_cells << shift, (all_cells + 1) << shift], axis=1))
 
 
 def widened(coverage: Coverage) -> Coverage:
     """Return a coverage with the surroundings of the ends of its ranges: of all of it, if these are small cells."""
     return union(coverage, around(coverage.ravel() - np.tile([0, 1], len(coverage))))
+
+
+def enlarged(coverage: Coverage, pad_deg: float) -> Coverage:
+    """Return a coverage of all positions within `pad_deg` degrees of those in `coverage`.
+
+    It is made of the cells that meet `coverage` and their neighbours, cells so large that a path of that length which
+    leaves one ends in a neighbour.
+    """
+    finest = min(math.floor(math.log2(_CELL_DEG / (pad_deg + COVERAGE_PAD_DEG))) - 2, _AROUND_ORDER)
+    for order in range(finest, -1, -1):
+        bounds = _cell_bounds(coverage, order)
+        if (bounds[:, 1] - bounds[:, 0]).sum() <= _MOST_CELLS:
+            cells = [np.arange(first, stop, dtype=np.int64) for first, stop in bounds]
+            return _with_neighbours(np.concatenate([EMPTY[:, 0], *cells]), order)
+    return WHOLE_SKY
+
+
+def _cell_bounds(coverage: Coverage, order: int) -> Coverage:
+    """Return the ranges of the cells of an order that meet `coverage`."""
+    shift = order_shift(order)
+    return _merged(np.stack([coverage[:, 0] >> shift, ((coverage[:, 1] - 1) >> shift) + 1], axis=1))
 
 
 def complement(coverage: Coverage) -> Coverage:

@@ -25,6 +25,7 @@ from catalog_service.models.tree import (
     Between,
     ColumnRef,
     Comparison,
+    Distance,
     Expr,
     FromItem,
     InList,
@@ -34,6 +35,8 @@ from catalog_service.models.tree import (
     JoinKind,
     Not,
     Or,
+    Point,
+    RealLiteral,
     Select,
     SelectItem,
     TableRef,
@@ -157,6 +160,7 @@ def _rows(world: World, columns: dict[str, np.ndarray]) -> pa.Table:
     data = {"n": pa.array(np.arange(len(world.ra)))}
     data |= {name: pa.array(values, mask=values == 0) for name, values in columns.items()}
     unknown = np.isnan(world.ra) | np.isnan(world.dec)
+    data |= {axis: pa.array(values, mask=unknown) for axis, values in (("ra", world.ra), ("dec", world.dec))}
     data |= {f"in{k}": pa.array(cone.contains(world.ra, world.dec), mask=unknown) for k, cone in enumerate(CONES)}
     return pa.table(data)
 
@@ -216,7 +220,7 @@ class QueryMaker:
     def _part(self, tables: dict[int, str]) -> Both:
         kind = self._draw(
             st.sampled_from(
-                ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids"]
+                ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids", "near"]
             )
         )
         match kind:
@@ -224,6 +228,8 @@ class QueryMaker:
                 return self._equal(tables, KEYS)
             case "ids":
                 return self._ids(tables)
+            case "near":
+                return self._near(tables)
             case "other":
                 return self._equal(tables, OTHER)
             case "or":
@@ -279,6 +285,13 @@ class QueryMaker:
         cone = CONES[number]
         return Both(contains(circle(cone.ra_deg, cone.dec_deg, cone.radius_deg), source), f"t{source}.in{number}")
 
+    def _near(self, tables: dict[int, str]) -> Both:
+        placed = [source for source, name in sorted(tables.items()) if name in {"Object", "DiaSource"}]
+        if not placed:
+            return self._null(tables)
+        first, second = self._draw(st.sampled_from(placed)), self._draw(st.sampled_from(placed))
+        return near(self._sky, tables, first, second, self._draw(st.sampled_from([0.0, 0.02, 0.3, 1.5, 30.0])))
+
     def _column(self, tables: dict[int, str], source: int, name: str) -> Expr:
         if tables[source] == "Visit":
             return World.column(_VisitWorld(self._sky.visits), name, source)  # type: ignore[arg-type]
@@ -292,6 +305,17 @@ class _VisitWorld:
     @property
     def table(self) -> Table:
         return self.stored.table
+
+
+def near(world: Sky, tables: dict[int, str], first: int, second: int, radius_deg: float) -> Both:
+    """Return the condition that the own positions of two sources lie within a radius."""
+    points = []
+    for source in (first, second):
+        made = world.worlds[tables[source]]
+        points.append(Point(made.column("ra", source), made.column("dec", source)))
+    expr = Comparison("<=", Distance(*points), RealLiteral(radius_deg))
+    names = ", ".join(f"t{source}.{axis}" for source in (first, second) for axis in ("ra", "dec"))
+    return Both(expr, f"(separation({names}) <= {radius_deg + 1e-9})")
 
 
 def literal(number: int) -> Expr:
@@ -339,6 +363,9 @@ def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]
 def database(seed: int) -> duckdb.DuckDBPyConnection:
     """Return an instance that holds the tables of one sky."""
     connection = duckdb.connect(config={"threads": 1})
+    lat, lon = "sin(radians((b - d) / 2))", "sin(radians((a - c) / 2))"
+    haversine = f"{lat} * {lat} + cos(radians(b)) * cos(radians(d)) * {lon} * {lon}"
+    connection.execute(f"CREATE MACRO separation(a, b, c, d) AS degrees(2 * asin(least(1, sqrt({haversine}))))")
     for name, rows in sky(seed).rows.items():
         connection.register(f"arrow_{name}", rows)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arrow_{name}")
@@ -420,6 +447,53 @@ def test_a_bound_of_on_prunes_sides_whose_unmatched_rows_are_dropped(kind: JoinK
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     for number in (0, 1):
         check(world, join(kind, left, right, joined_by("AND", [key, in_cone(number, 0)])), None, pruned=pruned)
+
+
+def near_join(kind: JoinKind, radius_deg: float, *extra: Both) -> tuple[Sky, From]:
+    """Return Object joined with DiaSource on the distance of their own positions."""
+    world = sky(0)
+    left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
+    close = near(world, left.tables | right.tables, 0, 1, radius_deg)
+    return world, join(kind, left, right, joined_by("AND", [close, *extra]))
+
+
+@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_bound_of_where_carries_over_a_distance(kind: JoinKind, number: int) -> None:
+    """A condition on one side drops the rows of the other that have no partner there."""
+    world, source = near_join(kind, 0.1)
+    check(world, source, in_cone(number, 2), pruned={0, 1})
+    check(world, source, None, pruned=set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "pruned"),
+    [(JoinKind.INNER, {0, 1}), (JoinKind.LEFT, {1}), (JoinKind.RIGHT, {0}), (JoinKind.FULL, set())],
+)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_bound_of_on_carries_over_a_distance_as_far_as_the_join_allows(
+    kind: JoinKind, pruned: set[int], number: int
+) -> None:
+    world, source = near_join(kind, 0.1, in_cone(number, 2))
+    check(world, source, None, pruned=pruned)
+
+
+def test_bounds_carry_over_chains_of_distances_and_keys() -> None:
+    """From a source to its object, to objects near that, and to their forced sources."""
+    world = sky(0)
+    chain = [table(world, name, n) for n, name in enumerate(["DiaSource", "Object", "Object", "ForcedSource"])]
+    tables = {number: name for one in chain for number, name in one.tables.items()}
+    both = From(chain[0].item, "", tables)
+    source = join(JoinKind.INNER, chain[0], chain[1], on_key(world, both, 0, 1))
+    source = join(JoinKind.INNER, source, chain[2], near(world, tables, 1, 2, 0.2))
+    source = join(JoinKind.LEFT, source, chain[3], on_key(world, both, 2, 3))
+    check(world, source, in_cone(0, 2), pruned={0, 1, 2, 3})
+    check(world, source, with_id(world, 1, "Object", common_id(world)), pruned={0, 1, 2, 3})
+
+
+def test_a_large_distance_carries_nothing() -> None:
+    world, source = near_join(JoinKind.INNER, 170.0)
+    check(world, source, in_cone(0, 2), pruned={0})
 
 
 def with_id(world: Sky, source: int, name: str, number: int) -> Both:
