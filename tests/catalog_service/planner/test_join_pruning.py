@@ -457,6 +457,32 @@ def near_join(kind: JoinKind, radius_deg: float, *extra: Both) -> tuple[Sky, Fro
     return world, join(kind, left, right, joined_by("AND", [close, *extra]))
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 5),
+    names=st.lists(st.sampled_from(["Object", "DiaSource"]), min_size=2, max_size=3),
+    kind=st.sampled_from([JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT]),
+    radius_deg=st.sampled_from([0.0, 0.02, 0.3, 1.5, 3.0]),
+    bounded=st.integers(0, 1),
+    cone=st.integers(0, len(CONES) - 1),
+    in_where=st.booleans(),
+)
+def test_bounds_carried_over_distances_lose_no_row(
+    seed: int, names: list[str], kind: JoinKind, radius_deg: float, bounded: int, cone: int, in_where: bool
+) -> None:
+    world = sky(seed)
+    items = [table(world, name, number) for number, name in enumerate(names)]
+    tables = {number: name for item in items for number, name in item.tables.items()}
+    region = in_cone(bounded, cone)
+    close = near(world, tables, 0, 1, radius_deg)
+    source = join(kind, items[0], items[1], close if in_where else joined_by("AND", [close, region]))
+    if len(items) == 3:
+        source = join(JoinKind.INNER, source, items[2], near(world, tables, 1, 2, radius_deg))
+    where = region if in_where else None
+    kept = kept_rows(world, source, planned(world, source, where))
+    assert evaluate(seed, source, where, kept) == evaluate(seed, source, where, None)
+
+
 @pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_bound_of_where_carries_over_a_distance(kind: JoinKind, number: int) -> None:
