@@ -10,7 +10,7 @@ from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
 
 from ..models.ids import FoundIds
-from ..models.query import ResolvedQuery, ScanPlan, TableScan
+from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
 from ..models.tree import Select
@@ -26,10 +26,7 @@ Lookup = Callable[[Table], StoredTable]
 @dataclass(frozen=True, slots=True)
 class _Planned:
     scan: TableScan
-    rows: int
-    size_bytes: int
-    files_total: int
-    reason: str
+    table: TablePlan
 
 
 def plan(
@@ -52,28 +49,29 @@ def plan(
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
             planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)))
+    tables = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=sum(len(one.scan.files) for one in planned.values()),
-        files_total=sum(one.files_total for one in planned.values()),
-        rows=sum(one.rows for one in planned.values()),
-        size_bytes=sum(one.size_bytes for one in planned.values()),
-        reasons=tuple(one.reason for one in planned.values()),
+        files_total=sum(table.files_total for table in tables),
+        rows=sum(table.rows for table in tables),
+        size_bytes=sum(table.size_bytes for table in tables),
+        tables=tables,
     )
 
 
 def _plan_select(select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...]) -> dict[int, _Planned]:
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
     bounds = table_bounds(select, tables, found)
-    return {source: _plan_table(stored, bounds[source], visible) for source, stored in tables.items()}
+    return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
 
 
-def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:
-    name, partitions = stored.table.full_name, stored.partitions
+def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:
+    partitions = stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
         scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
-        return _Planned(scan, stored.rows, stored.size_bytes, 1, f"{name}: one file without positions")
+        return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
     chosen = choose_tiles(stored, bounds)
     scan = TableScan(
         stored.table,
@@ -87,13 +85,17 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
     )
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
-    reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} {kind} {_why(bounds)}"
-    return _Planned(scan, rows, size_bytes, len(partitions), reason)
+    files = len(chosen.tiles)
+    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds)))
 
 
 def _why(bounds: Bounds) -> str:
+    """Return what chose the files."""
+    reasons = []
     if bounds.placed:
-        return "hold the ids that are asked for"
+        reasons.append("ids that are asked for")
     if bounds.own is not None:
-        return "meet the region of its position"
-    return "meet the region of a joined table" if bounds.shared else "(no position constraint)"
+        reasons.append("the region of its position")
+    if bounds.shared:
+        reasons.append("the region of a joined table")
+    return " and ".join(reasons) or "no position or id constraint"
