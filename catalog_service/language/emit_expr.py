@@ -218,7 +218,9 @@ class ExpressionWriter:
                 return double((_number(arg) or 0.0) / 100)
             case Kind.FRACTION:
                 return double(_number(arg) or 0.0)
-            case Kind.TEXT | Kind.ANY | Kind.QUOTED:
+            case Kind.KEY if type_of(arg).is_integer:
+                return f"CAST({self.value(arg)} AS VARCHAR)"
+            case Kind.TEXT | Kind.ANY | Kind.QUOTED | Kind.KEY:
                 return self._computed(arg, DataType.TEXT)
 
     def _window(self, call: WindowCall) -> str:

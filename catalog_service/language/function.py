@@ -21,6 +21,8 @@ class Kind(Enum):
     WHOLE = "whole number"
     """An integer; passed as a 64-bit integer."""
     TEXT = "text"
+    KEY = "integer or a text"
+    """Passed as a text."""
     ANY = "value"
     """Any type, the same for all arguments."""
     FRACTION = "constant number from 0 to 1"

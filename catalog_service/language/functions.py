@@ -69,6 +69,15 @@ _ALL: Final = (
         doc="a random number in [0, 1) for each row; ADQL gives the seed no defined meaning and it has none here",
     ),
     Function(
+        "sample_hash",
+        (Kind.KEY,),
+        DataType.DOUBLE,
+        {1: "CAST('0x' || left(md5({0}), 13) AS BIGINT) / 4503599627370496e0"},
+        doc="a number in [0, 1) that depends on the value alone, an integer or a text, so that `sample_hash(id) < .01` "
+        "is a random sample which is the same each time: 13 hexadecimal digits of MD5, divided by 16**13",
+        signature="sample_hash(id BIGINT) -> DOUBLE PRECISION",
+    ),
+    Function(
         "round",
         (Kind.NUMBER, Kind.DIGITS),
         DataType.DOUBLE,
