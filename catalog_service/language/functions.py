@@ -10,6 +10,7 @@ from typing import Final
 
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
+from .corners import CORNERS
 from .function import Aggregation, Function, Kind
 from .ivo import IVO, IVO_FORMS
 from .scisql import SCISQL
@@ -118,7 +119,9 @@ _ALL: Final = (
     Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL) | dict(IVO)
+FUNCTIONS: Final[Mapping[str, Function]] = (
+    {function.name: function for function in _ALL} | dict(SCISQL) | dict(IVO) | dict(CORNERS)
+)
 """Scalar functions by canonical name."""
 
 
