@@ -117,8 +117,8 @@ class ExpressionWriter:
             InUnit: lambda expr: f"({self._computed(expr.operand, DataType.DOUBLE)} * {double(expr.factor)})",
             Case: self._case,
             ScalarQuery: lambda expr: f"({self._write_query(expr.query)})",
-            Contains: lambda expr: f"CAST({relation(expr, self._degrees)} AS INTEGER)",
-            Intersects: lambda expr: f"CAST({relation(expr, self._degrees)} AS INTEGER)",
+            Contains: lambda expr: f"CAST({relation(expr, self._degrees, self.value)} AS INTEGER)",
+            Intersects: lambda expr: f"CAST({relation(expr, self._degrees, self.value)} AS INTEGER)",
             And: lambda expr: f"({' AND '.join(self.value(operand) for operand in expr.operands)})",
             Or: lambda expr: f"({' OR '.join(self.value(operand) for operand in expr.operands)})",
             Not: lambda expr: f"(NOT {self.value(expr.operand)})",
@@ -282,7 +282,7 @@ class ExpressionWriter:
         number = _number(right)
         if number is not None and left not in self._keys:
             if isinstance(left, Contains | Intersects) and number in {0, 1} and op in {"=", "<>"}:
-                inside = relation(left, self._degrees)
+                inside = relation(left, self._degrees, self.value)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
             if isinstance(left, Distance):
                 return distance_test(op, left, float(number), self._degrees)

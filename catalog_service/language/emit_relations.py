@@ -5,11 +5,12 @@ caps (circles around them) are apart have nothing to do with each other. No poin
 corner than half of the polygon's circumference, which the separations of the other corners from the first add up to.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from partitioning.sky.separation import separation_deg
 
-from ..models.tree import Circle, Contains, Expr, FunctionCall, Intersects, Point, PolygonShape
+from ..models.tree import Circle, Contains, Expr, FunctionCall, Intersects, Point, PolygonShape, RegionColumn
 from .emit_geometry import Degrees, contains_point, distance, is_constant, position
 from .emit_shapes import related
 from .sqltext import bound, double
@@ -25,17 +26,20 @@ _BOX_REACH: Final = (
 )
 
 
-def relation(condition: Contains | Intersects, degrees: Degrees) -> str:
-    """Return a condition, NULL where a coordinate of a shape is."""
+def relation(condition: Contains | Intersects, degrees: Degrees, text: Callable[[Expr], str]) -> str:
+    """Return a condition, NULL where a coordinate of a shape is; `text` writes a column of regions."""
     if isinstance(condition, Contains):
         one, other = condition.inner, condition.outer
-        if isinstance(one, Point) and not (isinstance(other, PolygonShape) and not is_constant(other)):
+        simple = isinstance(other, Circle) or (isinstance(other, PolygonShape) and is_constant(other))
+        if isinstance(one, Point) and simple:
             return contains_point(condition, degrees)
     else:
         one, other = condition.first, condition.second
+    if isinstance(one, RegionColumn) or isinstance(other, RegionColumn):
+        return related(condition, degrees, text)
     (centre, reach), (other_centre, other_reach) = _cap(one, degrees), _cap(other, degrees)
     apart = f"{distance(centre, other_centre, degrees)} > {reach} + {other_reach} + {double(_SLACK_DEG)}"
-    return f"(CASE WHEN {apart} THEN false ELSE {related(condition, degrees)} END)"
+    return f"(CASE WHEN {apart} THEN false ELSE {related(condition, degrees, text)} END)"
 
 
 def _cap(shape: Expr, degrees: Degrees) -> tuple[Point, str]:

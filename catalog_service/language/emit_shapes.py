@@ -20,7 +20,7 @@ from typing import Final
 
 from partitioning.sky.separation import EDGE_TOLERANCE_DEG
 
-from ..models.tree import Circle, Contains, Expr, Intersects, Point, PolygonShape
+from ..models.tree import Circle, Contains, Expr, Intersects, Point, PolygonShape, RegionColumn
 from .sqltext import double, let
 
 __all__ = ["area_value", "polygon_value", "related"]
@@ -209,6 +209,9 @@ def _polygons_meet(one: _Ring, other: _Ring) -> str:
 
 Figure = _Disc | _Ring
 
+Figures = list[tuple[str, Figure]]
+"""What a shape may be: the condition of being known as one, and the figure."""
+
 
 def _contained(inner: Figure, outer: Figure) -> str:
     if isinstance(inner, _Disc):
@@ -225,19 +228,75 @@ def _met(one: Figure, other: Figure) -> str:
 # --- from the tree --------------------------------------------------------------------------------
 
 
-def related(condition: Contains | Intersects, degrees: Degrees) -> str:
+def related(condition: Contains | Intersects, degrees: Degrees, text: Callable[[Expr], str]) -> str:
     """Return whether one shape contains, or meets, another by the general way: a condition, NULL where a number is."""
     if isinstance(condition, Contains):
-        return _relation(condition.inner, condition.outer, _contained, degrees)
-    return _relation(condition.first, condition.second, _met, degrees)
+        return _relation(condition.inner, condition.outer, _contained, (degrees, text))
+    return _relation(condition.first, condition.second, _met, (degrees, text))
 
 
-def _relation(one: Expr, other: Expr, relate: Callable[[Figure, Figure], str], degrees: Degrees) -> str:
-    first, second = _Parts("a", one, degrees), _Parts("b", other, degrees)
-    body = f"CASE WHEN {first.known} AND {second.known} THEN {relate(first.figure, second.figure)} END"
-    body = let(body, "h", **first.third, **second.third)
+Writers = tuple[Degrees, Callable[[Expr], str]]
+
+
+def _relation(one: Expr, other: Expr, relate: Callable[[Figure, Figure], str], writers: Writers) -> str:
+    first, second = _parts("a", one, writers), _parts("b", other, writers)
+    pairs = [
+        (f"{is_first} AND {is_second}", relate(figure, other_figure))
+        for is_first, figure in first.figures
+        for is_second, other_figure in second.figures
+    ]
+    branches = " ".join(f"WHEN {known} THEN {related}" for known, related in pairs)
+    body = let(f"CASE {branches} END", "h", **first.third, **second.third)
     body = let(body, "g", **first.second, **second.second)
     return f"({let(body, 's', **first.first, **second.first)})"
+
+
+def _parts(side: str, shape: Expr, writers: Writers) -> "_Parts | _RegionParts":
+    degrees, text = writers
+    return _RegionParts(side, text(shape.text)) if isinstance(shape, RegionColumn) else _Parts(side, shape, degrees)
+
+
+_NUMBER: Final = "[-+]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?"
+_FRAME: Final = "ICRS|GEOCENTER|BARYCENTER|HELIOCENTER|TOPOCENTER|UNKNOWNREFPOS|SPHERICAL2"
+_REGION: Final = f"(?i)\\s*(?:(CIRCLE)|POLYGON)(?:\\s+(?:{_FRAME}))*(?:\\s+{_NUMBER})+\\s*"
+"""The STC-S that is understood: circles and polygons in ICRS."""
+
+
+class _RegionParts:
+    """A column of STC-S texts in the three steps of `_Parts`; what is no circle or polygon in ICRS is unknown.
+
+    Parameters
+    ----------
+    side
+        Tells the names of two shapes apart.
+    sql
+        The column.
+    """
+
+    def __init__(self, side: str, sql: str) -> None:
+        # the frame's SPHERICAL2 is no number
+        words = f"regexp_extract_all({sql}, '\\s({_NUMBER})', 1)"
+        numbers = f"list_transform({words}, lambda c: CAST(c AS DOUBLE))"
+        self.first = {
+            f"{side}n": f"CASE WHEN regexp_full_match({sql}, '{_REGION}') THEN {numbers} END",
+            f"{side}c": f"regexp_matches({sql}, '(?i)^\\s*CIRCLE')",
+        }
+        n = f"s.{side}n"
+        spots = f"list_transform(range(1, len({n}) // 2 + 1), lambda c: [{n}[2 * c - 1], {n}[2 * c]])"
+        valid = f"CASE WHEN s.{side}c THEN len({n}) = 3 ELSE len({n}) >= 6 AND len({n}) % 2 = 0 END"
+        upright = f"list_bool_and(list_transform({spots}, lambda c: c[2] BETWEEN -90e0 AND 90e0))"
+        self.second = {
+            side: _vectors(spots),
+            f"{side}r": f"{n}[3]",
+            f"{side}c": f"s.{side}c",
+            f"{side}k": f"{valid} AND {upright}",
+        }
+        ring = f"CASE WHEN g.{side}c THEN 1e0 ELSE {_turn(f'g.{side}', f'len(g.{side})')} END"
+        self.third = {key: f"g.{key}" for key in self.second} | {f"{side}t": ring}
+        self.figures: Figures = [
+            (f"h.{side}k AND h.{side}c", _Disc(f"h.{side}[1]", f"h.{side}r")),
+            (f"h.{side}k AND NOT h.{side}c", _Ring(f"h.{side}", f"len(h.{side})", f"h.{side}t")),
+        ]
 
 
 class _Parts:
@@ -260,17 +319,18 @@ class _Parts:
         self.second = {side: _vectors(f"s.{side}"), f"{side}k": given}
         self.third = {side: f"g.{side}", f"{side}k": f"g.{side}k"}
         self.known = f"h.{side}k"
-        self.figure: Figure = _Disc(f"h.{side}[1]")
+        figure: Figure = _Disc(f"h.{side}[1]")
         if isinstance(shape, Circle):
             radius = f"{side}r"
             self.first = {**self.first, radius: degrees(shape.radius)}
             self.second[radius], self.third[radius] = f"s.{radius}", f"g.{radius}"
             self.known += f" AND h.{radius} IS NOT NULL"
-            self.figure = _Disc(f"h.{side}[1]", f"h.{radius}")
+            figure = _Disc(f"h.{side}[1]", f"h.{radius}")
         elif isinstance(shape, PolygonShape):
             count = str(len(shape.vertices))
             self.third[f"{side}t"] = _turn(f"g.{side}", count)
-            self.figure = _Ring(f"h.{side}", count, f"h.{side}t")
+            figure = _Ring(f"h.{side}", count, f"h.{side}t")
+        self.figures: Figures = [(self.known, figure)]
 
 
 def _corners(shape: Expr) -> tuple[Point, ...]:

@@ -43,6 +43,7 @@ from ...models.tree import (
     Point,
     PolygonShape,
     RealLiteral,
+    RegionColumn,
     RegionLiteral,
     Shape,
     Span,
@@ -254,7 +255,14 @@ def _area(whole: Area) -> Expr:
     return whole
 
 
+def _region_column(expr: Expr) -> Expr:
+    """Return a column of texts as one of regions, anything else as it is."""
+    is_text = isinstance(expr, ColumnRef) and expr.column.datatype is DataType.TEXT and not expr.column.is_array
+    return RegionColumn(expr, span=expr.span) if is_text else expr
+
+
 def _contains(whole: Contains) -> Expr:
+    whole = replace(whole, inner=_region_column(whole.inner), outer=_region_column(whole.outer))
     inner, outer = whole.inner, whole.outer
     _require_geometry(inner, "CONTAINS")
     _require_geometry(outer, "CONTAINS")
@@ -271,6 +279,7 @@ def _contains(whole: Contains) -> Expr:
 
 
 def _intersects(whole: Intersects) -> Expr:
+    whole = replace(whole, first=_region_column(whole.first), second=_region_column(whole.second))
     first, second = whole.first, whole.second
     _require_geometry(first, "INTERSECTS")
     _require_geometry(second, "INTERSECTS")

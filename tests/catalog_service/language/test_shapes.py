@@ -7,6 +7,7 @@ and orientations of triples of points. Circles are judged by separations from po
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from tests.catalog_service.language.test_geometry import around, separation, tan
 
 Vector = NDArray[np.float64]
 
-ROWS = 600
+ROWS = 400
 
 NAMES = [f"{axis}{k}" for k in range(1, 8) for axis in ("x", "y")] + ["ra", "dec", "radius", "width", "height"]
 SHAPES = Table("sky", "Shapes", tuple(column(name, DataType.DOUBLE) for name in ("id", *NAMES)))
@@ -176,7 +177,7 @@ def test_points_in_polygons_of_columns(shapes: Shapes) -> None:
 
 def test_a_polygon_of_columns_is_that_of_the_same_numbers(shapes: Shapes) -> None:
     areas = shapes.ask(f"SELECT AREA({DART}), {DART}, COORDSYS({DART}) FROM sky.Shapes ORDER BY id")
-    for number in range(0, ROWS, 40):
+    for number in range(0, ROWS, 80):
         text = DART
         for name, value in zip(NAMES[:8], np.ravel(shapes.rows[number].dart), strict=True):
             text = text.replace(name, repr(float(value)))
@@ -334,3 +335,47 @@ def test_what_is_no_shape_is_told(store: Store, item: str, message: str) -> None
     with pytest.raises(QueryError) as error:
         store.run(f"SELECT {item} FROM sky.Object")
     assert message in str(error.value)
+
+
+# --- texts of regions ---
+
+IMAGES = Table("sky", "Images", (column("id", DataType.LONG), column("s_region", DataType.TEXT)))
+
+
+def test_columns_of_region_texts(shapes: Shapes, tmp_path: Path) -> None:
+    """Each text means what REGION makes of the same text; what is none is unknown."""
+    texts = [f"POLYGON ICRS {' '.join(repr(float(v)) for v in np.ravel(row.dart))}" for row in shapes.rows[:80]]
+    texts += [f"Circle  {row.spot[0]!r} {row.spot[1]!r} {float(row.radius)!r}" for row in shapes.rows[80:160]]
+    texts += [
+        f" polygon icrs TOPOCENTER {' '.join(repr(float(v)) for v in np.ravel(row.triangle))} "
+        for row in shapes.rows[160:200]
+    ]
+    known = len(texts)
+    strange = [
+        "",
+        "CIRCLE FK5 1 2 3",
+        "CIRCLE 1 2",
+        "POLYGON 1 2 3 4 5",
+        "UNION (CIRCLE 1 2 3)",
+        "POLYGON 1 95 2 3 4 5",
+        "CIRCLE 1 2 x",
+    ]
+    path = tmp_path / "images.parquet"
+    columns = {"id": range(known + len(strange) + 1), "s_region": [*texts, *strange, None]}
+    pq.write_table(pa.table({"id": pa.array(columns["id"]), "s_region": pa.array(columns["s_region"])}), path)
+    relations = [
+        "CONTAINS(POINT(0.01, 0.01), {})",
+        "INTERSECTS({}, CIRCLE(180, 45, 3))",
+        "INTERSECTS(POLYGON(0, 80, 120, 80, 240, 80), {})",
+    ]
+    asked = f"SELECT {', '.join(r.format('s_region') + f' AS c{k}' for k, r in enumerate(relations))} FROM sky.Images ORDER BY id"
+    resolved = resolve(parse(QueryText(asked)), View((IMAGES,)))
+    sql = emit(resolved, {0: TableScan(IMAGES, (str(path),))}, max_rows=10**6)
+    rows = shapes.store.connection.execute(sql).fetchall()
+    assert rows[known:] == [(None, None, None)] * (len(strange) + 1)
+    for text, row in list(zip(texts, rows, strict=False))[::12]:
+        wanted = shapes.ask(
+            "SELECT " + ", ".join(r.format(f"REGION('{text}')") + f" AS c{k}" for k, r in enumerate(relations))
+        )
+        assert wanted == [row]
+    assert 3 < sum(row[0] for row in rows[:known]) < known / 2
