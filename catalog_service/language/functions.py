@@ -153,8 +153,8 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
 def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return what TAP capabilities declare: (feature type, forms), types relative to TAPRegExt's namespace.
 
-    The mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3). All of geometry takes numbers and
-    columns alike. COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
+    The mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3). Geometry takes numbers and columns
+    alike. COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
     signatures = [function.signature for function in FUNCTIONS.values() if function.signature]
     signatures += [aggregation.signature for aggregation in STATISTICS.values()]
