@@ -23,10 +23,10 @@ from ..models.ids import FoundIds
 from ..models.schema import Column, SkyPosition
 from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
-from ..models.walk import base_tables
+from ..models.walk import base_tables, conjuncts
 from .ids import condition_ids
 from .prune import Bound, Bounds
-from .regions import AllOf, RegionExpr, condition_regions, conjuncts
+from .regions import AllOf, RegionExpr, condition_regions
 
 __all__ = ["table_bounds"]
 

@@ -15,7 +15,6 @@ from partitioning.sky.regions import Box, Cone, Polygon, Region
 
 from ..models.schema import SkyPosition
 from ..models.tree import (
-    And,
     Between,
     Circle,
     ColumnRef,
@@ -31,6 +30,7 @@ from ..models.tree import (
     RealLiteral,
     Unary,
 )
+from ..models.walk import conjuncts
 from .scisql_regions import scisql_region
 
 __all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr"]
@@ -65,15 +65,6 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return union(*(cover_expr(part, pad_deg) for part in parts))
         case _:
             return cover(expr, pad_deg)
-
-
-def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
-    """Return the conditions that must all hold for `condition` to hold."""
-    if condition is None:
-        return ()
-    if isinstance(condition, And):
-        return tuple(part for operand in condition.operands for part in conjuncts(operand))
-    return (condition,)
 
 
 def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
