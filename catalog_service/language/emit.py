@@ -135,13 +135,13 @@ class _Emitter:
         """Return a join whose pairs are found by cells; ON is tested of them as it is."""
         assert join.on is not None
         write = ExpressionWriter(self.query, self._positions)
-        name, column = f'"t{near.repeated_source}"', quoted(near.column)
+        name = f'"t{near.repeated_source}"'
         left, right = self._from(join.left), self._from(join.right)
         item = left if near.repeats_left else right
         repeated = near.cells.repeated(item, name, write.position(near.repeated), near.column)
         left, right = (repeated, right) if near.repeats_left else (left, repeated)
-        same_cell = f"{near.cells.cell(*write.position(near.point))} = {name}.{column}"
-        return f"({left} {join.kind.value} JOIN {right} ON ({same_cell} AND {write.value(join.on)}))"
+        meets = near.cells.meets(write.position(near.point), name, near.column)
+        return f"({left} {join.kind.value} JOIN {right} ON ({meets} AND {write.value(join.on)}))"
 
 
 def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:

@@ -77,11 +77,28 @@ class Cells:
         """Return the width of a cell."""
         return max(_CELLS_PER_BALL * self.ball, _MIN_WIDTH)
 
-    def cell(self, ra: str, dec: str) -> str:
-        """Return the number of the cell of a position: a BIGINT, NULL where a coordinate is."""
-        scale = double(1 / self.width)
-        numbers = [f"CAST(floor(({axis.format(ra=ra, dec=dec)}) * {scale}) AS BIGINT)" for axis in _AXES]
-        return _number(numbers)
+    def meets(self, position: tuple[str, str], name: str, column: str) -> str:
+        """Return the condition that a position lies in the cell, and in the cube around the ball, of a repeated row.
+
+        The cube is there because the exact test is slow: DuckDB compares columns while it finds partners, with what is
+        computed of the position computed once.
+
+        Parameters
+        ----------
+        position
+            RA and declination, in degrees.
+        name, column
+            As for `repeated`.
+        """
+        vector = [_axis(axis, position) for axis in _AXES]
+        scale, ball = double(1 / self.width), double(self.ball)
+        cell = _number([f"CAST(floor({value} * {scale}) AS BIGINT)" for value in vector])
+        cube = [
+            f"{name}.{centre} {op} {value} {sign} {ball}"
+            for centre, value in zip(_vector_names(column), vector, strict=True)
+            for op, sign in ((">=", "-"), ("<=", "+"))
+        ]
+        return " AND ".join([f"{name}.{quoted(column)} = {cell}", *cube])
 
     def repeated(self, item: str, name: str, position: tuple[str, str], column: str) -> str:
         """Return a FROM item with each row once for every cell that the ball around its position touches.
@@ -98,10 +115,9 @@ class Cells:
             Name of the column of cells, which no column of the item has; names of more columns begin with it.
         """
         scale, ball = double(1 / self.width), double(self.ball)
-        ra, dec = position
         names = [[quoted(f"{column}_{axis}{end}") for end in ("low", "high")] for axis in "xyz"]
-        vector = [quoted(f"{column}_{axis}") for axis in "xyz"]
-        axes = ", ".join(f"{axis.format(ra=ra, dec=dec)} AS {v}" for axis, v in zip(_AXES, vector, strict=True))
+        vector = _vector_names(column)
+        axes = ", ".join(f"{_axis(axis, position)} AS {v}" for axis, v in zip(_AXES, vector, strict=True))
         ends = ", ".join(
             f"CAST(floor(({v} {sign} {ball}) * {scale}) AS BIGINT) AS {end}"
             for v, pair in zip(vector, names, strict=True)
@@ -110,8 +126,19 @@ class Cells:
         which = " + ".join(f"{4 >> i} * ({high} - {low})" for i, (low, high) in enumerate(names))
         lowest = _number([low for low, _ in names])
         cells = f"unnest({_OFFSETS}[1 + {which}]) + {lowest} AS {quoted(column)}"
-        vectors = f"(SELECT *, {axes} FROM {item} WHERE {ra} IS NOT NULL AND {dec} IS NOT NULL)"  # noqa: S608
+        given = " AND ".join(f"{coordinate} IS NOT NULL" for coordinate in position)
+        vectors = f"(SELECT *, {axes} FROM {item} WHERE {given})"  # noqa: S608
         return f"(SELECT *, {cells} FROM (SELECT *, {ends} FROM {vectors})) AS {name}"  # noqa: S608  # names are quoted
+
+
+def _axis(template: str, position: tuple[str, str]) -> str:
+    ra, dec = position
+    return f"({template.format(ra=ra, dec=dec)})"
+
+
+def _vector_names(column: str) -> list[str]:
+    """Return the names of the columns of a repeated row's unit vector."""
+    return [quoted(f"{column}_{axis}") for axis in "xyz"]
 
 
 def _number(axes: Iterable[str]) -> str:
