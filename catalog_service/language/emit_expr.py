@@ -96,6 +96,10 @@ class ExpressionWriter:
         """Return SQL for `expr`; its DuckDB type is that of `type_of`."""
         return self._writers[type(expr)](expr)
 
+    def position(self, point: Point) -> tuple[str, str]:
+        """Return RA and declination of a point: DOUBLEs in degrees, NULL where they are not finite."""
+        return self._degrees(point.ra), self._degrees(point.dec)
+
     def _writers_by_class(self) -> Mapping[type[Node], Callable[[Any], str]]:
         geometry = dict.fromkeys(
             (Point, Circle, PolygonShape, Distance, Coordinate, Area),

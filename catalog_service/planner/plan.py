@@ -3,7 +3,7 @@
 Everything happens in memory; no directory is listed and no file opened.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from partitioning.layout.file_map import FileMap
@@ -15,7 +15,8 @@ from ..models.schema import Table
 from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
-from .joins import table_bounds
+from .derived import derived_positions
+from .joins import Derived, table_bounds
 from .prune import Bounds, choose_tiles, merged_ranges, position_box
 
 __all__ = ["plan"]
@@ -46,9 +47,10 @@ def plan(
         Where the rows of the ids lie that `wanted_ids` names.
     """
     planned: dict[int, _Planned] = {}
+    derived = derived_positions(query.tree, lookup, found or {})
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)))
+            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)), derived)
     tables = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
@@ -60,9 +62,11 @@ def plan(
     )
 
 
-def _plan_select(select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...]) -> dict[int, _Planned]:
+def _plan_select(
+    select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...], derived: Mapping[int, Derived]
+) -> dict[int, _Planned]:
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
-    bounds = table_bounds(select, tables, found)
+    bounds = table_bounds(select, tables, found, derived)
     return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
 
 

@@ -1,7 +1,7 @@
 """Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
@@ -15,7 +15,7 @@ from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
-from .regions import AllOf, AnyOf, RegionExpr, cover_expr
+from .regions import AllOf, AnyOf, Enlarged, RegionExpr, cover_expr
 
 __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
 
@@ -154,5 +154,8 @@ def _around(expr: RegionExpr) -> Cone | None:
         case AllOf(parts):
             cones = [cone for part in parts if (cone := _around(part)) is not None]
             return min(cones, key=lambda cone: cone.radius_deg, default=None)
+        case Enlarged(part, by_deg):
+            inner = _around(part)
+            return None if inner is None else replace(inner, radius_deg=min(inner.radius_deg + by_deg, 180.0))
         case AnyOf() | Box():
             return None
