@@ -31,6 +31,8 @@ class SchemaConfig(BaseModel):
     """``public`` or ``group:<name>``; without a rule the schema is closed."""
     aliases: tuple[str, ...] = ()
     """Other names under which users know the schema."""
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files, to read them with a program of their own."""
 
 
 class Config(BaseSettings):

@@ -15,6 +15,7 @@ from .exceptions import ConfigurationError
 from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
+from .services.explain import ExplainService
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
@@ -33,6 +34,7 @@ class Services:
     pool: WorkerPool
     limits: Limits
     queries: QueryService
+    explain: ExplainService
     cones: ConeService
     metadata: MetadataService
     scratch: ScratchDirectory
@@ -75,6 +77,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         pool=pool,
         limits=limits,
         queries=queries,
+        explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
         metadata=MetadataService(catalogs, pool, limits, site),
         scratch=scratch,
@@ -99,7 +102,10 @@ def _warn_of_idle_rules(config: Config, catalogs: Catalogs) -> None:
 
 
 def _registry(config: Config) -> Registry:
-    rules = {name: SchemaRule(rule.access or config.access, rule.aliases) for name, rule in config.schemas.items()}
+    rules = {
+        name: SchemaRule(rule.access or config.access, rule.aliases, rule.direct_access)
+        for name, rule in config.schemas.items()
+    }
     return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
 
 

@@ -85,7 +85,7 @@ def _type(field: Any) -> str:
 
 
 def _type_name(annotation: Any) -> str:
-    names = {Path: "path", int: "integer", float: "number", str: "text"}
+    names = {Path: "path", int: "integer", float: "number", str: "text", bool: "true or false"}
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if annotation in names:
         return names[annotation]
@@ -103,6 +103,8 @@ def _default(name: str, field: Any) -> str:
         return _COMPUTED_DEFAULTS[name]
     if field.default is None or field.default == ():
         return "none"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     return f'`"{field.default}"`' if isinstance(field.default, str) else f"`{field.default}`"
 
 

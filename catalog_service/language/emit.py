@@ -28,9 +28,8 @@ from ..models.tree import (
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
 from .emit_healpix import stored_index
-from .emit_near import Cells
+from .emit_near import NearJoin, near_join
 from .emit_stored import StoredColumnWriter, stored_conditions
-from .near import Sides, leaves, rows_by_source, sides_of
 from .rewrite import walk
 from .sqltext import quoted
 from .windows import order_sql
@@ -61,12 +60,6 @@ class _Emitter:
                 self._used[index.source][index.column.name] = index.column
                 self._positions.indexes[node] = index
         self._conditions: defaultdict[int, list[str]] = defaultdict(list)
-        derived = (node for node in walk(tree) if isinstance(node, SubqueryRef | CommonTableRef))
-        taken = {name for names in self._used.values() for name in names}
-        taken.update(column.name for node in derived for column in node.columns)
-        self._cells = Cells(self._write, rows_by_source(tree, scans), taken)
-        self._enclosing: frozenset[int] = frozenset()
-        """Sources of enclosing queries that the WHERE being written may speak of."""
 
     def top(self, tree: Query, limit: int | None) -> str:
         """Return a whole query, cut after `limit` rows."""
@@ -97,31 +90,15 @@ class _Emitter:
             f"{write(item.expr)} AS {quoted(item.column.name)}" for item in select.items if item.column is not None
         )
         parts = [f"SELECT {'DISTINCT ' if select.distinct else ''}{items}"]
-        where = self._where(select)  # before FROM, which it may ask for cells
         if select.source is not None:
             parts.append(f"FROM {self._from(select.source)}")
-        parts += where
+        if select.where is not None:
+            parts.append(f"WHERE {self._write(select.where)}")
         if select.group_by:
             parts.append(f"GROUP BY {', '.join(write(key) for key in select.group_by)}")
         if select.having is not None:
             parts.append(f"HAVING {write(select.having)}")
         return " ".join([*parts, *order_sql(select.order_by, write), *_cut(select, limit)])
-
-    def _where(self, select: Select) -> list[str]:
-        if select.where is None:
-            return []
-        enclosing, own = self._enclosing, leaves(select.source)
-        equal_cells = self._cells.conditions(select.where, Sides(single=enclosing | own, repeated=own))
-        self._enclosing = enclosing | own
-        written = self._write(select.where)
-        self._enclosing = enclosing
-        return [f"WHERE {' AND '.join([written, *equal_cells])}"]
-
-    def _on(self, join: Join) -> str:
-        """Return the condition of a join; written before its sides, which it may ask for cells."""
-        assert join.on is not None
-        equal_cells = self._cells.conditions(join.on, sides_of(join))
-        return " AND ".join([self._write(join.on), *equal_cells])
 
     def _write(self, expr: Expr) -> str:
         """Return an expression of single rows: of WHERE or ON."""
@@ -138,19 +115,33 @@ class _Emitter:
         match item:
             case TableRef(source=source):
                 columns = [column for _, column in sorted(self._used[source].items())]
-                scan = scan_sql(self._scans[source], columns, self._conditions[source])
-                return self._cells.added_to(source, f'({scan}) AS "t{source}"')
+                return f'({scan_sql(self._scans[source], columns, self._conditions[source])}) AS "t{source}"'
             case SubqueryRef(source=source, query=query):
-                return self._cells.added_to(source, f'({self.query(query)}) AS "t{source}"')
+                return f'({self.query(query)}) AS "t{source}"'
             case CommonTableRef(source=source, name=name):
-                return self._cells.added_to(source, f'{self._common[name]} AS "t{source}"')
+                return f'{self._common[name]} AS "t{source}"'
             case Join(kind=JoinKind.CROSS, left=left, right=right):
                 return f"({self._from(left)} CROSS JOIN {self._from(right)})"
-            case Join(kind=kind, left=left, right=right):
-                condition = self._on(item)
-                return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {condition})"
+            case Join(kind=kind, left=left, right=right, on=on):
+                assert on is not None
+                near = near_join(item, self._scans)
+                if near is not None:
+                    return self._near_join(item, near)
+                return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {self._write(on)})"
             case TableName():
                 raise TypeError(item)
+
+    def _near_join(self, join: Join, near: NearJoin) -> str:
+        """Return a join whose pairs are found by cells; ON is tested of them as it is."""
+        assert join.on is not None
+        write = ExpressionWriter(self.query, self._positions)
+        name = f'"t{near.repeated_source}"'
+        left, right = self._from(join.left), self._from(join.right)
+        item = left if near.repeats_left else right
+        repeated = near.cells.repeated(item, name, write.position(near.repeated), near.column)
+        left, right = (repeated, right) if near.repeats_left else (left, repeated)
+        meets = near.cells.meets(write.position(near.point), name, near.column)
+        return f"({left} {join.kind.value} JOIN {right} ON ({meets} AND {write.value(join.on)}))"
 
 
 def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:

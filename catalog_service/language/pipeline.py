@@ -54,7 +54,7 @@ def resolve(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
         raise LimitError(_TOO_DEEP) from None
 
 
-def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int) -> str:
+def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int | None) -> str:
     """Return one SELECT for DuckDB that reads exactly the files of `scans`.
 
     Parameters
@@ -65,7 +65,7 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         What to read, by the source number of each base table.
     max_rows
         MAXREC: at most one row more is asked for, so that a cut can be told from a full result; the query's own TOP
-        counts first.
+        counts first. None: no limit.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         SQL whose columns have the order and names of ``resolved.columns``.
     """
     try:
-        return emit_query(resolved.tree, scans, limit=max_rows + 1)
+        return emit_query(resolved.tree, scans, limit=None if max_rows is None else max_rows + 1)
     except RecursionError:
         raise LimitError(_TOO_DEEP) from None
 

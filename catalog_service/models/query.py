@@ -23,6 +23,7 @@ __all__ = [
     "ResultFormat",
     "ScanPlan",
     "SplitQuery",
+    "TablePlan",
     "TableScan",
 ]
 
@@ -117,8 +118,6 @@ class TableScan:
     """Whether `healpix_column` is the index of the table's own position."""
     stamps: tuple[FileStamp, ...] = ()
     """Of adopted files: how they must still look."""
-    rows: int = 0
-    """Rows stored in the files."""
     tiles: tuple[int, ...] = ()
     """Numbers of the files in the table's partition map; empty for a table of one plain file."""
 
@@ -136,6 +135,23 @@ class SplitQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What is read of one base table, and why not less."""
+
+    source: int
+    files: int
+    files_total: int
+    rows: int
+    """Rows stored in the chosen files."""
+    size_bytes: int
+    """Size of the chosen files, all columns."""
+    kind: str
+    """What its files are: tiles, adopted files, or one file."""
+    reason: str
+    """What chose the files, or why nothing did."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScanPlan:
     """Which files each base table of a resolved query needs."""
 
@@ -147,8 +163,8 @@ class ScanPlan:
     """Rows stored in the chosen files: an upper bound of the rows read."""
     size_bytes: int = 0
     """Size of the chosen files: an upper bound of the bytes read."""
-    reasons: tuple[str, ...] = ()
-    """One sentence per table: what pruned it, or why nothing did."""
+    tables: tuple[TablePlan, ...] = ()
+    """One for each base table, in the order of their sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

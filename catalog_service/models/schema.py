@@ -137,3 +137,5 @@ class Schema:
     """Other names under which users know the schema."""
     access: str | None = None
     """``public``, ``group:<name>`` or None = closed."""
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files."""

@@ -1,95 +1,43 @@
-"""How far apart positions of joined rows may be, and the bounds that one table's position gives another.
+"""What a bound of one position says of others: those of rows joined by a separation, or by a parent's key."""
 
-Rows of a result lie near each other by three kinds of links: a join on DISTANCE ties own positions within its radius, a
-join on a parent's key ties the positions that place rows, and a row's own position lies away from the one that places
-it by no more than the manifest says. A chain of links is as long as their sum.
-"""
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
-
-from partitioning.sky.coverage import Coverage, enlarged
-
-from ..models.conditions import demanded_nearness
+from ..models.near import near_conditions
 from ..models.schema import SkyPosition
 from ..models.tree import Expr
-from .prune import Bound
 from .regions import own_position
 
-__all__ = ["Links", "near_pairs"]
-
-_FARTHEST_DEG: Final = 45.0
-"""Bounds that are enlarged by more say next to nothing."""
-
-Place = tuple[int, bool]
-"""A source, and whether its own position is meant or the one that places its rows."""
+__all__ = ["Link", "links", "reaches"]
 
 
-def near_pairs(
-    conditions: Sequence[Expr], positions: Mapping[int, SkyPosition]
-) -> Iterator[tuple[frozenset[int], float]]:
-    """Yield two sources and the radius in degrees within which `conditions` demand their own positions to be."""
-    for condition in conditions:
-        near = demanded_nearness(condition)
-        if near is not None:
-            first, second = own_position(near.first, positions), own_position(near.second, positions)
-            if first is not None and second is not None and first != second:
-                yield frozenset({first, second}), near.radius_deg
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two sources whose own positions, in rows joined, are at most `within_deg` apart."""
+
+    sources: frozenset[int]
+    within_deg: float
 
 
-class Links:
-    """What ties the positions of the tables of one SELECT.
+def links(condition: Expr | None, positions: Mapping[int, SkyPosition]) -> Iterator[Link]:
+    """Yield the separations of own positions that a condition demands."""
+    for near in near_conditions(condition):
+        ends = [own_position(point, positions) for point in (near.first, near.second)]
+        if None not in ends:
+            yield Link(frozenset(near.sources), near.radius_deg)
 
-    Parameters
-    ----------
-    near
-        Pairs of sources whose own positions lie within a radius in degrees.
-    together
-        Pairs of sources whose rows are placed by the same position.
-    separations_deg
-        By source: how far a row's own position may lie from the one that places it.
+
+def reaches(source: int, between: Iterable[Link]) -> dict[int, float]:
+    """Return how far from the position of `source` that of every source may be to which links lead, in degrees.
+
+    >>> reaches(1, [Link(frozenset({1, 2}), 0.5), Link(frozenset({2, 3}), 0.25), Link(frozenset({4, 5}), 1.0)])
+    {1: 0.0, 2: 0.5, 3: 0.75}
     """
-
-    def __init__(
-        self,
-        near: Sequence[tuple[frozenset[int], float]],
-        together: Sequence[frozenset[int]],
-        separations_deg: Mapping[int, float],
-    ) -> None:
-        self._separations_deg = separations_deg
-        links: list[tuple[Place, Place, float]] = [
-            ((source, True), (source, False), deg) for source, deg in separations_deg.items()
-        ]
-        for pair, radius_deg in near:
-            first, second = pair
-            links.append(((first, True), (second, True), radius_deg))
-        for first, second in map(tuple, together):
-            links.append(((first, False), (second, False), 0.0))
-        self._links = links + [(second, first, deg) for first, second, deg in links]
-
-    def _reach(self, start: Place) -> Mapping[Place, float]:
-        """Return the length in degrees of the shortest chain to each place."""
-        reach = {start: 0.0}
-        for _ in range(2 * len(self._separations_deg)):
-            for first, second, deg in self._links:
-                farther = reach.get(first, math.inf) + deg
-                if farther < reach.get(second, _FARTHEST_DEG):
-                    reach[second] = farther
-        return reach
-
-    def carried(self, source: int, bound: Bound, at: Place) -> tuple[Bound | None, Bound | None]:
-        """Return what a bound of another place says of a source's own position, and of the one that places its rows.
-
-        One of them, the better one; None where no chain leads there.
-        """
-        reach = self._reach(at)
-        own, placing = (reach.get((source, is_own)) for is_own in (True, False))
-        if own is not None and (placing is None or placing >= own + self._separations_deg[source]):
-            return Bound(bound.region, bound.pad_deg + own), None
-        return None, None if placing is None else Bound(bound.region, bound.pad_deg + placing)
-
-    def carried_coverage(self, source: int, coverage: Coverage, at: int) -> Coverage | None:
-        """Return where the rows of a source are placed if those of another one are in a coverage, or None."""
-        deg = self._reach((at, False)).get((source, False))
-        return None if deg is None else enlarged(coverage, deg)
+    known = tuple(between)
+    reach = {source: 0.0}
+    for _ in known:  # each round goes one link farther
+        for link in known:
+            nearest = min(reach.get(end, inf) for end in link.sources) + link.within_deg
+            reach.update({end: nearest for end in link.sources if nearest < reach.get(end, inf)})
+    return reach

@@ -3,19 +3,20 @@
 Everything happens in memory; no directory is listed and no file opened.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
 
 from ..models.ids import FoundIds
-from ..models.query import ResolvedQuery, ScanPlan, TableScan
+from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
-from .joins import table_bounds
+from .derived import derived_positions
+from .joins import Derived, table_bounds
 from .prune import Bounds, choose_tiles, merged_ranges, position_box
 
 __all__ = ["plan"]
@@ -26,10 +27,7 @@ Lookup = Callable[[Table], StoredTable]
 @dataclass(frozen=True, slots=True)
 class _Planned:
     scan: TableScan
-    rows: int
-    size_bytes: int
-    files_total: int
-    reason: str
+    table: TablePlan
 
 
 def plan(
@@ -49,33 +47,36 @@ def plan(
         Where the rows of the ids lie that `wanted_ids` names.
     """
     planned: dict[int, _Planned] = {}
+    derived = derived_positions(query.tree, lookup, found or {})
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)))
+            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)), derived)
+    tables = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=sum(len(one.scan.files) for one in planned.values()),
-        files_total=sum(one.files_total for one in planned.values()),
-        rows=sum(one.rows for one in planned.values()),
-        size_bytes=sum(one.size_bytes for one in planned.values()),
-        reasons=tuple(one.reason for one in planned.values()),
+        files_total=sum(table.files_total for table in tables),
+        rows=sum(table.rows for table in tables),
+        size_bytes=sum(table.size_bytes for table in tables),
+        tables=tables,
     )
 
 
-def _plan_select(select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...]) -> dict[int, _Planned]:
+def _plan_select(
+    select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...], derived: Mapping[int, Derived]
+) -> dict[int, _Planned]:
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
-    bounds = table_bounds(select, tables, found)
-    return {source: _plan_table(stored, bounds[source], visible) for source, stored in tables.items()}
+    bounds = table_bounds(select, tables, found, derived)
+    return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
 
 
-def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:
-    name, partitions = stored.table.full_name, stored.partitions
+def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:
+    partitions = stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
-        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas, rows=stored.rows)
-        return _Planned(scan, stored.rows, stored.size_bytes, 1, f"{name}: one file without positions")
+        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
+        return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
     chosen = choose_tiles(stored, bounds)
-    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
@@ -84,19 +85,21 @@ def _plan_table(stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
         own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
-        rows=rows,
         tiles=tuple(chosen.tiles.tolist()),
     )
+    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
-    reason = f"{name}: {len(chosen.tiles)} of {len(partitions)} {kind} {_why(bounds)}"
-    return _Planned(scan, rows, size_bytes, len(partitions), reason)
+    files = len(chosen.tiles)
+    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds)))
 
 
 def _why(bounds: Bounds) -> str:
+    """Return what chose the files."""
+    reasons = []
     if bounds.placed:
-        return "hold the ids that are asked for"
+        reasons.append("ids that are asked for")
     if bounds.own is not None:
-        return "meet the region of its position"
-    if bounds.near:
-        return "lie near the region of a joined table"
-    return "meet the region of a joined table" if bounds.shared else "(no position constraint)"
+        reasons.append("the region of its position")
+    if bounds.shared:
+        reasons.append("the region of a joined table")
+    return " and ".join(reasons) or "no position or id constraint"

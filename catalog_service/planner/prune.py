@@ -1,8 +1,7 @@
 """Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
@@ -16,7 +15,7 @@ from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
-from .regions import AllOf, AnyOf, RegionExpr, cover_expr
+from .regions import AllOf, AnyOf, Enlarged, RegionExpr, cover_expr
 
 __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
 
@@ -29,7 +28,7 @@ _WIDEST_RA: Final = 720.0
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A region that a position of a table's rows lies in, enlarged by `pad_deg`."""
+    """A region that the placing position of a table's rows lies in, enlarged by `pad_deg`."""
 
     region: RegionExpr
     pad_deg: float = 0.0
@@ -45,8 +44,6 @@ class Bounds:
     """Regions of the placing position, from tables joined on a parent's key."""
     placed: tuple[Coverage, ...] = ()
     """Coverages of the placing position, from ids."""
-    near: tuple[Bound, ...] = ()
-    """Regions of the rows' own position, from tables whose positions lie near."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,23 +57,22 @@ class Chosen:
 
 def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     """Return the tiles of a sharded table that may hold rows within `bounds`."""
-    partitions = stored.partitions
-    own = (*(() if bounds.own is None else (Bound(bounds.own),)), *bounds.near)
+    partitions, own = stored.partitions, bounds.own
     assert partitions is not None
-    if not own and not bounds.shared and not bounds.placed:
+    if own is None and not bounds.shared and not bounds.placed:
         return Chosen(np.arange(len(partitions), dtype=np.int64), None)
     shared = [*bounds.placed, *(cover_expr(bound.region, bound.pad_deg) for bound in bounds.shared)]
-    if not own:
+    if own is None:
         coverage = reduce(intersection, shared)
         return Chosen(partitions.select(coverage), coverage)
     return _choose_by_level(partitions, own, shared)
 
 
-def _choose_by_level(partitions: PartitionMap | FileMap, own: Sequence[Bound], shared: list[Coverage]) -> Chosen:
-    """Test tiles in groups of like separation, each against the regions enlarged by that separation."""
+def _choose_by_level(partitions: PartitionMap | FileMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
+    """Test tiles in groups of like separation, each against the region enlarged by that separation."""
 
     def covered(pad_deg: float) -> Coverage:
-        return reduce(intersection, [*shared, *(cover_expr(one.region, one.pad_deg + pad_deg) for one in own)])
+        return reduce(intersection, [*shared, cover_expr(own, pad_deg)])
 
     top = float(_separation_levels(partitions.separations_deg.max(initial=0.0)))
     everywhere = covered(top)
@@ -158,5 +154,8 @@ def _around(expr: RegionExpr) -> Cone | None:
         case AllOf(parts):
             cones = [cone for part in parts if (cone := _around(part)) is not None]
             return min(cones, key=lambda cone: cone.radius_deg, default=None)
+        case Enlarged(part, by_deg):
+            inner = _around(part)
+            return None if inner is None else replace(inner, radius_deg=min(inner.radius_deg + by_deg, 180.0))
         case AnyOf() | Box():
             return None

@@ -15,7 +15,6 @@ from partitioning.sky.regions import Box, Cone, Polygon, Region
 
 from ..models.schema import SkyPosition
 from ..models.tree import (
-    And,
     Between,
     Circle,
     ColumnRef,
@@ -31,9 +30,10 @@ from ..models.tree import (
     RealLiteral,
     Unary,
 )
+from ..models.walk import conjuncts
 from .scisql_regions import scisql_region
 
-__all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
+__all__ = ["AllOf", "AnyOf", "Enlarged", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,15 @@ class AnyOf:
     parts: tuple["RegionExpr", ...]
 
 
-RegionExpr = Region | AllOf | AnyOf
+@dataclass(frozen=True, slots=True)
+class Enlarged:
+    """All that lies within `by_deg` of a region."""
+
+    part: "RegionExpr"
+    by_deg: float
+
+
+RegionExpr = Region | AllOf | AnyOf | Enlarged
 
 Positions = Mapping[int, SkyPosition]
 """Own position columns of the FROM items that have one, by source number."""
@@ -63,17 +71,10 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return reduce(intersection, (cover_expr(part, pad_deg) for part in parts))
         case AnyOf(parts):
             return union(*(cover_expr(part, pad_deg) for part in parts))
+        case Enlarged(part, by_deg):
+            return cover_expr(part, pad_deg + by_deg)
         case _:
             return cover(expr, pad_deg)
-
-
-def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
-    """Return the conditions that must all hold for `condition` to hold."""
-    if condition is None:
-        return ()
-    if isinstance(condition, And):
-        return tuple(part for operand in condition.operands for part in conjuncts(operand))
-    return (condition,)
 
 
 def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
@@ -165,7 +166,7 @@ def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, 
 
 
 def own_position(point: Expr, positions: Positions) -> int | None:
-    """Return the source whose position, of those given by source number, a point is; or None."""
+    """Return the source whose own position `point` is, or None."""
     if not (isinstance(point, Point) and isinstance(point.ra, ColumnRef) and isinstance(point.dec, ColumnRef)):
         return None
     position = positions.get(point.ra.source)

@@ -61,6 +61,8 @@ class SchemaRule:
     access: str | None = None
     """``public``, ``group:<name>``, or None = closed."""
     aliases: tuple[str, ...] = ()
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files."""
 
 
 CLOSED: Final = SchemaRule()
@@ -141,6 +143,7 @@ class Registry:
             utype=felis.utype,
             aliases=rule.aliases,
             access=rule.access,
+            direct_access=rule.direct_access,
         )
         return schema, stored
 

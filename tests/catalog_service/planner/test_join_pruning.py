@@ -2,10 +2,11 @@
 rows as over all rows. DuckDB evaluates the joins, numpy the regions; the planner sees the same conditions as a tree.
 """
 
+import math
 import secrets
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from catalog_service.models.tree import (
     And,
     Between,
     ColumnRef,
+    CommonTable,
+    CommonTableRef,
     Comparison,
     Distance,
     Expr,
     FromItem,
+    Identifier,
     InList,
     IntegerLiteral,
     IsNull,
@@ -35,12 +39,13 @@ from catalog_service.models.tree import (
     JoinKind,
     Not,
     Or,
-    Point,
     RealLiteral,
     Select,
     SelectItem,
+    SubqueryRef,
     TableRef,
     Unary,
+    With,
 )
 from catalog_service.planner.ids import wanted_ids
 from catalog_service.planner.plan import plan
@@ -49,7 +54,8 @@ from partitioning.layout.flat_index import FlatIndex
 from partitioning.layout.manifest import Placement
 from partitioning.layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE
 from partitioning.sky.regions import Cone
-from tests.catalog_service.planner.conditions import circle, contains
+from partitioning.sky.separation import unit_vectors
+from tests.catalog_service.planner.conditions import circle, contains, own_point
 from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
 
 CONES = (Cone(10.0, 20.0, 1.0), Cone(11.5, 20.0, 1.0), Cone(200.0, -60.0, 3.0), Cone(10.0, 20.0, 0.02))
@@ -160,7 +166,9 @@ def _rows(world: World, columns: dict[str, np.ndarray]) -> pa.Table:
     data = {"n": pa.array(np.arange(len(world.ra)))}
     data |= {name: pa.array(values, mask=values == 0) for name, values in columns.items()}
     unknown = np.isnan(world.ra) | np.isnan(world.dec)
-    data |= {axis: pa.array(values, mask=unknown) for axis, values in (("ra", world.ra), ("dec", world.dec))}
+    data |= {
+        axis: pa.array(v, mask=unknown) for axis, v in zip("xyz", unit_vectors(world.ra, world.dec).T, strict=True)
+    }
     data |= {f"in{k}": pa.array(cone.contains(world.ra, world.dec), mask=unknown) for k, cone in enumerate(CONES)}
     return pa.table(data)
 
@@ -180,6 +188,13 @@ class From:
     item: FromItem
     sql: str
     tables: dict[int, str]
+    derived: dict[int, int] = field(default_factory=dict)
+    """Sources that are derived tables, with the base table that each passes on."""
+
+    @property
+    def scanned(self) -> dict[int, str]:
+        """Base tables by source number."""
+        return {self.derived.get(source, source): name for source, name in self.tables.items()}
 
 
 class QueryMaker:
@@ -198,11 +213,12 @@ class QueryMaker:
         left, right = self.from_item(left_depth), self.from_item(right_depth)
         kind = self._draw(st.sampled_from([*JoinKind, JoinKind.LEFT, JoinKind.INNER]))
         tables = left.tables | right.tables
+        derived = left.derived | right.derived
         if kind is JoinKind.CROSS:
-            return From(Join(kind, left.item, right.item), f"({left.sql} CROSS JOIN {right.sql})", tables)
+            return From(Join(kind, left.item, right.item), f"({left.sql} CROSS JOIN {right.sql})", tables, derived)
         on = self.condition(tables, self._draw(st.integers(1, 3)))
         item = Join(kind, left.item, right.item, on=on.expr)
-        return From(item, f"({left.sql} {KIND[kind]} {right.sql} ON {on.sql})", tables)
+        return From(item, f"({left.sql} {KIND[kind]} {right.sql} ON {on.sql})", tables, derived)
 
     def condition(self, tables: dict[int, str], count: int) -> Both:
         """Draw a conjunction."""
@@ -215,12 +231,24 @@ class QueryMaker:
         )
         self._sources += 1
         table = self._sky.visits.table if name == "Visit" else self._sky.worlds[name].table
-        return From(TableRef(source, table, f"t{source}"), f"{name}_{source} AS t{source}", {source: name})
+        one = From(TableRef(source, table, f"t{source}"), f"{name}_{source} AS t{source}", {source: name})
+        return self._derived(one, source) if name != "Visit" and self._draw(st.integers(0, 4)) == 0 else one
+
+    def _derived(self, one: From, source: int) -> From:
+        """Wrap a table in a derived one that passes all of its columns on."""
+        outer, name = self._sources, one.tables[source]
+        self._sources += 1
+        world, where = self._sky.worlds[name], self.condition(one.tables, 1)
+        items = tuple(SelectItem(world.column(c.name, source), column=c) for c in world.table.columns)
+        query = Select(items, one.item, where=where.expr)
+        item = SubqueryRef(query, Identifier(f"t{outer}"), outer, world.table.columns)
+        return From(item, f"(SELECT * FROM {one.sql} WHERE {where.sql}) AS t{outer}", {outer: name}, {outer: source})
 
     def _part(self, tables: dict[int, str]) -> Both:
         kind = self._draw(
             st.sampled_from(
-                ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids", "near"]
+                ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids"]
+                + ["near"] * 4
             )
         )
         match kind:
@@ -228,8 +256,6 @@ class QueryMaker:
                 return self._equal(tables, KEYS)
             case "ids":
                 return self._ids(tables)
-            case "near":
-                return self._near(tables)
             case "other":
                 return self._equal(tables, OTHER)
             case "or":
@@ -239,6 +265,8 @@ class QueryMaker:
             case "not":
                 region = self._region(tables)
                 return Both(Not(region.expr), f"NOT {region.sql}")
+            case "near":
+                return self._near(tables)
             case "same":
                 return joined_by("AND", [self._region(tables), self._region(tables)])
             case _:
@@ -289,8 +317,8 @@ class QueryMaker:
         placed = [source for source, name in sorted(tables.items()) if name in {"Object", "DiaSource"}]
         if not placed:
             return self._null(tables)
-        first, second = self._draw(st.sampled_from(placed)), self._draw(st.sampled_from(placed))
-        return near(self._sky, tables, first, second, self._draw(st.sampled_from([0.0, 0.02, 0.3, 1.5, 30.0])))
+        first, second = (self._draw(st.sampled_from(placed)) for _ in range(2))
+        return within(first, second, self._draw(st.sampled_from([0.0, 0.01, 0.3, 2.0, 9.0])))
 
     def _column(self, tables: dict[int, str], source: int, name: str) -> Expr:
         if tables[source] == "Visit":
@@ -307,15 +335,11 @@ class _VisitWorld:
         return self.stored.table
 
 
-def near(world: Sky, tables: dict[int, str], first: int, second: int, radius_deg: float) -> Both:
-    """Return the condition that the own positions of two sources lie within a radius."""
-    points = []
-    for source in (first, second):
-        made = world.worlds[tables[source]]
-        points.append(Point(made.column("ra", source), made.column("dec", source)))
-    expr = Comparison("<=", Distance(*points), RealLiteral(radius_deg))
-    names = ", ".join(f"t{source}.{axis}" for source in (first, second) for axis in ("ra", "dec"))
-    return Both(expr, f"(separation({names}) <= {radius_deg + 1e-9})")
+def within(first: int, second: int, radius_deg: float) -> Both:
+    """Return the condition that own positions of two sources are within a radius."""
+    expr = Comparison("<=", Distance(own_point(first), own_point(second)), RealLiteral(radius_deg))
+    squares = " + ".join(f"(t{first}.{axis} - t{second}.{axis}) ** 2" for axis in "xyz")
+    return Both(expr, f"({squares} <= {(2 * math.sin(math.radians(radius_deg) / 2)) ** 2!r}::DOUBLE)")
 
 
 def literal(number: int) -> Expr:
@@ -351,7 +375,7 @@ def planned(world: Sky, source: From, where: Both | None) -> ScanPlan:
 def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
     """Return the numbers of the rows of each source that its scan may return."""
     kept = {}
-    for number, name in source.tables.items():
+    for number, name in source.scanned.items():
         if name == "Visit":
             kept[number] = list(range(world.rows[name].num_rows))
         else:
@@ -363,9 +387,6 @@ def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]
 def database(seed: int) -> duckdb.DuckDBPyConnection:
     """Return an instance that holds the tables of one sky."""
     connection = duckdb.connect(config={"threads": 1})
-    lat, lon = "sin(radians((b - d) / 2))", "sin(radians((a - c) / 2))"
-    haversine = f"{lat} * {lat} + cos(radians(b)) * cos(radians(d)) * {lon} * {lon}"
-    connection.execute(f"CREATE MACRO separation(a, b, c, d) AS degrees(2 * asin(least(1, sqrt({haversine}))))")
     for name, rows in sky(seed).rows.items():
         connection.register(f"arrow_{name}", rows)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arrow_{name}")
@@ -375,7 +396,7 @@ def database(seed: int) -> duckdb.DuckDBPyConnection:
 def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[int]] | None) -> tuple[int, int]:
     """Return count and checksum of the joined rows of tables; over the rows `kept`, or over all."""
     tables = []
-    for number, name in source.tables.items():
+    for number, name in source.scanned.items():
         rows = "" if kept is None else f" WHERE list_contains({kept[number]}::BIGINT[], n)"
         tables.append(f"{name}_{number} AS MATERIALIZED (SELECT * FROM {name}{rows})")
     columns = ", ".join(f"t{number}.n" for number in sorted(source.tables))
@@ -406,7 +427,12 @@ def table(world: Sky, name: str, source: int) -> From:
 def join(kind: JoinKind, left: From, right: From, on: Both | None) -> From:
     item = Join(kind, left.item, right.item, on=None if on is None else on.expr)
     condition = "" if on is None else f" ON {on.sql}"
-    return From(item, f"({left.sql} {KIND[kind]} {right.sql}{condition})", left.tables | right.tables)
+    return From(
+        item,
+        f"({left.sql} {KIND[kind]} {right.sql}{condition})",
+        left.tables | right.tables,
+        left.derived | right.derived,
+    )
 
 
 def on_key(world: Sky, tables: From, first: int, second: int) -> Both:
@@ -423,7 +449,7 @@ def check(world: Sky, source: From, where: Both | None, *, pruned: set[int]) -> 
     """Check the result, and which sources lose rows to pruning."""
     kept = kept_rows(world, source, planned(world, source, where))
     assert evaluate(0, source, where, kept) == evaluate(0, source, where, None)
-    lost = {number for number, name in source.tables.items() if len(kept[number]) < world.rows[name].num_rows}
+    lost = {number for number, name in source.scanned.items() if len(kept[number]) < world.rows[name].num_rows}
     assert lost == pruned
 
 
@@ -447,79 +473,6 @@ def test_a_bound_of_on_prunes_sides_whose_unmatched_rows_are_dropped(kind: JoinK
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     for number in (0, 1):
         check(world, join(kind, left, right, joined_by("AND", [key, in_cone(number, 0)])), None, pruned=pruned)
-
-
-def near_join(kind: JoinKind, radius_deg: float, *extra: Both) -> tuple[Sky, From]:
-    """Return Object joined with DiaSource on the distance of their own positions."""
-    world = sky(0)
-    left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
-    close = near(world, left.tables | right.tables, 0, 1, radius_deg)
-    return world, join(kind, left, right, joined_by("AND", [close, *extra]))
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    seed=st.integers(0, 5),
-    names=st.lists(st.sampled_from(["Object", "DiaSource"]), min_size=2, max_size=3),
-    kind=st.sampled_from([JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT]),
-    radius_deg=st.sampled_from([0.0, 0.02, 0.3, 1.5, 3.0]),
-    bounded=st.integers(0, 1),
-    cone=st.integers(0, len(CONES) - 1),
-    in_where=st.booleans(),
-)
-def test_bounds_carried_over_distances_lose_no_row(
-    seed: int, names: list[str], kind: JoinKind, radius_deg: float, bounded: int, cone: int, in_where: bool
-) -> None:
-    world = sky(seed)
-    items = [table(world, name, number) for number, name in enumerate(names)]
-    tables = {number: name for item in items for number, name in item.tables.items()}
-    region = in_cone(bounded, cone)
-    close = near(world, tables, 0, 1, radius_deg)
-    source = join(kind, items[0], items[1], close if in_where else joined_by("AND", [close, region]))
-    if len(items) == 3:
-        source = join(JoinKind.INNER, source, items[2], near(world, tables, 1, 2, radius_deg))
-    where = region if in_where else None
-    kept = kept_rows(world, source, planned(world, source, where))
-    assert evaluate(seed, source, where, kept) == evaluate(seed, source, where, None)
-
-
-@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL])
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_bound_of_where_carries_over_a_distance(kind: JoinKind, number: int) -> None:
-    """A condition on one side drops the rows of the other that have no partner there."""
-    world, source = near_join(kind, 0.1)
-    check(world, source, in_cone(number, 2), pruned={0, 1})
-    check(world, source, None, pruned=set())
-
-
-@pytest.mark.parametrize(
-    ("kind", "pruned"),
-    [(JoinKind.INNER, {0, 1}), (JoinKind.LEFT, {1}), (JoinKind.RIGHT, {0}), (JoinKind.FULL, set())],
-)
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_bound_of_on_carries_over_a_distance_as_far_as_the_join_allows(
-    kind: JoinKind, pruned: set[int], number: int
-) -> None:
-    world, source = near_join(kind, 0.1, in_cone(number, 2))
-    check(world, source, None, pruned=pruned)
-
-
-def test_bounds_carry_over_chains_of_distances_and_keys() -> None:
-    """From a source to its object, to objects near that, and to their forced sources."""
-    world = sky(0)
-    chain = [table(world, name, n) for n, name in enumerate(["DiaSource", "Object", "Object", "ForcedSource"])]
-    tables = {number: name for one in chain for number, name in one.tables.items()}
-    both = From(chain[0].item, "", tables)
-    source = join(JoinKind.INNER, chain[0], chain[1], on_key(world, both, 0, 1))
-    source = join(JoinKind.INNER, source, chain[2], near(world, tables, 1, 2, 0.2))
-    source = join(JoinKind.LEFT, source, chain[3], on_key(world, both, 2, 3))
-    check(world, source, in_cone(0, 2), pruned={0, 1, 2, 3})
-    check(world, source, with_id(world, 1, "Object", common_id(world)), pruned={0, 1, 2, 3})
-
-
-def test_a_large_distance_carries_nothing() -> None:
-    world, source = near_join(JoinKind.INNER, 170.0)
-    check(world, source, in_cone(0, 2), pruned={0})
 
 
 def with_id(world: Sky, source: int, name: str, number: int) -> Both:
@@ -631,3 +584,83 @@ def test_a_parent_that_may_have_moved_is_not_trusted(change: str) -> None:
     kept = kept_rows(changed, source, planned(changed, source, in_cone(0, 0)))
     assert len(kept[0]) < world.rows["Object"].num_rows
     assert len(kept[1]) == world.rows["ForcedSource"].num_rows
+
+
+# --- separations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JoinKind if kind is not JoinKind.CROSS])
+def test_a_bound_of_where_carries_over_a_separation(kind: JoinKind) -> None:
+    """Of the preserved side of an outer join, and of the other one, since that drops its NULLs."""
+    world = sky(0)
+    for right in ("Object", "DiaSource"):
+        source = join(kind, table(world, "Object", 0), table(world, right, 1), within(0, 1, 0.2))
+        check(world, source, in_cone(0, 2), pruned={0, 1})
+        check(world, source, in_cone(1, 2), pruned={0, 1})
+        check(world, source, None, pruned=set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "pruned"),
+    [(JoinKind.INNER, {0, 1}), (JoinKind.LEFT, {1}), (JoinKind.RIGHT, {0}), (JoinKind.FULL, set())],
+)
+def test_a_separation_in_on_carries_no_bound_back(kind: JoinKind, pruned: set[int]) -> None:
+    world = sky(0)
+    for number in (0, 1):
+        on = joined_by("AND", [within(0, 1, 0.2), in_cone(number, 2)])
+        check(world, join(kind, table(world, "Object", 0), table(world, "DiaSource", 1), on), None, pruned=pruned)
+
+
+def test_a_separation_in_where_bounds_both_tables() -> None:
+    world = sky(0)
+    source = join(JoinKind.CROSS, table(world, "Object", 0), table(world, "Object", 1), None)
+    check(world, source, joined_by("AND", [within(0, 1, 0.2), in_cone(1, 2)]), pruned={0, 1})
+    check(world, source, joined_by("OR", [within(0, 1, 0.2), in_cone(1, 2)]), pruned=set())
+
+
+def test_bounds_carry_over_chains_of_separations_and_keys() -> None:
+    """DiaSource - its Object - another Object nearby - that one's ForcedSource."""
+    world = sky(0)
+    names = ["DiaSource", "Object", "Object", "ForcedSource"]
+    tables = [table(world, name, number) for number, name in enumerate(names)]
+    everything = From(tables[0].item, "", dict(enumerate(names)))
+    source = tables[0]
+    for one, on in zip(
+        tables[1:], [on_key(world, everything, 0, 1), within(1, 2, 0.2), on_key(world, everything, 3, 2)], strict=True
+    ):
+        source = join(JoinKind.INNER, source, one, on)
+    check(world, source, in_cone(0, 2), pruned={0, 1, 2, 3})
+    check(world, source, with_id(world, 1, "Object", common_id(world)), pruned={0, 1, 2, 3})
+    check(world, source, with_id(world, 3, "ForcedSource", common_id(world)), pruned={0, 1, 2, 3})
+
+
+@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT])
+def test_a_derived_table_bounds_what_is_joined_to_it(kind: JoinKind) -> None:
+    world = sky(0)
+    inner, columns = table(world, "Object", 0), world.worlds["Object"].table.columns
+    items = tuple(SelectItem(ColumnRef(0, one), column=one) for one in columns)
+    query = Select(items, inner.item, where=in_cone(0, 2).expr)
+    sql = f"(SELECT * FROM {inner.sql} WHERE {in_cone(0, 2).sql}) AS t1"
+    derived = From(SubqueryRef(query, Identifier("t1"), 1, columns), sql, {1: "Object"}, {1: 0})
+    check(world, join(kind, derived, table(world, "DiaSource", 2), within(1, 2, 0.2)), None, pruned={0, 2})
+
+
+def test_a_common_table_bounds_what_is_joined_to_it() -> None:
+    world = sky(0)
+    inner, columns = table(world, "Object", 0), world.worlds["Object"].table.columns
+    items = tuple(SelectItem(ColumnRef(0, one), column=one) for one in columns)
+    common = CommonTable(Identifier("near"), Select(items, inner.item, where=in_cone(0, 2).expr))
+    reference = CommonTableRef(1, "near", "t1", columns)
+    item = Join(JoinKind.INNER, reference, table(world, "Object", 2).item, on=within(1, 2, 0.2).expr)
+    one = Column(name="one", datatype=DataType.INT)
+    body = Select((SelectItem(IntegerLiteral(1), column=one),), item)
+    scans = plan(ResolvedQuery(With((common,), body), (one,)), world.lookup, visible_schemas={"sky"}).scans
+    assert 0 < len(scans[2].files) < len(world.worlds["Object"].stored.partitions or ())
+
+
+def test_a_small_separation_leaves_few_tiles() -> None:
+    world = sky(0)
+    source = join(JoinKind.INNER, table(world, "Object", 0), table(world, "Object", 1), within(0, 1, 1 / 3600))
+    kept = kept_rows(world, source, planned(world, source, in_cone(0, 3)))
+    inside = CONES[3].contains(world.worlds["Object"].ra, world.worlds["Object"].dec).sum()
+    assert inside <= len(kept[1]) <= inside + 4

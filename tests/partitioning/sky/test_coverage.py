@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from partitioning.exceptions import RegionError
-from partitioning.sky.coverage import EMPTY, WHOLE_SKY, Coverage, complement, cover, enlarged, intersection, union
+from partitioning.sky.coverage import EMPTY, WHOLE_SKY, Coverage, complement, cover, intersection, union
 from partitioning.sky.healpix import SKY_STOP, radec_to_index
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 from partitioning.sky.separation import separation_deg, unit_vectors
@@ -201,34 +201,6 @@ def test_set_operations(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> 
     assert np.array_equal(union(a, b), of_cells(first | second))
     assert np.array_equal(intersection(a, b), of_cells(first & second))
     assert np.array_equal(complement(a), of_cells(~first))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(ras, decs), max_size=3), st.floats(-7, 1.8), st.floats(-7, 1.9), seeds)
-def test_enlarged_coverages_hold_what_is_near(
-    centres: list[tuple[float, float]], size: float, pad: float, seed: int
-) -> None:
-    """Also in the corners of cells, where three meet, and however many ranges there are."""
-    rng = np.random.default_rng(seed)
-    coverage = union(*(cover(Cone(ra, dec, 10**size)) for ra, dec in centres))
-    larger = enlarged(coverage, 10**pad)
-    for ra, dec in centres:
-        edge = around(rng, ra, dec, min(10**size, 180), 30)
-        spread = [around(rng, a, d, 10**pad, 10) for a, d in zip(*edge, strict=True)]
-        for a, d in [edge, *spread]:
-            assert inside(larger, radec_to_index(a, d)).all()
-
-
-@pytest.mark.parametrize("pad", [1e-5, 1e-3, 0.1, 2.0])
-def test_a_coverage_is_enlarged_by_little(pad: float) -> None:
-    larger = enlarged(cover(Cone(83.0, -20.0, pad)), pad)
-    assert (larger[:, 1] - larger[:, 0]).sum() / SKY_STOP * SQUARE_DEGREES < 60 * 40 * pad**2
-
-
-def test_enlarged_ends() -> None:
-    assert len(enlarged(EMPTY, 1.0)) == 0
-    assert enlarged(WHOLE_SKY, 1e-6).tolist() == WHOLE_SKY.tolist()
-    assert enlarged(cover(Cone(0.0, 0.0, 1.0)), 170.0).tolist() == WHOLE_SKY.tolist()
 
 
 def test_union_of_nothing_is_empty() -> None:
