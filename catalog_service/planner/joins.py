@@ -168,12 +168,22 @@ def _facts(condition: Expr | None, sources: _Sources) -> _Facts:
     placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
     pairs = (key_join(part, tables) for part in conjuncts(condition))
     return _Facts(
-        regions=tuple(condition_regions(condition, positions).items()),
+        regions=tuple(condition_regions(condition, positions, _stored_ra(tables)).items()),
         places=tuple(condition_regions(condition, placing).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
         near=tuple(links(condition, positions)),
     )
+
+
+def _stored_ra(tables: Tables) -> dict[int, tuple[float, float]]:
+    """Return the smallest and largest right ascension of tables' own positions, where the manifest tells."""
+    found = {}
+    for source, stored in tables.items():
+        placement = stored.placement
+        if placement is not None and placement.ra_min is not None and placement.ra_max is not None:
+            found[source] = placement.ra_min, placement.ra_max
+    return found
 
 
 def _placing_position(stored: StoredTable) -> SkyPosition | None:

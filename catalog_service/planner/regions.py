@@ -8,29 +8,27 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import Final
 
 from partitioning.exceptions import RegionError
 from partitioning.sky.coverage import Coverage, cover, intersection, union
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 
+from ..models.near import MIRRORED, Separation, constant, containment, demands_one, separation
 from ..models.schema import SkyPosition
 from ..models.tree import (
     Between,
     Circle,
     ColumnRef,
     Comparison,
-    Contains,
-    Distance,
     Expr,
     FunctionCall,
-    IntegerLiteral,
     Or,
     Point,
     PolygonShape,
-    RealLiteral,
-    Unary,
 )
 from ..models.walk import conjuncts
+from .negation import positive
 from .scisql_regions import scisql_region
 
 __all__ = ["AllOf", "AnyOf", "Enlarged", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
@@ -60,8 +58,15 @@ class Enlarged:
 
 RegionExpr = Region | AllOf | AnyOf | Enlarged
 
+_NOWHERE: Final = AnyOf(())
+
 Positions = Mapping[int, SkyPosition]
 """Own position columns of the FROM items that have one, by source number."""
+
+StoredRa = Mapping[int, tuple[float, float]]
+"""Smallest and largest right ascension that is stored, by source number, where that is known."""
+
+ANY_RA: Final[StoredRa] = {}
 
 
 def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
@@ -77,14 +82,30 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return cover(expr, pad_deg)
 
 
-def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
-    """Return the region that bounds each source's own position where `condition` is true."""
+def condition_regions(
+    condition: Expr | None, positions: Positions, stored_ra: StoredRa = ANY_RA
+) -> dict[int, RegionExpr]:
+    """Return the region that bounds each source's own position where `condition` is true.
+
+    Parameters
+    ----------
+    positions
+        Position columns by source number.
+    stored_ra
+        What is known of the values in those of right ascension.
+    """
+    return {} if condition is None else _regions(positive(condition), positions, stored_ra)
+
+
+def _regions(condition: Expr, positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     parts = conjuncts(condition)
     bounds = [
-        _disjunction_regions(part, positions) if isinstance(part, Or) else _atom_regions(part, positions)
+        _disjunction_regions(part, positions, stored_ra)
+        if isinstance(part, Or)
+        else dict(filter(None, [_atom_region(part, positions)]))
         for part in parts
     ]
-    bounds.append(_box_regions(parts, positions))
+    bounds.append(_box_regions(parts, positions, stored_ra))
     return _merged(bounds)
 
 
@@ -96,41 +117,38 @@ def _merged(bounds: Iterable[Mapping[int, RegionExpr]]) -> dict[int, RegionExpr]
     return {source: exprs[0] if len(exprs) == 1 else AllOf(tuple(exprs)) for source, exprs in collected.items()}
 
 
-def _disjunction_regions(condition: Or, positions: Positions) -> dict[int, RegionExpr]:
+def _disjunction_regions(condition: Or, positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Return bounds for the sources that every branch of an OR bounds."""
-    branches = [condition_regions(operand, positions) for operand in condition.operands]
+    branches = [_regions(operand, positions, stored_ra) for operand in condition.operands]
     common = set.intersection(*(set(branch) for branch in branches))
     return {source: AnyOf(tuple(branch[source] for branch in branches)) for source in common}
 
 
-def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr]:
-    if not isinstance(condition, Comparison):
-        return {}
-    found = (
+def _atom_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
+    return (
         _contains_region(condition, positions)
         or _distance_region(condition, positions)
         or _scisql_region(condition, positions)
     )
-    return {} if found is None else {found[0]: found[1]}
 
 
-def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
-    """``CONTAINS(POINT(ra, dec), shape) = 1``, either way round."""
-    left, right = _without_null(condition.left), _without_null(condition.right)
-    if not isinstance(left, Contains):
-        left, right = right, left
-    if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
+def _contains_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
+    """``CONTAINS(POINT(ra, dec), shape) = 1``, in any form of it."""
+    contains = containment(condition)
+    if contains is None:
         return None
-    source, shape = own_position(left.inner, positions), _shape(left.outer)
+    source, shape = own_position(contains.inner, positions), _shape(contains.outer)
     return None if source is None or shape is None else (source, shape)
 
 
-def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
+def _scisql_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
     """``scisql_s2PtInBox(ra, dec, ...) = 1``, either way round."""
-    call, value = condition.left, condition.right
+    if not isinstance(condition, Comparison):
+        return None
+    op, call, value = condition.op, condition.left, condition.right
     if not isinstance(call, FunctionCall):
-        call, value = value, call
-    if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
+        op, call, value = MIRRORED.get(op, ""), value, call
+    if not isinstance(call, FunctionCall) or len(call.args) < 3 or not demands_one(op, constant(value)):
         return None
     source, numbers = own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
     try:
@@ -140,28 +158,29 @@ def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Re
     return None if source is None or region is None else (source, region)
 
 
-def _without_null(expr: Expr) -> Expr:
-    """Return what ``COALESCE(a, 0)`` compares equal to 1 for; other expressions as they are."""
-    match expr:
-        case FunctionCall(name="coalesce", args=(inner, IntegerLiteral(value=0))):
-            return inner
-        case _:
-            return expr
-
-
-def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
-    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r``, with either order of everything."""
-    op, left, right = condition.op, condition.left, condition.right
-    if isinstance(right, Distance):
-        op, left, right = {">": "<", ">=": "<=", "=": "="}.get(op, ""), right, left
-    if op not in {"<", "<=", "="} or not isinstance(left, Distance):
+def _distance_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
+    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r``, with either order of everything; or ``> r`` for a large r."""
+    found = separation(condition)
+    if found is None:
         return None
-    radius = _constant(right)
-    for point, centre in ((left.first, left.second), (left.second, left.first)):
+    for point, centre in ((found.first, found.second), (found.second, found.first)):
         source = own_position(point, positions)
-        if source is not None and radius is not None:
-            shape = _shape(Circle(centre=centre, radius=RealLiteral(min(max(radius, 0.0), 180.0))))
-            return None if shape is None else (source, shape)
+        numbers = _constants((centre.ra, centre.dec)) if isinstance(centre, Point) else None
+        if source is not None and numbers is not None:
+            cone = _cone_of(numbers[0], numbers[1], found)
+            return None if cone is None else (source, cone)
+    return None
+
+
+def _cone_of(ra: float, dec: float, bound: Separation) -> Cone | None:
+    """Return the cone that a separation from a constant position allows; one far from it lies around the antipode."""
+    try:
+        if bound.most_deg is not None:
+            return Cone(ra, dec, min(max(bound.most_deg, 0.0), 180.0))
+        if bound.least_deg is not None and bound.least_deg > 90:
+            return Cone(ra + 180, -dec, max(180 - bound.least_deg, 0.0))
+    except RegionError:  # the language layer reports it with its position
+        pass
     return None
 
 
@@ -193,10 +212,10 @@ def _shape(shape: Expr) -> Region | None:
         return None
 
 
-def _box_regions(parts: Iterable[Expr], positions: Positions) -> dict[int, RegionExpr]:
+def _box_regions(parts: Iterable[Expr], positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Plain comparisons of position columns with constants: a range of Dec, or of RA and Dec.
 
-    RA is used only if bounded on both sides, since a stored RA may be of any turn.
+    RA that is bounded on one side only is used where it is known which values are stored, as they may be of any turn.
     """
     bounds: dict[tuple[int, str], tuple[float, float]] = {}
     for part in parts:
@@ -205,7 +224,13 @@ def _box_regions(parts: Iterable[Expr], positions: Positions) -> dict[int, Regio
             bounds[key] = (max(old[0], low), min(old[1], high))
     boxes: dict[int, RegionExpr] = {}
     for source, position in positions.items():
-        box = _box(bounds.get((source, position.ra)), bounds.get((source, position.dec)))
+        ra = bounds.get((source, position.ra))
+        if ra is not None and source in stored_ra:
+            ra = max(ra[0], stored_ra[source][0]), min(ra[1], stored_ra[source][1])
+            if ra[0] > ra[1]:
+                boxes[source] = _NOWHERE
+                continue
+        box = _box(ra, bounds.get((source, position.dec)))
         if box is not None:
             boxes[source] = box
     return boxes
@@ -230,8 +255,8 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
         return []
     op, left, right = part.op, part.left, part.right
     if isinstance(right, ColumnRef):
-        op, left, right = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op), right, left
-    value = _constant(right)
+        op, left, right = MIRRORED.get(op, op), right, left
+    value = constant(right)
     if not isinstance(left, ColumnRef) or value is None:
         return []
     key = (left.source, left.column.name)
@@ -246,17 +271,5 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
 
 
 def _constants(exprs: Iterable[Expr]) -> tuple[float, ...] | None:
-    values = [_constant(expr) for expr in exprs]
+    values = [constant(expr) for expr in exprs]
     return None if any(value is None for value in values) else tuple(value for value in values if value is not None)
-
-
-def _constant(expr: Expr) -> float | None:
-    """Return the value of a numeric literal, signs included; arithmetic is folded before planning."""
-    match expr:
-        case IntegerLiteral(value=value) | RealLiteral(value=value):
-            return float(value)
-        case Unary(op=op, operand=operand):
-            unsigned = _constant(operand)
-            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
-        case _:
-            return None

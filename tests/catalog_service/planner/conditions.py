@@ -1,7 +1,7 @@
 """Random conditions on positions: a query tree and, beside it, what numpy says about each row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -10,13 +10,16 @@ from catalog_service.models.schema import Column, DataType
 from catalog_service.models.tree import (
     And,
     Between,
+    Binary,
     Circle,
     ColumnRef,
     Comparison,
     Contains,
     Distance,
     Expr,
+    FunctionCall,
     IntegerLiteral,
+    InUnit,
     IsNull,
     Not,
     Or,
@@ -81,18 +84,56 @@ def cones(draw: st.DrawFn) -> Condition:
     ra, dec, radius = draw(ras), draw(decs), draw(radii)
     cone = Cone(ra, dec, radius)
     inside, centre = Contains(own_point(), circle(ra, dec, radius)), point(ra, dec)
-    expr: Expr = draw(
+    forms: list[Expr] = [
+        Comparison("=", inside, IntegerLiteral(1)),
+        Comparison("=", IntegerLiteral(1), inside),
+        Comparison("<=", Distance(own_point(), centre), number(radius)),
+        Comparison("<=", Distance(centre, own_point()), number(radius)),
+        Comparison(">=", number(radius), Distance(own_point(), centre)),
+        Comparison("<>", inside, IntegerLiteral(0)),
+        Comparison("<", IntegerLiteral(0), inside),
+        Comparison(">=", inside, IntegerLiteral(1)),
+        Comparison(">", FunctionCall("coalesce", (inside, IntegerLiteral(0))), number(0.5)),
+        Between(Distance(own_point(), centre), number(0.0), number(radius)),
+        Comparison("<=", Binary("*", Distance(own_point(), centre), number(3600.0)), number(radius * 3600)),
+        Comparison(">=", number(radius / 60), Binary("/", Distance(own_point(), centre), number(60.0))),
+        Comparison("<=", InUnit(Distance(own_point(), centre), "arcmin", 60.0), number(radius * 60)),
+        Not(Comparison(">", Distance(own_point(), centre), number(radius))),
+    ]
+    return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, dec, radius),))
+
+
+@st.composite
+def far_from(draw: st.DrawFn) -> Condition:
+    """What lies away from a position, and is bounded by its antipode."""
+    ra, dec, radius = draw(ras), draw(decs), draw(st.sampled_from([90.5, 179.0, 179.99, 180.0]) | radii)
+    cone, separation = Cone(ra + 180, -dec, 180 - radius), Distance(own_point(), point(ra, dec))
+    forms: list[Expr] = [
+        Comparison(">=", separation, number(radius)),
+        Comparison("<=", number(radius), separation),
+        Not(Comparison("<", separation, number(radius))),
+    ]
+    return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, -dec, 180 - radius),))
+
+
+@st.composite
+def ra_sides(draw: st.DrawFn) -> Condition:
+    """Right ascension on one side of a value, or outside of a range: about RA 0."""
+    low, column = draw(ras), ColumnRef(0, RA)
+    high = low + draw(st.sampled_from([0.5, 20.0, 340.0]))
+    circles = tuple((a, 0.0, 90.0) for a in (low, high))
+    outside: Expr = Or((Comparison(">", column, number(high)), Comparison("<", column, number(low))))
+    not_between: Expr = Between(column, number(low), number(high), negated=True)
+    return draw(
         st.sampled_from(
             [
-                Comparison("=", inside, IntegerLiteral(1)),
-                Comparison("=", IntegerLiteral(1), inside),
-                Comparison("<=", Distance(own_point(), centre), number(radius)),
-                Comparison("<=", Distance(centre, own_point()), number(radius)),
-                Comparison(">=", number(radius), Distance(own_point(), centre)),
+                Condition(outside, lambda a, _: (a > high) | (a < low), circles),
+                Condition(not_between, lambda a, _: (a > high) | (a < low)),
+                Condition(Comparison(">=", column, number(low)), lambda a, _: a >= low, circles),
+                Condition(Not(Comparison(">", column, number(high))), lambda a, _: a <= high, circles),
             ]
         )
     )
-    return Condition(expr, cone.contains, ((cone.ra_deg, dec, radius),))
 
 
 @st.composite
@@ -161,6 +202,7 @@ def _ra_alone(low: float) -> Condition:
 
 
 def _negated(atom: Condition) -> Condition:
+    """Return what is false of: where nothing is NULL, all that it is not true of."""
     return Condition(Not(atom.expr), lambda a, d: ~atom.holds(a, d) & np.isfinite(a) & np.isfinite(d), atom.circles)
 
 
@@ -174,6 +216,7 @@ no_bounds = st.sampled_from(
 )
 
 atoms = cones() | cones() | polygons() | dec_ranges() | boxes() | ras.map(_ra_alone) | no_bounds | cones().map(_negated)
+atoms |= far_from() | ra_sides() | dec_ranges().map(_negated)
 
 
 def _all(parts: list[Condition]) -> Condition:
@@ -192,9 +235,19 @@ def _any(parts: list[Condition]) -> Condition:
     )
 
 
+def _none_of(parts: list[Condition]) -> Condition:
+    """NOT (a OR b), by de Morgan's law of what is false."""
+    return replace(_all([_negated(part) for part in parts]), expr=Not(_any(parts).expr))
+
+
+def _not_all(parts: list[Condition]) -> Condition:
+    """NOT (a AND b)."""
+    return replace(_any([_negated(part) for part in parts]), expr=Not(_all(parts).expr))
+
+
 def _combined(children: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     lists = st.lists(children, min_size=2, max_size=3)
-    return lists.map(_all) | lists.map(_any)
+    return lists.map(_all) | lists.map(_any) | lists.map(_none_of) | lists.map(_not_all)
 
 
 conditions = atoms | st.recursive(atoms, _combined, max_leaves=5)
