@@ -76,9 +76,8 @@ def literal(value: Any) -> Expr:
         return StringLiteral(value)
     if value < 0 and value != -(2**63):
         return Unary("-", literal(-value))
-    if isinstance(value, int):
-        return IntegerLiteral(value)
-    return RealLiteral(value)
+    number: Expr = IntegerLiteral(value) if isinstance(value, int) else RealLiteral(value)
+    return number
 
 
 @st.composite
