@@ -84,7 +84,8 @@ def literal(value: Any) -> Expr:
 def conditions(draw: st.DrawFn, depth: int) -> Expr:
     if depth and draw(st.booleans()):
         operands = tuple(draw(conditions(depth - 1)) for _ in range(2))
-        return draw(st.sampled_from([And(operands), Or(operands), Not(operands[0])]))
+        joined: list[Expr] = [And(operands), Or(operands), Not(operands[0])]
+        return draw(st.sampled_from(joined))
     name = draw(st.sampled_from(sorted(KINDS)))
     numbers = TEXTS if name == "text" else INTEGERS | REALS
     first, second = draw(numbers), draw(numbers)
