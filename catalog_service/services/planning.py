@@ -40,8 +40,8 @@ async def planned(resolved: ResolvedQuery, published: Published, identity: Ident
     ids, columns = wanted_ids(resolved, published.lookup), wanted_statistics(resolved, published.lookup)
     choose = partial(plan, resolved, published.lookup, visible_schemas=published.visible(identity).schema_names)
     # what reads from disk, and plans by very many small ranges, is done beside the event loop
-    if ids or columns:
+    if ids or not published.statistics.has(columns):
         return resolved, await asyncio.to_thread(
             lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns))
         )
-    return resolved, choose()
+    return resolved, choose(statistics=published.statistics.find(columns))

@@ -51,6 +51,10 @@ class StatisticsCache:
                 self._keep(key, bounds)
         return found
 
+    def has(self, keys: Iterable[ColumnKey]) -> bool:
+        """Return whether `find` need not read anything."""
+        return all(self._known(key) is not None for key in keys)
+
     def _known(self, key: ColumnKey) -> FileBounds | None:
         with self._lock:
             return self._kept.get(key)
