@@ -25,6 +25,10 @@ _MOST_BYTES: Final = 64_000_000
 """Of all statistics that are kept: one column of 20,000 files takes 0.4 MB."""
 
 
+_NONE: Final = FileBounds(*(np.empty(0, dtype=kind) for kind in (np.int64, np.int64, np.bool_, np.bool_)))
+"""Of a column that has no statistics."""
+
+
 class StatisticsCache:
     """Bounds of columns by file, the ones used last kept; its methods may be called from several threads."""
 
@@ -46,9 +50,10 @@ class StatisticsCache:
                     bounds = _read(key)
                 except (OSError, pa.ArrowException, KeyError) as error:
                     _LOG.warning("statistics of %s in %s cannot be read: %s", key.column, key.directory, error)
-            if bounds is not None:
+                    continue
+            self._keep(key, bounds)
+            if bounds is not _NONE:
                 found[key] = bounds
-                self._keep(key, bounds)
         return found
 
     def has(self, keys: Iterable[ColumnKey]) -> bool:
@@ -67,15 +72,15 @@ class StatisticsCache:
                 self._kept.popitem(last=False)
 
 
-def _read(key: ColumnKey) -> FileBounds | None:
+def _read(key: ColumnKey) -> FileBounds:
     path = key.directory / MANIFEST_DIR / ROW_GROUPS_FILE
     names = [f"{key.column}.{what}" for what in ("min", "max", "nulls")]
     if not path.is_file() or not set(names) <= set(pq.read_schema(path).names):
-        return None
+        return _NONE
     table = pq.read_table(path, columns=["file", "rows", *names])
     low, high, nulls = (table.column(name) for name in names)
     if not _is_ordered(low.type):
-        return None
+        return _NONE
     empty_groups = pc.equal(nulls, table.column("rows"))
     known_groups = pc.or_(pc.fill_null(empty_groups, fill_value=False), pc.and_(pc.is_valid(low), pc.is_valid(high)))
     groups = pa.table(
@@ -91,7 +96,7 @@ def _read(key: ColumnKey) -> FileBounds | None:
     files = files.sort_by("file")
     numbers = files.column("file").to_numpy()
     if not np.array_equal(numbers, np.arange(len(numbers))):
-        return None  # a file without row groups: nothing is known of it
+        return _NONE  # a file without row groups: nothing is known of it
     return FileBounds(
         _values(files.column("low_min")),
         _values(files.column("high_max")),
