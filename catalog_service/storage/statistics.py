@@ -25,7 +25,7 @@ _MOST_BYTES: Final = 64_000_000
 """Of all statistics that are kept: one column of 20,000 files takes 0.4 MB."""
 
 
-_NONE: Final = FileBounds(*(np.empty(0, dtype=kind) for kind in (np.int64, np.int64, np.bool_, np.bool_)))
+_NONE: Final = FileBounds(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_))
 """Of a column that has no statistics."""
 
 
@@ -75,7 +75,7 @@ class StatisticsCache:
 def _read(key: ColumnKey) -> FileBounds:
     path = key.directory / MANIFEST_DIR / ROW_GROUPS_FILE
     names = [f"{key.column}.{what}" for what in ("min", "max", "nulls")]
-    if not path.is_file() or not set(names) <= set(pq.read_schema(path).names):
+    if not set(names) <= set(pq.read_schema(path).names):
         return _NONE
     table = pq.read_table(path, columns=["file", "rows", *names])
     low, high, nulls = (table.column(name) for name in names)
