@@ -1,11 +1,15 @@
-"""Near neighbours and cross-matches over HTTP, against the same question as a comparison of all pairs.
+"""Neighbours and cross-matches over HTTP, and the same by comparing every pair.
 
-``python -m benchmarks.bench_near --json -``: all pairs within 5 arcsec in a field of 1 deg2 with a million objects; the
-stars within 1 arcsec of each of 100,000 positions, among 10 million, also with the positions that have none; isolated
-objects. Answers are counts, so that no delivery is measured. All pairs are compared on 20,000 rows only.
+``python -m benchmarks.bench_near --json -``: a field of one million objects per square degree; all pairs within 5
+arcsec of the objects of one square degree, their nearest neighbours, and a list of 100,000 positions against the whole
+field, as an inner and as a left join. The baseline is the first query on a small circle, as DuckDB runs it without
+cells: it compares all pairs, and its time grows with the square of the rows. Memory is that of the service and its
+workers together.
 """
 
 import argparse
+import csv
+import io
 import tempfile
 import time
 import urllib.parse
@@ -17,91 +21,100 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.process_meter import ProcessMeter
-from benchmarks.serving import build_catalog, emit, running_server, synthetic_sky
+from benchmarks.serving import build_catalog, emit, running_server
 
-NEAR = "DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec)) < {arcsec}/3600.0"
-PAIRS = "SELECT COUNT(*) AS n FROM bench.{table} AS a JOIN bench.{table} AS b ON {near} AND a.id < b.id"
-MATCHES = "SELECT COUNT(*) AS n, COUNT(b.id) AS matched FROM bench.targets AS a {kind} JOIN bench.sky AS b ON {near}"
+DENSITY = 1_000_000
+"""Objects per square degree."""
+
+CENTRE = (150.0, 2.0)
+SQUARE_DEGREE = 0.5642
+"""Radius of a circle of one square degree, in degrees."""
+
+SMALL = 0.04
+"""Radius of the circle in which all pairs are compared, in degrees."""
+
+MATCHES = 100_000
+RADIUS = "5 / 3600."
+NEAR = "DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec))"
+
+PAIRS = (
+    "SELECT COUNT(*) AS n FROM bench.field a JOIN bench.field b ON {condition} AND a.id < b.id"
+    f" WHERE CONTAINS(POINT(a.ra, a.dec), CIRCLE({CENTRE[0]}, {CENTRE[1]}, {{circle}})) = 1"
+)
 NEAREST = (
-    "SELECT COUNT(*) AS n, AVG(d) AS mean FROM (SELECT a.id, MIN(DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec))) "
-    "AS d FROM bench.targets AS a JOIN bench.sky AS b ON {near} GROUP BY a.id) AS nearest"
+    "SELECT COUNT(*) AS n FROM (SELECT a.id, ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY "
+    f"{NEAR}) AS place FROM bench.field a JOIN bench.field b ON {NEAR} < {RADIUS} AND a.id <> b.id"
+    f" WHERE CONTAINS(POINT(a.ra, a.dec), CIRCLE({CENTRE[0]}, {CENTRE[1]}, {{circle}})) = 1) q WHERE place = 1"
 )
-ISOLATED = (
-    "SELECT COUNT(*) AS n FROM bench.dense AS a WHERE NOT EXISTS "
-    "(SELECT 1 FROM bench.dense AS b WHERE {near} AND a.id <> b.id)"
-)
+MATCH = f"SELECT COUNT(b.id) AS n FROM bench.list a {{kind}} JOIN bench.field b ON {NEAR} < 1 / 3600."
 
 
-def write_inputs(directory: Path, dense_rows: int, sky_rows: int) -> None:
-    """Write the field, 20,000 rows of its density, the sky, and positions of which half lie near a star of it."""
+def write_field(directory: Path, rows: int) -> None:
+    """Write a dense square field around the centre, and a list of positions beside objects in it."""
     rng = np.random.default_rng(3)
-    for name, rows in {"dense": dense_rows, "sample": 20_000}.items():
-        side = (rows / 1e6) ** 0.5
-        _write(directory / name, 150 + rng.uniform(0, side, rows), rng.uniform(0, side, rows))
-    synthetic_sky(directory / "sky", sky_rows)
-    stars = pq.read_table(directory / "sky" / "sky000.parquet", columns=["ra", "dec"]).slice(0, 50_000)
-    ra, dec = (stars[name].to_numpy() for name in ("ra", "dec"))
-    ra = np.concatenate([ra + rng.normal(0, 0.2 / 3600, len(ra)), rng.uniform(0, 360, len(ra))])
-    dec = np.concatenate([dec + rng.normal(0, 0.2 / 3600, len(dec)), rng.uniform(-80, 80, len(dec))])
-    _write(directory / "targets", ra, np.clip(dec, -90, 90))
+    half = np.sqrt(rows / DENSITY) / 2
+    ra, dec = (centre + rng.uniform(-half, half, rows) for centre in CENTRE)
+    chosen = rng.choice(rows, MATCHES)
+    near = [values[chosen] + rng.normal(0, 0.5 / 3600, MATCHES) for values in (ra, dec)]
+    for name, columns in (("field", (ra, dec)), ("list", near)):
+        (directory / name).mkdir(parents=True)
+        mag = rng.normal(22, 2, len(columns[0])).astype(np.float32)
+        table = pa.table({"id": np.arange(len(columns[0])), "ra": columns[0], "dec": columns[1], "mag": mag})
+        pq.write_table(table, directory / name / "rows.parquet")
 
 
-def _write(directory: Path, ra: np.ndarray, dec: np.ndarray) -> None:
-    directory.mkdir(parents=True)
-    mag = np.random.default_rng(1).normal(22, 2, len(ra))
-    pq.write_table(pa.table({"id": np.arange(len(ra)), "ra": ra, "dec": dec, "mag": mag}), directory / "rows.parquet")
+def ask(url: str, query: str, pid: int) -> dict[str, float]:
+    """Run a query that counts; return the count, its time and the memory it took."""
+    fields = {"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": "csv"}
+    started = time.perf_counter()
+    with (
+        ProcessMeter(pid) as meter,
+        urllib.request.urlopen(f"{url}/tap/sync", urllib.parse.urlencode(fields).encode(), timeout=600) as response,
+    ):
+        text = response.read().decode()
+    seconds = time.perf_counter() - started
+    count = int(next(csv.DictReader(io.StringIO(text)))["n"])
+    return {"count": count, "seconds": round(seconds, 2), "peak_mib": round(meter.peak_bytes / 2**20)}
 
 
-def ask(url: str, query: str) -> str:
-    """Return the answer to a query as CSV; its last line alone."""
-    fields = {"LANG": "ADQL", "RESPONSEFORMAT": "csv", "QUERY": query}
-    with urllib.request.urlopen(f"{url}/tap/sync", urllib.parse.urlencode(fields).encode(), timeout=900) as answer:
-        return str(answer.read().decode().strip().splitlines()[-1])
-
-
-def measure(url: str, pid: int, query: str) -> dict[str, object]:
-    """Return the seconds of a query, the largest process meanwhile, and the answer."""
-    with ProcessMeter(pid) as meter:
-        started = time.perf_counter()
-        answer = ask(url, query)
-        seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 2), "largest_process_mb": round(meter.largest_bytes / 1e6), "answer": answer}
-
-
-def run(directory: Path, dense_rows: int, sky_rows: int) -> dict[str, object]:
-    """Build the tables, serve them, measure."""
+def run(directory: Path, rows: int) -> dict[str, object]:
+    """Build the two catalogs, serve them, measure."""
     inputs = directory / "inputs"
     if not inputs.is_dir():
-        write_inputs(inputs, dense_rows, sky_rows)
-    for name in ("dense", "sample", "sky", "targets"):
+        write_field(inputs, rows)
+    for name in ("field", "list"):
         build_catalog(directory, name, inputs / name, ident="id")
-    near, second = NEAR.format(arcsec=5), NEAR.format(arcsec=1)
+    by_cells, by_pairs = f"{NEAR} < {RADIUS}", f"({NEAR} < {RADIUS} OR a.id < -1)"
     queries = {
-        "near_neighbours_20k": PAIRS.format(table="sample", near=near),
-        "near_neighbours_20k_all_pairs": PAIRS.format(table="sample", near=f"({near} OR a.id < 0)"),
-        "near_neighbours": PAIRS.format(table="dense", near=near),
-        "isolated": ISOLATED.format(near=near),
-        "cross_match": MATCHES.format(kind="INNER", near=second),
-        "cross_match_left": MATCHES.format(kind="LEFT", near=second),
-        "nearest": NEAREST.format(near=second),
+        "pairs_of_1_deg2": PAIRS.format(condition=by_cells, circle=SQUARE_DEGREE),
+        "nearest_of_1_deg2": NEAREST.format(circle=SQUARE_DEGREE),
+        "match": MATCH.format(kind="INNER"),
+        "left_match": MATCH.format(kind="LEFT"),
+        "small_by_cells": PAIRS.format(condition=by_cells, circle=SMALL),
+        "small_by_pairs": PAIRS.format(condition=by_pairs, circle=SMALL).replace(
+            " WHERE ",
+            f" WHERE CONTAINS(POINT(b.ra, b.dec), CIRCLE({CENTRE[0]}, {CENTRE[1]}, {SMALL} + {RADIUS})) = 1 AND ",
+        ),
     }
-    with running_server(directory, extra="sync_timeout_s = 900\n") as (url, pid):
-        ask(url, "SELECT COUNT(*) AS n FROM bench.sky WHERE g_mag > 0")
-        figures = {name: measure(url, pid, query) for name, query in queries.items()}
-    return {"benchmark": "near", "dense_rows": dense_rows, "sky_rows": sky_rows, **figures}
+    figures = {}
+    for name, query in queries.items():  # each on a service of its own, so that memory is that of one query
+        with running_server(directory, extra="sync_timeout_s = 600\n") as (url, pid):
+            figures[name] = ask(url, query, pid)
+    small = figures["small_by_cells"], figures["small_by_pairs"]
+    assert small[0]["count"] == small[1]["count"]
+    ratio = round(small[1]["seconds"] / small[0]["seconds"], 1)
+    return {"benchmark": "near", "rows": rows, "matches": MATCHES, "figures": figures, "ratio_small": ratio}
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--dense-rows", type=int, default=1_000_000, help="objects in the field")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the synthetic sky")
+    parser.add_argument("--rows", type=int, default=4_000_000, help="objects of the field")
     parser.add_argument("--directory", type=Path, help="keep data here for the next run")
     parser.add_argument("--json", default="-")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        directory = (arguments.directory or Path(scratch)).resolve()
-        emit(run(directory, arguments.dense_rows, arguments.rows), arguments.json)
+        emit(run((arguments.directory or Path(scratch)).resolve(), arguments.rows), arguments.json)
 
 
 if __name__ == "__main__":

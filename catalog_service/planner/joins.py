@@ -22,6 +22,7 @@ from partitioning.sky.coverage import Coverage, enlarged, widened
 
 from ..models.ids import FoundIds
 from ..models.schema import Column, SkyPosition
+from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import (
     ColumnRef,
@@ -40,6 +41,7 @@ from .ids import condition_ids
 from .near import Link, links, reaches
 from .prune import Bound, Bounds
 from .regions import AllOf, Enlarged, RegionExpr, condition_regions
+from .statistics import Mask, kept_files
 
 __all__ = ["NO_DERIVED", "Derived", "key_join", "table_bounds"]
 
@@ -71,6 +73,7 @@ class _Sources:
     tables: Tables
     found: FoundIds
     derived: Mapping[int, Derived]
+    statistics: Statistics
 
     def separation_deg(self, source: int) -> float:
         """Return how far a row's own position may be from the one that places it."""
@@ -91,6 +94,8 @@ class _Facts:
     """Sources whose rows are placed by the same position."""
     near: tuple[Link, ...] = ()
     """Sources whose own positions lie close together."""
+    kept: tuple[tuple[int, str, Mask], ...] = ()
+    """Sources whose rows lie in some files only, by the statistics of the columns that are named."""
 
     def __add__(self, other: "_Facts") -> "_Facts":
         return _Facts(
@@ -99,16 +104,21 @@ class _Facts:
             self.placed + other.placed,
             self.pairs + other.pairs,
             self.near + other.near,
+            self.kept + other.kept,
         )
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, _ in (*self.regions, *self.places, *self.placed)}
+        bounded = {source for source, *_ in (*self.regions, *self.places, *self.placed, *self.kept)}
         return not sources.isdisjoint(bounded.union(*self.pairs, *(link.sources for link in self.near)))
 
 
 def table_bounds(
-    select: Select, tables: Tables, found: FoundIds, derived: Mapping[int, Derived] = NO_DERIVED
+    select: Select,
+    tables: Tables,
+    found: FoundIds,
+    derived: Mapping[int, Derived] = NO_DERIVED,
+    statistics: Statistics = NO_STATISTICS,
 ) -> dict[int, Bounds]:
     """Return what bounds the rows of each FROM item of `select`, by source number.
 
@@ -120,9 +130,11 @@ def table_bounds(
         Where the rows of ids lie.
     derived
         Positions that derived and common tables of FROM pass on.
+    statistics
+        Bounds of the columns that the query constrains.
     """
     assert select.source is not None
-    sources = _Sources(tables, found, derived)
+    sources = _Sources(tables, found, derived, statistics)
     facts = _facts(select.where, sources) + _certain(select.source, sources)
     known = _descend(select.source, facts, sources)
     return {source: _bounds(source, facts, sources) for source, facts in known}
@@ -173,6 +185,7 @@ def _facts(condition: Expr | None, sources: _Sources) -> _Facts:
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
         near=tuple(links(condition, positions)),
+        kept=tuple(kept_files(condition, tables, sources.statistics)),
     )
 
 
@@ -220,7 +233,8 @@ def _bounds(source: int, facts: _Facts, sources: _Sources) -> Bounds:
     for at, coverage in facts.placed:
         if at in reach:
             placed.append(enlarged(coverage, reach[at] + sources.separation_deg(at) + sources.separation_deg(source)))
-    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed))
+    kept = tuple((names, mask) for at, names, mask in facts.kept if at == source)
+    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed), kept)
 
 
 def _passed_on(sources: _Sources) -> tuple[tuple[int, RegionExpr], ...]:

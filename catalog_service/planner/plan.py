@@ -12,6 +12,7 @@ from partitioning.layout.paths import HEALPIX_COLUMN
 from ..models.ids import FoundIds
 from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
+from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
@@ -30,8 +31,22 @@ class _Planned:
     table: TablePlan
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was looked up for a query."""
+
+    ids: FoundIds
+    derived: Mapping[int, Derived]
+    statistics: Statistics
+
+
 def plan(
-    query: ResolvedQuery, lookup: Lookup, *, visible_schemas: Collection[str], found: FoundIds | None = None
+    query: ResolvedQuery,
+    lookup: Lookup,
+    *,
+    visible_schemas: Collection[str],
+    found: FoundIds | None = None,
+    statistics: Statistics = NO_STATISTICS,
 ) -> ScanPlan:
     """Return which files each base table of `query` needs.
 
@@ -45,12 +60,14 @@ def plan(
         Schemas whose rows of TAP_SCHEMA the caller may see.
     found
         Where the rows of the ids lie that `wanted_ids` names.
+    statistics
+        Bounds of the columns that `wanted_statistics` names.
     """
     planned: dict[int, _Planned] = {}
-    derived = derived_positions(query.tree, lookup, found or {})
+    known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}), statistics)
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            planned |= _plan_select(node, lookup, found or {}, tuple(sorted(visible_schemas)), derived)
+            planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
     tables = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
@@ -62,11 +79,9 @@ def plan(
     )
 
 
-def _plan_select(
-    select: Select, lookup: Lookup, found: FoundIds, visible: tuple[str, ...], derived: Mapping[int, Derived]
-) -> dict[int, _Planned]:
+def _plan_select(select: Select, lookup: Lookup, known: _Known, visible: tuple[str, ...]) -> dict[int, _Planned]:
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
-    bounds = table_bounds(select, tables, found, derived)
+    bounds = table_bounds(select, tables, known.ids, known.derived, known.statistics)
     return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
 
 
@@ -102,4 +117,6 @@ def _why(bounds: Bounds) -> str:
         reasons.append("the region of its position")
     if bounds.shared:
         reasons.append("the region of a joined table")
+    if bounds.kept:
+        reasons.append(f"the statistics of {', '.join(dict.fromkeys(names for names, _ in bounds.kept))}")
     return " and ".join(reasons) or "no position or id constraint"

@@ -44,6 +44,8 @@ class Bounds:
     """Regions of the placing position, from tables joined on a parent's key."""
     placed: tuple[Coverage, ...] = ()
     """Coverages of the placing position, from ids."""
+    kept: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    """Masks of the files that may hold rows, by the statistics of the columns that are named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,14 @@ class Chosen:
 
 def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     """Return the tiles of a sharded table that may hold rows within `bounds`."""
+    chosen = _by_position(stored, bounds)
+    tiles = chosen.tiles
+    for _, mask in bounds.kept:
+        tiles = tiles[mask[tiles]]
+    return replace(chosen, tiles=tiles)
+
+
+def _by_position(stored: StoredTable, bounds: Bounds) -> Chosen:
     partitions, own = stored.partitions, bounds.own
     assert partitions is not None
     if own is None and not bounds.shared and not bounds.placed:

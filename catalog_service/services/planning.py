@@ -9,6 +9,7 @@ from ..models.query import QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
 from ..planner.ids import wanted_ids
 from ..planner.plan import plan
+from ..planner.statistics import wanted_statistics
 from ..planner.totals import counted
 from ..storage.ids import find_ids
 from .catalogs import Published
@@ -36,8 +37,11 @@ async def resolved_text(query: QueryText, published: Published, identity: Identi
 async def planned(resolved: ResolvedQuery, published: Published, identity: Identity) -> tuple[ResolvedQuery, ScanPlan]:
     """Return a query with what the manifest answers filled in, and what is read for the rest."""
     resolved = counted(resolved, published.lookup)
-    wanted = wanted_ids(resolved, published.lookup)
+    ids, columns = wanted_ids(resolved, published.lookup), wanted_statistics(resolved, published.lookup)
     choose = partial(plan, resolved, published.lookup, visible_schemas=published.visible(identity).schema_names)
     # what reads from disk, and plans by very many small ranges, is done beside the event loop
-    scan = await asyncio.to_thread(lambda: choose(found=find_ids(wanted))) if wanted else choose()
-    return resolved, scan
+    if ids or not published.statistics.has(columns):
+        return resolved, await asyncio.to_thread(
+            lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns))
+        )
+    return resolved, choose(statistics=published.statistics.find(columns))

@@ -618,6 +618,14 @@ def test_a_separation_in_where_bounds_both_tables() -> None:
     check(world, source, joined_by("OR", [within(0, 1, 0.2), in_cone(1, 2)]), pruned=set())
 
 
+def test_a_separation_in_where_turns_outer_joins_around() -> None:
+    """Rows without a partner are dropped, so that ON bounds both sides."""
+    world = sky(0)
+    source = join(JoinKind.LEFT, table(world, "Object", 0), table(world, "Object", 1), in_cone(1, 2))
+    check(world, source, within(0, 1, 0.2), pruned={0, 1})
+    check(world, source, None, pruned={1})
+
+
 def test_bounds_carry_over_chains_of_separations_and_keys() -> None:
     """DiaSource - its Object - another Object nearby - that one's ForcedSource."""
     world = sky(0)
