@@ -1,7 +1,7 @@
 """Random conditions on positions: a query tree and, beside it, what numpy says about each row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -81,18 +81,21 @@ def cones(draw: st.DrawFn) -> Condition:
     ra, dec, radius = draw(ras), draw(decs), draw(radii)
     cone = Cone(ra, dec, radius)
     inside, centre = Contains(own_point(), circle(ra, dec, radius)), point(ra, dec)
-    expr: Expr = draw(
-        st.sampled_from(
-            [
-                Comparison("=", inside, IntegerLiteral(1)),
-                Comparison("=", IntegerLiteral(1), inside),
-                Comparison("<=", Distance(own_point(), centre), number(radius)),
-                Comparison("<=", Distance(centre, own_point()), number(radius)),
-                Comparison(">=", number(radius), Distance(own_point(), centre)),
-            ]
-        )
-    )
-    return Condition(expr, cone.contains, ((cone.ra_deg, dec, radius),))
+    forms: list[Expr] = [
+        Comparison("=", inside, IntegerLiteral(1)),
+        Comparison("=", IntegerLiteral(1), inside),
+        Comparison("<=", Distance(own_point(), centre), number(radius)),
+        Comparison("<=", Distance(centre, own_point()), number(radius)),
+        Comparison(">=", number(radius), Distance(own_point(), centre)),
+        Comparison("<>", inside, IntegerLiteral(0)),
+        Comparison("<", IntegerLiteral(0), inside),
+        Not(Comparison("=", IntegerLiteral(0), inside)),
+        Not(Comparison(">", Distance(own_point(), centre), number(radius))),
+        Between(Distance(own_point(), centre), number(0.0), number(radius)),
+        Not(Not(Not(Between(Distance(own_point(), centre), number(0.0), number(radius), negated=True)))),
+        Comparison("=", Contains(centre, Circle(own_point(), number(radius))), IntegerLiteral(1)),
+    ]
+    return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, dec, radius),))
 
 
 @st.composite
@@ -192,12 +195,37 @@ def _any(parts: list[Condition]) -> Condition:
     )
 
 
+def _none(parts: list[Condition]) -> Condition:
+    """``NOT (a OR b)``, false where a position is unknown."""
+    every = _all([_negated(part) for part in parts])
+    return replace(every, expr=Not(Or(tuple(part.expr for part in parts))))
+
+
+def _not_all(parts: list[Condition]) -> Condition:
+    """``NOT (a AND b)``: true where one of them is false, that is, known not to hold."""
+    some = _any([_negated(part) for part in parts])
+    return replace(some, expr=Not(And(tuple(part.expr for part in parts))))
+
+
 def _combined(children: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     lists = st.lists(children, min_size=2, max_size=3)
     return lists.map(_all) | lists.map(_any)
 
 
-conditions = atoms | st.recursive(atoms, _combined, max_leaves=5)
+wrapped_ra = ras.map(
+    lambda ra: Condition(
+        Or((Comparison(">", ColumnRef(0, RA), number(ra + 5)), Comparison("<=", ColumnRef(0, RA), number(ra)))),
+        lambda a, _: (a > ra + 5) | (a <= ra),
+        ((ra, 0.0, 5.0), (ra, 80.0, 5.0)),
+    )
+)
+"""RA beyond one value or below another: a range over RA 0."""
+
+_pairs = st.lists(cones() | polygons(), min_size=2, max_size=3)
+
+conditions = (
+    atoms | wrapped_ra | _pairs.map(_none) | _pairs.map(_not_all) | st.recursive(atoms, _combined, max_leaves=5)
+)
 """Conditions on the position of source 0."""
 
 
