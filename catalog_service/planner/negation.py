@@ -1,38 +1,46 @@
-"""Conditions without NOT: what must be false for them to hold, said as what must be true.
+"""Conditions without NOT: what holds where NOT of something holds, said positively.
 
-In the logic of true, false and NULL, ``NOT c`` is true where `c` is false, so NOT moves inwards as in the logic of two
-values: de Morgan's laws, and comparisons turned around.
-
->>> from ..models.schema import Column, DataType
->>> from ..models.tree import ColumnRef, RealLiteral
->>> dec = ColumnRef(0, Column(name="dec", datatype=DataType.DOUBLE))
->>> outside = Not(Or((Comparison("<", dec, RealLiteral(1.0)), Comparison("=", dec, dec))))
->>> [part.op for part in positive(outside).operands]
-['>=', '<>']
+By De Morgan's laws, which hold with NULL as well: ``NOT (a OR b)`` is true where ``NOT a`` and ``NOT b`` both are, and
+``NOT (x >= 1)`` where ``x < 1`` is.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from ..models.tree import And, Between, Comparison, Expr, Not, Or
 
-__all__ = ["positive"]
+__all__ = ["without_not"]
 
-_COMPLEMENTS: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_OPPOSITE: Final[Mapping[str, str]] = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
-def positive(condition: Expr, *, negated: bool = False) -> Expr:
-    """Return a condition that is true where `condition` is, or its negation, with NOT as far inside as is known."""
+def without_not(condition: Expr, *, negated: bool = False) -> Expr:
+    """Return a condition that is true where `condition` is, with NOT moved into what has an opposite.
+
+    Parameters
+    ----------
+    negated
+        Return what is true where `condition` is false instead.
+
+    >>> from ..models.tree import BooleanLiteral, IntegerLiteral
+    >>> less = Comparison("<", IntegerLiteral(1), IntegerLiteral(2))
+    >>> without_not(Not(Or((less, Not(less))))) == And((replace(less, op=">="), less))
+    True
+    """
     match condition:
         case Not(operand=operand):
-            return positive(operand, negated=not negated)
+            return without_not(operand, negated=not negated)
         case And(operands=operands) | Or(operands=operands):
-            parts = tuple(positive(part, negated=negated) for part in operands)
-            return And(parts) if isinstance(condition, And) != negated else Or(parts)
-        case Between(operand=value, low=low, high=high, negated=outside):
-            if outside == negated:
-                return Between(value, low, high)
-            return Or((Comparison("<", value, low), Comparison(">", value, high)))
-        case Comparison(op=op, left=left, right=right) if negated and op in _COMPLEMENTS:
-            return Comparison(_COMPLEMENTS[op], left, right)
+            parts = tuple(without_not(operand, negated=negated) for operand in operands)
+            kind = And if isinstance(condition, And) != negated else Or
+            return kind(parts, span=condition.span)
+        case Comparison(op=op) if negated and op in _OPPOSITE:
+            return replace(condition, op=_OPPOSITE[op])
+        case Between(operand=value, low=low, high=high):
+            if condition.negated == negated:
+                return replace(condition, negated=False)
+            below, above = (Comparison(op, value, end, span=condition.span) for op, end in (("<", low), (">", high)))
+            return Or((below, above), span=condition.span)
         case _:
-            return Not(condition) if negated else condition
+            return Not(condition, span=condition.span) if negated else condition

@@ -14,21 +14,25 @@ from partitioning.exceptions import RegionError
 from partitioning.sky.coverage import Coverage, cover, intersection, union
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 
-from ..models.near import MIRRORED, Separation, constant, containment, demands_one, separation
+from ..models.near import Separation, separation
 from ..models.schema import SkyPosition
 from ..models.tree import (
     Between,
     Circle,
     ColumnRef,
     Comparison,
+    Contains,
     Expr,
     FunctionCall,
+    IntegerLiteral,
+    Intersects,
     Or,
     Point,
     PolygonShape,
+    RealLiteral,
+    Unary,
 )
 from ..models.walk import conjuncts
-from .negation import positive
 from .scisql_regions import scisql_region
 
 __all__ = ["AllOf", "AnyOf", "Enlarged", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
@@ -60,13 +64,18 @@ RegionExpr = Region | AllOf | AnyOf | Enlarged
 
 _NOWHERE: Final = AnyOf(())
 
+_MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+_HOLDS: Final = {("=", 1.0), ("<>", 0.0), (">", 0.0), (">=", 1.0)}
+"""Comparisons of 1 or 0 with a constant that are true of 1 alone."""
+
 Positions = Mapping[int, SkyPosition]
 """Own position columns of the FROM items that have one, by source number."""
 
 StoredRa = Mapping[int, tuple[float, float]]
-"""Smallest and largest right ascension that is stored, by source number, where that is known."""
+"""Least and largest right ascension that is stored, by source number, where that is known."""
 
-ANY_RA: Final[StoredRa] = {}
+NO_STORED_RA: Final[StoredRa] = {}
 
 
 def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
@@ -83,26 +92,12 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
 
 
 def condition_regions(
-    condition: Expr | None, positions: Positions, stored_ra: StoredRa = ANY_RA
+    condition: Expr | None, positions: Positions, stored_ra: StoredRa = NO_STORED_RA
 ) -> dict[int, RegionExpr]:
-    """Return the region that bounds each source's own position where `condition` is true.
-
-    Parameters
-    ----------
-    positions
-        Position columns by source number.
-    stored_ra
-        What is known of the values in those of right ascension.
-    """
-    return {} if condition is None else _regions(positive(condition), positions, stored_ra)
-
-
-def _regions(condition: Expr, positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
+    """Return the region that bounds each source's own position where `condition` is true."""
     parts = conjuncts(condition)
     bounds = [
-        _disjunction_regions(part, positions, stored_ra)
-        if isinstance(part, Or)
-        else dict(filter(None, [_atom_region(part, positions)]))
+        _disjunction_regions(part, positions, stored_ra) if isinstance(part, Or) else _atom_regions(part, positions)
         for part in parts
     ]
     bounds.append(_box_regions(parts, positions, stored_ra))
@@ -119,36 +114,48 @@ def _merged(bounds: Iterable[Mapping[int, RegionExpr]]) -> dict[int, RegionExpr]
 
 def _disjunction_regions(condition: Or, positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Return bounds for the sources that every branch of an OR bounds."""
-    branches = [_regions(operand, positions, stored_ra) for operand in condition.operands]
+    branches = [condition_regions(operand, positions, stored_ra) for operand in condition.operands]
     common = set.intersection(*(set(branch) for branch in branches))
     return {source: AnyOf(tuple(branch[source] for branch in branches)) for source in common}
 
 
-def _atom_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
-    return (
-        _contains_region(condition, positions)
-        or _distance_region(condition, positions)
-        or _scisql_region(condition, positions)
-    )
+def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr]:
+    found = _distance_region(condition, positions)
+    if found is None and isinstance(condition, Comparison):
+        found = _contains_region(condition, positions) or _scisql_region(condition, positions)
+    return {} if found is None else {found[0]: found[1]}
 
 
-def _contains_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
-    """``CONTAINS(POINT(ra, dec), shape) = 1``, in any form of it."""
-    contains = containment(condition)
-    if contains is None:
+def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, RegionExpr] | None:
+    """``CONTAINS(POINT(ra, dec), shape) = 1``, also of a circle about either point, and INTERSECTS of these."""
+    op, left, right = condition.op, _without_null(condition.left), _without_null(condition.right)
+    if not isinstance(left, Contains | Intersects):
+        op, left, right = _MIRRORED.get(op, op), right, left
+    if (op, _constant(right)) not in _HOLDS:
         return None
-    source, shape = own_position(contains.inner, positions), _shape(contains.outer)
-    return None if source is None or shape is None else (source, shape)
+    match left:
+        case Contains(inner=inner, outer=outer):
+            pairs = [(inner, outer)]
+            if isinstance(inner, Point) and isinstance(outer, Circle):  # as near as the other way round
+                pairs.append((outer.centre, Circle(inner, outer.radius)))
+        case Intersects(first=first, second=second):
+            pairs = [(first, second), (second, first)]
+        case _:
+            return None
+    for about, shape in pairs:
+        position, reach = (about.centre, _constant(about.radius)) if isinstance(about, Circle) else (about, 0.0)
+        source, region = own_position(position, positions), _shape(shape)
+        if source is not None and region is not None and reach is not None and reach >= 0:
+            return source, Enlarged(region, reach) if reach and isinstance(left, Intersects) else region
+    return None
 
 
-def _scisql_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
+def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, RegionExpr] | None:
     """``scisql_s2PtInBox(ra, dec, ...) = 1``, either way round."""
-    if not isinstance(condition, Comparison):
-        return None
-    op, call, value = condition.op, condition.left, condition.right
+    call, value = condition.left, condition.right
     if not isinstance(call, FunctionCall):
-        op, call, value = MIRRORED.get(op, ""), value, call
-    if not isinstance(call, FunctionCall) or len(call.args) < 3 or not demands_one(op, constant(value)):
+        call, value = value, call
+    if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
         return None
     source, numbers = own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
     try:
@@ -158,8 +165,17 @@ def _scisql_region(condition: Expr, positions: Positions) -> tuple[int, Region] 
     return None if source is None or region is None else (source, region)
 
 
-def _distance_region(condition: Expr, positions: Positions) -> tuple[int, Region] | None:
-    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r``, with either order of everything; or ``> r`` for a large r."""
+def _without_null(expr: Expr) -> Expr:
+    """Return what ``COALESCE(a, 0)`` compares equal to 1 for; other expressions as they are."""
+    match expr:
+        case FunctionCall(name="coalesce", args=(inner, IntegerLiteral(value=0))):
+            return inner
+        case _:
+            return expr
+
+
+def _distance_region(condition: Expr, positions: Positions) -> tuple[int, RegionExpr] | None:
+    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r`` in any order and unit; ``> r`` too, for more than 90 degrees."""
     found = separation(condition)
     if found is None:
         return None
@@ -167,13 +183,13 @@ def _distance_region(condition: Expr, positions: Positions) -> tuple[int, Region
         source = own_position(point, positions)
         numbers = _constants((centre.ra, centre.dec)) if isinstance(centre, Point) else None
         if source is not None and numbers is not None:
-            cone = _cone_of(numbers[0], numbers[1], found)
+            cone = _cone(numbers[0], numbers[1], found)
             return None if cone is None else (source, cone)
     return None
 
 
-def _cone_of(ra: float, dec: float, bound: Separation) -> Cone | None:
-    """Return the cone that a separation from a constant position allows; one far from it lies around the antipode."""
+def _cone(ra: float, dec: float, bound: Separation) -> Cone | None:
+    """Return the cone that a separation from a constant position allows; what is far from it is near its antipode."""
     try:
         if bound.most_deg is not None:
             return Cone(ra, dec, min(max(bound.most_deg, 0.0), 180.0))
@@ -215,7 +231,7 @@ def _shape(shape: Expr) -> Region | None:
 def _box_regions(parts: Iterable[Expr], positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Plain comparisons of position columns with constants: a range of Dec, or of RA and Dec.
 
-    RA that is bounded on one side only is used where it is known which values are stored, as they may be of any turn.
+    A stored RA may be of any turn. So one that is bounded on one side only is used only if it is known what is stored.
     """
     bounds: dict[tuple[int, str], tuple[float, float]] = {}
     for part in parts:
@@ -224,12 +240,12 @@ def _box_regions(parts: Iterable[Expr], positions: Positions, stored_ra: StoredR
             bounds[key] = (max(old[0], low), min(old[1], high))
     boxes: dict[int, RegionExpr] = {}
     for source, position in positions.items():
-        ra = bounds.get((source, position.ra))
-        if ra is not None and source in stored_ra:
-            ra = max(ra[0], stored_ra[source][0]), min(ra[1], stored_ra[source][1])
-            if ra[0] > ra[1]:
-                boxes[source] = _NOWHERE
-                continue
+        ra, (least, most) = bounds.get((source, position.ra)), stored_ra.get(source, (-math.inf, math.inf))
+        if ra is not None and (ra[0] > most or ra[1] < least):
+            boxes[source] = _NOWHERE
+            continue
+        if ra is not None:
+            ra = max(ra[0], least), min(ra[1], most)
         box = _box(ra, bounds.get((source, position.dec)))
         if box is not None:
             boxes[source] = box
@@ -255,8 +271,8 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
         return []
     op, left, right = part.op, part.left, part.right
     if isinstance(right, ColumnRef):
-        op, left, right = MIRRORED.get(op, op), right, left
-    value = constant(right)
+        op, left, right = _MIRRORED.get(op, op), right, left
+    value = _constant(right)
     if not isinstance(left, ColumnRef) or value is None:
         return []
     key = (left.source, left.column.name)
@@ -271,5 +287,17 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
 
 
 def _constants(exprs: Iterable[Expr]) -> tuple[float, ...] | None:
-    values = [constant(expr) for expr in exprs]
+    values = [_constant(expr) for expr in exprs]
     return None if any(value is None for value in values) else tuple(value for value in values if value is not None)
+
+
+def _constant(expr: Expr) -> float | None:
+    """Return the value of a numeric literal, signs included; arithmetic is folded before planning."""
+    match expr:
+        case IntegerLiteral(value=value) | RealLiteral(value=value):
+            return float(value)
+        case Unary(op=op, operand=operand):
+            unsigned = _constant(operand)
+            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
+        case _:
+            return None

@@ -17,7 +17,6 @@ from catalog_service.models.tree import (
     Contains,
     Distance,
     Expr,
-    FunctionCall,
     IntegerLiteral,
     InUnit,
     IsNull,
@@ -90,50 +89,43 @@ def cones(draw: st.DrawFn) -> Condition:
         Comparison("<=", Distance(own_point(), centre), number(radius)),
         Comparison("<=", Distance(centre, own_point()), number(radius)),
         Comparison(">=", number(radius), Distance(own_point(), centre)),
-        Comparison("<>", inside, IntegerLiteral(0)),
-        Comparison("<", IntegerLiteral(0), inside),
-        Comparison(">=", inside, IntegerLiteral(1)),
-        Comparison(">", FunctionCall("coalesce", (inside, IntegerLiteral(0))), number(0.5)),
-        Between(Distance(own_point(), centre), number(0.0), number(radius)),
         Comparison("<=", Binary("*", Distance(own_point(), centre), number(3600.0)), number(radius * 3600)),
         Comparison(">=", number(radius / 60), Binary("/", Distance(own_point(), centre), number(60.0))),
         Comparison("<=", InUnit(Distance(own_point(), centre), "arcmin", 60.0), number(radius * 60)),
+        Comparison("<>", inside, IntegerLiteral(0)),
+        Comparison("<", IntegerLiteral(0), inside),
+        Not(Comparison("=", IntegerLiteral(0), inside)),
         Not(Comparison(">", Distance(own_point(), centre), number(radius))),
+        Between(Distance(own_point(), centre), number(0.0), number(radius)),
+        Not(Not(Not(Between(Distance(own_point(), centre), number(0.0), number(radius), negated=True)))),
+        Comparison("=", Contains(centre, Circle(own_point(), number(radius))), IntegerLiteral(1)),
     ]
     return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, dec, radius),))
 
 
 @st.composite
 def far_from(draw: st.DrawFn) -> Condition:
-    """What lies away from a position, and is bounded by its antipode."""
+    """What lies away from a position: about its antipode."""
     ra, dec, radius = draw(ras), draw(decs), draw(st.sampled_from([90.5, 179.0, 179.99, 180.0]) | radii)
-    cone, separation = Cone(ra + 180, -dec, 180 - radius), Distance(own_point(), point(ra, dec))
+    cone, apart = Cone(ra + 180, -dec, 180 - radius), Distance(own_point(), point(ra, dec))
     forms: list[Expr] = [
-        Comparison(">=", separation, number(radius)),
-        Comparison("<=", number(radius), separation),
-        Not(Comparison("<", separation, number(radius))),
+        Comparison(">=", apart, number(radius)),
+        Comparison("<=", number(radius), apart),
+        Not(Comparison("<", apart, number(radius))),
     ]
     return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, -dec, 180 - radius),))
 
 
 @st.composite
-def ra_sides(draw: st.DrawFn) -> Condition:
-    """Right ascension on one side of a value, or outside of a range: about RA 0."""
-    low, column = draw(ras), ColumnRef(0, RA)
-    high = low + draw(st.sampled_from([0.5, 20.0, 340.0]))
-    circles = tuple((a, 0.0, 90.0) for a in (low, high))
-    outside: Expr = Or((Comparison(">", column, number(high)), Comparison("<", column, number(low))))
-    not_between: Expr = Between(column, number(low), number(high), negated=True)
-    return draw(
-        st.sampled_from(
-            [
-                Condition(outside, lambda a, _: (a > high) | (a < low), circles),
-                Condition(not_between, lambda a, _: (a > high) | (a < low)),
-                Condition(Comparison(">=", column, number(low)), lambda a, _: a >= low, circles),
-                Condition(Not(Comparison(">", column, number(high))), lambda a, _: a <= high, circles),
-            ]
-        )
-    )
+def outside_of(draw: st.DrawFn) -> Condition:
+    """Right ascension or declination outside of a range."""
+    low, width = draw(ras), draw(st.sampled_from([0.5, 20.0, 340.0]))
+    expr = Between(ColumnRef(0, RA), number(low), number(low + width), negated=True)
+    if draw(st.booleans()):
+        return Condition(expr, lambda a, _: (a < low) | (a > low + width), ((low, 0.0, 90.0), (low + width, 0.0, 90.0)))
+    dec = draw(decs)
+    expr = Between(ColumnRef(0, DEC), number(dec - 60), number(dec + 0.5), negated=True)
+    return Condition(expr, lambda _, d: (d < dec - 60) | (d > dec + 0.5))
 
 
 @st.composite
@@ -202,7 +194,6 @@ def _ra_alone(low: float) -> Condition:
 
 
 def _negated(atom: Condition) -> Condition:
-    """Return what is false of: where nothing is NULL, all that it is not true of."""
     return Condition(Not(atom.expr), lambda a, d: ~atom.holds(a, d) & np.isfinite(a) & np.isfinite(d), atom.circles)
 
 
@@ -216,7 +207,7 @@ no_bounds = st.sampled_from(
 )
 
 atoms = cones() | cones() | polygons() | dec_ranges() | boxes() | ras.map(_ra_alone) | no_bounds | cones().map(_negated)
-atoms |= far_from() | ra_sides() | dec_ranges().map(_negated)
+atoms |= far_from() | outside_of()
 
 
 def _all(parts: list[Condition]) -> Condition:
@@ -235,22 +226,37 @@ def _any(parts: list[Condition]) -> Condition:
     )
 
 
-def _none_of(parts: list[Condition]) -> Condition:
-    """NOT (a OR b), by de Morgan's law of what is false."""
-    return replace(_all([_negated(part) for part in parts]), expr=Not(_any(parts).expr))
+def _none(parts: list[Condition]) -> Condition:
+    """``NOT (a OR b)``, false where a position is unknown."""
+    every = _all([_negated(part) for part in parts])
+    return replace(every, expr=Not(Or(tuple(part.expr for part in parts))))
 
 
 def _not_all(parts: list[Condition]) -> Condition:
-    """NOT (a AND b)."""
-    return replace(_any([_negated(part) for part in parts]), expr=Not(_all(parts).expr))
+    """``NOT (a AND b)``: true where one of them is false, that is, known not to hold."""
+    some = _any([_negated(part) for part in parts])
+    return replace(some, expr=Not(And(tuple(part.expr for part in parts))))
 
 
 def _combined(children: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     lists = st.lists(children, min_size=2, max_size=3)
-    return lists.map(_all) | lists.map(_any) | lists.map(_none_of) | lists.map(_not_all)
+    return lists.map(_all) | lists.map(_any)
 
 
-conditions = atoms | st.recursive(atoms, _combined, max_leaves=5)
+wrapped_ra = ras.map(
+    lambda ra: Condition(
+        Or((Comparison(">", ColumnRef(0, RA), number(ra + 5)), Comparison("<=", ColumnRef(0, RA), number(ra)))),
+        lambda a, _: (a > ra + 5) | (a <= ra),
+        ((ra, 0.0, 5.0), (ra, 80.0, 5.0)),
+    )
+)
+"""RA beyond one value or below another: a range over RA 0."""
+
+_pairs = st.lists(cones() | polygons(), min_size=2, max_size=3)
+
+conditions = (
+    atoms | wrapped_ra | _pairs.map(_none) | _pairs.map(_not_all) | st.recursive(atoms, _combined, max_leaves=5)
+)
 """Conditions on the position of source 0."""
 
 
