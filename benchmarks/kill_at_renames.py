@@ -14,8 +14,8 @@ import json
 import os
 import signal
 import sys
-import threading
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout

@@ -60,7 +60,6 @@ AREAS: Final = {
 
 _CAST_TYPES: Final = {
     "SIGNED": DataType.LONG,
-    "UNSIGNED": DataType.LONG,
     "INT": DataType.LONG,
     "INTEGER": DataType.LONG,
     "CHAR": DataType.TEXT,
@@ -149,7 +148,9 @@ class MySqlBuilder(TreeBuilder):
     def identifier(self, parts: Parts) -> Identifier:
         """Build one part of a name; in backticks or not, case is ignored."""
         word: Word = parts[0]
-        name = word.value[1:-1].replace("``", "`") if word.type == "DELIMITED" else word.value
+        name = word.value
+        if word.type == "DELIMITED":
+            name = name[1:-1].replace("``", "`") if name[0] == "`" else unescaped(name)
         return Identifier(name, span=word.span)
 
     def function(self, parts: Parts) -> Expr:
@@ -166,12 +167,7 @@ class MySqlBuilder(TreeBuilder):
                 raise error_at(QuerySyntaxError, f"{name.upper()} does not take {len(args)} arguments.", word.span)
             return node
         function = FUNCTIONS.get(f"mysql_{name}") or FUNCTIONS.get(name)
-        if (
-            function is None
-            or function.hidden != function.name.startswith("mysql_")
-            or name in _ADQL_ONLY
-            or f"mysql_{name}" in _OPERATORS.values()
-        ):
+        if function is None or function.hidden != function.name.startswith("mysql_") or name in _INTERNAL:
             raise _unknown_function(word)
         if not function.takes(len(args)):
             message = f"{name.upper()} takes {function.arities}, not {len(args)}."
@@ -251,7 +247,10 @@ _SYNONYMS: Final = {
     "variance": "var_pop",
 }
 
-_ADQL_ONLY: Final = frozenset({"fold", "unsigned", "round_to", "coordsys"})
+_INTERNAL: Final = frozenset(
+    {"fold", "unsigned", "round_to", "invert", "coordsys", "any_value"}
+    | {name.removeprefix("mysql_") for name in _OPERATORS.values() if name.startswith("mysql_")}
+)
 """Functions that no text of this dialect calls by that name."""
 
 
@@ -321,6 +320,10 @@ def _locate(args: tuple[Expr, ...], span: Span) -> Expr | None:
     return FunctionCall("mysql_instr", (args[1], args[0]), span=span) if len(args) == 2 else None
 
 
+def _version(args: tuple[Expr, ...], span: Span) -> Expr | None:
+    return None if args else StringLiteral("catalog-service", span=span)
+
+
 def _no_database(args: tuple[Expr, ...], span: Span) -> Expr | None:
     return None if args else Cast(NullLiteral(span=span), DataType.TEXT, span=span)
 
@@ -339,6 +342,7 @@ _BUILDERS: Final[Mapping[str, Callable[[tuple[Expr, ...], Span], Expr | None]]] 
     "rand": _rand,
     "locate": _locate,
     "database": _no_database,
+    "scisql_getversion": _version,
 }
 """Functions that are no node of their own."""
 
@@ -355,12 +359,16 @@ def _ends_in_escape(pattern: str, escape: str) -> bool:
 
 
 _CLOSING: Final = re.compile(r"\s*\)")
+_EMPTY: Final = re.compile(r"\s*\(\s*\)")
 _OPENING: Final = re.compile(r"\(\s*\Z")
 
 
 def _written(span: Span) -> str:
     """Return the text of an expression with its outer brackets, which are no part of spans."""
     start, stop, text = span.start, span.stop, span.text
+    empty = _EMPTY.match(text, stop)
+    if empty is not None:  # a call without arguments
+        return text[start : empty.end()]
     unclosed = text.count("(", start, stop) - text.count(")", start, stop)
     for _ in range(unclosed):
         found = _CLOSING.match(text, stop)
@@ -374,6 +382,6 @@ def _written(span: Span) -> str:
 def _unknown_function(word: Word) -> QueryNameError:
     names = {name.removeprefix("mysql_") for name in FUNCTIONS} | {*_BUILDERS, *_SYNONYMS, *AREAS, *AGGREGATES}
     names |= GEOMETRY_SIGNATURES.keys()
-    names -= {*_ADQL_ONLY, "any_value", *(name.removeprefix("mysql_") for name in _OPERATORS.values())}
-    hint = did_you_mean(word.value, [name.upper() for name in names | {"mod"}])
+    names = {name for name in names - _INTERNAL if "." not in name}
+    hint = did_you_mean(word.value, [name.upper() for name in names])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

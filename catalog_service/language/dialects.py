@@ -58,6 +58,8 @@ class Dialect:
     """Makes a resolved value of WHERE, ON or HAVING a condition."""
     value: Callable[[Expr], Expr] = lambda expr: expr
     """Makes a resolved condition of the select list a value."""
+    aliases_first: frozenset[str] = frozenset()
+    """Clauses in which a name means an item of the select list before it means a column."""
     pseudo_columns: Callable[[Table], Mapping[str, Column]] = lambda _table: {}
     """Columns that a table has besides its own, by folded name; no star stands for them."""
 
@@ -80,6 +82,7 @@ DIALECTS: Final[Mapping[Language, Dialect]] = {
         where=limit_area,
         condition=as_condition,
         value=as_value,
+        aliases_first=frozenset({"HAVING"}),
         pseudo_columns=_tile_number,
     ),
 }

@@ -69,7 +69,7 @@ _ALL: Final = (
     _function("log2", (Kind.NUMBER,), DataType.DOUBLE, {1: "CASE WHEN {0} > 0e0 THEN log2({0}) END"}),
     Function("mysql_greatest", (Kind.ANY,), None, {0: "greatest({args})"}, variadic=True, hidden=True),
     Function("mysql_least", (Kind.ANY,), None, {0: "least({args})"}, variadic=True, hidden=True),
-    _function("fold", (_TEXT,), DataType.TEXT, {1: "lower(rtrim({0}, ' '))"}),
+    _function("fold", (_TEXT,), DataType.TEXT, {1: "upper(rtrim({0}, ' '))"}),
     _function("length", (_TEXT,), DataType.INT, {1: "CAST(strlen({0}) AS INTEGER)"}),
     _function("char_length", (_TEXT,), DataType.INT, {1: "CAST(length({0}) AS INTEGER)"}),
     _function("left", (_TEXT, _COUNT), DataType.TEXT, {2: "left({0}, greatest({1}, 0 * {1}))"}),

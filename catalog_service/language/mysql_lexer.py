@@ -30,8 +30,10 @@ _REFUSED: Final = {
     "REGEXP": "REGEXP is not supported.",
     "RLIKE": "RLIKE is not supported.",
     "COLLATE": "COLLATE is not supported: texts are compared ignoring case.",
+    "FOR": "locking clauses are never run: queries only read.",
     "FORCE": "index hints are not supported.",
-    "INTO": "SELECT INTO is never run: queries only read.",
+    "IGNORE": "index hints are not supported.",
+    "INTO": "INTO is never run: queries only read.",
     "LOCK": "locking clauses are never run: queries only read.",
     "INTERVAL": "INTERVAL is not supported.",
     "SOUNDS": "SOUNDS LIKE is not supported.",
@@ -212,7 +214,14 @@ def _contextual(words: list[Word]) -> Iterator[Word]:
     before = ""
     for index, word in enumerate(words):
         following = words[index + 1] if index + 1 < len(words) else None
-        if before == "SELECT" and word.value.upper() in _IGNORED:
+        upper = word.value.upper()
+        if before in {"SELECT", "DISTINCT"} and upper in _IGNORED:
+            continue
+        if before in {"UNION", "EXCEPT", "INTERSECT"} and word.type == "DISTINCT":
+            continue  # it is what they do
+        if word.type == "FROM" and following is not None and following.value.upper() == "DUAL":
+            continue
+        if upper == "DUAL" and index and words[index - 1].type == "FROM":
             continue
         kind = _kind(word, before, following)
         before = kind
@@ -223,6 +232,8 @@ def _kind(word: Word, before: str, following: Word | None) -> str:
     upper, after = word.value.upper(), "" if following is None else following.type
     if before == "_DOT" and word.type in {*_KEYWORDS, "JOIN"}:
         return "NAME"  # after a dot every word is a name
+    if before == "AS" and word.type == "STRING":
+        return "DELIMITED"
     if word.type == "MOD":
         return "MOD" if before in _OPERANDS else "NAME"
     if word.type in {"LEFT", "RIGHT"}:

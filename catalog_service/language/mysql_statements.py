@@ -77,7 +77,7 @@ def _tables(rest: Sequence[Word], words: Sequence[Word]) -> str:
         name = f"SUBSTRING(table_name, {len(schema) + 2}) AS `Tables_in_{schema.replace('`', '``')}`"
         rest = rest[2:]
     if len(rest) == 2 and rest[0].type == "LIKE" and rest[1].type == "STRING":
-        condition += f" AND {name.partition(' AS')[0]} LIKE {rest[1].value}"
+        condition += f" AND SUBSTRING(table_name, INSTR(table_name, '.') + 1) LIKE {rest[1].value}"
         rest = rest[2:]
     if rest:
         raise _unknown(words)

@@ -12,6 +12,7 @@ from ..exceptions import QueryNameError, QueryRefusedError, QueryTypeError
 from ..models.query import ParsedQuery, ResolvedQuery
 from ..models.schema import Column, Table
 from ..models.tree import (
+    Aggregate,
     ColumnRef,
     CommonTable,
     CommonTableRef,
@@ -162,6 +163,8 @@ class _Resolver:
         match expr:
             case Name():
                 return self._name(expr, scope, outputs, clause)
+            case Aggregate() if clause in self._dialect.aliases_first:
+                outputs = None  # inside, names mean columns
             case ScalarQuery(query=query) | InQuery(query=query) | Exists(query=query):
                 expr = replace(expr, query=self._query(query, scope))
             case _:
@@ -169,10 +172,12 @@ class _Resolver:
         return map_children(expr, lambda child: self._names(child, scope, outputs, clause))
 
     def _name(self, name: Name, scope: Scope, outputs: Outputs | None, clause: str) -> Expr:
+        item = None if outputs is None else outputs.find(name)
+        if item is not None and clause in self._dialect.aliases_first:
+            return item.expr
         found = scope.find(name)
         if found is not None:
             return found
-        item = None if outputs is None else outputs.find(name)
         if item is None:
             raise scope.unknown(name)
         if clause == "WHERE":

@@ -74,7 +74,7 @@ def _inside(call: FunctionCall, source: FromItem | None) -> Expr:
         raise error_at(QueryTypeError, f"{call.name}: {problem}.", call.span)
     tests = [_MAKERS[call.name](point, call) for point in _partition_points(source, call.span)]
     if not tests:
-        message = f"{call.name} limits partitioned tables, and FROM has none."
+        message = f"{call.name} limits partitioned tables of FROM that no outer join fills with NULLs; it has none."
         raise error_at(QueryRefusedError, message, call.span)
     return tests[0] if len(tests) == 1 else And(tuple(tests), span=call.span)
 

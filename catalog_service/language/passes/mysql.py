@@ -6,18 +6,20 @@ in quotes beside a number is that number; LIKE takes numbers as their digits.
 >>> from ...models.schema import Column, DataType
 >>> from ...models.tree import ColumnRef, Comparison, StringLiteral
 >>> band = ColumnRef(0, Column(name="band", datatype=DataType.TEXT))
->>> mysql_meaning(Comparison("=", band, StringLiteral("R")))
+>>> mysql_meaning(Comparison("=", band, StringLiteral("r")))
 ... # doctest: +ELLIPSIS
-Comparison(op='=', left=FunctionCall(name='mysql_fold', args=(ColumnRef(...),)), right=StringLiteral(value='r'))
+Comparison(op='=', left=FunctionCall(name='mysql_fold', args=(ColumnRef(...),)), right=StringLiteral(value='R'))
 >>> mysql_meaning(Comparison("=", band, StringLiteral("42"))).left is band
 True
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import UnionType
 from typing import Any, Final
 
-from ...exceptions import QueryTypeError
+from ...exceptions import QueryRefusedError, QueryTypeError
 from ...models.schema import DataType
 from ...models.tree import (
     Aggregate,
@@ -39,17 +41,20 @@ from ...models.tree import (
     Not,
     Or,
     OrderItem,
+    Query,
     RealLiteral,
     Select,
     SelectItem,
+    SetOperation,
     StringLiteral,
+    WindowCall,
 )
 from ..build_base import CONDITIONS
 from ..errors import error_at
 from ..function import Kind
 from ..functions import FUNCTIONS
 from ..rewrite import LITERALS, map_children, walk_expression
-from ..types import type_of, type_word
+from ..types import is_array, type_of, type_word
 
 __all__ = ["as_condition", "as_value", "collate", "mysql_meaning"]
 
@@ -82,11 +87,15 @@ def _logical(expr: And | Or) -> Expr:
 
 
 def _case(expr: Case) -> Expr:
-    tests = [when if expr.operand is not None else as_condition(when) for when, _ in expr.branches]
+    operand, tests = expr.operand, [when for when, _ in expr.branches]
+    if operand is None:
+        tests = [as_condition(test) for test in tests]
+    else:
+        operand, *tests = _comparable([_operand(operand), *map(_operand, tests)])
     results = [then for _, then in expr.branches] + ([] if expr.default is None else [expr.default])
     thens = _alike(results)
     default = None if expr.default is None else thens[-1]
-    return replace(expr, branches=tuple(zip(tests, thens, strict=False)), default=default)
+    return replace(expr, operand=operand, branches=tuple(zip(tests, thens, strict=False)), default=default)
 
 
 def _alike(values: Sequence[Expr]) -> list[Expr]:
@@ -103,12 +112,13 @@ def _number_of(expr: Expr) -> Expr:
 
 
 def _comparison(expr: Comparison) -> Expr:
-    left, right = _comparable([_operand(expr.left), _operand(expr.right)])
+    left, right = _comparable([_operand(expr.left), _operand(expr.right)], exact=expr.op in {"=", "<>", "<=>"})
     return replace(expr, left=left, right=right)
 
 
 def _between(expr: Between) -> Expr:
-    operand, low, high = _comparable([_operand(expr.operand), _operand(expr.low), _operand(expr.high)])
+    parts = [_operand(expr.operand), _operand(expr.low), _operand(expr.high)]
+    operand, low, high = _comparable(parts, exact=False)
     return replace(expr, operand=operand, low=low, high=high)
 
 
@@ -121,6 +131,9 @@ def _function(expr: FunctionCall) -> Expr:
     function = FUNCTIONS.get(expr.name)
     if function is None:
         return expr
+    if expr.name in {"mysql_greatest", "mysql_least"} and any(type_of(arg) is DataType.TEXT for arg in expr.args):
+        name = expr.name.removeprefix("mysql_").upper()
+        raise error_at(QueryTypeError, f"{name} takes numbers here, not texts.", expr.span, remedy="Use CASE.")
     if function.is_common:
         return replace(expr, args=tuple(_alike(expr.args)))
     return replace(expr, args=tuple(_argument(arg, function.kind(at)) for at, arg in enumerate(expr.args)))
@@ -135,10 +148,10 @@ def _aggregate(expr: Aggregate) -> Expr:
 def as_condition(expr: Expr) -> Expr:
     """Return the condition that a value is: a number is true unless it is 0."""
     kind = type_of(expr)
-    if kind in {DataType.BOOLEAN, DataType.NULL}:
+    if kind in {DataType.BOOLEAN, DataType.NULL} and not is_array(expr):
         return expr
-    if not kind.is_numeric:
-        message = f"a condition is needed here, not {type_word(kind)}."
+    if not kind.is_numeric or is_array(expr):
+        message = f"a condition is needed here, not {'an array' if is_array(expr) else type_word(kind)}."
         raise error_at(QueryTypeError, message, expr.span)
     if _is_zero_or_one(expr):  # in the form that the planner knows
         return Comparison("=", expr, IntegerLiteral(1, span=expr.span), span=expr.span)
@@ -176,7 +189,7 @@ def _unsigned(expr: Expr) -> Expr:
 def _is_small(expr: Expr) -> bool:
     """Return whether the 64th bit cannot be set: a bitwise AND with a literal, as flags are tested."""
     if isinstance(expr, IntegerLiteral):
-        return True
+        return expr.value >= 0
     return isinstance(expr, FunctionCall) and expr.name == "mysql_and" and any(map(_is_small, expr.args))
 
 
@@ -201,13 +214,16 @@ def _text(expr: Expr) -> Expr:
     return Cast(value, DataType.TEXT, span=expr.span)
 
 
-def _comparable(exprs: list[Expr]) -> list[Expr]:
-    """Return expressions that are compared with each other: texts folded, literals in quotes typed after numbers."""
+def _comparable(exprs: list[Expr], *, exact: bool = True) -> list[Expr]:
+    """Return expressions that are compared with each other: texts folded, literals in quotes typed after numbers.
+
+    Only whether texts are equal, `exact`, does not depend on the fold where there are no letters.
+    """
     kinds = {type_of(expr) for expr in exprs}
     if any(kind.is_numeric or kind is DataType.BOOLEAN for kind in kinds) and DataType.TEXT in kinds:
         return [_as_number(expr) if isinstance(expr, StringLiteral) else expr for expr in exprs]
     if kinds <= {DataType.TEXT, DataType.NULL} and DataType.TEXT in kinds:
-        return exprs if _without_case(exprs) else [_folded(expr) for expr in exprs]
+        return exprs if exact and _without_case(exprs) else [_folded(expr) for expr in exprs]
     return exprs
 
 
@@ -220,9 +236,9 @@ def _without_case(exprs: list[Expr]) -> bool:
 
 
 def _folded(expr: Expr) -> Expr:
-    """Return a text as it is compared: in lower case, without trailing blanks."""
-    if isinstance(expr, StringLiteral):
-        return replace(expr, value=expr.value.rstrip(" ").lower())
+    """Return a text as it is compared: in upper case, without trailing blanks."""
+    if isinstance(expr, StringLiteral) and expr.value.isascii():
+        return replace(expr, value=expr.value.rstrip(" ").upper())
     if type_of(expr) is not DataType.TEXT or (isinstance(expr, FunctionCall) and expr.name == "mysql_fold"):
         return expr
     return FunctionCall("mysql_fold", (expr,), span=expr.span)
@@ -237,22 +253,41 @@ def _as_number(literal: StringLiteral) -> Expr:
         If it says none: MySQL would take its first digits, or 0.
     """
     written = literal.value.strip()
-    try:
-        if written.lstrip("+-").isdecimal() and abs(int(written)) < 2**63:
-            return IntegerLiteral(int(written), span=literal.span)
+    if _INTEGER.fullmatch(written) and abs(int(written)) < 2**63:
+        return IntegerLiteral(int(written), span=literal.span)
+    if _NUMBER.fullmatch(written):
         return RealLiteral(float(written), span=literal.span)
-    except ValueError:
-        message = f"'{written[:40]}' is compared with a number, and is none."
-        raise error_at(QueryTypeError, message, literal.span, remedy="Write the number itself.") from None
+    message = f"the text '{written[:40]}' stands beside a number, and is none."
+    raise error_at(QueryTypeError, message, literal.span, remedy="Write the number itself.")
+
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def _in_query(expr: InQuery) -> Expr:
-    operand, query = _operand(expr.operand), expr.query
-    if type_of(operand) is not DataType.TEXT or not isinstance(query, Select) or len(query.items) != 1:
+    operand = _operand(expr.operand)
+    if type_of(operand) is not DataType.TEXT:
         return replace(expr, operand=operand)
-    item = query.items[0]
+    return replace(expr, operand=_folded(operand), query=_folded_query(expr.query))
+
+
+def _folded_query(query: Query) -> Query:
+    """Return a subquery with its texts as they are compared."""
+    match query:
+        case Select(items=items):
+            return replace(query, items=tuple(replace(item, expr=_folded(item.expr)) for item in items))
+        case SetOperation(left=left, right=right):
+            return replace(query, left=_folded_query(left), right=_folded_query(right))
+        case _:
+            return query
+
+
+def _window(expr: WindowCall) -> Expr:
     return replace(
-        expr, operand=_folded(operand), query=replace(query, items=(replace(item, expr=_folded(item.expr)),))
+        expr,
+        partition_by=tuple(map(_folded, expr.partition_by)),
+        order_by=tuple(replace(item, expr=_folded(item.expr)) for item in expr.order_by),
     )
 
 
@@ -269,6 +304,7 @@ _MEANINGS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
     Like: lambda expr: replace(expr, operand=_text(expr.operand), pattern=_text(expr.pattern)),
     FunctionCall: _function,
     Aggregate: _aggregate,
+    WindowCall: _window,
 }
 """What is done with each kind of node once what is below it is done."""
 
@@ -278,11 +314,7 @@ _MEANINGS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
 
 def collate(select: Select) -> Select:
     """Return `select` with texts grouped and sorted as MySQL compares them; of equal ones the smallest is shown."""
-    if select.distinct and not select.group_by and not any(map(_has_aggregate, select.items)):
-        texts = any(type_of(item.expr) is DataType.TEXT for item in select.items)
-        if texts:
-            keys = tuple(dict.fromkeys(item.expr for item in select.items if not isinstance(item.expr, LITERALS)))
-            select = replace(select, distinct=False, group_by=keys)
+    select = _filtered(_distinct(select))
     texts_of_groups = {key for key in select.group_by if type_of(key) is DataType.TEXT}
     items = tuple(_shown(item, texts_of_groups) for item in select.items)
     return replace(
@@ -293,8 +325,29 @@ def collate(select: Select) -> Select:
     )
 
 
-def _has_aggregate(item: SelectItem) -> bool:
-    return any(isinstance(part, Aggregate) for part in walk_expression(item.expr))
+def _distinct(select: Select) -> Select:
+    """Return `select` with DISTINCT of texts as GROUP BY, which folds them."""
+    texts = [item.expr for item in select.items if type_of(item.expr) is DataType.TEXT]
+    if not select.distinct or not texts:
+        return select
+    if select.group_by or any(_has(item.expr, Aggregate | WindowCall) for item in select.items):
+        message = "DISTINCT of texts beside groups and windows is not supported."
+        raise error_at(QueryRefusedError, message, texts[0].span, remedy="Use DISTINCT around it: FROM (SELECT ...) t.")
+    keys = tuple(dict.fromkeys(item.expr for item in select.items if not isinstance(item.expr, LITERALS)))
+    return replace(select, distinct=False, group_by=keys) if keys else select
+
+
+def _filtered(select: Select) -> Select:
+    """Return `select` with HAVING of a query without groups as what it is in MySQL: a condition of rows."""
+    others = [item.expr for item in select.items] + [item.expr for item in select.order_by]
+    if select.having is None or select.group_by or any(_has(expr, Aggregate) for expr in (select.having, *others)):
+        return select
+    both = select.having if select.where is None else And((select.where, select.having), span=select.having.span)
+    return replace(select, where=both, having=None)
+
+
+def _has(expr: Expr, kinds: type | UnionType) -> bool:
+    return any(isinstance(part, kinds) for part in walk_expression(expr))
 
 
 def _shown(item: SelectItem, texts: set[Expr]) -> SelectItem:

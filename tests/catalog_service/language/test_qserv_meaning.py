@@ -95,6 +95,7 @@ class Texts:
             f"({self.condition(depth - 1)})",
             f"CASE WHEN {self.condition(depth - 1)} THEN {a} ELSE {b} END",
             f"CASE {a} WHEN {b} THEN 1 WHEN 2 THEN {a} END",
+            f"CASE {self.text(0)} WHEN 'STAR 1' THEN 1 WHEN {self.text(0)} THEN 2 END",
             f"LENGTH({self.text(depth - 1)})",
             f"BIT_COUNT({a} & 255)",
             f"ISNULL({a})",
@@ -162,6 +163,8 @@ class Texts:
             f"{self.integer(0)} {self.one('', 'NOT ')}IN (1, 2, 3, {self.integer(0)})",
             f"{self.integer(0)} {self.one('', 'NOT ')}IN (1, -2, 7)",
             f"{text} {self.one('=', '<>', '<', '>=', '<=>')} {other}",
+            f"{text} {self.one('<', '>=')} {self.one(*map(repr, ('_', '5', '', 'star')))}",
+            f"{text} BETWEEN {self.one(*map(repr, ('0', 'star 1')))} AND {self.one(*map(repr, ('[', 'STAR 5', 'zz')))}",
             f"{text} {self.one('', 'NOT ')}IN ('star 1', 'STAR 5', 'x')",
             f"{text} {self.one('', 'NOT ')}LIKE {self.one(repr('STAR 1%'), repr('%_'), repr('s%'), repr('%1'))}",
             rf"{text} LIKE 'star\_1'",
@@ -186,8 +189,24 @@ class Texts:
             simple,
         )
 
+    def _others(self) -> str:
+        """A query of a rarer shape."""
+        return self.one(
+            f"SELECT objectId, {self.integer(1)} AS k FROM sky.Small WHERE n > 0 HAVING k > 2",
+            f"SELECT n, AVG(mag) AS mag FROM sky.Small GROUP BY n HAVING mag > {self.one('20', '19.9e0', 'AVG(size) + 18')}",
+            "SELECT LOWER(name), COUNT(*) AS n FROM sky.Small GROUP BY name HAVING n > 20 AND MIN(m) < 0",
+            "SELECT DISTINCT 'Small' AS t, 1 AS one FROM sky.Small",
+            f"SELECT COUNT(*) FROM sky.Small WHERE {self.text(1)} IN (SELECT name FROM sky.Small WHERE n > 3)",
+            f"SELECT COUNT(*) FROM sky.Small WHERE {self.text(0)} NOT IN (SELECT name FROM sky.Small WHERE name IS NOT NULL "
+            "UNION ALL SELECT 'x')",
+            "SELECT objectId, RANK() OVER (ORDER BY name) FROM sky.Small",
+            "SELECT objectId, COUNT(*) OVER (PARTITION BY name) FROM sky.Small",
+        )
+
     def query(self) -> str:
-        match self._random.randrange(8):
+        match self._random.randrange(9):
+            case 8:
+                return self._others()
             case 0:
                 return f"SELECT objectId FROM sky.Small WHERE {self.condition(2)}"
             case 1:
