@@ -16,6 +16,7 @@ from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
+from .services.planning import Planning
 from .services.query import QueryService
 from .storage.catalogs import Registry, SchemaRule
 
@@ -66,7 +67,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
         max_query_bytes=config.max_query_bytes,
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
-    queries = QueryService(catalogs, pool, limits)
+    planning = Planning()
+    queries = QueryService(catalogs, pool, limits, planning)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,

@@ -21,6 +21,7 @@ __all__ = [
     "ResolvedQuery",
     "ResultFormat",
     "ScanPlan",
+    "TableEstimate",
     "TableScan",
 ]
 
@@ -108,6 +109,23 @@ class TableScan:
 
 
 @dataclass(frozen=True, slots=True)
+class TableEstimate:
+    """What reading one base table of a query takes, and why."""
+
+    table: Table
+    files: int
+    files_total: int
+    rows: int
+    """Rows stored in the chosen files."""
+    size_bytes: int
+    """Size of the chosen files, all columns."""
+    reason: str
+    """What pruned it, or why nothing did: ``schema.table: 3 of 36 tiles ...``."""
+    pruned_by: tuple[str, ...] = ()
+    """Of ``ids``, ``region``, ``joined region`` and ``statistics``, what bounded its files."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScanPlan:
     """Which files each base table of a resolved query needs."""
 
@@ -121,6 +139,8 @@ class ScanPlan:
     """Size of the chosen files: an upper bound of the bytes read."""
     reasons: tuple[str, ...] = ()
     """One sentence per table: what pruned it, or why nothing did."""
+    tables: Mapping[int, TableEstimate] = field(default_factory=dict)
+    """By source number, as `scans`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

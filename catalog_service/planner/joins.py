@@ -14,7 +14,7 @@ placing position, and a region that bounds one of them bounds the other.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from partitioning.sky.coverage import Coverage, widened
@@ -27,6 +27,7 @@ from ..models.walk import base_tables
 from .ids import condition_ids
 from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
+from .statistics import constrained, rejects_null
 
 __all__ = ["table_bounds"]
 
@@ -48,13 +49,23 @@ class _Facts:
     """Sources whose rows have ids that were found: their placing position is in a coverage."""
     pairs: tuple[frozenset[int], ...] = ()
     """Sources whose rows are placed by the same position."""
+    strict: tuple[tuple[int, Expr], ...] = ()
+    """Sources and conditions on their columns that are never true of NULLs in place of a row."""
+    loose: tuple[tuple[int, Expr], ...] = ()
+    """Others, such as IS NULL: they say nothing of a table in whose place an outer join may put NULLs."""
 
     def __add__(self, other: "_Facts") -> "_Facts":
-        return _Facts(self.regions + other.regions, self.placed + other.placed, self.pairs + other.pairs)
+        return _Facts(
+            self.regions + other.regions,
+            self.placed + other.placed,
+            self.pairs + other.pairs,
+            self.strict + other.strict,
+            self.loose + other.loose,
+        )
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, _ in (*self.regions, *self.placed)}
+        bounded = {source for source, _ in (*self.regions, *self.placed, *self.strict)}
         return not sources.isdisjoint(bounded.union(*self.pairs))
 
 
@@ -79,6 +90,11 @@ def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> 
         keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
         keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
         of_left, of_right = known if keeps_left else matched, known if keeps_right else matched
+        # the table whose place NULLs may take: what is true of them too must not take its rows away
+        if item.kind in _KEEPS_LEFT:
+            of_right = replace(of_right, loose=())
+        if item.kind in _KEEPS_RIGHT:
+            of_left = replace(of_left, loose=())
         if item.kind in _KEEPS_LEFT:
             of_right += _certain(item.right, tables, found)
         if item.kind in _KEEPS_RIGHT:
@@ -102,10 +118,17 @@ def _certain(item: FromItem, tables: Tables, found: FoundIds) -> _Facts:
 def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
     pairs = (_key_join(part, tables) for part in conjuncts(condition))
+    tested = [
+        (source, part, rejects_null(part, source))
+        for part in conjuncts(condition)
+        for source in {source: None for source, _ in constrained(part) if source in tables}
+    ]
     return _Facts(
         regions=tuple(condition_regions(condition, positions).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
+        strict=tuple((source, part) for source, part, is_strict in tested if is_strict),
+        loose=tuple((source, part) for source, part, is_strict in tested if not is_strict),
     )
 
 
@@ -120,7 +143,8 @@ def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
     shared = tuple(Bound(region, pad_deg) for at, region in facts.regions if at != source and at in group)
     placed = [coverage for at, coverage in facts.placed if at == source]
     placed += [widened(coverage) for at, coverage in facts.placed if at != source and at in group]
-    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed))
+    conditions = tuple(condition for at, condition in (*facts.strict, *facts.loose) if at == source)
+    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed), conditions)
 
 
 def _placed_together(source: int, facts: _Facts) -> frozenset[int]:

@@ -15,6 +15,7 @@ from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
+from ..models.tree import Expr
 from .regions import AllOf, AnyOf, RegionExpr, cover_expr
 
 __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
@@ -44,6 +45,8 @@ class Bounds:
     """Regions of the placing position, from tables joined on a parent's key."""
     placed: tuple[Coverage, ...] = ()
     """Coverages of the placing position, from ids."""
+    conditions: tuple[Expr, ...] = ()
+    """Conditions that every row satisfies, for the statistics of columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -92,7 +92,7 @@ def test_sums_speak_of_the_chosen_tiles(stars: World) -> None:
     assert one.rows == np.count_nonzero(chosen) < everything.rows == len(stars.ra)
     assert one.size_bytes == 100 * one.rows
     assert everything.files == everything.files_total == 768
-    assert everything.reasons == ("sky.stars: 768 of 768 tiles (no position constraint)",)
+    assert everything.reasons == ("sky.stars: 768 of 768 tiles (no position or id constraint)",)
 
 
 def test_no_constraint_means_no_filter(stars: World) -> None:
