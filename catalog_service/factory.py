@@ -16,7 +16,6 @@ from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
-from .services.planning import Planning
 from .services.query import QueryService
 from .storage.catalogs import Registry, SchemaRule
 
@@ -67,8 +66,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         max_query_bytes=config.max_query_bytes,
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
-    planning = Planning()
-    queries = QueryService(catalogs, pool, limits, planning)
+    queries = QueryService(catalogs, pool, limits)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,

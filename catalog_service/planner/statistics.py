@@ -56,7 +56,8 @@ _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": 
 
 _MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?")
 
-_INT64: Final = range(-(2**63), 2**63)
+_LONG_MIN: Final = -(2**63)
+_LONG_MAX: Final = 2**63 - 1
 
 _MOST_ITEMS: Final = 10_000
 """Longer lists of IN are not looked at: where there are more, reading more tiles is hardly slower."""
@@ -221,7 +222,7 @@ def _any_of(items: Sequence[Any], known: FileStatistics) -> Mask:
     if dtype == np.dtype(np.int64) and any(isinstance(item, float) for item in items):
         dtype = np.dtype(np.float64)
     if dtype == np.dtype(np.int64):  # numbers beyond are in no file
-        items = [item for item in items if item in _INT64]
+        items = [item for item in items if _LONG_MIN <= item <= _LONG_MAX]
     listed = np.sort(np.array(items, dtype=dtype))
     first = np.searchsorted(listed, known.minimum[bounded].astype(dtype), side="left")
     found = known.values.copy()

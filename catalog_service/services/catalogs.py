@@ -9,6 +9,7 @@ from ..models.schema import Schema, Table
 from ..models.stored import StoredTable
 from ..models.user import Identity
 from ..storage.catalogs import Registry
+from ..storage.statistics import StatisticsStore
 from .tap_schema import TAP_SCHEMA, build_tap_schema
 from .visibility import VisibleCatalogs
 
@@ -22,6 +23,8 @@ class Published:
     schemas: tuple[Schema, ...]
     stored: dict[str, StoredTable]
     tap_schema_dir: Path
+    statistics: StatisticsStore = field(default_factory=StatisticsStore)
+    """Statistics of columns that queries asked for; those of releases that are gone are pushed out by others."""
     _visible: dict[Identity, VisibleCatalogs] = field(default_factory=dict)
 
     def lookup(self, table: Table) -> StoredTable:
@@ -61,6 +64,7 @@ class Catalogs:
         self._state_dir = state_dir
         self._retired: list[Path] = []
         self._taken = registry.snapshot
+        self._statistics = StatisticsStore()
         self.published = self._publish()
 
     def refresh(self) -> bool:
@@ -84,4 +88,5 @@ class Catalogs:
         directory = next(iter(tap_schema.values())).directory.parent
         described = replace(TAP_SCHEMA, tables=tuple(stored.table for stored in tap_schema.values()))
         self._taken = snapshot
-        return Published((described, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)
+        stored = {**snapshot.stored, **tap_schema}
+        return Published((described, *snapshot.schemas), stored, directory, self._statistics)

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -15,14 +16,17 @@ from ..exceptions import CatalogServiceError
 from ..language.pipeline import emit, parse, resolve, result_position
 from ..models.query import EngineQuery, Outcome, ParsedQuery, QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
+from ..planner.ids import wanted_ids
+from ..planner.plan import plan
+from ..planner.statistics import wanted_statistics
 from ..planner.totals import counted
+from ..storage.ids import find_ids
 from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import NegotiatedFormat, negotiate
 from ..writers.select import empty_result
 from .catalogs import Catalogs, Published
 from .limits import Limits
-from .planning import Planning
 
 __all__ = ["Delivery", "QueryService", "ResultOptions"]
 
@@ -143,15 +147,12 @@ class QueryService:
         Runs generated SQL in worker processes.
     limits
         Published limits.
-    planning
-        Chooses the files that are read.
     """
 
-    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, planning: Planning) -> None:
+    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits) -> None:
         self._catalogs = catalogs
         self._pool = pool
         self._limits = limits
-        self._planning = planning
 
     async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
         """Run a query text; return when its first bytes are there.
@@ -189,7 +190,15 @@ class QueryService:
         self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
     ) -> Delivery:
         resolved = counted(resolved, published.lookup)
-        scan = await self._planning.plan(resolved, published, audit.identity)
+        ids, columns = wanted_ids(resolved, published.lookup), wanted_statistics(resolved, published.lookup)
+        visible = published.visible(audit.identity).schema_names
+        choose = partial(plan, resolved, published.lookup, visible_schemas=visible)
+        # what reads from disk, and plans by very many small ranges, is done beside the event loop
+        scan = (
+            await asyncio.to_thread(lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns)))
+            if ids or columns
+            else choose()
+        )
         infos, position = _provenance(audit, resolved, scan), result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from catalog_service.models.ids import IdIndex
 from catalog_service.models.query import ResolvedQuery, ScanPlan
 from catalog_service.models.schema import Column, DataType, Table
+from catalog_service.models.statistics import StatisticsKey
 from catalog_service.models.stored import StoredTable
 from catalog_service.models.tree import (
     And,
@@ -45,6 +46,7 @@ from catalog_service.storage.ids import find_ids
 from partitioning.layout.flat_index import FlatIndex
 from partitioning.layout.manifest import Placement
 from partitioning.layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE
+from partitioning.layout.statistics import FileStatistics
 from partitioning.sky.regions import Cone
 from tests.catalog_service.planner.conditions import circle, contains
 from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
@@ -316,12 +318,33 @@ def queries(draw: st.DrawFn) -> tuple[int, From, Both | None]:
     return seed, source, maker.condition(source.tables, draw(st.sampled_from([1, 1, 2, 3])))
 
 
-def planned(world: Sky, source: From, where: Both | None) -> ScanPlan:
+def planned(world: Sky, source: From, where: Both | None, *, with_statistics: bool = False) -> ScanPlan:
     column = Column(name="one", datatype=DataType.INT)
     tree = Select((SelectItem(IntegerLiteral(1), column=column),), source.item, where=where.expr if where else None)
     query = ResolvedQuery(tree, (column,))
     found = find_ids(wanted_ids(query, world.lookup))
-    return plan(query, world.lookup, visible_schemas={"sky"}, found=found)
+    statistics = file_statistics(world) if with_statistics else {}
+    return plan(query, world.lookup, visible_schemas={"sky"}, found=found, statistics=statistics)
+
+
+def file_statistics(world: Sky) -> dict[StatisticsKey, FileStatistics]:
+    """Return the statistics of the integer columns of every tiled table."""
+    found = {}
+    for name, one in world.worlds.items():
+        files = one.stored.file_count
+        for column in {KEYS[name], OTHER[name]}:
+            values = world.rows[name][column].to_pandas().to_numpy(dtype=float, na_value=np.nan)
+            tiles = [values[one.tile == tile] for tile in range(files)]
+            known = [tile[np.isfinite(tile)] for tile in tiles]
+            key = StatisticsKey(one.stored.directory, column, files)
+            found[key] = FileStatistics(
+                minimum=np.array([min(tile, default=0) for tile in known], dtype=np.int64),
+                maximum=np.array([max(tile, default=0) for tile in known], dtype=np.int64),
+                bounded=np.ones(files, dtype=np.bool_),
+                values=np.array([len(tile) > 0 for tile in known]),
+                nulls=np.array([bool(np.isnan(tile).any()) for tile in tiles]),
+            )
+    return found
 
 
 def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
@@ -364,8 +387,13 @@ def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[i
 def test_pruned_tables_give_the_same_rows(query: tuple[int, From, Both | None]) -> None:
     seed, source, where = query
     world = sky(seed)
-    kept = kept_rows(world, source, planned(world, source, where))
-    assert evaluate(seed, source, where, kept) == evaluate(seed, source, where, None)
+    kept, fewer = (
+        kept_rows(world, source, planned(world, source, where, with_statistics=more)) for more in (False, True)
+    )
+    everything = evaluate(seed, source, where, None)
+    assert evaluate(seed, source, where, kept) == everything
+    assert evaluate(seed, source, where, fewer) == everything
+    assert all(set(fewer[number]) <= set(kept[number]) for number in kept)
 
 
 # --- what may and what may not be pruned, case by case --------------------------------------------
@@ -497,6 +525,18 @@ def test_a_bound_on_the_far_side_turns_outer_joins_around() -> None:
     left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     check(world, join(JoinKind.LEFT, left, right, key), in_cone(1, 2), pruned={0, 1})
+
+
+def test_a_test_for_null_keeps_the_rows_of_a_table_that_nulls_may_stand_for() -> None:
+    """``Object LEFT JOIN DiaSource ... WHERE DiaSource.objectId IS NULL`` reads all of DiaSource; alone, few of it."""
+    world = sky(0)
+    objects, sources = table(world, "Object", 0), table(world, "DiaSource", 1)
+    joined = join(JoinKind.LEFT, objects, sources, on_key(world, From(None, "", {0: "Object", 1: "DiaSource"}), 0, 1))  # type: ignore[arg-type]
+    missing = Both(IsNull(world.worlds["DiaSource"].column("objectId", 1)), "t1.objectId IS NULL")
+    for source, pruned in ((joined, False), (sources, True)):
+        kept = kept_rows(world, source, planned(world, source, missing, with_statistics=True))
+        assert evaluate(0, source, missing, kept) == evaluate(0, source, missing, None)
+        assert (len(kept[1]) < world.rows["DiaSource"].num_rows) is pruned
 
 
 def test_null_tests_and_or_keep_unmatched_rows() -> None:
