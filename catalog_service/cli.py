@@ -129,15 +129,41 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
     adql: Annotated[str | None, typer.Argument(help="The query, or - to read it from standard input.")] = None,
     *,
     file: Annotated[Path | None, typer.Option(help="Read the query from a file.", exists=True, dir_okay=False)] = None,
+    lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
+    explain: Annotated[bool, typer.Option("--explain", help="Tell what would be read, and why; run nothing.")] = False,
     maxrec: Maxrec = None,
     shown_format: Format = None,
     out: Out = None,
     url: Url = _DEFAULT_URL,
 ) -> None:
-    """Run an ADQL query: query 'SELECT TOP 5 * FROM tycho2.stars'."""
+    """Run a query in ADQL or Qserv's SQL: query 'SELECT TOP 5 * FROM tycho2.stars'."""
+    if explain:
+        _explain(_query_text(adql, file), lang, maxrec, url)
+        return
     chosen = _chosen_format(shown_format, out)
-    request = QueryRequest(query=_query_text(adql, file), maxrec=maxrec, format=_requested(chosen))
+    request = QueryRequest(query=_query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
     _deliver(url, request, chosen, out)
+
+
+@app.command(name="explain")
+def explain_query(  # noqa: PLR0913 - one parameter for each argument and option
+    adql: Annotated[str | None, typer.Argument(help="The query, or - to read it from standard input.")] = None,
+    *,
+    file: Annotated[Path | None, typer.Option(help="Read the query from a file.", exists=True, dir_okay=False)] = None,
+    lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
+    maxrec: Maxrec = None,
+    as_json: AsJson = False,
+    url: Url = _DEFAULT_URL,
+) -> None:
+    """Tell what a query would read, and why, without running it."""
+    _explain(_query_text(adql, file), lang, maxrec, url, as_json=as_json)
+
+
+def _explain(text: str, lang: str, maxrec: int | None, url: str, *, as_json: bool = False) -> None:
+    with _client(url) as client:
+        explanation = client.explain(text, lang=lang, maxrec=maxrec)
+    shown = json.dumps(asdict(explanation), indent=1, ensure_ascii=False) if as_json else str(explanation)
+    sys.stdout.write(f"{shown}\n")
 
 
 @app.command()

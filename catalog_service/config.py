@@ -31,6 +31,8 @@ class SchemaConfig(BaseModel):
     """``public`` or ``group:<name>``; without a rule the schema is closed."""
     aliases: tuple[str, ...] = ()
     """Other names under which users know the schema."""
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files, to read them with a program of their own."""
 
 
 class Config(BaseSettings):
@@ -61,6 +63,10 @@ class Config(BaseSettings):
     """Memory limit of a worker's queries in MB."""
     worker_spill_mb: int = Field(10_000, ge=0, le=1_000_000_000)
     """Disk that one worker's sorts and spools may take in MB."""
+    batch_files: int = Field(1000, ge=1)
+    """Files that one step of a large query reads; what can be done in steps is, with bounded memory and progress."""
+    batch_mb: int = Field(8000, ge=1)
+    """Size of these files in MB."""
     queue_length: int = Field(200, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
 

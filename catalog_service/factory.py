@@ -12,8 +12,10 @@ from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
+from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
+from .services.explain import ExplainService
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
@@ -32,6 +34,7 @@ class Services:
     pool: WorkerPool
     limits: Limits
     queries: QueryService
+    explain: ExplainService
     cones: ConeService
     metadata: MetadataService
     scratch: ScratchDirectory
@@ -66,13 +69,15 @@ def build_services(config: Config, *, public_url: str) -> Services:
         max_query_bytes=config.max_query_bytes,
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
-    queries = QueryService(catalogs, pool, limits)
+    batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
+    queries = QueryService(catalogs, pool, limits, batch)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,
         pool=pool,
         limits=limits,
         queries=queries,
+        explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
         metadata=MetadataService(catalogs, pool, limits, site),
         scratch=scratch,
@@ -97,7 +102,10 @@ def _warn_of_idle_rules(config: Config, catalogs: Catalogs) -> None:
 
 
 def _registry(config: Config) -> Registry:
-    rules = {name: SchemaRule(rule.access or config.access, rule.aliases) for name, rule in config.schemas.items()}
+    rules = {
+        name: SchemaRule(rule.access or config.access, rule.aliases, rule.direct_access)
+        for name, rule in config.schemas.items()
+    }
     return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
 
 

@@ -76,7 +76,8 @@ class Worker:
         self._sender.reset()
         delivery = Delivery(query, self._sender, self._config.temp_directory)
         try:
-            with self._engine.stream(query, timeout_s=remaining_s, batch_rows=batch_rows(query.columns)) as stream:
+            rows = batch_rows(query.columns)
+            with self._engine.stream(query, timeout_s=remaining_s, batch_rows=rows, progress=self._progress) as stream:
                 delivery.run(stream)
         except QueryCancelledError:
             return End(cancelled=True, rss_bytes=_rss_bytes())
@@ -98,6 +99,9 @@ class Worker:
         )
         return End(outcome=outcome, rss_bytes=_rss_bytes())
 
+    def _progress(self, done: int, total: int) -> None:
+        self._sender.frame(frames.PROGRESS, json.dumps({"done": done, "total": total}).encode())
+
     def _describe(self, error: Exception, query: EngineQuery) -> CatalogServiceError:
         """Return what the user learns of an error; the log learns everything."""
         match error:
@@ -112,7 +116,7 @@ class Worker:
         described.query_id = query.query_id
         if isinstance(described, ServerError):
             detail = "".join(traceback.format_exception(error))
-            sql = query.sql[:_LOGGED_SQL_CHARACTERS]
+            sql = (query.sql or query.batches[0])[:_LOGGED_SQL_CHARACTERS]
             _log("query_failed", query_id=query.query_id, code=described.code, detail=detail, sql=sql)
         return described
 

@@ -21,6 +21,7 @@ from catalog_service.config import Config, SchemaConfig
 from catalog_service.exceptions import CatalogServiceError
 from catalog_service.language import limits
 from catalog_service.language.functions import AGGREGATES, FUNCTIONS
+from catalog_service.language.windows import ROW_FUNCTIONS
 from catalog_service.writers.negotiate import OUTPUT_FORMATS
 
 HERE: Final = Path(__file__).parent
@@ -84,7 +85,7 @@ def _type(field: Any) -> str:
 
 
 def _type_name(annotation: Any) -> str:
-    names = {Path: "path", int: "integer", float: "number", str: "text"}
+    names = {Path: "path", int: "integer", float: "number", str: "text", bool: "true or false"}
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if annotation in names:
         return names[annotation]
@@ -102,12 +103,15 @@ def _default(name: str, field: Any) -> str:
         return _COMPUTED_DEFAULTS[name]
     if field.default is None or field.default == ():
         return "none"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     return f'`"{field.default}"`' if isinstance(field.default, str) else f"`{field.default}`"
 
 
 def functions() -> str:
     """Return the scalar functions that queries may call."""
-    rows = ([f"`{f.name.upper()}`", f.arities.partition(" argument")[0], f.doc] for f in FUNCTIONS.values())
+    callable_ones = [function for function in FUNCTIONS.values() if not function.hidden]
+    rows = ([f"`{f.name.upper()}`", f.arities.partition(" argument")[0], f.doc] for f in callable_ones)
     return markdown(["function", "arguments", "value"], rows)
 
 
@@ -115,6 +119,16 @@ def aggregates() -> str:
     """Return the set functions that queries may call."""
     rows = ([f"`{a.name.upper()}`", a.doc] for a in AGGREGATES.values() if not a.hidden)
     return markdown(["set function", "value"], rows)
+
+
+def row_functions() -> str:
+    """Return the functions of windows that are no set functions."""
+    rows = ([f"`{f.name.upper()}`", _counts(f.required, len(f.params)), f.doc] for f in ROW_FUNCTIONS.values())
+    return markdown(["function", "arguments", "value"], rows)
+
+
+def _counts(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} or {most}"
 
 
 def language_limits() -> str:
@@ -157,6 +171,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "formats": formats,
     "functions": functions,
     "limits": language_limits,
+    "row-functions": row_functions,
     "schema-settings": schema_settings,
     "settings": settings,
 }

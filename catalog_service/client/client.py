@@ -6,7 +6,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
-from ..models.wire import CatalogList, ColumnInfo, ConeRequest, QueryRequest, TableDetail, TableSummary
+from ..models.wire import (
+    CatalogList,
+    ColumnInfo,
+    ConeRequest,
+    DirectPlan,
+    Explanation,
+    QueryRequest,
+    TableDetail,
+    TableSummary,
+)
 from .conversion import load_extra
 from .errors import UnexpectedAnswerError
 from .notebook import Listing
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CatalogClient"]
 
-Body = TypeVar("Body", CatalogList, TableDetail)
+Body = TypeVar("Body", CatalogList, DirectPlan, Explanation, TableDetail)
 
 _API: Final = "/api/v1"
 
@@ -114,13 +123,15 @@ class CatalogClient:
         )
         return ResultStream(self.open(request)).read_all()
 
-    def query(self, adql: str, *, maxrec: int | None = None) -> Result:
-        """Return the rows of an ADQL query.
+    def query(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> Result:
+        """Return the rows of a query.
 
         Parameters
         ----------
-        adql
+        query
             The query.
+        lang
+            Its language: ``"ADQL"``, or ``"QSERV"`` for the SQL of Qserv.
         maxrec
             Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
 
@@ -133,14 +144,14 @@ class CatalogClient:
         TransferAbortedError
             If the result breaks off.
         """
-        return self.stream(adql, maxrec=maxrec).read_all()
+        return self.stream(query, lang=lang, maxrec=maxrec).read_all()
 
-    def stream(self, adql: str, *, maxrec: int | None = None) -> ResultStream:
-        """Run an ADQL query and return its record batches as they arrive, for results larger than the memory.
+    def stream(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> ResultStream:
+        """Run a query and return its record batches as they arrive, for results larger than the memory.
 
         Use it in a ``with`` block. Errors are those of `query`; those of the transfer are raised by the iteration.
         """
-        return ResultStream(self.open(QueryRequest(query=adql, maxrec=maxrec)))
+        return ResultStream(self.open(QueryRequest(query=query, lang=lang, maxrec=maxrec)))
 
     def open(self, request: QueryRequest | ConeRequest) -> Answer:
         """Send a request and return the bytes of the answer as they arrive, in the format that the request names.
@@ -156,6 +167,26 @@ class CatalogClient:
         if isinstance(request, QueryRequest):
             return self._transport.post(f"{_API}/query", body)
         return self._transport.get(f"{_API}/cone", {name: str(value) for name, value in body.items()})
+
+    def explain(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> Explanation:
+        """Return what a query would read, and why, without running it; print it for a summary.
+
+        Raises
+        ------
+        QueryError
+            If the query is at fault; `line` and `column` tell where.
+        """
+        return self._get(f"{_API}/explain", Explanation, QueryRequest(query=query, lang=lang, maxrec=maxrec))
+
+    def plan(self, query: str, *, lang: str = "ADQL") -> DirectPlan:
+        """Return the shards of a query, and the SQL with which your own DuckDB gives its answer on them.
+
+        Raises
+        ------
+        QueryRefusedError
+            If the operator does not allow direct access to a schema that it reads.
+        """
+        return self._get(f"{_API}/plan", DirectPlan, QueryRequest(query=query, lang=lang))
 
     def tables(self) -> Listing[TableSummary]:
         """Return all tables that you may read, with their sizes and position columns."""
@@ -201,8 +232,9 @@ class CatalogClient:
     def __repr__(self) -> str:
         return f"CatalogClient({self.url!r})"
 
-    def _get(self, path: str, body_type: type[Body]) -> Body:
-        body: Mapping[str, Any] = self._transport.get_json(path)
+    def _get(self, path: str, body_type: type[Body], request: QueryRequest | None = None) -> Body:
+        sent = None if request is None else {n: value for n, value in asdict(request).items() if value is not None}
+        body: Mapping[str, Any] = self._transport.json(path, sent)
         try:
             return body_type.from_json(body)
         except (TypeError, KeyError) as error:

@@ -174,18 +174,18 @@ class Transport:
         """
         return self._send("POST", f"{self.url}{path}", body=json.dumps(body).encode())
 
-    def get_json(self, path: str) -> Any:
-        """Return the JSON body that a GET request is answered with.
+    def json(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON that a GET request, or a POST request with a JSON body, is answered with.
 
         Raises
         ------
         UnexpectedAnswerError
             If the answer is not JSON.
         """
-        with self.get(path) as answer:
-            body = answer.read()
+        with self.get(path) if body is None else self.post(path, body) as answer:
+            content = answer.read()
             try:
-                return json.loads(body)
+                return json.loads(content)
             except ValueError as error:
                 raise unexpected_answer(answer, "JSON") from error
 

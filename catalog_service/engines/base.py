@@ -1,6 +1,6 @@
 """What an engine is, and what a worker process needs to know to be one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from catalog_service.models.query import EngineQuery
 
-__all__ = ["BatchStream", "Engine", "QueryCancelledError", "WorkerConfig"]
+__all__ = ["BatchStream", "Engine", "Progress", "QueryCancelledError", "WorkerConfig", "unnoticed"]
 
 _ADDRESS_SPACE_MARGIN = 2 << 30
 """Address space beyond DuckDB's memory limit: 2 threads need about 1 GB at rest, and a legal sort with a limit
@@ -34,13 +34,23 @@ class BatchStream(Protocol):
     def __exit__(self, *details: object) -> None: ...
 
 
+Progress = Callable[[int, int], None]
+"""Is told how many of how many batches of tiles are done."""
+
+
+def unnoticed(_done: int, _total: int) -> None:
+    """Take no notice of progress."""
+
+
 class Engine(Protocol):
     """Runs one query at a time."""
 
     is_broken: bool
     """Whether an internal failure has left the engine unusable."""
 
-    def stream(self, query: EngineQuery, *, timeout_s: float, batch_rows: int) -> BatchStream:
+    def stream(
+        self, query: EngineQuery, *, timeout_s: float, batch_rows: int, progress: Progress = unnoticed
+    ) -> BatchStream:
         """Start a query; leave the returned context to free what it holds.
 
         Parameters
@@ -51,6 +61,8 @@ class Engine(Protocol):
             What is left of that limit; counts until the last row was taken.
         batch_rows
             Largest number of rows per batch.
+        progress
+            Called as batches of tiles are done.
 
         Raises
         ------

@@ -6,17 +6,19 @@ interrupt raise the same class.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Self
 
 import duckdb
 import pyarrow as pa
 
 from catalog_service.exceptions import CatalogServiceError, QueryRefusedError
-from catalog_service.models.query import EngineQuery
+from catalog_service.models.query import PARTIAL_ROWS, EngineQuery
 
-from .base import QueryCancelledError, WorkerConfig
+from .base import Progress, QueryCancelledError, WorkerConfig, unnoticed
 from .errors import is_fatal, translate_error
 from .stamps import check_stamps
 
@@ -26,19 +28,24 @@ _SETTABLE: Final = ("max_execution_time",)
 """What stays settable after the lock, per cursor and by us alone: SET never comes from users."""
 
 
+_FAILURES: Final = (duckdb.Error, pa.ArrowException, OSError, MemoryError)
+"""What DuckDB and Arrow raise."""
+
+
 class DuckDBStream:
-    """The rows of one running query."""
+    """The rows of one running query: of one statement, or of several, one after another."""
 
     def __init__(
         self,
         engine: "DuckDBEngine",
         cursor: duckdb.DuckDBPyConnection,
-        reader: pa.RecordBatchReader,
+        readers: Iterator[pa.RecordBatchReader],
         query: EngineQuery,
     ) -> None:
         self._engine = engine
         self._cursor = cursor
-        self._reader = reader
+        self._reader = next(readers)
+        self._later = readers
         self._query = query
 
     @property
@@ -48,15 +55,31 @@ class DuckDBStream:
         return schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        left = self._query.most_rows
+        while left is None or left > 0:
+            batch = self._next()
+            if batch is None:
+                return
+            kept = batch if left is None else batch.slice(0, left)
+            left = None if left is None else left - kept.num_rows
+            yield kept
+
+    def _next(self) -> pa.RecordBatch | None:
+        """Return the next batch of rows, None after the last."""
         while True:
             try:
                 self._engine.check_cancelled()
-                batch = self._reader.read_next_batch()
+                return self._reader.read_next_batch()
             except StopIteration:
-                return
-            except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
+                pass
+            except _FAILURES as error:
                 raise self._engine.translate(error, self._query) from error
-            yield batch
+            try:
+                self._reader = next(self._later)
+            except StopIteration:
+                return None
+            except _FAILURES as error:
+                raise self._engine.translate(error, self._query) from error
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +106,9 @@ class DuckDBEngine:
         self.is_broken = False
         """Whether an internal failure has left the instance unusable."""
 
-    def stream(self, query: EngineQuery, *, timeout_s: float, batch_rows: int) -> DuckDBStream:
+    def stream(
+        self, query: EngineQuery, *, timeout_s: float, batch_rows: int, progress: Progress = unnoticed
+    ) -> DuckDBStream:
         """Start a query, as `Engine.stream` describes.
 
         Raises
@@ -97,17 +122,16 @@ class DuckDBEngine:
         cursor = self._connection.cursor()
         with self._lock:
             self._running, self._cancelled = cursor, False
+        run = _Run(cursor, query, time.monotonic() + timeout_s, batch_rows, progress)
         try:
-            cursor.execute(f"SET SESSION max_execution_time = {max(1, round(timeout_s * 1000))}")
-            reader = cursor.sql(_single_select(query)).to_arrow_reader(batch_rows)
+            return DuckDBStream(self, cursor, run.readers(), query)
         except CatalogServiceError:
             self.finish(cursor)
             raise
-        except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
+        except _FAILURES as error:
             translated = self.translate(error, query)
             self.finish(cursor)
             raise translated from error
-        return DuckDBStream(self, cursor, reader, query)
 
     def cancel(self) -> None:
         """Interrupt the running query, if any. Repeat it: an interrupt before DuckDB begins is lost."""
@@ -141,6 +165,46 @@ class DuckDBEngine:
         self._connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The statements of one query."""
+
+    cursor: duckdb.DuckDBPyConnection
+    query: EngineQuery
+    deadline: float
+    batch_rows: int
+    progress: Progress
+
+    def readers(self) -> Iterator[pa.RecordBatchReader]:
+        """Yield the rows of each statement whose rows are the result; run before it what it needs."""
+        batches, total = self.query.batches, len(self.query.batches)
+        if batches and not self.query.sql:
+            for done, sql in enumerate(batches):
+                self.progress(done, total)
+                yield self._reader(sql)
+            self.progress(total, total)
+            return
+        for done, sql in enumerate(batches):
+            self.progress(done, total)
+            _single_select(sql)
+            self._limit_time()
+            into = f"INSERT INTO {PARTIAL_ROWS}" if done else f"CREATE TEMP TABLE {PARTIAL_ROWS} AS"
+            self.cursor.execute(f"{into} {sql}")
+        if batches:
+            self.progress(total, total)
+        yield self._reader(self.query.sql)
+
+    def _reader(self, sql: str) -> pa.RecordBatchReader:
+        statement = _single_select(sql)
+        self._limit_time()
+        return self.cursor.sql(statement).to_arrow_reader(self.batch_rows)
+
+    def _limit_time(self) -> None:
+        """Have the next statement end with the query's time."""
+        left_ms = round((self.deadline - time.monotonic()) * 1000)
+        self.cursor.execute(f"SET SESSION max_execution_time = {max(1, left_ms)}")
+
+
 def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
     """Open and lock an instance. The order matters: each step would be refused after the next."""
     connection = duckdb.connect(
@@ -168,9 +232,9 @@ def _literals(texts: tuple[str, ...]) -> str:
     return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 
 
-def _single_select(query: EngineQuery) -> duckdb.Statement:
+def _single_select(sql: str) -> duckdb.Statement:
     """Return the one SELECT that the text consists of: a net below the generator, which emits nothing else."""
-    statements = duckdb.extract_statements(query.sql)
+    statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryRefusedError("Only a single SELECT can be run.")
     return statements[0]

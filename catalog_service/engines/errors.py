@@ -10,13 +10,13 @@ from catalog_service.exceptions import (
     CatalogServiceError,
     LimitError,
     QueryTimeoutError,
-    QueryValueError,
     ServerError,
     StorageError,
 )
 from catalog_service.models.query import EngineQuery
 
 from .base import WorkerConfig
+from .value_errors import value_error
 
 __all__ = ["is_fatal", "is_timeout", "memory_error", "spill_error", "timeout_error", "translate_error"]
 
@@ -88,11 +88,11 @@ def _translate(error: Exception, text: str, kind: str, query: EngineQuery, confi
         case _ if kind == "IO" or any(directory in text for directory in config.allowed_directories):
             return _storage_error(query)
         case "Conversion" | "Out of Range":
-            return QueryValueError(_first_line(text))
+            return value_error(_first_line(text))
         case _ if any(sign in text for sign in _DAMAGE):
             return _storage_error(query)
         case "Invalid Input":
-            return QueryValueError(_first_line(text))
+            return value_error(_first_line(text))
         case _:
             return ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
 

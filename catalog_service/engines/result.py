@@ -37,6 +37,8 @@ class QueryResult(AsyncIterator[bytes]):
     """Whether the result was cut, if that is known before its first byte; else see `outcome`."""
     outcome: Outcome | None = None
     """Set when the last piece was read."""
+    progress: tuple[int, int] | None = None
+    """Batches of tiles that are done, and all of them; None for a query that is run as a whole."""
     body_complete: bool = False
     """After an error: whether the bytes read are a whole document all the same."""
 
@@ -76,11 +78,12 @@ class QueryResult(AsyncIterator[bytes]):
         async with self._reading:
             try:
                 await self._worker.channel.send(frames.encode_frame(frames.QUERY, payload))
-                kind, payload = await self._worker.channel.next_frame()
+                kind = frames.PROGRESS
+                while kind == frames.PROGRESS:
+                    kind, payload = await self._worker.channel.next_frame()
+                    self._handle(kind, payload)
             except ChannelClosedError:
                 self._fail_lost()
-            else:
-                self._handle(kind, payload)
         if self._failure is not None:
             raise self._failure
 
@@ -151,6 +154,9 @@ class QueryResult(AsyncIterator[bytes]):
     def _handle(self, kind: bytes, payload: bytes) -> None:
         if kind == frames.HEAD:
             self.overflow = json.loads(payload)["overflow"]
+        elif kind == frames.PROGRESS:
+            now = json.loads(payload)
+            self.progress = now["done"], now["total"]
         elif kind == frames.END:
             self._finish(frames.decode_end(payload))
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
 from ..models.query import QueryText
-from ..models.wire import CatalogList, ConeRequest, QueryRequest, TableDetail
+from ..models.wire import CatalogList, ConeRequest, DirectPlan, Explanation, QueryRequest, TableDetail
 from ..services.cone import ConeSearch
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
@@ -42,6 +42,24 @@ async def query(body: QueryRequest, request: Request, services: ServicesDep, cal
         options = ResultOptions(format=negotiate(body.format), maxrec=body.maxrec)
         text = QueryText(body.query, language(body.lang))
         return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+    except CatalogServiceError as error:
+        return api_error(error)
+
+
+@router.post("/explain", summary="What a query would read, and why", response_model=Explanation)
+async def explain(body: QueryRequest, services: ServicesDep, caller: Caller) -> Explanation | Response:
+    """Plan a query without running it."""
+    try:
+        return await services.explain.explain(QueryText(body.query, language(body.lang)), caller, body.maxrec)
+    except CatalogServiceError as error:
+        return api_error(error)
+
+
+@router.post("/plan", summary="Files and SQL to run a query oneself", response_model=DirectPlan)
+async def direct_plan(body: QueryRequest, services: ServicesDep, caller: Caller) -> DirectPlan | Response:
+    """Return the shards of a query and the SQL for them; where the operator allows direct access."""
+    try:
+        return await services.explain.direct(QueryText(body.query, language(body.lang)), caller)
     except CatalogServiceError as error:
         return api_error(error)
 

@@ -19,6 +19,7 @@ _LANGUAGES: Mapping[str, Language] = {
     "ADQL": Language.ADQL,
     "ADQL-2.0": Language.ADQL,
     "ADQL-2.1": Language.ADQL,
+    "QSERV": Language.QSERV,
 }
 _RUNID_LENGTH = 64
 _COUNT_LENGTH = 30

@@ -21,7 +21,7 @@ from .lexer import Word, scan
 from .limits import check_tree
 from .relaxations import relaxations
 
-__all__ = ["parse_adql"]
+__all__ = ["grammar", "grammar_parser", "parse_adql", "parsed_tree", "refuse_statements"]
 
 
 class _Words(Lexer):  # type: ignore[misc]  # lark is untyped here
@@ -37,8 +37,17 @@ class _Words(Lexer):  # type: ignore[misc]  # lark is untyped here
 @cache
 def _parser(functions: frozenset[str]) -> Lark:
     """Return the parser; made once, about 0.2 s."""
-    grammar = files(__package__).joinpath("adql.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer=_Words, transformer=TreeBuilder(functions), maybe_placeholders=False)
+    return grammar_parser(grammar("adql.lark"), TreeBuilder(functions))
+
+
+def grammar(name: str) -> str:
+    """Return the text of one of the grammars of this package."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def grammar_parser(rules: str, builder: TreeBuilder) -> Lark:
+    """Return a parser of words that builds trees."""
+    return Lark(rules, parser="lalr", lexer=_Words, transformer=builder, maybe_placeholders=False)
 
 
 def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
@@ -59,13 +68,27 @@ def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
         If the text is too long, too deep or otherwise too large.
     """
     words = scan(text)
-    _refuse_statements(words, text)
+    refuse_statements(words, text)
+    tree = parsed_tree(words, text, _parser(frozenset(functions)))
+    return ParsedQuery(tree, relaxations(words, tree))
+
+
+def parsed_tree(words: Sequence[Word], text: str, parser: Lark) -> Query:
+    """Return the tree of the words of a text, which is within the limits.
+
+    Raises
+    ------
+    QueryError
+        If the text is no query of the parser's language.
+    LimitError
+        If the tree is too deep or too large.
+    """
     try:
-        tree = cast("Query", _parser(frozenset(functions)).parse(words))
+        tree = cast("Query", parser.parse(words))
     except UnexpectedToken as error:
         raise _syntax_error(error, words, text) from None
     check_tree(tree)
-    return ParsedQuery(tree, relaxations(words, tree))
+    return tree
 
 
 _STATEMENTS: Final = frozenset(
@@ -78,7 +101,7 @@ _STATEMENTS: Final = frozenset(
 """First words of statements that other languages have."""
 
 
-def _refuse_statements(words: Sequence[Word], text: str) -> None:
+def refuse_statements(words: Sequence[Word], text: str) -> None:
     """Refuse whatever does not begin like a query."""
     if not words:
         raise error_at(QuerySyntaxError, "the query is empty.", Span(0, 0, text or " "))
@@ -114,6 +137,13 @@ _SHOWN: Final = {
     "MINUS": "'-'",
     "CONCAT": "'||'",
     "COMPARISON": "a comparison",
+    "AMPERSAND": "'&'",
+    "BANG": "'!'",
+    "BAR": "'|'",
+    "CARET": "'^'",
+    "PERCENT": "'%'",
+    "SHIFT": "'<<'",
+    "TILDE": "'~'",
 }
 
 _VALUE_START: Final = frozenset({"NAME", "UINT", "STRING", "_LPAR", "FUNCTION", "GEOMETRY", "CAST"})
@@ -213,8 +243,6 @@ def _special_case(word: Word, before: Word | None, expected: Collection[str]) ->
     if word.type == "STRING" and opens_from:
         return error_at(QueryRefusedError, "files cannot be queried: FROM takes tables of this service.", word.span)
     if word.type == "_LPAR" and before is not None and before.type == "NAME":
-        if before.value.upper() == "OVER":
-            return error_at(QueryRefusedError, "window functions (OVER) are not supported.", before.span)
         if "JOIN" not in expected:
             return error_at(QueryNameError, f"there is no function {before.value} here.", before.span)
         message = f"{before.value}(...) cannot stand here: FROM takes tables of this service, joins and subqueries."

@@ -22,12 +22,13 @@ from ..models.tree import (
     TableName,
     With,
 )
-from .build_base import Clause, condition, span_of
+from .build_base import Clause, span_of
 from .build_expr import ExpressionBuilder
+from .build_window import WindowBuilder
 from .errors import error_at
 from .lexer import Word
 
-__all__ = ["TreeBuilder"]
+__all__ = ["Parts", "TreeBuilder", "count_of"]
 
 Parts = list[Any]
 
@@ -35,7 +36,7 @@ _MAX_COUNT: Final = 2**62
 """TOP and OFFSET beyond it mean the same as it."""
 
 
-class TreeBuilder(ExpressionBuilder):
+class TreeBuilder(ExpressionBuilder, WindowBuilder):
     """Builds query trees of names."""
 
     def with_query(self, parts: Parts) -> Query:
@@ -108,15 +109,15 @@ class TreeBuilder(ExpressionBuilder):
 
     def top(self, parts: Parts) -> Clause:
         """Build ``TOP n``."""
-        return Clause("top", _count(parts[1]), span_of(parts))
+        return Clause("top", count_of(parts[1]), span_of(parts))
 
     def offset(self, parts: Parts) -> Clause:
         """Build ``OFFSET n``."""
-        return Clause("offset", _count(parts[1]), span_of(parts))
+        return Clause("offset", count_of(parts[1]), span_of(parts))
 
     def limit(self, parts: Parts) -> Clause:
         """Build ``LIMIT n``."""
-        return Clause("limit", _count(parts[1]), span_of(parts))
+        return Clause("limit", count_of(parts[1]), span_of(parts))
 
     def star(self, parts: Parts) -> SelectItem:
         """Build ``*``."""
@@ -135,7 +136,7 @@ class TreeBuilder(ExpressionBuilder):
 
     def where(self, parts: Parts) -> Clause:
         """Build ``WHERE a``."""
-        return Clause("where", condition(parts[1]), span_of(parts))
+        return Clause("where", self.condition(parts[1]), span_of(parts))
 
     def group_by(self, parts: Parts) -> Clause:
         """Build ``GROUP BY a, b``."""
@@ -143,7 +144,7 @@ class TreeBuilder(ExpressionBuilder):
 
     def having(self, parts: Parts) -> Clause:
         """Build ``HAVING a``."""
-        return Clause("having", condition(parts[1]), span_of(parts))
+        return Clause("having", self.condition(parts[1]), span_of(parts))
 
     def order_by(self, parts: Parts) -> Clause:
         """Build ``ORDER BY a, b``."""
@@ -206,7 +207,7 @@ class TreeBuilder(ExpressionBuilder):
 
     def on(self, parts: Parts) -> Clause:
         """Build ``ON a``."""
-        return Clause("on", condition(parts[1]), span_of(parts))
+        return Clause("on", self.condition(parts[1]), span_of(parts))
 
     def using(self, parts: Parts) -> Clause:
         """Build ``USING (a, b)``."""
@@ -222,5 +223,6 @@ def _by_tag(clauses: list[Clause]) -> dict[str, Clause]:
     return found
 
 
-def _count(word: Word) -> int:
+def count_of(word: Word) -> int:
+    """Return the number of rows that an unsigned integer means."""
     return _MAX_COUNT if len(word.value) > 18 else int(word.value)

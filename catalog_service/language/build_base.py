@@ -28,6 +28,7 @@ from ..models.tree import (
     Or,
     ScalarQuery,
     Span,
+    WindowCall,
 )
 from .errors import error_at
 
@@ -36,7 +37,17 @@ __all__ = ["CONDITIONS", "POSSIBLE_CONDITIONS", "Clause", "condition", "span_of"
 CONDITIONS: Final = (And, Or, Not, Comparison, Between, InList, InQuery, Like, IsNull, Exists)
 """Nodes that are true, false or unknown."""
 
-POSSIBLE_CONDITIONS: Final = (Name, BooleanLiteral, NullLiteral, Case, Cast, FunctionCall, Aggregate, ScalarQuery)
+POSSIBLE_CONDITIONS: Final = (
+    Name,
+    BooleanLiteral,
+    NullLiteral,
+    Case,
+    Cast,
+    FunctionCall,
+    Aggregate,
+    WindowCall,
+    ScalarQuery,
+)
 """Nodes that may be BOOLEAN values; their types tell, after resolution."""
 
 

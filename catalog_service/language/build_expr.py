@@ -40,9 +40,12 @@ from .build_geometry import geometry_node
 from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .ivo import IVO_CALLS, ivo_call
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
+from .statistics import STATISTICS, statistic
+from .windows import ROW_FUNCTIONS
 
-__all__ = ["ExpressionBuilder"]
+__all__ = ["ExpressionBuilder", "signed_literal"]
 
 Parts = list[Any]
 
@@ -77,17 +80,28 @@ class ExpressionBuilder:
 
     # --- conditions ---
 
+    def condition(self, node: Expr) -> Expr:
+        """Return `node`, which stands where a condition must stand; raise if it can be none."""
+        return condition(node)
+
     def or_(self, parts: Parts) -> Expr:
         """Build ``a OR b [OR ...]``."""
-        return Or(_operands(parts, Or), span=span_of(parts))
+        return Or(self._operands(parts, Or), span=span_of(parts))
 
     def and_(self, parts: Parts) -> Expr:
         """Build ``a AND b [AND ...]``."""
-        return And(_operands(parts, And), span=span_of(parts))
+        return And(self._operands(parts, And), span=span_of(parts))
+
+    def _operands(self, parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
+        """Return the operands, those of an inner AND of AND (or OR of OR) among them."""
+        operands: list[Expr] = []
+        for part in parts[::2]:
+            operands += part.operands if isinstance(part, kind) else (self.condition(part),)
+        return tuple(operands)
 
     def not_(self, parts: Parts) -> Expr:
         """Build ``NOT a``."""
-        return Not(condition(parts[1]), span=span_of(parts))
+        return Not(self.condition(parts[1]), span=span_of(parts))
 
     def comparison(self, parts: Parts) -> Expr:
         """Build ``a < b``."""
@@ -109,7 +123,7 @@ class ExpressionBuilder:
     def in_literals(self, parts: Parts) -> Expr:
         """Build ``a [NOT] IN (1, 2)``, its list read as one word."""
         word: Word = parts[-1]
-        items = tuple(_signed_literal(text, word.span) for text in LITERAL.findall(word.value))
+        items = tuple(signed_literal(text, word.span) for text in LITERAL.findall(word.value))
         return InList(parts[0], items, negated=_negated(parts), span=span_of(parts))
 
     def in_query(self, parts: Parts) -> Expr:
@@ -171,12 +185,19 @@ class ExpressionBuilder:
 
     def function(self, parts: Parts) -> Expr:
         """Build a call of a scalar function."""
-        word, args = parts[0], tuple(parts[1:])
+        word, args = parts[0], tuple(part for part in parts[1:] if not isinstance(part, Word))
         name = word.value.lower()
+        if name in STATISTICS:
+            return statistic(word, args, distinct=_is_distinct(parts), span=span_of(parts))
+        if len(parts) > len(args) + 1:
+            message = f"only set functions take {parts[1].type}, which {name.upper()} is not."
+            raise error_at(QuerySyntaxError, message, parts[1].span)
         if name in GEOMETRY_SIGNATURES:
             return scisql_geometry(name, args, span_of(parts))
+        if name in IVO_CALLS:
+            return ivo_call(name, args, span_of(parts))
         function = FUNCTIONS.get(name)
-        if function is None or name == "coordsys":
+        if function is None or function.hidden or name == "coordsys":
             if name not in self._functions:
                 raise _unknown_function(word)
         elif not function.takes(len(args)):
@@ -197,8 +218,7 @@ class ExpressionBuilder:
 
     def aggregate(self, parts: Parts) -> Expr:
         """Build ``SUM([DISTINCT] a)``."""
-        distinct = isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
-        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=distinct, span=span_of(parts))
+        return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=_is_distinct(parts), span=span_of(parts))
 
     def cast(self, parts: Parts) -> Expr:
         """Build ``CAST(a AS type)``."""
@@ -224,7 +244,8 @@ class ExpressionBuilder:
         defaults = [part.value for part in parts if isinstance(part, Clause) and part.tag == "default"]
         operand = None if isinstance(parts[1], Clause) else parts[1]
         branches = tuple(
-            (when if operand is not None else condition(when), then) for when, then in (part.value for part in whens)
+            (when if operand is not None else self.condition(when), then)
+            for when, then in (part.value for part in whens)
         )
         return Case(operand, branches, defaults[0] if defaults else None, span=span_of(parts))
 
@@ -241,12 +262,8 @@ class ExpressionBuilder:
         return ScalarQuery(parts[0], span=parts[0].span)
 
 
-def _operands(parts: Parts, kind: type[And] | type[Or]) -> tuple[Expr, ...]:
-    """Return the operands, those of an inner AND of AND (or OR of OR) among them."""
-    operands: list[Expr] = []
-    for part in parts[::2]:
-        operands += part.operands if isinstance(part, kind) else (condition(part),)
-    return tuple(operands)
+def _is_distinct(parts: Parts) -> bool:
+    return len(parts) > 1 and isinstance(parts[1], Word) and parts[1].type == "DISTINCT"
 
 
 def _negated(parts: Parts) -> bool:
@@ -272,7 +289,8 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _signed_literal(text: str, span: Span) -> Expr:
+def signed_literal(text: str, span: Span) -> Expr:
+    """Return the literal of a number with its sign, or of a text."""
     if text[0] == "'":
         return StringLiteral(unquoted(text), span=span)
     unsigned = text.lstrip("+-")
@@ -287,7 +305,13 @@ def _signed_literal(text: str, span: Span) -> Expr:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    names = (*FUNCTIONS, *AGGREGATES, *GEOMETRY_SIGNATURES, *map(str.lower, GEOMETRY))
-    known = [name for name in names if name != "any_value"]
+    if word.value.lower() in ROW_FUNCTIONS:
+        message = f"{word.value.upper()} is a function of windows."
+        raise error_at(
+            QueryNameError, message, word.span, remedy=f"Write {word.value.upper()}(...) OVER (ORDER BY ...)."
+        )
+    called = [function.name for function in FUNCTIONS.values() if not function.hidden]
+    called += [aggregation.name for aggregation in AGGREGATES.values() if not aggregation.hidden]
+    known = [*called, *GEOMETRY_SIGNATURES, *IVO_CALLS, *map(str.lower, GEOMETRY)]
     hint = did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

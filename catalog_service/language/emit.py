@@ -5,16 +5,16 @@ Nothing of the user's text gets here but literals and names of columns, both quo
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ..models.query import TableScan
+from ..models.query import PARTIAL_ROWS, TableScan
 from ..models.schema import Column
 from ..models.tree import (
     ColumnRef,
     CommonTableRef,
     Expr,
     FromItem,
-    IntegerLiteral,
+    FunctionCall,
     Join,
     JoinKind,
     Query,
@@ -27,14 +27,16 @@ from ..models.tree import (
 )
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
+from .emit_healpix import stored_index
 from .emit_stored import StoredColumnWriter, stored_conditions
 from .rewrite import walk
 from .sqltext import quoted
+from .windows import order_sql
 
 __all__ = ["emit_query"]
 
 
-def emit_query(tree: Query, scans: Mapping[int, TableScan], *, limit: int) -> str:
+def emit_query(tree: Query, scans: Mapping[int, TableScan], *, limit: int | None) -> str:
     """Return one SELECT for a resolved tree, of at most `limit` rows."""
     return _Emitter(tree, scans).top(tree, limit)
 
@@ -44,15 +46,21 @@ class _Emitter:
 
     def __init__(self, tree: Query, scans: Mapping[int, TableScan]) -> None:
         self._scans = scans
-        self._common: dict[str, str] = {}
+        self._common = {PARTIAL_ROWS: quoted(PARTIAL_ROWS)}
         self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
         for node in walk(tree):
             if isinstance(node, ColumnRef):
                 self._used[node.source][node.column.name] = node.column
         self._positions = position_columns(tree)
+        for node in walk(tree):
+            index = stored_index(node, scans)
+            if index is not None:
+                assert isinstance(node, FunctionCall)
+                self._used[index.source][index.column.name] = index.column
+                self._positions.indexes[node] = index
         self._conditions: defaultdict[int, list[str]] = defaultdict(list)
 
-    def top(self, tree: Query, limit: int) -> str:
+    def top(self, tree: Query, limit: int | None) -> str:
         """Return a whole query, cut after `limit` rows."""
         if not isinstance(tree, With):
             return self.query(tree, limit)
@@ -89,7 +97,7 @@ class _Emitter:
             parts.append(f"GROUP BY {', '.join(write(key) for key in select.group_by)}")
         if select.having is not None:
             parts.append(f"HAVING {write(select.having)}")
-        return " ".join([*parts, *_order(select, write), *_cut(select, limit)])
+        return " ".join([*parts, *order_sql(select.order_by, write), *_cut(select, limit)])
 
     def _write(self, expr: Expr) -> str:
         """Return an expression of single rows: of WHERE or ON."""
@@ -98,7 +106,7 @@ class _Emitter:
     def _set_operation(self, query: SetOperation, limit: int | None) -> str:
         word = f"{query.op} ALL" if query.all else query.op
         combined = f"({self.query(query.left)}) {word} ({self.query(query.right)})"
-        return " ".join([combined, *_order(query, self._write), *_cut(query, limit)])
+        return " ".join([combined, *order_sql(query.order_by, self._write), *_cut(query, limit)])
 
     # --- FROM ---
 
@@ -118,16 +126,6 @@ class _Emitter:
                 return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {self._write(on)})"
             case TableName():
                 raise TypeError(item)
-
-
-def _order(query: Select | SetOperation, write: Callable[[Expr], str]) -> list[str]:
-    """Return ORDER BY; NULLs come last in either direction unless the query says otherwise."""
-    keys = []
-    for item in query.order_by:
-        key = str(item.expr.value) if isinstance(item.expr, IntegerLiteral) else write(item.expr)
-        direction = "DESC" if item.descending else "ASC"
-        keys.append(f"{key} {direction} NULLS {'FIRST' if item.nulls_first else 'LAST'}")
-    return [f"ORDER BY {', '.join(keys)}"] if keys else []
 
 
 def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:

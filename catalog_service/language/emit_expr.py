@@ -49,14 +49,17 @@ from ..models.tree import (
     ScalarQuery,
     StringLiteral,
     Unary,
+    WindowCall,
 )
 from .emit_from import PositionColumns
 from .emit_geometry import contains, distance_test, geometry_value
 from .function import Kind
-from .functions import FUNCTIONS
+from .functions import AGGREGATES, FUNCTIONS
+from .ivo import STORED_INDEX
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
-from .types import SQL_TYPES, common_type, query_columns, type_of
+from .types import SQL_TYPES, common_type, numeric_type, query_columns, type_of
+from .windows import ROW_FUNCTIONS, order_sql, rows_sql
 
 __all__ = ["ExpressionWriter"]
 
@@ -107,6 +110,7 @@ class ExpressionWriter:
             Binary: self._arithmetic,
             FunctionCall: self._function,
             Aggregate: self._aggregate,
+            WindowCall: self._window,
             Cast: self._cast,
             InUnit: lambda expr: f"({self._computed(expr.operand, DataType.DOUBLE)} * {double(expr.factor)})",
             Case: self._case,
@@ -187,41 +191,68 @@ class ExpressionWriter:
         function = FUNCTIONS[call.name]
         if call.name == "coordsys":
             return geometry_value(call, self._degrees)
+        index = self._positions.indexes.get(call)
+        if index is not None:
+            return f"({bound(STORED_INDEX, self._computed(call.args[0], DataType.LONG), self.value(index))})"
         kind = type_of(call)
-        if call.name == "coalesce":
-            return f"coalesce({', '.join(self._typed(arg, kind) for arg in call.args)})"
-        args = [self._argument(arg, function.kind(index), kind) for index, arg in enumerate(call.args)]
-        exact = function.integer_template is not None and kind is DataType.LONG
+        if function.is_common:
+            listed = ", ".join(self._typed(arg, kind) for arg in call.args)
+            return function.templates[0].format(args=listed)
+        number = numeric_type(call.args)
+        exact = function.integer_template is not None and number is DataType.LONG
+        args = [self._argument(arg, function.kind(index), number) for index, arg in enumerate(call.args)]
         template = function.integer_template if exact else function.templates[len(args)]
         assert template is not None
         return f"({bound(template, *args)})"
 
-    def _argument(self, arg: Expr, kind: Kind, result: DataType) -> str:
+    def _argument(self, arg: Expr, kind: Kind, number: DataType) -> str:
         match kind:
             case Kind.NUMBER:
                 return self._computed(arg, DataType.DOUBLE)
             case Kind.EXACT:
-                return self._computed(arg, result)
+                return self._computed(arg, number)
+            case Kind.BITS:
+                return f"CAST({self.value(arg)} AS BIGINT)"
             case Kind.DIGITS:
                 return f"CAST({self.value(arg)} AS INTEGER)"
-            case Kind.TEXT | Kind.ANY:
+            case Kind.WHOLE:
+                return self._computed(arg, DataType.LONG)
+            case Kind.PERCENT:
+                return double((_number(arg) or 0.0) / 100)
+            case Kind.FRACTION:
+                return double(_number(arg) or 0.0)
+            case Kind.TEXT | Kind.ANY | Kind.QUOTED:
                 return self._computed(arg, DataType.TEXT)
 
-    def _aggregate(self, call: Aggregate) -> str:
+    def _window(self, call: WindowCall) -> str:
+        parts = [f"PARTITION BY {', '.join(map(self.value, call.partition_by))}"] if call.partition_by else []
+        over = f" OVER ({' '.join([*parts, *order_sql(call.order_by, self.value), *rows_sql(call.rows)])})"
+        if call.name in ROW_FUNCTIONS:
+            return f"{call.name}({', '.join(map(self.value, call.args))}){over}"
+        return self._aggregate(Aggregate(call.name, call.args, call.distinct), over)
+
+    def _aggregate(self, call: Aggregate, over: str = "") -> str:
         distinct = "DISTINCT " if call.distinct else ""
         if not call.args:
-            return "count(*)"
+            return f"count(*){over}"
+        aggregation = AGGREGATES[call.name]
+        if aggregation.template:
+            args = [
+                self._argument(arg, kind, DataType.DOUBLE)
+                for kind, arg in zip(aggregation.params, call.args, strict=True)
+            ]
+            return f"({aggregation.template.format(*args, distinct=distinct, over=over)})"
         arg = call.args[0]
         match call.name:
             case "sum" if type_of(call) is DataType.LONG:
-                return f"CAST(sum({distinct}{self.value(arg)}) AS BIGINT)"
+                return f"CAST(sum({distinct}{self.value(arg)}){over} AS BIGINT)"
             case "sum" | "avg" if not type_of(arg).is_integer:
-                plain = f"{call.name}({distinct}{self._computed(arg, DataType.DOUBLE)})"
+                plain = f"{call.name}({distinct}{self._computed(arg, DataType.DOUBLE)}){over}"
                 return f"(CASE WHEN NOT isnan({plain}) THEN {plain} END)"
             case "any_value":
-                return f"min({self.value(arg)})"
+                return f"min({self.value(arg)}){over}"
             case name:
-                return f"{name}({distinct}{self.value(arg)})"
+                return f"{name}({distinct}{self.value(arg)}){over}"
 
     def _cast(self, cast: Cast) -> str:
         operand = self.value(cast.operand)
@@ -247,7 +278,9 @@ class ExpressionWriter:
 
     def _comparison(self, op: str, left: Expr, right: Expr) -> str:
         number = _number(right)
-        if number is not None and left not in self._keys:
+        if op == "<=>":
+            op = "IS NOT DISTINCT FROM"
+        elif number is not None and left not in self._keys:
             if isinstance(left, Contains) and number in {0, 1} and op in {"=", "<>"}:
                 inside = contains(left, self._degrees)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
@@ -274,7 +307,8 @@ class ExpressionWriter:
 
     def _like(self, expr: Like) -> str:
         word = "ILIKE" if expr.ignore_case else "LIKE"
-        return _negated(f"({self.value(expr.operand)} {word} {self.value(expr.pattern)})", expr.negated)
+        escape = "" if expr.escape is None else f" ESCAPE {text(expr.escape)}"
+        return _negated(f"({self.value(expr.operand)} {word} {self.value(expr.pattern)}{escape})", expr.negated)
 
     def _between(self, expr: Between) -> str:
         low, high = expr.low, expr.high

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.query import RaDecBox, TableScan
-from ..models.schema import Column, Table
-from ..models.tree import ColumnRef, Query, Select, SubqueryRef, TableRef
+from ..models.schema import TILE_NUMBER, Column, Table
+from ..models.tree import ColumnRef, FunctionCall, Query, Select, SubqueryRef, TableRef
 from .rewrite import walk
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES
@@ -21,10 +21,22 @@ _GUARD: Final = "CASE WHEN isfinite({0}) OR isinf({0}) THEN {0} END"
 class PositionColumns:
     """Columns, as (source, name), that hold positions of stored rows."""
 
+    indexes: dict[FunctionCall, ColumnRef] = field(default_factory=dict)
+    """Stored indices by the calls that ask for them."""
+
     finite: set[tuple[int, str]] = field(default_factory=set)
     """Known to be finite, or NULL."""
     loose_dec: set[tuple[int, str]] = field(default_factory=set)
     """Declinations of adopted tables, which may be sentinels such as -999: such a row has no position."""
+
+
+_FILE: Final = "_file"
+"""Column of the path of a row's file, where one is asked for."""
+
+_TILE_NUMBER: Final = (
+    f"TRY_CAST(4 * power(4, TRY_CAST(regexp_extract({quoted(_FILE)}, '/Norder=([0-9]+)/', 1) AS INTEGER)) AS BIGINT)"
+    f" + TRY_CAST(regexp_extract({quoted(_FILE)}, '/Npix=([0-9]+)[./]', 1) AS BIGINT)"
+)
 
 
 def scan_sql(scan: TableScan, columns: Sequence[Column], conditions: Sequence[str] = ()) -> str:
@@ -44,6 +56,7 @@ def scan_sql(scan: TableScan, columns: Sequence[Column], conditions: Sequence[st
     files = ", ".join(text(path) for path in scan.files)
     # by default a file's column is cast to its type in the first file, doubles to floats without a word
     options = ", union_by_name = true" if any(column.is_mixed for column in columns) else ""
+    options += f", filename = {quoted(_FILE)}" if TILE_NUMBER in columns else ""
     reader = f"read_parquet([{files}], hive_partitioning = false{options})"
     source = f"SELECT {items or 'true'} FROM {reader}"  # noqa: S608  # names and paths are quoted
     filters = [*_filters(scan), *conditions]
@@ -90,6 +103,8 @@ def _passed_on(reference: SubqueryRef) -> Iterator[tuple[tuple[int, str], Column
 
 def _item(column: Column) -> str:
     """Return a stored column: in its declared type, NULL instead of NaN."""
+    if column is TILE_NUMBER:
+        return _TILE_NUMBER
     sql = quoted(column.stored_name or column.name)
     if column.is_mixed:
         sql = f"CAST({sql} AS {SQL_TYPES[column.datatype]}{'[]' if column.is_array else ''})"

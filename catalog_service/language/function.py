@@ -6,7 +6,7 @@ from enum import Enum
 
 from ..models.schema import DataType
 
-__all__ = ["Function", "Kind", "declared_form"]
+__all__ = ["Aggregation", "Function", "Kind", "declared_form"]
 
 
 class Kind(Enum):
@@ -18,9 +18,17 @@ class Kind(Enum):
     """Any number; passed as a 64-bit integer if all arguments are integers, else as a double."""
     DIGITS = "integer"
     """An integer; passed as a 32-bit integer."""
+    WHOLE = "whole number"
+    """An integer; passed as a 64-bit integer."""
+    BITS = "number of bits"
+    """Any number; passed as a 64-bit integer, rounded."""
     TEXT = "text"
     ANY = "value"
     """Any type, the same for all arguments."""
+    FRACTION = "constant number from 0 to 1"
+    PERCENT = "constant number from 0 to 100"
+    """Passed as a fraction."""
+    QUOTED = "text in quotes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,13 @@ class Function:
     doc: str = ""
     signature: str = ""
     """As TAP capabilities declare it, if it is none of ADQL's own."""
+    hidden: bool = False
+    """Whether it is made by another dialect or by rewrites, and not called by its name."""
+
+    @property
+    def is_common(self) -> bool:
+        """Whether its arguments and its result are of one type, whatever it is."""
+        return self.result is None and self.params[0] is Kind.ANY
 
     @property
     def arities(self) -> str:
@@ -58,6 +73,27 @@ class Function:
     def kind(self, index: int) -> Kind:
         """Return what argument number `index` (from 0) must be."""
         return self.params[min(index, len(self.params) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One set function."""
+
+    name: str
+    numeric: bool
+    """Whether its argument must be a number."""
+    doc: str = ""
+    hidden: bool = False
+    """Whether it is made by rewrites only."""
+    params: tuple[Kind, ...] = (Kind.ANY,)
+    """Kinds of the arguments."""
+    result: DataType | None = None
+    """None: it depends on the argument."""
+    template: str = ""
+    """DuckDB SQL of those that ADQL lacks: ``{0}``, ``{1}`` stand for the arguments, ``{distinct}`` and ``{over}`` for
+    the word before them and the window after them, if any."""
+    signature: str = ""
+    """As TAP capabilities declare it, if it is none of ADQL's own."""
 
 
 def declared_form(signature: str, result: str) -> str:

@@ -6,15 +6,18 @@ value is NULL, never NaN or infinity; an infinite argument of `log`, `log10` and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
-from .function import Function, Kind
+from .function import Aggregation, Function, Kind
+from .ivo import IVO, IVO_FORMS
+from .mysql_functions import MYSQL
 from .scisql import SCISQL
+from .scisql_regions import SCISQL_REGIONS
+from .statistics import STATISTICS
 
-__all__ = ["AGGREGATES", "FUNCTIONS", "Aggregation", "declared_features"]
+__all__ = ["AGGREGATES", "FUNCTIONS", "declared_features"]
 
 
 def _math(name: str, template: str, doc: str) -> Function:
@@ -108,20 +111,12 @@ _ALL: Final = (
     Function("coordsys", (Kind.ANY,), DataType.TEXT, {1: ""}, doc="coordinate system of a geometry: always ICRS"),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {function.name: function for function in _ALL} | dict(SCISQL)
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    function.name: function
+    for functions in (_ALL, SCISQL.values(), SCISQL_REGIONS.values(), IVO.values(), MYSQL.values())
+    for function in functions
+}
 """Scalar functions by canonical name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregation:
-    """One set function."""
-
-    name: str
-    numeric: bool
-    """Whether its argument must be a number."""
-    doc: str = ""
-    hidden: bool = field(default=False)
-    """Whether it is made by rewrites only."""
 
 
 AGGREGATES: Final[Mapping[str, Aggregation]] = {
@@ -134,7 +129,7 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
         Aggregation("sum", numeric=True, doc="sum: of integers a 64-bit integer, otherwise a double"),
         Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
     )
-}
+} | dict(STATISTICS)
 """Set functions by canonical name."""
 
 
@@ -146,6 +141,7 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
     signatures = [function.signature for function in FUNCTIONS.values() if function.signature]
+    signatures += [aggregation.signature for aggregation in STATISTICS.values()]
     geometry = ("AREA", "BOX", "CENTROID", "CIRCLE", "CONTAINS", "COORD1", "COORD2", "COORDSYS", "DISTANCE")
     return (
         ("features-adqlgeo", (*geometry, "INTERSECTS", "POINT", "POLYGON", "REGION")),
@@ -155,5 +151,5 @@ def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("features-adql-type", ("CAST",)),
         ("features-adql-unit", ("IN_UNIT",)),
         ("features-adql-offset", ("OFFSET",)),
-        ("features-udf", (*signatures, *geometry_forms())),
+        ("features-udf", (*signatures, *geometry_forms(), *IVO_FORMS)),
     )

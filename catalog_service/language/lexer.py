@@ -1,11 +1,12 @@
 """Texts to words: one linear pass that knows strings, names and comments, and bounds what the parser will see.
 
 Reserved words beat names; a delimited name never is a word (ADQL 2.1 section 2.1). Two words that ADQL does not
-reserve are told apart from names by what follows: ``LIMIT 10`` and ``NULLS FIRST``.
+reserve are told apart from names by what follows: ``LIMIT 10`` and ``NULLS FIRST``; those of windows by what is around
+them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -24,13 +25,24 @@ from .limits import (
     too_many_tokens,
 )
 
-__all__ = ["AGGREGATES", "GEOMETRY", "LITERAL", "Word", "scan"]
+__all__ = [
+    "AGGREGATES",
+    "GEOMETRY",
+    "LITERAL",
+    "Word",
+    "bounded",
+    "refuse_character",
+    "scan",
+    "unquoted",
+    "window_words",
+]
 
 KEYWORDS: Final = frozenset(
     """
     ALL AND AS ASC BETWEEN BIGINT BY CASE CAST CHAR CROSS DESC DISTINCT DOUBLE ELSE END EXCEPT EXISTS FALSE FIRST FROM
     FULL GROUP HAVING ILIKE IN INNER INTEGER INTERSECT IN_UNIT IS JOIN LAST LEFT LIKE NATURAL NOT NULL OFFSET ON OR
     ORDER OUTER PRECISION REAL RIGHT SELECT SMALLINT THEN TIMESTAMP TOP TRUE UNION USING VARCHAR WHEN WHERE WITH
+    CURRENT ROWS
     """.split()
 )
 """Words with a place of their own in the grammar."""
@@ -126,15 +138,28 @@ def scan(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
+    return _contextual(bounded(text, _raw_words(text)))
+
+
+def bounded(text: str, words: Iterator[Word]) -> list[Word]:
+    """Return the words of a text if it is within the limits and its brackets match; `words` is read as far as that.
+
+    Raises
+    ------
+    QuerySyntaxError
+        For brackets that do not match, and a character that no text can hold.
+    LimitError
+        If the text is too long, has too many words, or is nested too deeply.
+    """
     if len(text) > MAX_TEXT_CHARACTERS:
         raise too_long(len(text))
     strange = _STRANGE.search(text)
     if strange is not None:
-        _refuse_character(text, strange.start())
-    words: list[Word] = []
+        refuse_character(text, strange.start(), "a query", {})
+    kept: list[Word] = []
     brackets: list[Span] = []
-    for word in _raw_words(text):
-        words.append(word)
+    for word in words:
+        kept.append(word)
         if word.type == "_LPAR":
             brackets.append(word.span)
             if len(brackets) > MAX_DEPTH:
@@ -143,11 +168,11 @@ def scan(text: str) -> list[Word]:
             if not brackets:
                 raise error_at(QuerySyntaxError, "')' without a '(' before it.", word.span)
             brackets.pop()
-        if len(words) > MAX_TOKENS:
+        if len(kept) > MAX_TOKENS:
             raise too_many_tokens(word.span)
     if brackets:
         raise error_at(QuerySyntaxError, "this '(' is never closed.", brackets[-1])
-    return _contextual(words)
+    return kept
 
 
 def _raw_words(text: str) -> Iterator[Word]:
@@ -165,7 +190,7 @@ def _raw_words(text: str) -> Iterator[Word]:
             continue
         found = _WORD.match(text, position)
         if found is None or text.startswith("/*", position):
-            _refuse_character(text, position)
+            refuse_character(text, position, "ADQL", _HINTS)
             return
         kind, value, position = found.lastgroup, found.group(), found.end()
         if kind == "blank":
@@ -206,8 +231,8 @@ _HINTS: Final = {
 }
 
 
-def _refuse_character(text: str, position: int) -> None:
-    """Raise the error for a place where no word begins, or where more than one statement does."""
+def refuse_character(text: str, position: int, language: str, hints: Mapping[str, str]) -> None:
+    """Raise the error for a place where no word begins, or where more than one statement does; return at the end."""
     character = text[position]
     span = Span(position, position + 1, text)
     if character == ";":
@@ -222,10 +247,10 @@ def _refuse_character(text: str, position: int) -> None:
         if text[position : position + 2] == '""':
             raise error_at(QuerySyntaxError, "a name in double quotes is empty.", Span(position, position + 2, text))
         raise error_at(QuerySyntaxError, f"this {what} has no closing {character}.", span)
-    hint = _HINTS.get(text[position : position + 2]) or _HINTS.get(character)
+    hint = hints.get(text[position : position + 2]) or hints.get(character)
     plain = character.isascii() and character.isprintable()
     shown = f"'{character}'" if plain else f"the character U+{ord(character):04X}"
-    raise error_at(QuerySyntaxError, f"{shown} is no part of ADQL here.", span, remedy=hint)
+    raise error_at(QuerySyntaxError, f"{shown} is no part of {language} here.", span, remedy=hint)
 
 
 def _contextual(words: list[Word]) -> list[Word]:
@@ -235,6 +260,24 @@ def _contextual(words: list[Word]) -> list[Word]:
             following, upper = words[index + 1].type, word.value.upper()
             if (upper == "LIMIT" and following == "UINT") or (upper == "NULLS" and following in {"FIRST", "LAST"}):
                 words[index] = Word(upper, word.value, word.span)
+    return window_words(words)
+
+
+_FRAME_WORDS: Final = frozenset({"FOLLOWING", "PRECEDING", "ROW", "UNBOUNDED"})
+
+
+def window_words(words: list[Word]) -> list[Word]:
+    """Turn names into keywords of windows: OVER between brackets, PARTITION before BY, others between ROWS and ")"."""
+    in_frame = False
+    for index, word in enumerate(words[:-1]):
+        before, following = words[index - 1].type if index else "", words[index + 1].type
+        in_frame = word.type == "ROWS" or (in_frame and word.type != "_RPAR")
+        if word.type != "NAME":
+            continue
+        upper = word.value.upper()
+        is_over = upper == "OVER" and before == "_RPAR" and following == "_LPAR"
+        if is_over or (upper == "PARTITION" and following == "BY") or (in_frame and upper in _FRAME_WORDS):
+            words[index] = Word(upper, word.value, word.span)
     return words
 
 

@@ -1,17 +1,19 @@
 """The language layer's three steps: parse, resolve, emit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..exceptions import LimitError
-from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, TableScan
+from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, SplitQuery, TableScan
 from ..models.tree import ColumnRef, Query, Select, SetOperation, TableRef
 from .adql import parse_adql
 from .emit import emit_query
 from .limits import MAX_DEPTH
+from .qserv import parse_qserv
 from .resolve import SchemaView, resolve_query
 from .rewrite import walk
+from .split import split_query
 
-__all__ = ["SchemaView", "emit", "parse", "resolve", "result_position"]
+__all__ = ["SchemaView", "emit", "emit_split", "parse", "resolve", "result_position", "split"]
 
 _TOO_DEEP = f"the query is nested too deeply; the limit is {MAX_DEPTH} levels."
 
@@ -29,10 +31,13 @@ def parse(query: QueryText) -> ParsedQuery:
     """
     match query.language:
         case Language.ADQL:
-            try:
-                return parse_adql(query.text)
-            except RecursionError:
-                raise LimitError(_TOO_DEEP) from None
+            parser: Callable[[str], ParsedQuery] = parse_adql
+        case Language.QSERV:
+            parser = parse_qserv
+    try:
+        return parser(query.text)
+    except RecursionError:
+        raise LimitError(_TOO_DEEP) from None
 
 
 def resolve(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
@@ -49,7 +54,7 @@ def resolve(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
         raise LimitError(_TOO_DEEP) from None
 
 
-def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int) -> str:
+def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int | None) -> str:
     """Return one SELECT for DuckDB that reads exactly the files of `scans`.
 
     Parameters
@@ -60,7 +65,7 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         What to read, by the source number of each base table.
     max_rows
         MAXREC: at most one row more is asked for, so that a cut can be told from a full result; the query's own TOP
-        counts first.
+        counts first. None: no limit.
 
     Returns
     -------
@@ -68,9 +73,38 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         SQL whose columns have the order and names of ``resolved.columns``.
     """
     try:
-        return emit_query(resolved.tree, scans, limit=max_rows + 1)
+        return emit_query(resolved.tree, scans, limit=None if max_rows is None else max_rows + 1)
     except RecursionError:
         raise LimitError(_TOO_DEEP) from None
+
+
+def split(resolved: ResolvedQuery) -> SplitQuery | str:
+    """Return the parts of a query that can be run batch by batch, or why it cannot."""
+    try:
+        return split_query(resolved.tree)
+    except RecursionError:
+        return "it is nested too deeply"
+
+
+def emit_split(
+    parts: SplitQuery, batches: Sequence[Mapping[int, TableScan]], *, max_rows: int
+) -> tuple[tuple[str, ...], str]:
+    """Return the SELECT of each batch, and the one that merges their rows; it is empty if they are the result.
+
+    Parameters
+    ----------
+    parts
+        The query.
+    batches
+        What each batch reads.
+    max_rows
+        MAXREC, as for `emit`.
+    """
+    merge = parts.merge
+    skipped = merge.offset or 0 if isinstance(merge, Select) else 0
+    limit = max_rows + 1 + skipped if parts.is_cut else None
+    texts = tuple(emit_query(parts.partial, scans, limit=limit) for scans in batches)
+    return texts, "" if merge is None else emit_query(merge, {}, limit=max_rows + 1)
 
 
 def result_position(resolved: ResolvedQuery) -> tuple[str, str] | None:

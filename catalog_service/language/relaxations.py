@@ -17,6 +17,7 @@ _BY_WORD: Final = {
     "TRUE": "TRUE or FALSE",
     "FALSE": "TRUE or FALSE",
     "NULLS": "NULLS FIRST or LAST",
+    "OVER": "window function",
 }
 
 _CONDITION = "condition used as a value"

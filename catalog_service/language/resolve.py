@@ -1,12 +1,12 @@
 """Names to references: a tree of names becomes one of tables and columns that the caller may read.
 
 A SELECT is resolved from the inside out: FROM first, since it says what names mean, then each clause, whose expressions
-go through `EXPRESSION_PASSES`, then the whole. FROM items are numbered through the whole query.
+go through the passes of its dialect, then the whole. FROM items are numbered through the whole query.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from ..exceptions import QueryNameError, QueryRefusedError, QueryTypeError
 from ..models.query import ParsedQuery, ResolvedQuery
@@ -31,46 +31,29 @@ from ..models.tree import (
     Select,
     SelectItem,
     SetOperation,
+    ShowColumns,
     Star,
     SubqueryRef,
     TableName,
     TableRef,
     With,
 )
+from .dialects import DIALECTS, Dialect, Note
 from .errors import did_you_mean, error_at
+from .mysql_statements import columns_text
 from .outputs import Outputs
-from .passes.aggregates import check_aggregates, refuse_aggregates
-from .passes.check import check, require_condition, require_sortable
-from .passes.coerce import coerce
+from .passes.aggregates import refuse_aggregates
+from .passes.check import require_condition, require_sortable
 from .passes.describe import describe_items, output_name, repeated
-from .passes.fold import fold
 from .passes.joins import expand_join
 from .passes.operands import align_operands
-from .passes.ordering import check_order
-from .passes.shapes import shapes
-from .passes.units import convert_units
+from .passes.windows import refuse_windows
+from .qserv import parse_qserv
 from .rewrite import LITERALS, map_children, walk_expression
 from .scope import Scope, Source, same_name
 from .types import query_columns
 
-__all__ = ["EXPRESSION_PASSES", "SELECT_PASSES", "SchemaView", "resolve_query"]
-
-Note = Callable[[str], None]
-
-EXPRESSION_PASSES: Final[tuple[Callable[[Expr, Note], Expr], ...]] = (
-    lambda expr, _note: fold(expr),
-    lambda expr, _note: convert_units(expr),
-    lambda expr, _note: shapes(expr),
-    coerce,
-    lambda expr, _note: check(expr),
-)
-"""What each expression goes through once its names are resolved, in this order."""
-
-SELECT_PASSES: Final[tuple[Callable[[Select, Note], Select], ...]] = (
-    check_aggregates,
-    lambda select, _note: check_order(select),
-)
-"""What each SELECT goes through once its expressions are done, in this order."""
+__all__ = ["SchemaView", "resolve_query"]
 
 
 class SchemaView(Protocol):
@@ -92,18 +75,26 @@ def resolve_query(parsed: ParsedQuery, view: SchemaView) -> ResolvedQuery:
         If a name means nothing or too much, types do not fit, or something is not supported.
     """
     notes = dict.fromkeys(parsed.relaxations)
-    tree = _Resolver(view, notes.setdefault).top(parsed.tree)
+    resolver = _Resolver(view, notes.setdefault, DIALECTS[parsed.language])
+    tree = resolver.described(parsed.tree) if isinstance(parsed.tree, ShowColumns) else resolver.top(parsed.tree)
     return ResolvedQuery(tree, query_columns(tree), tuple(sorted(notes)))
 
 
 class _Resolver:
     """Resolves one query; keeps the count of FROM items and the common tables."""
 
-    def __init__(self, view: SchemaView, note: Note) -> None:
+    def __init__(self, view: SchemaView, note: Note, dialect: Dialect) -> None:
         self._view = view
         self._note = note
+        self._dialect = dialect
         self._sources = 0
         self._common: dict[str, tuple[str, Query]] = {}
+
+    def described(self, show: ShowColumns) -> Query:
+        """Resolve the query that lists the columns of a table."""
+        tree = parse_qserv(columns_text(self._base_table(show.table), full=show.full)).tree
+        assert not isinstance(tree, ShowColumns)
+        return self.top(tree)
 
     def top(self, tree: Query) -> Query:
         """Resolve a whole query."""
@@ -135,8 +126,10 @@ class _Resolver:
         source, scope = self._from(select.source, parent)
         items = tuple(self._item(part, scope) for item in select.items for part in _expanded(item, scope))
         outputs = Outputs(items)
-        where = self._condition(select.where, scope, "WHERE", outputs)
+        asked = None if select.where is None else self._dialect.where(select.where, source)
+        where = self._condition(asked, scope, "WHERE", outputs)
         refuse_aggregates(where, "WHERE")
+        refuse_windows(where, "WHERE")
         resolved = replace(
             select,
             items=items,
@@ -146,14 +139,14 @@ class _Resolver:
             having=self._condition(select.having, scope, "HAVING", outputs),
             order_by=tuple(self._order_item(item, scope, outputs) for item in select.order_by),
         )
-        for change in SELECT_PASSES:
+        for change in self._dialect.select_passes:
             resolved = change(resolved, self._note)
         return describe_items(resolved)
 
     def _item(self, item: SelectItem, scope: Scope) -> SelectItem:
         if isinstance(item.expr, ColumnRef):  # of a star
             return item
-        return replace(item, expr=self._expression(item.expr, scope))
+        return replace(item, expr=self._dialect.value(self._expression(item.expr, scope)))
 
     def _expression(self, expr: Expr, scope: Scope, outputs: Outputs | None = None, clause: str = "") -> Expr:
         """Resolve one expression of a SELECT.
@@ -161,7 +154,7 @@ class _Resolver:
         With `outputs`, a name that means no column may mean an item of the select list.
         """
         resolved = self._names(expr, scope, outputs, clause)
-        for change in EXPRESSION_PASSES:
+        for change in self._dialect.expression_passes:
             resolved = change(resolved, self._note)
         return resolved
 
@@ -191,7 +184,7 @@ class _Resolver:
     def _condition(self, expr: Expr | None, scope: Scope, clause: str, outputs: Outputs | None) -> Expr | None:
         if expr is None:
             return None
-        resolved = self._expression(expr, scope, outputs, clause)
+        resolved = self._dialect.condition(self._expression(expr, scope, outputs, clause))
         require_condition(resolved)
         return resolved
 
@@ -274,9 +267,8 @@ class _Resolver:
         table = self._base_table(name)
         alias = name.alias.text if name.alias else table.name
         number = self._next_source()
-        source = Source(
-            number, alias, table.columns, table.columns_by_folded_name, table, renamed=name.alias is not None
-        )
+        names = {**self._dialect.pseudo_columns(table), **table.columns_by_folded_name}
+        source = Source(number, alias, table.columns, names, table, renamed=name.alias is not None)
         return TableRef(number, table, alias, span=name.span), Scope((source,), parent=parent)
 
     def _common_table(self, name: TableName) -> tuple[str, Query] | None:
@@ -308,6 +300,7 @@ class _Resolver:
         condition, scope = expand_join(join, left_scope, right_scope, parent)
         on = self._condition(condition, scope, "ON", None)
         refuse_aggregates(on, "ON")
+        refuse_windows(on, "ON")
         kind = JoinKind.CROSS if on is None and join.kind is JoinKind.INNER else join.kind
         if on is not None and kind is not JoinKind.INNER:
             _refuse_subqueries(on)

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-__all__ = ["bound", "double", "quoted", "text"]
+__all__ = ["bound", "double", "let", "quoted", "text"]
 
 _LONG: Final = 300
 """Arguments longer than this are computed once."""
@@ -58,3 +58,13 @@ def bound(template: str, *args: str) -> str:
     packed = ", ".join(f"a{i} := {arg}" for i, arg in enumerate(args))
     body = template.format(*(f"v.a{i}" for i in range(len(args))))
     return f"list_transform([struct_pack({packed})], lambda v: {body})[1]"
+
+
+def let(body: str, name: str, **values: str) -> str:
+    """Return `body`, in which ``name.key`` stands for a value: computed once, however often it is used.
+
+    >>> print(let("p.x * p.x", "p", x="sin(1e0)"))
+    list_transform([struct_pack(x := sin(1e0))], lambda p: p.x * p.x)[1]
+    """
+    packed = ", ".join(f"{key} := {value}" for key, value in values.items())
+    return f"list_transform([struct_pack({packed})], lambda {name}: {body})[1]"

@@ -45,8 +45,10 @@ from ..models.tree import (
     SetOperation,
     StringLiteral,
     Unary,
+    WindowCall,
 )
-from .functions import FUNCTIONS
+from .functions import AGGREGATES, FUNCTIONS
+from .windows import ROW_FUNCTIONS
 
 __all__ = [
     "GEOMETRIES",
@@ -143,7 +145,7 @@ def type_of(expr: Expr) -> DataType:
             return _arithmetic_type(expr)
         case FunctionCall():
             return _function_type(expr)
-        case Aggregate():
+        case Aggregate() | WindowCall():
             return _aggregate_type(expr)
         case Cast():
             return expr.target
@@ -204,12 +206,17 @@ def _function_type(call: FunctionCall) -> DataType:
     result = FUNCTIONS[call.name].result
     if result is not None:
         return result
-    if call.name == "coalesce":
+    if FUNCTIONS[call.name].is_common:
         return common_type(map(type_of, call.args)) or DataType.NULL
     return numeric_type(call.args)
 
 
-def _aggregate_type(call: Aggregate) -> DataType:
+def _aggregate_type(call: Aggregate | WindowCall) -> DataType:
+    if call.name in ROW_FUNCTIONS:
+        return type_of(call.args[0]) if ROW_FUNCTIONS[call.name].gives_value else DataType.LONG
+    result = AGGREGATES[call.name].result
+    if result is not None:
+        return result
     match call.name:
         case "count":
             return DataType.LONG

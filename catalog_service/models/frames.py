@@ -8,6 +8,7 @@ A frame is one kind byte, a 4-byte big-endian length, and that many bytes:
 ``R``  worker to parent, once: ready for a query (JSON: pid)
 ``H``  worker to parent: head, before any data (JSON: overflow true/false, or null when not yet known)
 ``D``  worker to parent: final bytes of the result
+``P``  worker to parent: progress of a query that is run in batches (JSON: done, total)
 ``E``  worker to parent: the end (JSON of `End`)
 
 After ``E`` the worker is free for the next query. End of file without ``E`` means that it crashed.
@@ -30,6 +31,7 @@ __all__ = [
     "HEAD",
     "HEADER_SIZE",
     "MAX_FRAME_BYTES",
+    "PROGRESS",
     "QUERY",
     "READY",
     "SETUP",
@@ -50,6 +52,7 @@ CANCEL: Final = b"C"
 READY: Final = b"R"
 HEAD: Final = b"H"
 DATA: Final = b"D"
+PROGRESS: Final = b"P"
 END: Final = b"E"
 
 HEADER_SIZE: Final = 5
@@ -109,10 +112,11 @@ def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
     frame: dict[str, Any] = json.loads(payload)
     body: dict[str, Any] = frame["query"]
     columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
-    position, stamps = body.pop("position"), body.pop("stamps")
+    position, stamps, batches = body.pop("position"), body.pop("stamps"), body.pop("batches")
     query = EngineQuery(
         **{**body, "format": ResultFormat(body["format"])},
         columns=columns,
+        batches=tuple(batches),
         position=None if position is None else (position[0], position[1]),
         stamps=tuple(FileStamp(*stamp) for stamp in stamps),
     )

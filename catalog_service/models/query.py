@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from partitioning.layout.paths import HEALPIX_COLUMN
 
 from .schema import Column, Table
-from .tree import Query
+from .tree import Query, ShowColumns
 
 __all__ = [
+    "PARTIAL_ROWS",
     "EngineQuery",
     "FileStamp",
     "Language",
@@ -21,15 +22,22 @@ __all__ = [
     "ResolvedQuery",
     "ResultFormat",
     "ScanPlan",
-    "TableEstimate",
+    "SplitQuery",
+    "TablePlan",
     "TableScan",
 ]
+
+
+PARTIAL_ROWS: Final = "partial_rows"
+"""Table of the rows of all batches."""
 
 
 class Language(Enum):
     """Query languages; the value is TAP's LANG."""
 
     ADQL = "ADQL"
+    QSERV = "QSERV"
+    """The MySQL dialect that Qserv answers."""
 
 
 class ResultFormat(Enum):
@@ -55,8 +63,10 @@ class QueryText:
 class ParsedQuery:
     """A tree of names, and the relaxations of the strict language that its text used."""
 
-    tree: Query
+    tree: Query | ShowColumns
     relaxations: tuple[str, ...] = ()
+    language: Language = Language.ADQL
+    """Whose rules of meaning the tree follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +114,41 @@ class TableScan:
     visible_schemas: tuple[str, ...] | None = None
     """For TAP_SCHEMA's own tables: names of the schemas whose rows the caller may see."""
     healpix_column: str = HEALPIX_COLUMN
+    own_index: bool = False
+    """Whether `healpix_column` is the index of the table's own position."""
     stamps: tuple[FileStamp, ...] = ()
     """Of adopted files: how they must still look."""
+    tiles: tuple[int, ...] = ()
+    """Numbers of the files in the table's partition map; empty for a table of one plain file."""
 
 
 @dataclass(frozen=True, slots=True)
-class TableEstimate:
-    """What reading one base table of a query takes, and why."""
+class SplitQuery:
+    """A resolved query as one for each batch of tiles, and one that merges their rows."""
 
-    table: Table
+    partial: Query
+    """Run for each batch."""
+    merge: Query | None
+    """Reads the rows of all batches from `PARTIAL_ROWS`; None: these rows are the result, one batch after another."""
+    is_cut: bool
+    """Whether a batch needs to give no more rows than the result has."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What is read of one base table, and why not less."""
+
+    source: int
     files: int
     files_total: int
     rows: int
     """Rows stored in the chosen files."""
     size_bytes: int
     """Size of the chosen files, all columns."""
+    kind: str
+    """What its files are: tiles, adopted files, or one file."""
     reason: str
-    """What pruned it, or why nothing did: ``schema.table: 3 of 36 tiles ...``."""
-    pruned_by: tuple[str, ...] = ()
-    """Of ``ids``, ``region``, ``joined region`` and ``statistics``, what bounded its files."""
+    """What chose the files, or why nothing did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +163,8 @@ class ScanPlan:
     """Rows stored in the chosen files: an upper bound of the rows read."""
     size_bytes: int = 0
     """Size of the chosen files: an upper bound of the bytes read."""
-    reasons: tuple[str, ...] = ()
-    """One sentence per table: what pruned it, or why nothing did."""
-    tables: Mapping[int, TableEstimate] = field(default_factory=dict)
-    """By source number, as `scans`."""
+    tables: tuple[TablePlan, ...] = ()
+    """One for each base table, in the order of their sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +174,11 @@ class EngineQuery:
     query_id: str
     sql: str
     """One SELECT for DuckDB, already limited to `max_rows` + 1 rows."""
+    batches: tuple[str, ...] = ()
+    """The SELECTs of batches of tiles, run one after another before `sql`, which finds their rows in `PARTIAL_ROWS`.
+    If `sql` is empty, their rows are the result."""
+    most_rows: int | None = None
+    """Rows after which no further batch need be run, if `sql` is empty."""
     columns: tuple[Column, ...]
     format: ResultFormat
     max_rows: int

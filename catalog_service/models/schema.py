@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import Final
 
-__all__ = ["Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table"]
+__all__ = ["TILE_NUMBER", "Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table"]
 
 
 class DataType(Enum):
@@ -67,6 +68,14 @@ class Column:
     """Whether some files store it in a narrower type; in adopted tables only."""
 
 
+TILE_NUMBER: Final = Column(
+    name="chunkId",
+    datatype=DataType.LONG,
+    description="Number of the row's tile: 4 * 4**order + pixel (HEALPix NUNIQ).",
+)
+"""What Qserv's pseudo-column of sharded tables means here; computed from the path of the row's file."""
+
+
 @dataclass(frozen=True, slots=True)
 class SkyPosition:
     """The columns of a table's own position, degrees ICRS (names as in TAP_SCHEMA)."""
@@ -99,6 +108,8 @@ class Table:
     rows: int = 0
     position: SkyPosition | None = None
     """The table's own position, None if it has none."""
+    partition_position: tuple[Column, Column] | None = None
+    """RA and Dec by which rows were placed in tiles, also where queries cannot name them; None if it is not sharded."""
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
 
@@ -126,3 +137,5 @@ class Schema:
     """Other names under which users know the schema."""
     access: str | None = None
     """``public``, ``group:<name>`` or None = closed."""
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files."""

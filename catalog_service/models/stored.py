@@ -54,6 +54,14 @@ class StoredTable:
         """Stored order-29 index by which the rows of each file are sorted; None if there is none to rely on."""
         return None if self.placement is None else self.placement.healpix_column
 
+    @property
+    def has_own_index(self) -> bool:
+        """Whether `healpix_column` is the index of each row's own position, not that of a parent."""
+        placed = self.placement
+        if placed is None or placed.healpix_column is None or placed.parent is not None:
+            return False
+        return (placed.ra_column, placed.dec_column) == (placed.own_ra_column, placed.own_dec_column)
+
     def paths(self, tiles: NDArray[np.int64]) -> tuple[str, ...]:
         """Return the absolute paths of the tiles numbered `tiles`: computed or remembered, never listed."""
         assert self.partitions is not None

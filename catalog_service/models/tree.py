@@ -57,11 +57,13 @@ __all__ = [
     "Query",
     "RealLiteral",
     "RegionLiteral",
+    "RowsFrame",
     "ScalarQuery",
     "Select",
     "SelectItem",
     "SetOperation",
     "Shape",
+    "ShowColumns",
     "Span",
     "Star",
     "StringLiteral",
@@ -69,6 +71,7 @@ __all__ = [
     "TableName",
     "TableRef",
     "Unary",
+    "WindowCall",
     "With",
 ]
 
@@ -185,7 +188,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """``+ - * / || %`` and, from the MySQL dialect, ``DIV & | ^ << >>``."""
+    """``+ - * / ||``."""
 
     op: str
     left: "Expr"
@@ -207,6 +210,29 @@ class Aggregate(Node):
     name: str
     args: tuple["Expr", ...]
     distinct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFrame:
+    """``ROWS BETWEEN start AND stop`` of a window, as distances from the current row: -3 is ``3 PRECEDING``."""
+
+    start: int | None
+    """None: UNBOUNDED PRECEDING."""
+    stop: int | None
+    """None: UNBOUNDED FOLLOWING."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCall(Node):
+    """``name(args) OVER (...)``: a set function or one of rows in an order (a relaxation in ADQL)."""
+
+    name: str
+    args: tuple["Expr", ...]
+    """None means ``COUNT(*)``, or a function without arguments."""
+    distinct: bool = False
+    partition_by: tuple["Expr", ...] = ()
+    order_by: tuple["OrderItem", ...] = ()
+    rows: RowsFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +296,7 @@ class Not(Node):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Node):
-    """``= <> < <= > >=`` (``!=`` is written ``<>`` here)."""
+    """``= <> < <= > >=`` (``!=`` is written ``<>`` here) and, from the MySQL dialect, ``<=>``, which is never NULL."""
 
     op: str
     left: "Expr"
@@ -313,6 +339,8 @@ class Like(Node):
     pattern: "Expr"
     negated: bool = False
     ignore_case: bool = False
+    escape: str | None = None
+    """Character that makes the one after it mean itself in the pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +467,7 @@ Expr = (
     | Binary
     | FunctionCall
     | Aggregate
+    | WindowCall
     | Cast
     | Case
     | InUnit
@@ -598,3 +627,11 @@ class With(Node):
 
 
 Query = Select | SetOperation | With
+
+
+@dataclass(frozen=True, slots=True)
+class ShowColumns(Node):
+    """SHOW COLUMNS and DESCRIBE of the MySQL dialect: a query of TAP_SCHEMA after resolution."""
+
+    table: TableName
+    full: bool = False

@@ -20,7 +20,7 @@ from typing import Final
 from partitioning.sky.coverage import Coverage, widened
 
 from ..models.ids import FoundIds
-from ..models.schema import Column
+from ..models.schema import Column, SkyPosition
 from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
 from ..models.walk import base_tables
@@ -29,7 +29,7 @@ from .prune import Bound, Bounds
 from .regions import AllOf, RegionExpr, condition_regions, conjuncts
 from .statistics import constrained, rejects_null
 
-__all__ = ["table_bounds"]
+__all__ = ["key_join", "table_bounds"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
@@ -45,6 +45,8 @@ class _Facts:
 
     regions: tuple[tuple[int, RegionExpr], ...] = ()
     """Sources whose own position lies in a region."""
+    places: tuple[tuple[int, RegionExpr], ...] = ()
+    """Sources whose placing position lies in a region, where it is not their own."""
     placed: tuple[tuple[int, Coverage], ...] = ()
     """Sources whose rows have ids that were found: their placing position is in a coverage."""
     pairs: tuple[frozenset[int], ...] = ()
@@ -57,6 +59,7 @@ class _Facts:
     def __add__(self, other: "_Facts") -> "_Facts":
         return _Facts(
             self.regions + other.regions,
+            self.places + other.places,
             self.placed + other.placed,
             self.pairs + other.pairs,
             self.strict + other.strict,
@@ -65,7 +68,7 @@ class _Facts:
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, _ in (*self.regions, *self.placed, *self.strict)}
+        bounded = {source for source, _ in (*self.regions, *self.places, *self.placed, *self.strict)}
         return not sources.isdisjoint(bounded.union(*self.pairs))
 
 
@@ -117,7 +120,8 @@ def _certain(item: FromItem, tables: Tables, found: FoundIds) -> _Facts:
 
 def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
-    pairs = (_key_join(part, tables) for part in conjuncts(condition))
+    placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
+    pairs = (key_join(part, tables) for part in conjuncts(condition))
     tested = [
         (source, part, rejects_null(part, source))
         for part in conjuncts(condition)
@@ -125,11 +129,21 @@ def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
     ]
     return _Facts(
         regions=tuple(condition_regions(condition, positions).items()),
+        places=tuple(condition_regions(condition, placing).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
         strict=tuple((source, part) for source, part, is_strict in tested if is_strict),
         loose=tuple((source, part) for source, part, is_strict in tested if not is_strict),
     )
+
+
+def _placing_position(stored: StoredTable) -> SkyPosition | None:
+    """Return the position that placed a table's rows if it is not their own."""
+    if stored.table.partition_position is None:
+        return None
+    ra, dec = stored.table.partition_position
+    position = SkyPosition(ra.name, dec.name)
+    return None if position == stored.table.position else position
 
 
 def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
@@ -141,6 +155,7 @@ def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
     pad_deg = sum(tables[member].max_separation_deg for member in group)
     own = tuple(region for at, region in facts.regions if at == source)
     shared = tuple(Bound(region, pad_deg) for at, region in facts.regions if at != source and at in group)
+    shared += tuple(Bound(region) for at, region in facts.places if at in group)
     placed = [coverage for at, coverage in facts.placed if at == source]
     placed += [widened(coverage) for at, coverage in facts.placed if at != source and at in group]
     conditions = tuple(condition for at, condition in (*facts.strict, *facts.loose) if at == source)
@@ -154,7 +169,8 @@ def _placed_together(source: int, facts: _Facts) -> frozenset[int]:
     return frozenset(group)
 
 
-def _key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
+def key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
+    """Return the two sources that a condition joins on a parent's key, which places the rows of both; else None."""
     if not (isinstance(condition, Comparison) and condition.op == "="):
         return None
     left, right = condition.left, condition.right

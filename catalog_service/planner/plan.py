@@ -5,7 +5,6 @@ Everything happens in memory; no directory is listed and no file opened.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from partitioning.layout.paths import HEALPIX_COLUMN
 from partitioning.layout.statistics import FileStatistics
 
 from ..models.ids import FoundIds
-from ..models.query import ResolvedQuery, ScanPlan, TableEstimate, TableScan
+from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
 from ..models.statistics import FoundStatistics
 from ..models.stored import StoredTable
@@ -29,13 +28,10 @@ __all__ = ["plan"]
 Lookup = Callable[[Table], StoredTable]
 
 
-_NOTHING: Final[FoundStatistics] = {}
-
-
 @dataclass(frozen=True, slots=True)
 class _Planned:
     scan: TableScan
-    estimate: TableEstimate
+    table: TablePlan
 
 
 def plan(
@@ -44,7 +40,7 @@ def plan(
     *,
     visible_schemas: Collection[str],
     found: FoundIds | None = None,
-    statistics: FoundStatistics = _NOTHING,
+    statistics: FoundStatistics | None = None,
 ) -> ScanPlan:
     """Return which files each base table of `query` needs.
 
@@ -68,63 +64,48 @@ def plan(
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
             bounds = table_bounds(node, tables, found or {})
             for source, stored in tables.items():
-                planned[source] = _plan_table(stored, source, bounds[source], statistics, visible)
-    estimates = {source: one.estimate for source, one in planned.items()}
+                planned[source] = _plan_table(source, stored, bounds[source], statistics or {}, visible)
+    read = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
-        files=sum(one.files for one in estimates.values()),
-        files_total=sum(one.files_total for one in estimates.values()),
-        rows=sum(one.rows for one in estimates.values()),
-        size_bytes=sum(one.size_bytes for one in estimates.values()),
-        reasons=tuple(one.reason for one in estimates.values()),
-        tables=estimates,
+        files=sum(len(one.scan.files) for one in planned.values()),
+        files_total=sum(table.files_total for table in read),
+        rows=sum(table.rows for table in read),
+        size_bytes=sum(table.size_bytes for table in read),
+        tables=read,
     )
 
 
 def _plan_table(
-    stored: StoredTable, source: int, bounds: Bounds, statistics: FoundStatistics, visible: tuple[str, ...]
+    source: int, stored: StoredTable, bounds: Bounds, statistics: FoundStatistics, visible: tuple[str, ...]
 ) -> _Planned:
-    name, partitions = stored.table.full_name, stored.partitions
+    partitions = stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
         scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
-        reason = f"{name}: one file without positions"
-        return _Planned(scan, TableEstimate(stored.table, 1, 1, stored.rows, stored.size_bytes, reason))
-    placed = choose_tiles(stored, bounds)
-    chosen, columns = _by_statistics(stored, source, placed, bounds, statistics)
+        return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
+    chosen, columns = _by_statistics(source, stored, bounds, statistics)
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
         merged_ranges(partitions, chosen) if stored.healpix_column else (),
         position_box(stored, bounds.own),
         healpix_column=stored.healpix_column or HEALPIX_COLUMN,
+        own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
+        tiles=tuple(chosen.tiles.tolist()),
     )
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
-    reason = f"{name}: {len(placed.tiles)} of {len(partitions)} {kind} {_why(bounds)}"
-    if columns:
-        reason += f"; statistics of {', '.join(columns)} leave {len(chosen.tiles)} of these"
-    pruned_by = tuple(
-        word
-        for word, is_so in (
-            ("ids", bounds.placed),
-            ("region", bounds.own is not None),
-            ("joined region", bounds.shared),
-            ("statistics", columns),
-        )
-        if is_so
-    )
-    estimate = TableEstimate(
-        stored.table, len(chosen.tiles), len(partitions), rows, size_bytes, reason, pruned_by=pruned_by
-    )
-    return _Planned(scan, estimate)
+    files = len(chosen.tiles)
+    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds, columns)))
 
 
 def _by_statistics(
-    stored: StoredTable, source: int, chosen: Chosen, bounds: Bounds, statistics: FoundStatistics
+    source: int, stored: StoredTable, bounds: Bounds, statistics: FoundStatistics
 ) -> tuple[Chosen, tuple[str, ...]]:
-    """Return the tiles that the statistics of columns leave, and the columns that could leave out some."""
+    """Return the tiles that positions and statistics of columns leave, and the columns that left some out."""
+    chosen = choose_tiles(stored, bounds)
     known: dict[str, FileStatistics] = {}
     for condition in bounds.conditions:
         for at, column in constrained(condition):
@@ -133,14 +114,20 @@ def _by_statistics(
                 known[column.name] = statistics[key]
     if not known:
         return chosen, ()
-    files = stored.file_count
-    kept = np.logical_and.reduce([may_hold(condition, source, known, files) for condition in bounds.conditions])
-    return replace(chosen, tiles=chosen.tiles[kept[chosen.tiles]]), tuple(sorted(known))
+    masks = [may_hold(condition, source, known, stored.file_count) for condition in bounds.conditions]
+    kept = chosen.tiles[np.logical_and.reduce(masks)[chosen.tiles]]
+    return replace(chosen, tiles=kept), tuple(sorted(known)) if len(kept) < len(chosen.tiles) else ()
 
 
-def _why(bounds: Bounds) -> str:
+def _why(bounds: Bounds, columns: tuple[str, ...]) -> str:
+    """Return what chose the files."""
+    reasons = []
     if bounds.placed:
-        return "hold the ids that are asked for"
+        reasons.append("ids that are asked for")
     if bounds.own is not None:
-        return "meet the region of its position"
-    return "meet the region of a joined table" if bounds.shared else "(no position or id constraint)"
+        reasons.append("the region of its position")
+    if bounds.shared:
+        reasons.append("the region of a joined table")
+    if columns:
+        reasons.append(f"statistics of {', '.join(columns)}")
+    return " and ".join(reasons) or "no position or id constraint"

@@ -31,6 +31,7 @@ from ..models.tree import (
     RealLiteral,
     Unary,
 )
+from .scisql_regions import scisql_region
 
 __all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr"]
 
@@ -104,7 +105,11 @@ def _disjunction_regions(condition: Or, positions: Positions) -> dict[int, Regio
 def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr]:
     if not isinstance(condition, Comparison):
         return {}
-    found = _contains_region(condition, positions) or _distance_region(condition, positions)
+    found = (
+        _contains_region(condition, positions)
+        or _distance_region(condition, positions)
+        or _scisql_region(condition, positions)
+    )
     return {} if found is None else {found[0]: found[1]}
 
 
@@ -117,6 +122,21 @@ def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, 
         return None
     source, shape = _own_position(left.inner, positions), _shape(left.outer)
     return None if source is None or shape is None else (source, shape)
+
+
+def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
+    """``scisql_s2PtInBox(ra, dec, ...) = 1``, either way round."""
+    call, value = condition.left, condition.right
+    if not isinstance(call, FunctionCall):
+        call, value = value, call
+    if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
+        return None
+    source, numbers = _own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
+    try:
+        region = None if source is None or numbers is None else scisql_region(call.name, numbers)
+    except RegionError:  # no row is inside of it either
+        return None
+    return None if source is None or region is None else (source, region)
 
 
 def _without_null(expr: Expr) -> Expr:

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import structlog
@@ -13,20 +12,18 @@ import structlog
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError
-from ..language.pipeline import emit, parse, resolve, result_position
-from ..models.query import EngineQuery, Outcome, ParsedQuery, QueryText, ResolvedQuery, ScanPlan
+from ..language.pipeline import result_position
+from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ScanPlan
 from ..models.user import Identity
-from ..planner.ids import wanted_ids
-from ..planner.plan import plan
-from ..planner.statistics import wanted_statistics
-from ..planner.totals import counted
-from ..storage.ids import find_ids
+from ..planner.batches import BatchLimits
 from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import NegotiatedFormat, negotiate
 from ..writers.select import empty_result
+from .batching import texts_of
 from .catalogs import Catalogs, Published
 from .limits import Limits
+from .planning import planned, resolved_text
 
 __all__ = ["Delivery", "QueryService", "ResultOptions"]
 
@@ -34,9 +31,6 @@ _AUDIT = structlog.get_logger("audit")
 
 VOTABLE: Final = negotiate(None)
 """The default format: VOTable with BINARY2 serialization."""
-
-_LONG_TEXT: Final = 4096
-"""Longer texts are parsed beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +141,15 @@ class QueryService:
         Runs generated SQL in worker processes.
     limits
         Published limits.
+    batch
+        How much one step of a large query reads.
     """
 
-    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits) -> None:
+    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, batch: BatchLimits) -> None:
         self._catalogs = catalogs
         self._pool = pool
         self._limits = limits
+        self._batch = batch
 
     async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
         """Run a query text; return when its first bytes are there.
@@ -167,9 +164,7 @@ class QueryService:
         audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid)
         published = self._catalogs.published
         try:
-            self._limits.check_text(query.text)
-            parsed = await _parsed(query)
-            resolved = resolve(parsed, published.visible(identity))
+            resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options)
         except BaseException as error:
             audit.failed(error)
@@ -189,16 +184,7 @@ class QueryService:
     async def _deliver(
         self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
     ) -> Delivery:
-        resolved = counted(resolved, published.lookup)
-        ids, columns = wanted_ids(resolved, published.lookup), wanted_statistics(resolved, published.lookup)
-        visible = published.visible(audit.identity).schema_names
-        choose = partial(plan, resolved, published.lookup, visible_schemas=visible)
-        # what reads from disk, and plans by very many small ranges, is done beside the event loop
-        scan = (
-            await asyncio.to_thread(lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns)))
-            if ids or columns
-            else choose()
-        )
+        resolved, scan = await planned(resolved, published, audit.identity)
         infos, position = _provenance(audit, resolved, scan), result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:
@@ -206,9 +192,12 @@ class QueryService:
             return Delivery(
                 _Columns(empty_result(options.format.format, description, overflow=True)), audit, scan, options
             )
+        texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=max_rows)
         engine_query = EngineQuery(
             query_id=audit.query_id,
-            sql=emit(resolved, scan.scans, max_rows=max_rows),
+            sql=texts.sql,
+            batches=texts.batches,
+            most_rows=texts.most_rows,
             columns=resolved.columns,
             format=options.format.format,
             max_rows=max_rows,
@@ -220,10 +209,6 @@ class QueryService:
         )
         self._pool.allow(published.foreign_directories)
         return Delivery(await self._pool.run(engine_query), audit, scan, options)
-
-
-async def _parsed(query: QueryText) -> ParsedQuery:
-    return await asyncio.to_thread(parse, query) if len(query.text) > _LONG_TEXT else parse(query)
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

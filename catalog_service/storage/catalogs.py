@@ -61,6 +61,8 @@ class SchemaRule:
     access: str | None = None
     """``public``, ``group:<name>``, or None = closed."""
     aliases: tuple[str, ...] = ()
+    direct_access: bool = False
+    """Whether callers may learn the paths of its files."""
 
 
 CLOSED: Final = SchemaRule()
@@ -141,6 +143,7 @@ class Registry:
             utype=felis.utype,
             aliases=rule.aliases,
             access=rule.access,
+            direct_access=rule.direct_access,
         )
         return schema, stored
 
@@ -247,6 +250,7 @@ def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
         index=felis.index,
         rows=manifest.rows,
         position=_position(manifest, columns),
+        partition_position=_partition_position(manifest, columns),
         primary_key=felis.primary_key,
         foreign_keys=tuple(
             ForeignKey(
@@ -304,6 +308,18 @@ def _position(manifest: Manifest, columns: Iterable[Column]) -> SkyPosition | No
     if not {placement.own_ra_column, placement.own_dec_column} <= numeric:
         return None
     return SkyPosition(placement.own_ra_column, placement.own_dec_column)
+
+
+def _partition_position(manifest: Manifest, columns: Iterable[Column]) -> tuple[Column, Column] | None:
+    """Return the columns of the position that placed the rows, hidden ones included."""
+    if manifest.placement is None:
+        return None
+    visible = {column.name: column for column in columns}
+    ra, dec = (
+        visible.get(name) or Column(name=name, datatype=DataType.DOUBLE, unit="deg", stored_name=name)
+        for name in (manifest.placement.ra_column, manifest.placement.dec_column)
+    )
+    return ra, dec
 
 
 def _refuse_case_twins(table: str, columns: Iterable[Column]) -> None:

@@ -44,9 +44,17 @@ def documented_keys(heading: str) -> set[str]:
     return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
 
 
-def sql_blocks() -> list[str]:
-    text = (DOCS / "reference" / "adql.md").read_text()
-    return re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def sql_blocks() -> list[tuple[str, str]]:
+    """Return (language, text) of the examples on the pages of the query languages."""
+    return [
+        (language, block)
+        for language in ("ADQL", "QSERV")
+        for block in re.findall(
+            r"^```sql\n(.*?)^```$",
+            (DOCS / "reference" / f"{language.lower()}.md").read_text(),
+            re.MULTILINE | re.DOTALL,
+        )
+    ]
 
 
 def test_tables_are_those_of_the_code() -> None:
@@ -111,7 +119,8 @@ def test_the_same_question_in_five_ways(
 
 @pytest.mark.parametrize("number", range(len(sql_blocks())))
 def test_an_example_of_the_language_page_runs(number: int, server_url: str) -> None:
-    found = CatalogClient(server_url).query(sql_blocks()[number])
+    language, text = sql_blocks()[number]
+    found = CatalogClient(server_url).query(text, lang=language)
     assert len(found) > 0
 
 

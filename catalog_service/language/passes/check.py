@@ -35,16 +35,20 @@ from ...models.tree import (
     ScalarQuery,
     StringLiteral,
     Unary,
+    WindowCall,
 )
 from ..errors import error_at
 from ..function import Kind
 from ..functions import AGGREGATES, FUNCTIONS
-from ..rewrite import walk_expression
+from ..rewrite import LITERALS, walk_expression
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
+from ..windows import ROW_FUNCTIONS
+from .fold import constant
 
 __all__ = ["check", "require_condition", "require_sortable"]
 
 _MAX_INTEGER: Final = 2**63 - 1
+_MOST_ROWS: Final = 2**31
 
 _CASE_OPERAND_NODES: Final = 20
 """SQL repeats the operand of a simple CASE in each branch; nested long ones would grow without bounds."""
@@ -142,14 +146,14 @@ def _single_column(columns: Sequence[object], expr: InQuery | ScalarQuery) -> No
 
 def _function(call: FunctionCall) -> None:
     function = FUNCTIONS[call.name]
-    name = call.name.upper()
+    name = call.name.removeprefix("mysql_").partition(".")[0].upper()
     if name == "COORDSYS":
         return
     for index, arg in enumerate(call.args):
         match function.kind(index):
-            case Kind.NUMBER | Kind.EXACT:
+            case Kind.NUMBER | Kind.EXACT | Kind.BITS:
                 _numbers(name, [arg])
-            case Kind.DIGITS:
+            case Kind.DIGITS | Kind.WHOLE:
                 if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
                     message = f"{name} needs an integer here, not {_kind_word(arg)} of type {type_of(arg).value}."
                     raise error_at(QueryTypeError, message, arg.span)
@@ -157,19 +161,55 @@ def _function(call: FunctionCall) -> None:
                 _texts(name, [arg])
             case Kind.ANY:
                 require_sortable(arg, name)
-    if call.name == "coalesce" and common_type(map(type_of, call.args)) is None:
-        raise error_at(QueryTypeError, "the arguments of COALESCE have no common type.", call.span)
+            case Kind.FRACTION | Kind.PERCENT | Kind.QUOTED:
+                _constant(name, function.kind(index), arg)
+    if function.is_common and common_type(map(type_of, call.args)) is None:
+        raise error_at(QueryTypeError, f"the arguments of {name} have no common type.", call.span)
 
 
 def _aggregate(call: Aggregate) -> None:
-    name = call.name.upper()
-    for arg in call.args:
-        if AGGREGATES[call.name].numeric:
+    name, aggregation = call.name.upper(), AGGREGATES[call.name]
+    if call.distinct and len(call.args) > 1 and aggregation.params[1] is Kind.NUMBER:
+        raise error_at(QueryTypeError, f"{name} takes pairs of values, which cannot be DISTINCT.", call.span)
+    for kind, arg in zip(aggregation.params, call.args, strict=False):
+        if kind in _CONSTANTS:
+            _constant(name, kind, arg)
+        elif kind is Kind.TEXT:
+            _texts(name, [arg])
+        elif aggregation.numeric:
             _numbers(name, [arg])
         elif name in {"MIN", "MAX"} or call.distinct:
             require_sortable(arg, name)
         elif type_of(arg) in GEOMETRIES and name == "COUNT":
             raise error_at(QueryTypeError, "COUNT takes a column or value, not a geometry.", arg.span)
+
+
+def _window(call: WindowCall) -> None:
+    name = call.name.upper()
+    if call.name not in ROW_FUNCTIONS:
+        _aggregate(Aggregate(call.name, call.args, call.distinct, span=call.span))
+    else:
+        for kind, arg in zip(ROW_FUNCTIONS[call.name].params, call.args, strict=False):
+            if kind is Kind.DIGITS and not (isinstance(arg, IntegerLiteral) and 0 < arg.value < _MOST_ROWS):
+                raise error_at(QueryTypeError, f"{name} needs a constant positive integer here.", arg.span)
+            if kind is Kind.ANY:
+                require_sortable(arg, name)
+    for key in (*call.partition_by, *(item.expr for item in call.order_by)):
+        if isinstance(key, LITERALS):
+            message = "PARTITION BY and ORDER BY of a window take columns and expressions, no constants or positions."
+            raise error_at(QueryTypeError, message, key.span)
+        require_sortable(key, "a window")
+
+
+_CONSTANTS: Final = {Kind.FRACTION: 1.0, Kind.PERCENT: 100.0, Kind.QUOTED: None}
+"""Kinds of arguments that are constants, and how large they may be."""
+
+
+def _constant(name: str, kind: Kind, arg: Expr) -> None:
+    """Refuse what is not a constant of its kind."""
+    most, number = _CONSTANTS[kind], constant(arg)
+    if not (isinstance(arg, StringLiteral) if most is None else number is not None and 0 <= number <= most):
+        raise error_at(QueryTypeError, f"{name} needs a {kind.value} here.", arg.span)
 
 
 _TEXT_LIKE: Final = frozenset({DataType.TEXT, DataType.NULL})
@@ -240,6 +280,7 @@ _CHECKS: Final[Mapping[type[Node], Callable[[Any], None]]] = {
     IsNull: _is_null,
     FunctionCall: _function,
     Aggregate: _aggregate,
+    WindowCall: _window,
     Cast: _cast,
     Case: _case,
     ScalarQuery: lambda expr: _single_column(query_columns(expr.query), expr),

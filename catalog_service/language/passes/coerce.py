@@ -35,8 +35,10 @@ from ...models.tree import (
     RealLiteral,
     StringLiteral,
     Unary,
+    WindowCall,
 )
 from ..errors import error_at
+from ..functions import AGGREGATES
 from ..rewrite import LITERALS, map_children
 from ..types import type_of
 
@@ -47,7 +49,7 @@ Note = Callable[[str], None]
 _COMPARED: Final = "BOOLEAN compared with a number"
 _COMPUTED: Final = "BOOLEAN used as a number"
 
-_FLIPPED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_FLIPPED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<=", "<=>": "<=>"}
 
 
 def coerce(expr: Expr, note: Note) -> Expr:
@@ -71,8 +73,10 @@ def coerce(expr: Expr, note: Note) -> Expr:
             return replace(binary, left=_number(left, note, _COMPUTED), right=_number(right, note, _COMPUTED))
         case Unary(operand=operand) as unary:
             return replace(unary, operand=_number(operand, note, _COMPUTED))
-        case Aggregate(name="sum" | "avg", args=(arg,)) as aggregate:
-            return replace(aggregate, args=(_number(arg, note, _COMPUTED),))
+        case Aggregate(name=name, args=args) as aggregate if AGGREGATES[name].numeric:
+            return replace(aggregate, args=tuple(_number(arg, note, _COMPUTED) for arg in args))
+        case WindowCall(name=name, args=args) as call if name in AGGREGATES and AGGREGATES[name].numeric:
+            return replace(call, args=tuple(_number(arg, note, _COMPUTED) for arg in args))
         case other:
             return other
 

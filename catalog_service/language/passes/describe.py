@@ -33,6 +33,7 @@ from ...models.tree import (
     Select,
     SelectItem,
     Unary,
+    WindowCall,
 )
 from ..rewrite import LITERALS
 from ..types import query_columns, type_of
@@ -59,8 +60,10 @@ def output_name(item: SelectItem, number: int) -> str:
             return column.name
         case FunctionCall(name="coalesce", args=(ColumnRef(column=column), *_), span=span) if not span.text:
             return column.name  # a column merged by FULL JOIN ... USING
-        case FunctionCall(name=name) | Aggregate(name=name):
+        case FunctionCall(name=name) | Aggregate(name=name) | WindowCall(name=name):
             return name
+        case Point(ra=FunctionCall(name=name)) if "." in name:
+            return name.partition(".")[0]
         case Point() | Circle() | Distance() | Area() | Contains():
             return type(item.expr).__name__.lower()
         case PolygonShape():
@@ -109,8 +112,23 @@ def describe(expr: Expr, name: str) -> Column:
             return Column(name=name, datatype=type_of(expr), unit=unit_of(expr), ucd=_ucd(expr))
 
 
-_SAME_UNIT: Final = frozenset({"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value"})
+_SAME_UNIT: Final = frozenset(
+    {"abs", "ceiling", "floor", "round", "truncate", "min", "max", "avg", "sum", "any_value", "median", "quantile"}
+    | {
+        "lag",
+        "lead",
+        "first_value",
+        "last_value",
+        "stddev",
+        "stddev_samp",
+        "stddev_pop",
+        "scisql_median",
+        "scisql_percentile",
+    }
+)
 """Functions and aggregates whose value has the unit of the first argument."""
+
+_SQUARED_UNIT: Final = frozenset({"variance", "var_samp", "var_pop"})
 
 _FIXED_UNITS: Final = {"degrees": "deg", "radians": "rad", "acos": "rad", "asin": "rad", "atan": "rad", "atan2": "rad"}
 
@@ -120,10 +138,8 @@ def unit_of(expr: Expr) -> str | None:
     match expr:
         case ColumnRef(column=Column(unit=unit)) | InUnit(unit=unit):
             return unit
-        case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args):
-            if name == "coalesce":
-                return _common_unit(args)
-            return unit_of(args[0]) if name in _SAME_UNIT else _FIXED_UNITS.get(name)
+        case FunctionCall(name=name, args=args) | Aggregate(name=name, args=args) | WindowCall(name=name, args=args):
+            return _call_unit(name, args)
         case Unary(operand=operand):
             return unit_of(operand)
         case Cast(operand=operand, target=target):
@@ -140,6 +156,19 @@ def unit_of(expr: Expr) -> str | None:
             return None
 
 
+def _call_unit(name: str, args: Sequence[Expr]) -> str | None:
+    if name == "coalesce":
+        return _common_unit(args)
+    if name in _SQUARED_UNIT:
+        return _squared(unit_of(args[0]))
+    return unit_of(args[0]) if name in _SAME_UNIT else _FIXED_UNITS.get(name)
+
+
+def _squared(unit: str | None) -> str | None:
+    """Return the square of a simple unit, as VOUnit writes it; None of a compound one."""
+    return f"{unit}**2" if unit is not None and unit.isalpha() else None
+
+
 def _common_unit(exprs: Iterable[Expr]) -> str | None:
     """Return the unit that all of `exprs` share, literals fitting any."""
     units = {unit_of(expr) for expr in exprs if not isinstance(expr, LITERALS)}
@@ -150,7 +179,9 @@ def _ucd(expr: Expr) -> str | None:
     match expr:
         case Aggregate(name="min" | "max" | "any_value", args=(ColumnRef(column=column),)):
             return column.ucd
-        case Aggregate(name="count"):
+        case WindowCall(name="lag" | "lead" | "first_value" | "last_value", args=(ColumnRef(column=column), *_)):
+            return column.ucd
+        case Aggregate(name="count") | WindowCall(name="count"):
             return "meta.number"
         case Distance():
             return "pos.angDistance"

@@ -38,6 +38,7 @@ from catalog_service.models.tree import (
     RealLiteral,
     Select,
     SetOperation,
+    ShowColumns,
     StringLiteral,
     SubqueryRef,
     TableName,
@@ -47,7 +48,9 @@ from catalog_service.models.tree import (
 
 
 def tree(text: str) -> Query:
-    return parse(QueryText(text)).tree
+    found = parse(QueryText(text)).tree
+    assert not isinstance(found, ShowColumns)
+    return found
 
 
 def select(text: str) -> Select:
@@ -289,7 +292,7 @@ REFUSED = [
     "SELECT a FROM t WHERE position = 1",
     "SELECT a AS date FROM t",
     "SELECT a FROM t WHERE a LIKE 'x' ESCAPE '!'",
-    "SELECT SUM(a) OVER (PARTITION BY b) FROM t",
+    "SELECT SUM(a) OVER w FROM t",
     "SELECT a INTO s FROM t",
     "SELECT t.* AS x FROM t",
     "SELECT a FROM t FOR UPDATE",

@@ -204,7 +204,7 @@ class QueryMaker:
 
     def condition(self, tables: dict[int, str], count: int) -> Both:
         """Draw a conjunction."""
-        return _joined("AND", [self._part(tables) for _ in range(count)])
+        return joined_by("AND", [self._part(tables) for _ in range(count)])
 
     def _table(self) -> From:
         source, name = (
@@ -229,14 +229,14 @@ class QueryMaker:
             case "other":
                 return self._equal(tables, OTHER)
             case "or":
-                return _joined("OR", [self._part(tables), self._part(tables)])
+                return joined_by("OR", [self._part(tables), self._part(tables)])
             case "null":
                 return self._null(tables)
             case "not":
                 region = self._region(tables)
                 return Both(Not(region.expr), f"NOT {region.sql}")
             case "same":
-                return _joined("AND", [self._region(tables), self._region(tables)])
+                return joined_by("AND", [self._region(tables), self._region(tables)])
             case _:
                 return self._region(tables)
 
@@ -265,7 +265,7 @@ class QueryMaker:
             case "BETWEEN":
                 return Both(Between(column, literals[0], literals[-1]), f"{text} BETWEEN {ids[0]} AND {ids[-1]}")
             case _:
-                return _joined("OR", [Both(Comparison("=", column, literal(n)), f"{text} = {n}") for n in ids])
+                return joined_by("OR", [Both(Comparison("=", column, literal(n)), f"{text} = {n}") for n in ids])
 
     def _null(self, tables: dict[int, str]) -> Both:
         source, negated = self._draw(st.sampled_from(sorted(tables))), self._draw(st.booleans())
@@ -300,7 +300,7 @@ def literal(number: int) -> Expr:
     return IntegerLiteral(number) if number >= 0 else Unary("-", IntegerLiteral(-number))
 
 
-def _joined(word: str, parts: Sequence[Both]) -> Both:
+def joined_by(word: str, parts: Sequence[Both]) -> Both:
     if len(parts) == 1:
         return parts[0]
     node = And if word == "AND" else Or
@@ -447,7 +447,7 @@ def test_a_bound_of_on_prunes_sides_whose_unmatched_rows_are_dropped(kind: JoinK
     left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     for number in (0, 1):
-        check(world, join(kind, left, right, _joined("AND", [key, in_cone(number, 0)])), None, pruned=pruned)
+        check(world, join(kind, left, right, joined_by("AND", [key, in_cone(number, 0)])), None, pruned=pruned)
 
 
 def with_id(world: Sky, source: int, name: str, number: int) -> Both:
@@ -502,7 +502,9 @@ def test_a_key_in_an_outer_join_of_others_says_nothing() -> None:
     """Unmatched pairs of the preserved side are returned whatever their keys."""
     world = sky(0)
     pair = join(JoinKind.CROSS, table(world, "Object", 0), table(world, "ForcedSource", 1), None)
-    on = _joined("AND", [on_key(world, pair, 0, 1), Both(Comparison("=", IntegerLiteral(1), IntegerLiteral(1)), "1=1")])
+    on = joined_by(
+        "AND", [on_key(world, pair, 0, 1), Both(Comparison("=", IntegerLiteral(1), IntegerLiteral(1)), "1=1")]
+    )
     source = join(JoinKind.LEFT, pair, table(world, "Visit", 2), on)
     check(world, source, in_cone(0, 0), pruned={0})
     check(world, join(JoinKind.INNER, pair, table(world, "Visit", 2), on), in_cone(0, 0), pruned={0, 1})
@@ -514,7 +516,7 @@ def test_two_children_without_their_parent_are_unrelated() -> None:
     children = join(JoinKind.CROSS, table(world, "DiaSource", 1), table(world, "ForcedSource", 2), None)
     parent = table(world, "Object", 0)
     both = From(parent.item, "", parent.tables | children.tables)
-    on = _joined("AND", [on_key(world, both, 0, 1), on_key(world, both, 0, 2)])
+    on = joined_by("AND", [on_key(world, both, 0, 1), on_key(world, both, 0, 2)])
     check(world, join(JoinKind.RIGHT, parent, children, on), in_cone(1, 0), pruned={0, 1})
     check(world, join(JoinKind.INNER, parent, children, on), in_cone(1, 0), pruned={0, 1, 2})
 
@@ -544,8 +546,8 @@ def test_null_tests_and_or_keep_unmatched_rows() -> None:
     left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
     source = join(JoinKind.LEFT, left, right, on_key(world, From(left.item, "", left.tables | right.tables), 0, 1))
     missing = Both(IsNull(world.worlds["DiaSource"].column("objectId", 1)), "t1.objectId IS NULL")
-    check(world, source, _joined("OR", [in_cone(1, 0), missing]), pruned=set())
-    check(world, source, _joined("AND", [in_cone(0, 0), missing]), pruned={0, 1})
+    check(world, source, joined_by("OR", [in_cone(1, 0), missing]), pruned=set())
+    check(world, source, joined_by("AND", [in_cone(0, 0), missing]), pruned={0, 1})
 
 
 @pytest.mark.parametrize("change", ["release", "schema", "type"])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from tests.catalog_service.planner.conditions import circle, contains, number, o
 from tests.catalog_service.planner.worlds import (
     World,
     anywhere,
+    awkward,
     make_table,
     make_world,
     plan_one,
@@ -82,7 +84,8 @@ def test_paths_are_absolute_and_in_the_tiling_of_hats(stars: World) -> None:
         number = int(name.removeprefix("Npix=").removesuffix(".parquet"))
         assert (order, group) == ("Norder=3", "Dir=0")
         assert 0 <= number < 768
-    assert planned_scan.reasons == (f"sky.stars: {len(scan.files)} of 768 tiles meet the region of its position",)
+    (table,) = planned_scan.tables
+    assert (table.files, table.files_total, table.reason) == (len(scan.files), 768, "the region of its position")
 
 
 def test_sums_speak_of_the_chosen_tiles(stars: World) -> None:
@@ -92,7 +95,8 @@ def test_sums_speak_of_the_chosen_tiles(stars: World) -> None:
     assert one.rows == np.count_nonzero(chosen) < everything.rows == len(stars.ra)
     assert one.size_bytes == 100 * one.rows
     assert everything.files == everything.files_total == 768
-    assert everything.reasons == ("sky.stars: 768 of 768 tiles (no position or id constraint)",)
+    (table,) = everything.tables
+    assert (table.files, table.files_total, table.reason) == (768, 768, "no position or id constraint")
 
 
 def test_no_constraint_means_no_filter(stars: World) -> None:
@@ -292,4 +296,22 @@ def test_only_scattered_tiles_are_padded() -> None:
 
 def test_a_query_without_from_reads_nothing(stars: World) -> None:
     nothing = planned(selecting(None), stars)
-    assert (nothing.scans, nothing.files, nothing.reasons) == ({}, 0, ())
+    assert (nothing.scans, nothing.files, nothing.tables) == ({}, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({}, True),
+        ({"parent": "Object", "parent_key": ("objectId", "objectId")}, False),
+        ({"ra_column": "_parent_ra", "dec_column": "_parent_dec"}, False),
+        ({"own_ra_column": None, "own_dec_column": None}, False),
+        ({"healpix_column": None}, False),
+    ],
+)
+def test_an_index_counts_as_that_of_the_own_position_only_if_that_placed_the_row(
+    changes: dict[str, Any], own: bool
+) -> None:
+    plain = Placement(ra_column="ra", dec_column="dec", own_ra_column="ra", own_dec_column="dec")
+    world = make_world(np.random.default_rng(1), make_table("T"), awkward(), placement=replace(plain, **changes))
+    assert plan_one(world, None)[0].own_index is own

@@ -2,7 +2,6 @@
 conditions are asked of all of its files and of those that the plan leaves.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,7 +22,6 @@ from catalog_service.models.stored import StoredTable
 from catalog_service.models.user import ANONYMOUS
 from catalog_service.planner.plan import plan
 from catalog_service.planner.statistics import wanted_statistics
-from catalog_service.planner.totals import counted
 from catalog_service.services.visibility import VisibleCatalogs
 from catalog_service.storage.catalogs import Registry, SchemaRule, Snapshot
 from catalog_service.storage.statistics import StatisticsStore
@@ -125,8 +123,8 @@ class Published:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    yield Published(tmp_path_factory.mktemp("statistics") / "catalogs")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return Published(tmp_path_factory.mktemp("statistics") / "catalogs")
 
 
 # --- random conditions ------------------------------------------------------------------------------
@@ -217,7 +215,7 @@ def test_files_without_such_rows_are_left_out(published: Published, condition: s
     assert least < pruned.files_total
     # the range of a file may hold a value that none of its rows has, and 13 files hold long texts
     assert least <= pruned.files <= least + 14
-    assert "statistics of" in pruned.reasons[0]
+    assert "statistics of" in pruned.tables[0].reason
     assert pruned.rows < N
 
 
@@ -282,4 +280,4 @@ def test_positions_and_statistics_are_joined(published: Published) -> None:
     pruned = published.check("DISTANCE(POINT(ra, dec), POINT(40, 0)) < 20 AND n > 3")
     alone = published.check("DISTANCE(POINT(ra, dec), POINT(40, 0)) < 20")
     assert pruned.files < alone.files < pruned.files_total
-    assert pruned.tables[0].pruned_by == ("region", "statistics")
+    assert pruned.tables[0].reason == "the region of its position and statistics of n"

@@ -1,0 +1,239 @@
+"""Texts of Qserv's MySQL dialect to words: the grammar's terminals, named as ADQL's where they mean the same.
+
+MySQL reserves fewer words than ADQL, tells names from functions by the bracket that follows, writes texts in either
+kind of quotes with escapes, and quotes names by backticks (MariaDB Knowledge Base, "Identifier Names", "String
+Literals"; ``sql_mode`` empty, as in Qserv).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ..exceptions import QueryRefusedError, QuerySyntaxError
+from ..models.tree import Span
+from .errors import error_at
+from .lexer import Word, bounded, refuse_character, window_words
+from .limits import MAX_IN_ITEMS, too_many_items
+
+__all__ = ["LITERAL", "scan_mysql", "unescaped"]
+
+_KEYWORDS: Final = frozenset(
+    """
+    ALL AND AS ASC BETWEEN BY CASE CAST CROSS DESC DISTINCT DIV ELSE EXCEPT EXISTS FALSE FROM GROUP HAVING IN INNER
+    INTERSECT IS JOIN LEFT LIKE LIMIT MOD NATURAL NOT NULL ON OR ORDER OUTER RIGHT SELECT THEN TRUE UNION USING WHEN
+    WHERE WITH XOR
+    """.split()
+)
+"""Words that are never names. Those with a place of their own that may be names are told apart by `_contextual`."""
+
+_REFUSED: Final = {
+    "REGEXP": "REGEXP is not supported.",
+    "RLIKE": "RLIKE is not supported.",
+    "COLLATE": "COLLATE is not supported: texts are compared ignoring case.",
+    "FORCE": "index hints are not supported.",
+    "INTO": "SELECT INTO is never run: queries only read.",
+    "LOCK": "locking clauses are never run: queries only read.",
+    "INTERVAL": "INTERVAL is not supported.",
+    "SOUNDS": "SOUNDS LIKE is not supported.",
+}
+"""What MySQL knows and we do not, by its reserved word."""
+
+_IGNORED: Final = frozenset(
+    """
+    HIGH_PRIORITY SQL_BIG_RESULT SQL_BUFFER_RESULT SQL_CACHE SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_SMALL_RESULT
+    STRAIGHT_JOIN
+    """.split()
+)
+"""Modifiers after SELECT that change no answer."""
+
+_AGGREGATES: Final = frozenset({"AVG", "COUNT", "MAX", "MIN", "SUM"})
+
+_TYPES: Final = {word: word for word in _KEYWORDS} | {"DISTINCTROW": "DISTINCT", "STRAIGHT_JOIN": "JOIN"}
+
+_SIGNS: Final = {
+    "(": "_LPAR",
+    ")": "_RPAR",
+    ",": "_COMMA",
+    ".": "_DOT",
+    "*": "STAR",
+    "/": "SLASH",
+    "%": "PERCENT",
+    "+": "PLUS",
+    "-": "MINUS",
+    "|": "BAR",
+    "&": "AMPERSAND",
+    "^": "CARET",
+    "~": "TILDE",
+    "!": "BANG",
+    "<<": "SHIFT",
+    ">>": "SHIFT",
+    "||": "OR",
+    "&&": "AND",
+} | dict.fromkeys(("=", "<>", "!=", "<", ">", "<=", ">=", "<=>"), "COMPARISON")
+
+_NUMBER: Final = r"(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+"
+
+_STRING: Final = r"""'(?:[^'\\]|''|\\.)*+'|"(?:[^"\\]|""|\\.)*+\""""
+
+LITERAL: Final = re.compile(rf"[+-]?{_NUMBER}|{_STRING}", re.DOTALL)
+"""A number with its sign, or a text."""
+
+_LITERALS: Final = re.compile(rf"\(\s*+(?:{LITERAL.pattern})(?:\s*+,\s*+(?:{LITERAL.pattern}))*+\s*+\)", re.DOTALL)
+"""A list of literals in parentheses: read as one word, which makes long IN lists cheap."""
+
+_WORD: Final = re.compile(
+    rf"""(?P<blank>(?:[ \t\r\n\f\v]|--(?=[\s\x00-\x1f]|\Z)[^\n]*+|\#[^\n]*+|/\*(?!!)(?:[^*]|\*(?!/))*+\*/)++)
+    |(?P<number>{_NUMBER})
+    |(?P<name>[A-Za-z_$\x80-\U0010ffff][\w$]*+)
+    |(?P<string>{_STRING})
+    |(?P<delimited>`(?:[^`]|``)++`)
+    |(?P<sign><=>|<<|>>|<>|!=|<=|>=|\|\||&&|/(?!\*)|[(),.*%+=<>&|^~!-])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_HINTS: Final = {
+    "/*": "Comments begin with /* and end with */; those with /*! are not run.",
+    "@": "Variables are not supported.",
+    ":": "Write CAST(value AS type).",
+    "`": "A name in backticks has no closing one.",
+    "{": "Write the value without braces.",
+}
+
+_OPERANDS: Final = frozenset({"NAME", "DELIMITED", "UINT", "NUMBER", "STRING", "_RPAR", "NULL", "TRUE", "FALSE", "END"})
+"""Words after which an operator may stand, and no value."""
+
+
+_PLACES: Final[dict[str, tuple[bool, frozenset[str]]]] = {
+    "ESCAPE": (True, frozenset({"STRING"})),
+    "FULL": (True, frozenset({"JOIN", "OUTER"})),
+    "OFFSET": (True, frozenset({"UINT"})),
+    "ROWS": (False, frozenset({"BETWEEN", "CURRENT", "UNBOUNDED", "UINT"})),
+    "CURRENT": (False, frozenset({"ROW"})),
+}
+"""Words that are names but where they stand after a value (if the first says so) and before one of some words."""
+
+
+def scan_mysql(text: str) -> list[Word]:
+    """Return the words of a query text, without blanks, comments and the trailing semicolon.
+
+    Raises
+    ------
+    QuerySyntaxError
+        For a character or an unfinished text or name that no query can hold, and for brackets that do not match.
+    QueryRefusedError
+        For a second statement, and for what MySQL knows and this service does not.
+    LimitError
+        If the text is too long, has too many words, or is nested too deeply.
+    """
+    return window_words(list(_contextual(bounded(text, _raw_words(text)))))
+
+
+def unescaped(value: str) -> str:
+    r"""Return what a text in quotes says; ``\%`` and ``\_`` stay as they are, for LIKE.
+
+    >>> unescaped(r"'it\'s ''50\%'''")
+    "it's '50\\%'"
+    """
+    quote = value[0]
+    return _ESCAPE.sub(lambda found: _escaped(found, quote), value[1:-1])
+
+
+_ESCAPE: Final = re.compile(r"""\\(.)|''|"\"""", re.DOTALL)
+
+_MEANINGS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
+
+
+def _escaped(found: re.Match[str], quote: str) -> str:
+    character = found.group(1)
+    if character is None:
+        return quote if found.group() == quote * 2 else found.group()
+    return _MEANINGS.get(character, character)
+
+
+def _raw_words(text: str) -> Iterator[Word]:
+    position, after_in, items = 0, False, 0
+    while position < len(text):
+        found = _LITERALS.match(text, position) if after_in and text[position] == "(" else None
+        if found is not None:
+            after_in = False
+            items += found.group().count(",") + 1
+            span = Span(position, found.end(), text)
+            yield Word("LITERALS", found.group(), span)
+            if items > 2 * MAX_IN_ITEMS:  # texts may hold commas; the tree is counted exactly
+                raise too_many_items(span)
+            position = found.end()
+            continue
+        found = _WORD.match(text, position)
+        if found is None:
+            _end(text, position)
+            return
+        kind, value, position = found.lastgroup, found.group(), found.end()
+        if kind != "blank":
+            word = _word(kind, value, Span(found.start(), position, text))
+            after_in = word.type == "IN"
+            yield word
+
+
+def _end(text: str, position: int) -> None:
+    """Accept a semicolon after which nothing but blanks and comments comes; refuse anything else."""
+    rest = position
+    while text.startswith(";", rest):
+        blank = _WORD.match(text, rest + 1)
+        rest = blank.end() if blank is not None and blank.lastgroup == "blank" else rest + 1
+    if rest < len(text):
+        refuse_character(text, position, "Qserv's SQL", _HINTS)
+
+
+def _word(kind: str | None, value: str, span: Span) -> Word:
+    match kind:
+        case "name":
+            upper = value.upper()
+            if upper in _REFUSED and not span.text[: span.start].rstrip().endswith("."):
+                raise error_at(QueryRefusedError, _REFUSED[upper], span)
+            return Word(_TYPES.get(upper, "NAME"), value, span)
+        case "number":
+            follower = span.text[span.stop : span.stop + 1]
+            if follower.isalnum() or follower == "_":
+                message = f"'{value}{follower}' is neither a number nor a name; put a blank between them."
+                remedy = "Write numbers in decimal." if value == "0" and follower in "xXbB" else None
+                raise error_at(QuerySyntaxError, message, span, remedy=remedy)
+            return Word("UINT" if value.isdigit() else "NUMBER", value, span)
+        case "string":
+            return Word("STRING", value, span)
+        case "delimited":
+            return Word("DELIMITED", value, span)
+        case _:
+            return Word(_SIGNS[value], value, span)
+
+
+def _contextual(words: list[Word]) -> Iterator[Word]:
+    """Yield the words; those that are names here and something else there by what stands around them."""
+    before = ""
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else None
+        if before == "SELECT" and word.value.upper() in _IGNORED:
+            continue
+        kind = _kind(word, before, following)
+        before = kind
+        yield word if kind == word.type else Word(kind, word.value, word.span)
+
+
+def _kind(word: Word, before: str, following: Word | None) -> str:
+    upper, after = word.value.upper(), "" if following is None else following.type
+    if before == "_DOT" and word.type in {*_KEYWORDS, "JOIN"}:
+        return "NAME"  # after a dot every word is a name
+    if word.type == "MOD":
+        return "MOD" if before in _OPERANDS else "NAME"
+    if word.type in {"LEFT", "RIGHT"}:
+        return "NAME" if after == "_LPAR" else word.type
+    if word.type != "NAME":
+        return word.type
+    if upper == "END":
+        return "END" if before in _OPERANDS else "NAME"
+    if upper in _AGGREGATES:
+        return "AGGREGATE" if after == "_LPAR" else "NAME"
+    needs_value, wanted = _PLACES.get(upper, (True, frozenset()))
+    next_word = "" if following is None else following.value.upper()
+    fits = (before in _OPERANDS or not needs_value) and (after in wanted or next_word in wanted)
+    return upper if fits else "NAME"

@@ -1,0 +1,310 @@
+"""What texts of the MySQL dialect mean, where it depends on types.
+
+Numbers are conditions and conditions numbers; texts are compared without regard to case and trailing blanks; a number
+in quotes beside a number is that number; LIKE takes numbers as their digits.
+
+>>> from ...models.schema import Column, DataType
+>>> from ...models.tree import ColumnRef, Comparison, StringLiteral
+>>> band = ColumnRef(0, Column(name="band", datatype=DataType.TEXT))
+>>> mysql_meaning(Comparison("=", band, StringLiteral("R")))
+... # doctest: +ELLIPSIS
+Comparison(op='=', left=FunctionCall(name='mysql_fold', args=(ColumnRef(...),)), right=StringLiteral(value='r'))
+>>> mysql_meaning(Comparison("=", band, StringLiteral("42"))).left is band
+True
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ...exceptions import QueryTypeError
+from ...models.schema import DataType
+from ...models.tree import (
+    Aggregate,
+    And,
+    Between,
+    BooleanLiteral,
+    Case,
+    Cast,
+    Comparison,
+    Contains,
+    Expr,
+    FunctionCall,
+    InList,
+    InQuery,
+    IntegerLiteral,
+    Intersects,
+    Like,
+    Node,
+    Not,
+    Or,
+    OrderItem,
+    RealLiteral,
+    Select,
+    SelectItem,
+    StringLiteral,
+)
+from ..build_base import CONDITIONS
+from ..errors import error_at
+from ..function import Kind
+from ..functions import FUNCTIONS
+from ..rewrite import LITERALS, map_children, walk_expression
+from ..types import type_of, type_word
+
+__all__ = ["as_condition", "as_value", "collate", "mysql_meaning"]
+
+_BITS: Final = frozenset(
+    {"mysql_and", "mysql_or", "mysql_xor", "mysql_invert", "mysql_shift_left", "mysql_shift_right"}
+)
+
+
+def mysql_meaning(expr: Expr) -> Expr:
+    """Return `expr` with MySQL's rules of types written out.
+
+    Raises
+    ------
+    QueryTypeError
+        If a text stands where a number or condition must be, and is none.
+    """
+    return _unsigned(_meaning(expr))
+
+
+def _meaning(expr: Expr) -> Expr:
+    if isinstance(expr, FunctionCall) and expr.name in _BITS:  # the signs of inner bits do not matter
+        return map_children(expr, lambda arg: _argument(_meaning(arg), Kind.BITS))
+    mapped = map_children(expr, lambda child: _unsigned(_meaning(child)))
+    change = _MEANINGS.get(type(mapped))
+    return mapped if change is None else change(mapped)
+
+
+def _logical(expr: And | Or) -> Expr:
+    return replace(expr, operands=tuple(as_condition(operand) for operand in expr.operands))
+
+
+def _case(expr: Case) -> Expr:
+    tests = [when if expr.operand is not None else as_condition(when) for when, _ in expr.branches]
+    results = [then for _, then in expr.branches] + ([] if expr.default is None else [expr.default])
+    thens = _alike(results)
+    default = None if expr.default is None else thens[-1]
+    return replace(expr, branches=tuple(zip(tests, thens, strict=False)), default=default)
+
+
+def _alike(values: Sequence[Expr]) -> list[Expr]:
+    """Return values of which one is taken: truth beside numbers is 1 or 0."""
+    operands = [_operand(value) for value in values]
+    kinds = {type_of(value) for value in operands} - {DataType.NULL}
+    if DataType.BOOLEAN not in kinds or len(kinds) == 1:
+        return operands
+    return [_number_of(value) for value in operands]
+
+
+def _number_of(expr: Expr) -> Expr:
+    return Cast(expr, DataType.INT, span=expr.span) if type_of(expr) is DataType.BOOLEAN else expr
+
+
+def _comparison(expr: Comparison) -> Expr:
+    left, right = _comparable([_operand(expr.left), _operand(expr.right)])
+    return replace(expr, left=left, right=right)
+
+
+def _between(expr: Between) -> Expr:
+    operand, low, high = _comparable([_operand(expr.operand), _operand(expr.low), _operand(expr.high)])
+    return replace(expr, operand=operand, low=low, high=high)
+
+
+def _in_list(expr: InList) -> Expr:
+    operand, *items = _comparable([_operand(expr.operand), *expr.items])
+    return replace(expr, operand=operand, items=tuple(items))
+
+
+def _function(expr: FunctionCall) -> Expr:
+    function = FUNCTIONS.get(expr.name)
+    if function is None:
+        return expr
+    if function.is_common:
+        return replace(expr, args=tuple(_alike(expr.args)))
+    return replace(expr, args=tuple(_argument(arg, function.kind(at)) for at, arg in enumerate(expr.args)))
+
+
+def _aggregate(expr: Aggregate) -> Expr:
+    if expr.distinct and type_of(expr.args[0]) is DataType.TEXT:
+        return replace(expr, args=(_folded(expr.args[0]),))
+    return expr
+
+
+def as_condition(expr: Expr) -> Expr:
+    """Return the condition that a value is: a number is true unless it is 0."""
+    kind = type_of(expr)
+    if kind in {DataType.BOOLEAN, DataType.NULL}:
+        return expr
+    if not kind.is_numeric:
+        message = f"a condition is needed here, not {type_word(kind)}."
+        raise error_at(QueryTypeError, message, expr.span)
+    if _is_zero_or_one(expr):  # in the form that the planner knows
+        return Comparison("=", expr, IntegerLiteral(1, span=expr.span), span=expr.span)
+    return Comparison("<>", expr, IntegerLiteral(0, span=expr.span), span=expr.span)
+
+
+def as_value(expr: Expr) -> Expr:
+    """Return the value that a condition of the select list is: 1, 0 or NULL; BOOLEAN columns stay as they are."""
+    if isinstance(expr, (*CONDITIONS, BooleanLiteral, Case)) and type_of(expr) is DataType.BOOLEAN:
+        return Cast(expr, DataType.INT, span=expr.span)
+    return expr
+
+
+def _operand(expr: Expr) -> Expr:
+    return Cast(expr, DataType.INT, span=expr.span) if isinstance(expr, CONDITIONS) else expr
+
+
+def _is_zero_or_one(expr: Expr) -> bool:
+    match expr:
+        case Contains() | Intersects() | FunctionCall(name="coalesce", args=(Contains(), IntegerLiteral(value=0))):
+            return True
+        case FunctionCall(name=name):
+            return name.startswith("scisql_s2ptin")
+        case _:
+            return False
+
+
+def _unsigned(expr: Expr) -> Expr:
+    """Return the number that bits are, unless none of them can be the sign."""
+    if not isinstance(expr, FunctionCall) or expr.name not in _BITS or _is_small(expr):
+        return expr
+    return FunctionCall("mysql_unsigned", (expr,), span=expr.span)
+
+
+def _is_small(expr: Expr) -> bool:
+    """Return whether the 64th bit cannot be set: a bitwise AND with a literal, as flags are tested."""
+    if isinstance(expr, IntegerLiteral):
+        return True
+    return isinstance(expr, FunctionCall) and expr.name == "mysql_and" and any(map(_is_small, expr.args))
+
+
+# --- texts ---
+
+
+def _argument(arg: Expr, kind: Kind) -> Expr:
+    value = _operand(arg)
+    match kind:
+        case Kind.TEXT:
+            return _text(value)
+        case Kind.ANY:
+            return value
+        case _:
+            return _number_of(_as_number(value) if isinstance(value, StringLiteral) else value)
+
+
+def _text(expr: Expr) -> Expr:
+    value = _number_of(_operand(expr))
+    if isinstance(value, StringLiteral) or not type_of(value).is_numeric:
+        return value
+    return Cast(value, DataType.TEXT, span=expr.span)
+
+
+def _comparable(exprs: list[Expr]) -> list[Expr]:
+    """Return expressions that are compared with each other: texts folded, literals in quotes typed after numbers."""
+    kinds = {type_of(expr) for expr in exprs}
+    if any(kind.is_numeric or kind is DataType.BOOLEAN for kind in kinds) and DataType.TEXT in kinds:
+        return [_as_number(expr) if isinstance(expr, StringLiteral) else expr for expr in exprs]
+    if kinds <= {DataType.TEXT, DataType.NULL} and DataType.TEXT in kinds:
+        return exprs if _without_case(exprs) else [_folded(expr) for expr in exprs]
+    return exprs
+
+
+def _without_case(exprs: list[Expr]) -> bool:
+    """Return whether a text is compared with literals that have no letters: then the column's own index serves."""
+    literals = [expr for expr in exprs if isinstance(expr, StringLiteral)]
+    return len(literals) == len(exprs) - 1 and not any(
+        character.isalpha() or character == " " for literal in literals for character in literal.value
+    )
+
+
+def _folded(expr: Expr) -> Expr:
+    """Return a text as it is compared: in lower case, without trailing blanks."""
+    if isinstance(expr, StringLiteral):
+        return replace(expr, value=expr.value.rstrip(" ").lower())
+    if type_of(expr) is not DataType.TEXT or (isinstance(expr, FunctionCall) and expr.name == "mysql_fold"):
+        return expr
+    return FunctionCall("mysql_fold", (expr,), span=expr.span)
+
+
+def _as_number(literal: StringLiteral) -> Expr:
+    """Return the number that a text in quotes says.
+
+    Raises
+    ------
+    QueryTypeError
+        If it says none: MySQL would take its first digits, or 0.
+    """
+    written = literal.value.strip()
+    try:
+        if written.lstrip("+-").isdecimal() and abs(int(written)) < 2**63:
+            return IntegerLiteral(int(written), span=literal.span)
+        return RealLiteral(float(written), span=literal.span)
+    except ValueError:
+        message = f"'{written[:40]}' is compared with a number, and is none."
+        raise error_at(QueryTypeError, message, literal.span, remedy="Write the number itself.") from None
+
+
+def _in_query(expr: InQuery) -> Expr:
+    operand, query = _operand(expr.operand), expr.query
+    if type_of(operand) is not DataType.TEXT or not isinstance(query, Select) or len(query.items) != 1:
+        return replace(expr, operand=operand)
+    item = query.items[0]
+    return replace(
+        expr, operand=_folded(operand), query=replace(query, items=(replace(item, expr=_folded(item.expr)),))
+    )
+
+
+_MEANINGS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
+    And: _logical,
+    Or: _logical,
+    Not: lambda expr: replace(expr, operand=as_condition(expr.operand)),
+    Case: _case,
+    Cast: lambda expr: replace(expr, operand=_number_of(_operand(expr.operand))),
+    Comparison: _comparison,
+    Between: _between,
+    InList: _in_list,
+    InQuery: _in_query,
+    Like: lambda expr: replace(expr, operand=_text(expr.operand), pattern=_text(expr.pattern)),
+    FunctionCall: _function,
+    Aggregate: _aggregate,
+}
+"""What is done with each kind of node once what is below it is done."""
+
+
+# --- grouping and sorting ---
+
+
+def collate(select: Select) -> Select:
+    """Return `select` with texts grouped and sorted as MySQL compares them; of equal ones the smallest is shown."""
+    if select.distinct and not select.group_by and not any(map(_has_aggregate, select.items)):
+        texts = any(type_of(item.expr) is DataType.TEXT for item in select.items)
+        if texts:
+            keys = tuple(dict.fromkeys(item.expr for item in select.items if not isinstance(item.expr, LITERALS)))
+            select = replace(select, distinct=False, group_by=keys)
+    texts_of_groups = {key for key in select.group_by if type_of(key) is DataType.TEXT}
+    items = tuple(_shown(item, texts_of_groups) for item in select.items)
+    return replace(
+        select,
+        items=items,
+        group_by=tuple(_folded(key) for key in select.group_by),
+        order_by=tuple(_sorted(item, items) for item in select.order_by),
+    )
+
+
+def _has_aggregate(item: SelectItem) -> bool:
+    return any(isinstance(part, Aggregate) for part in walk_expression(item.expr))
+
+
+def _shown(item: SelectItem, texts: set[Expr]) -> SelectItem:
+    if item.expr not in texts:
+        return item
+    return replace(item, expr=Aggregate("any_value", (item.expr,), span=item.expr.span))
+
+
+def _sorted(item: OrderItem, items: tuple[SelectItem, ...]) -> OrderItem:
+    key = items[item.expr.value - 1].expr if isinstance(item.expr, IntegerLiteral) else item.expr
+    if type_of(key) is not DataType.TEXT or isinstance(key, StringLiteral):
+        return item
+    return replace(item, expr=_folded(key))

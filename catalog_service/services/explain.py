@@ -1,0 +1,170 @@
+"""What a query would read, and why, without running it; and how to run it on the shards oneself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ..exceptions import QueryRefusedError
+from ..language.pipeline import emit
+from ..models.query import QueryText, ResolvedQuery, ScanPlan, TablePlan
+from ..models.schema import Table
+from ..models.tree import ColumnRef, TableRef
+from ..models.user import Identity
+from ..models.walk import walk
+from ..models.wire import DirectPlan, Explanation, TableReading
+from ..planner.batches import BatchLimits
+from .batching import texts_of
+from .catalogs import Catalogs, Published
+from .limits import Limits
+from .planning import planned, resolved_text
+
+__all__ = ["ExplainService"]
+
+_START_S: Final = 0.01
+"""A query that reads nothing."""
+_FILE_S: Final = 0.0002
+"""Opening a file and reading its footer, on a local disk."""
+_ROWS_PER_S: Final = 20e6
+"""Rows of one scan that one thread filters in a second; joins are slower, files not in memory are, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A base table as a query uses it."""
+
+    table: Table
+    columns: int
+
+
+class ExplainService:
+    """Explains queries.
+
+    Parameters
+    ----------
+    catalogs
+        What is published.
+    limits
+        Published limits.
+    batch
+        How much one step of a large query reads.
+    threads
+        DuckDB threads of a worker, for the estimate.
+    """
+
+    def __init__(self, catalogs: Catalogs, limits: Limits, batch: BatchLimits, threads: int) -> None:
+        self._catalogs = catalogs
+        self._limits = limits
+        self._batch = batch
+        self._threads = threads
+
+    async def explain(self, query: QueryText, identity: Identity, maxrec: int | None) -> Explanation:
+        """Return what a query would read, and why.
+
+        Raises
+        ------
+        CatalogServiceError
+            If it is no query that the caller can run.
+        """
+        published = self._catalogs.published
+        resolved, scan = await self._planned(query, published, identity)
+        used, seconds = _used(resolved), self._seconds(scan)
+        most_rows = self._limits.rows(maxrec)
+        texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=most_rows)
+        return Explanation(
+            tables=tuple(_reading(table, used[table.source]) for table in scan.tables),
+            files=scan.files,
+            files_total=scan.files_total,
+            rows=scan.rows,
+            size_bytes=scan.size_bytes,
+            estimated_s=round(seconds, 3),
+            batches=max(1, len(texts.batches)),
+            columns=tuple(column.name for column in resolved.columns),
+            relaxations=resolved.relaxations,
+            limits=tuple(self._hit(scan, seconds, most_rows)),
+            advice=tuple(_advice(scan, used)),
+        )
+
+    async def direct(self, query: QueryText, identity: Identity) -> DirectPlan:
+        """Return the files of a query, and the SQL with which DuckDB gives its answer on them.
+
+        Raises
+        ------
+        QueryRefusedError
+            If a schema that it reads does not allow direct access.
+        CatalogServiceError
+            If it is no query that the caller can run.
+        """
+        published = self._catalogs.published
+        resolved, scan = await self._planned(query, published, identity)
+        open_schemas = {schema.name for schema in published.visible(identity).schemas if schema.direct_access}
+        closed = sorted({used.table.schema_name for used in _used(resolved).values()} - open_schemas)
+        if closed:
+            message = f"The files of {', '.join(closed)} are not open to direct access."
+            raise QueryRefusedError(message, remedy="Run the query, or ask the operator for `direct_access`.")
+        files = tuple(dict.fromkeys(file for one in scan.scans.values() for file in one.files))
+        return DirectPlan(sql=emit(resolved, scan.scans, max_rows=None), files=files, rows=scan.rows)
+
+    async def _planned(
+        self, query: QueryText, published: Published, identity: Identity
+    ) -> tuple[ResolvedQuery, ScanPlan]:
+        return await planned(await resolved_text(query, published, identity, self._limits), published, identity)
+
+    def _seconds(self, scan: ScanPlan) -> float:
+        return _START_S + scan.files * _FILE_S + scan.rows / (_ROWS_PER_S * self._threads)
+
+    def _hit(self, scan: ScanPlan, seconds: float, most_rows: int) -> Iterator[str]:
+        limit_s = self._limits.sync_timeout_s
+        if seconds > limit_s:
+            yield f"about {seconds:,.0f} s are more than the time limit of {limit_s:,.0f} s"
+        if scan.rows > most_rows:
+            yield f"at most {most_rows:,} rows are returned (MAXREC)"
+
+
+def _used(resolved: ResolvedQuery) -> dict[int, _Used]:
+    """Return the base tables of a query and how many of their columns it uses, by source number."""
+    nodes = list(walk(resolved.tree))
+    columns: dict[int, set[str]] = {}
+    for node in nodes:
+        if isinstance(node, ColumnRef):
+            columns.setdefault(node.source, set()).add(node.column.name)
+    tables = {node.source: node.table for node in nodes if isinstance(node, TableRef)}
+    return {source: _Used(table, len(columns.get(source, ()))) for source, table in tables.items()}
+
+
+def _reading(plan: TablePlan, used: _Used) -> TableReading:
+    return TableReading(
+        table=used.table.full_name,
+        files=plan.files,
+        files_total=plan.files_total,
+        kind=plan.kind,
+        rows=plan.rows,
+        size_bytes=plan.size_bytes,
+        columns=used.columns,
+        columns_total=len(used.table.columns),
+        reason=_sentence(plan, used.table),
+    )
+
+
+def _sentence(plan: TablePlan, table: Table) -> str:
+    if plan.reason.startswith("no "):
+        return f"{plan.reason} on {table.full_name}: {plan.files} of {plan.files_total} {plan.kind}"
+    return f"{plan.files} of {plan.files_total} {plan.kind} meet {plan.reason}"
+
+
+def _advice(scan: ScanPlan, used: dict[int, _Used]) -> Iterator[str]:
+    for plan in scan.tables:
+        table = used[plan.source].table
+        if plan.files_total > 1 and plan.files == plan.files_total:
+            yield f"{table.full_name} is read whole: add {_constraints(table)}."
+    if any(used[plan.source].columns > 100 for plan in scan.tables):
+        yield "Many columns are read: name the ones you need."
+
+
+def _constraints(table: Table) -> str:
+    ways = []
+    if table.position is not None:
+        ways.append(f"a region, as in DISTANCE(POINT({table.position.ra}, {table.position.dec}), POINT(1, 2)) < 0.1")
+    own = () if table.position is None else (table.position.ra, table.position.dec)
+    ids = [c.name for c in table.columns if c.indexed and c.name not in own and c.datatype.is_integer]
+    ways += [f"an id, as in {name} = 5" for name in ids[:1]]
+    return ", or ".join(ways) or "a join with a table that has a region"

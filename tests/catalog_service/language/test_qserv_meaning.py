@@ -1,0 +1,280 @@
+"""Random texts of the MySQL dialect, answered by MariaDB and by us over the same rows."""
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+
+from catalog_service.exceptions import CatalogServiceError
+from catalog_service.language.pipeline import parse, resolve
+from catalog_service.models.query import Language, QueryText
+from tests.catalog_service.language.mariadb import MariaDb, Row, insert, running_mariadb
+from tests.catalog_service.language.store import SMALL_ROWS, VIEW, Store
+
+COLUMNS = {
+    "objectId": "BIGINT",
+    "ra": "DOUBLE",
+    "`dec`": "DOUBLE",
+    "mag": "FLOAT",
+    "flux": "DOUBLE",
+    "n": "SMALLINT",
+    "m": "INT",
+    "tiny": "TINYINT UNSIGNED",
+    "flag": "TINYINT",
+    "name": "VARCHAR(20)",
+    "size": "DOUBLE",
+}
+
+
+@pytest.fixture(scope="module")
+def oracle(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
+    with running_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        server.execute(f"CREATE DATABASE sky; CREATE TABLE sky.Small ({columns});")
+        rows = zip(*(_plain(store.objects[name.strip("`")]) for name in COLUMNS), strict=True)
+        server.execute(insert("sky.Small", list(rows)[:SMALL_ROWS]))
+        visits = zip(*(_plain(store.visits[name]) for name in ("visit", "band", "mjd")), strict=True)
+        server.execute("CREATE TABLE sky.Visit (visit INT, band VARCHAR(5), mjd DOUBLE);" + insert("sky.Visit", visits))
+        yield server
+
+
+def _plain(values: Any) -> list[Any]:
+    return values.tolist() if hasattr(values, "tolist") else values
+
+
+# --- random texts ---------------------------------------------------------------------------------
+
+
+class Texts:
+    """Makes random expressions whose value MySQL defines exactly.
+
+    Left out on purpose, since the dialect documents that they differ or are refused: numbers made of texts, decimals
+    beyond doubles, results beyond 64 bits.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def one(self, *choices: str) -> str:
+        return self._random.choice(choices)
+
+    def integer(self, depth: int) -> str:
+        """A number that is an integer, small enough for any arithmetic with others."""
+        if depth == 0 or self._random.random() < 0.2:
+            return self.one("n", "m", "tiny", "flag", "3", "0", "7", "-2", "12", "NULL")
+        a, b = self.integer(depth - 1), self.integer(depth - 1)
+        return self.one(
+            f"({a} + {b})",
+            f"({a} - {b})",
+            f"-({a})",
+            f"({a} DIV {b})",
+            f"(mag DIV {b})",
+            "(size DIV -0.3e0)",
+            f"({a} % {b})",
+            f"({a} MOD {b})",
+            f"MOD({a}, {b})",
+            f"({a} & 15 | 16 ^ 3)",
+            f"({a} & {b} & 1023)",
+            f"((({a}) & 255) << ({b} & 7))",
+            f"((({a}) & 4095) >> ({b} & 3))",
+            f"(({a} ^ {b}) & 255)",
+            f"(~({a}) & 255)",
+            f"ABS({a})",
+            f"FLOOR({a})",
+            f"ROUND({a})",
+            f"SIGN({a})",
+            f"IF({self.condition(depth - 1)}, {a}, {b})",
+            f"IFNULL({a}, {b})",
+            f"NULLIF({a}, {b})",
+            f"COALESCE({a}, {b}, 1)",
+            f"GREATEST({a}, {b})",
+            f"LEAST({a}, {b}, 3)",
+            f"({self.condition(depth - 1)})",
+            f"CASE WHEN {self.condition(depth - 1)} THEN {a} ELSE {b} END",
+            f"CASE {a} WHEN {b} THEN 1 WHEN 2 THEN {a} END",
+            f"LENGTH({self.text(depth - 1)})",
+            f"BIT_COUNT({a} & 255)",
+            f"ISNULL({a})",
+            f"CAST({a} AS SIGNED)",
+        )
+
+    def real(self, depth: int) -> str:
+        if depth == 0 or self._random.random() < 0.2:
+            return self.one("mag", "flux", "size", "ra", "`dec`", "2.5e0", "0.1e0", "1e3", "NULL")
+        a, b = self.real(depth - 1), self.real(depth - 1)
+        whole = self.integer(depth - 1)
+        return self.one(
+            f"({a} + {b})",
+            f"({a} - {whole})",
+            f"({a} * {whole})",
+            f"({a} / {b})",
+            f"({whole} / ({whole} + 0e0))",
+            f"({a} % {b})",
+            f"SQRT({a})",
+            f"LOG10({a})",
+            f"LN({a})",
+            f"LOG({a})",
+            f"LOG2({a})",
+            f"LOG(2e0, {a})",
+            f"POW(ABS({a}) / 1e3, 0.5e0)",
+            f"FLOOR({a})",
+            f"CEIL({a})",
+            f"ROUND({a})",
+            f"TRUNCATE({a}, 0)",
+            f"ATAN({a}, {b})",
+            f"SIN({a})",
+            f"ASIN({a} / 100)",
+            f"RADIANS({a})",
+            f"IF({self.condition(depth - 1)}, {a}, {b})",
+            f"IFNULL({a}, {b})",
+            f"GREATEST({a}, {b})",
+        )
+
+    def text(self, depth: int) -> str:
+        if depth == 0 or self._random.random() < 0.4:
+            return self.one("name", "name", "'star 1'", '"STAR 2 "', "'it''s'", r"'a\'b'", "''")
+        a, b = self.text(depth - 1), self.text(depth - 1)
+        return self.one(
+            f"CONCAT({a}, {b})",
+            f"CONCAT({a}, {self.integer(0)})",
+            f"LOWER({a})",
+            f"UPPER({a})",
+            f"LEFT({a}, {self.one('3', '0', '-1', 'n')})",
+            f"RIGHT({a}, 2)",
+            f"SUBSTRING({a}, {self.one('1', '0', '-3', '4', '30', 'n')})",
+            f"SUBSTR({a}, 2, {self.one('3', '0', '-1', 'n')})",
+            f"TRIM({a})",
+            f"REPLACE({a}, 'r', 'xy')",
+            f"IF({self.condition(0)}, {a}, {b})",
+            f"IFNULL({a}, {b})",
+        )
+
+    def condition(self, depth: int) -> str:
+        number = self.one("integer", "real")
+        a, b = (getattr(self, number)(max(depth - 1, 0)) for _ in "ab")
+        text, other = self.text(max(depth - 1, 0)), self.text(0)
+        simple = self.one(
+            f"{a} {self.one('=', '<>', '!=', '<', '<=', '>', '>=', '<=>')} {b}",
+            f"{a} {self.one('', 'NOT ')}BETWEEN {b} AND {a} + 3",
+            f"{self.integer(0)} {self.one('', 'NOT ')}IN (1, 2, 3, {self.integer(0)})",
+            f"{self.integer(0)} {self.one('', 'NOT ')}IN (1, -2, 7)",
+            f"{text} {self.one('=', '<>', '<', '>=', '<=>')} {other}",
+            f"{text} {self.one('', 'NOT ')}IN ('star 1', 'STAR 5', 'x')",
+            f"{text} {self.one('', 'NOT ')}LIKE {self.one(repr('STAR 1%'), repr('%_'), repr('s%'), repr('%1'))}",
+            rf"{text} LIKE 'star\_1'",
+            "name LIKE 'star|_1' ESCAPE '|'",
+            f"m {self.one('', 'NOT ')}LIKE '1%'",
+            f"n = '{self.one('1', '-2', ' 3 ')}'",
+            f"{a} IS {self.one('', 'NOT ')}NULL",
+            f"({a}) IS {self.one('', 'NOT ')}{self.one('TRUE', 'FALSE')}",
+            self.one("n", "flag", "mag", "m & 3", "flag > 0.5e0", "flag = 1"),
+        )
+        if depth == 0 or self._random.random() < 0.3:
+            return simple
+        left, right = self.condition(depth - 1), self.condition(depth - 1)
+        return self.one(
+            f"({left}) AND ({right})",
+            f"({left}) && ({right})",
+            f"({left} OR {right})",
+            f"({left}) || ({right})",
+            f"({left}) XOR ({right})",
+            f"NOT ({left})",
+            f"!({left})",
+            simple,
+        )
+
+    def query(self) -> str:
+        match self._random.randrange(8):
+            case 0:
+                return f"SELECT objectId FROM sky.Small WHERE {self.condition(2)}"
+            case 1:
+                return f"SELECT objectId, {self.integer(2)} FROM sky.Small"
+            case 2:
+                return f"SELECT objectId, {self.real(2)} FROM sky.Small"
+            case 3:
+                return f"SELECT objectId, {self.text(2)}, {self.condition(1)} FROM sky.Small"
+            case 4:
+                key = self.one("n", "flag", "name", "tiny DIV 64", "LEFT(name, 6)")
+                return (
+                    f"SELECT COUNT(*), SUM({self.integer(1)}), MIN(m), MAX(mag), AVG(size), STD(size), VARIANCE(mag), STDDEV_SAMP(size), COUNT(DISTINCT name) "
+                    f"FROM sky.Small WHERE {self.condition(1)} GROUP BY {key} HAVING COUNT(*) > 1"
+                )
+            case 5 if self._random.random() < 0.4:
+                key, over = self.integer(1), "PARTITION BY n % 3 ORDER BY m DESC, objectId"
+                call = self.one("ROW_NUMBER()", f"SUM({key})", f"COUNT({key})", "RANK()", "LAG(m, 2)", "MAX(m)")
+                frame = self.one("", " ROWS BETWEEN 2 PRECEDING AND CURRENT ROW") if call[0] in "SC" else ""
+                return f"SELECT objectId, {call} OVER ({over}{frame}) FROM sky.Small"
+            case 5:
+                return f"SELECT DISTINCT {self.one('LOWER(name)', 'n, flag', 'tiny % 5')} FROM sky.Small"
+            case 6:
+                key, more = self.integer(1), self.one("", " DESC")
+                return f"SELECT {key} AS k FROM sky.Small ORDER BY k{more} LIMIT {self.one('7', '3, 9', '5 OFFSET 2')}"
+            case _:
+                return (
+                    f"SELECT o.objectId, v.visit FROM sky.Small o, sky.Visit AS v "
+                    f"WHERE o.n = v.visit && {self.condition(1)} ORDER BY o.objectId, v.visit"
+                )
+
+
+# --- comparison -----------------------------------------------------------------------------------
+
+
+def same(ours: Any, theirs: str | None, tolerance: float) -> bool:
+    if ours is None or theirs is None:
+        return ours is None and theirs is None
+    if isinstance(ours, str):
+        return ours == theirs
+    number = float(theirs)
+    return math.isclose(float(ours), number, rel_tol=tolerance, abs_tol=1e-9)
+
+
+def sort_key(row: Row) -> tuple[tuple[bool, float, str], ...]:
+    """Sort numbers by value: the programs write them differently."""
+    return tuple(_key(value) for value in row)
+
+
+def _key(value: str | None) -> tuple[bool, float, str]:
+    try:
+        whole = value is not None and value.lstrip("-").isdigit()
+        return value is None, int(value or 0) if whole else round(float(value or 0), 4), ""
+    except ValueError:
+        return False, 0.0, value or ""
+
+
+def matched(ours: list[tuple[Any, ...]], theirs: list[Row], *, ordered: bool, tolerance: float) -> bool:
+    if len(ours) != len(theirs):
+        return False
+    if not ordered:
+        ours = sorted(ours, key=lambda row: sort_key(tuple(None if v is None else str(v) for v in row)))
+        theirs = sorted(theirs, key=sort_key)
+    return all(
+        all(same(a, b, tolerance) for a, b in zip(mine, other, strict=True))
+        for mine, other in zip(ours, theirs, strict=True)
+    )
+
+
+def ours(store: Store, query: str) -> list[tuple[Any, ...]] | str:
+    try:
+        return store.execute(resolve(parse(QueryText(query, Language.QSERV)), VIEW)).rows
+    except (CatalogServiceError, duckdb.Error) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_texts_mean_what_they_mean_to_mariadb(store: Store, oracle: MariaDb, seed: int) -> None:
+    texts = Texts(seed)
+    queries = [texts.query() for _ in range(250)]
+    wrong, compared = [], 0
+    for query, theirs in zip(queries, oracle.answers(queries, "sky"), strict=True):
+        mine = ours(store, query)
+        if isinstance(theirs, str):  # overflow and the like
+            continue
+        compared += 1
+        ordered = " ORDER BY " in query and " OVER (" not in query
+        if isinstance(mine, str) or not matched(mine, theirs, ordered=ordered, tolerance=2e-5):
+            wrong.append((query, mine if isinstance(mine, str) else mine[:3], theirs[:3]))
+    assert compared > 200
+    assert not wrong, f"{len(wrong)} of {compared} differ; the first: {wrong[:3]}"

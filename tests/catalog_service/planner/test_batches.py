@@ -1,0 +1,153 @@
+"""Batches of tiles: joins run batch by batch give the rows of the whole, or are refused."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog_service.models.query import TableScan
+from catalog_service.models.schema import Column, DataType
+from catalog_service.models.tree import IntegerLiteral, JoinKind, Select, SelectItem
+from catalog_service.planner.batches import BatchLimits, batches
+from tests.catalog_service.planner.test_join_pruning import (
+    Both,
+    From,
+    QueryMaker,
+    Sky,
+    evaluate,
+    in_cone,
+    join,
+    joined_by,
+    kept_rows,
+    on_key,
+    planned,
+    queries,
+    sky,
+    table,
+)
+
+KINDS = [JoinKind.INNER, JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL]
+
+
+def cut(world: Sky, source: From, where: Both | None, limits: BatchLimits) -> tuple[Mapping[int, TableScan], ...] | str:
+    column = Column(name="one", datatype=DataType.INT)
+    items = (SelectItem(IntegerLiteral(1), column=column),)
+    select = Select(items, source.item, where=None if where is None else where.expr)
+    tables = {
+        number: world.visits if name == "Visit" else world.worlds[name].stored for number, name in source.tables.items()
+    }
+    return batches(select, planned(world, source, where), tables, limits)
+
+
+def check(world: Sky, seed: int, source: From, where: Both | None, parts: tuple[Mapping[int, TableScan], ...]) -> None:
+    """Check that the batches give the rows of the whole, and read each file once."""
+    scan = planned(world, source, where)
+    answers = [
+        evaluate(seed, source, where, kept_rows(world, source, replace(scan, scans={**scan.scans, **part})))
+        for part in parts
+    ]
+    whole = evaluate(seed, source, where, None)
+    assert sum(count for count, _ in answers) == whole[0]
+    assert sum(total or 0 for _, total in answers) == (whole[1] or 0)
+    for number, name in source.tables.items():
+        if name != "Visit":
+            files = [file for part in parts for file in part[number].files]
+            assert sorted(files) == sorted(scan.scans[number].files)
+
+
+@st.composite
+def key_joins(draw: st.DrawFn) -> tuple[int, From, Both | None]:
+    """Draw Object joined with children on its key, and with Visit; with other conditions besides."""
+    seed = draw(st.integers(0, 5))
+    world = sky(seed)
+    maker = QueryMaker(draw, world)
+    source = table(world, "Object", 0)
+    for number in range(1, draw(st.integers(2, 4))):
+        name = draw(st.sampled_from(["DiaSource", "ForcedSource", "Visit"]))
+        kinds = [JoinKind.INNER, JoinKind.LEFT] if name == "Visit" else [*KINDS, JoinKind.INNER]
+        other = table(world, name, number)
+        tables = From(source.item, "", source.tables | other.tables)
+        conditions = [] if name == "Visit" else [on_key(world, tables, 0, number)]
+        if not conditions or draw(st.booleans()):
+            conditions.append(maker.condition(tables.tables, 1))
+        on = conditions[0] if len(conditions) == 1 else joined_by("AND", conditions)
+        source = join(draw(st.sampled_from(kinds)), source, other, on)
+    return seed, source, maker.condition(source.tables, 1) if draw(st.booleans()) else None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(queries(), key_joins(), key_joins()))
+def test_random_joins(query: tuple[int, From, Both | None]) -> None:
+    seed, source, where = query
+    world = sky(seed)
+    for limits in (BatchLimits(files=1), BatchLimits(files=4)):
+        parts = cut(world, source, where, limits)
+        if not isinstance(parts, str):
+            ACCEPTED.append(len(source.tables))
+            check(world, seed, source, where, parts)
+
+
+ACCEPTED: list[int] = []
+"""Number of tables of each random query that was cut."""
+
+
+def test_joins_were_among_the_random_ones() -> None:
+    assert sum(count > 1 for count in ACCEPTED) > 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("child", ["DiaSource", "ForcedSource"])
+def test_joins_on_the_key_of_a_parent(kind: JoinKind, child: str) -> None:
+    for seed in range(4):
+        world = sky(seed)
+        left, right = table(world, "Object", 0), table(world, child, 1)
+        source = join(kind, left, right, on_key(world, From(left.item, "", left.tables | right.tables), 0, 1))
+        parts = cut(world, source, None, BatchLimits(files=3))
+        assert not isinstance(parts, str), parts
+        check(world, seed, source, None, parts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(JoinKind.INNER, None), (JoinKind.LEFT, None), (JoinKind.RIGHT, "RIGHT JOIN"), (JoinKind.FULL, "FULL JOIN")],
+)
+def test_a_table_without_tiles_is_read_by_every_batch(kind: JoinKind, reason: str | None) -> None:
+    world = sky(1)
+    on = Both(in_cone(0, 0).expr, "t0.in0")
+    source = join(kind, table(world, "Object", 0), table(world, "Visit", 1), on)
+    parts = cut(world, source, None, BatchLimits(files=2))
+    if reason is not None:
+        assert isinstance(parts, str)
+        assert reason in parts
+        return
+    assert not isinstance(parts, str)
+    assert all(part[1].files == parts[0][1].files for part in parts)
+    check(world, 1, source, None, parts)
+
+
+def test_refusals() -> None:
+    world = sky(0)
+    two = table(world, "Object", 0), table(world, "Object", 1)
+    itself = join(JoinKind.CROSS, *two, None)
+    assert "something else" in str(cut(world, itself, None, BatchLimits(files=1)))
+    children = table(world, "DiaSource", 0), table(world, "ForcedSource", 1)
+    pair = on_key(world, From(children[0].item, "", children[0].tables | children[1].tables), 0, 1)
+    assert "something else" in str(cut(world, join(JoinKind.INNER, *children, pair), None, BatchLimits(files=1)))
+    assert "no table has tiles" in str(cut(world, table(world, "Visit", 0), None, BatchLimits(files=1)))
+    assert "one batch" in str(cut(world, table(world, "Object", 0), None, BatchLimits()))
+
+
+def test_limits_of_a_batch() -> None:
+    world = sky(2)
+    source = table(world, "Object", 0)
+    scan = planned(world, source, None).scans[0]
+    for files in (1, 3, 7):
+        parts = cut(world, source, None, BatchLimits(files=files))
+        assert not isinstance(parts, str)
+        assert [len(part[0].files) for part in parts[:-1]] == [files] * (len(parts) - 1)
+        assert [file for part in parts for file in part[0].files] == list(scan.files)
+    single = cut(world, source, None, BatchLimits(size_bytes=1))
+    assert not isinstance(single, str)
+    assert all(len(part[0].files) == 1 for part in single)
