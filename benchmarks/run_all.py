@@ -14,6 +14,7 @@ BENCHMARKS = {
     "bench_streaming": [],
     "bench_http_streaming": [],
     "bench_cones": ["--rows", "10000000"],
+    "bench_near": [],
 }
 
 

@@ -14,6 +14,7 @@ from .passes.check import check
 from .passes.coerce import coerce
 from .passes.fold import fold
 from .passes.mysql import as_condition, as_value, collate, mysql_meaning
+from .passes.near import join_near
 from .passes.ordering import check_order
 from .passes.shapes import shapes
 from .passes.units import convert_units
@@ -39,6 +40,7 @@ SELECT_PASSES: Final[tuple[SelectPass, ...]] = (
     lambda select, _note: check_windows(select),
     check_aggregates,
     lambda select, _note: check_order(select),
+    lambda select, _note: join_near(select),
 )
 
 

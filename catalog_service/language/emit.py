@@ -28,6 +28,7 @@ from ..models.tree import (
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
 from .emit_healpix import stored_index
+from .emit_near import NearJoin, near_join
 from .emit_stored import StoredColumnWriter, stored_conditions
 from .rewrite import walk
 from .sqltext import quoted
@@ -123,9 +124,24 @@ class _Emitter:
                 return f"({self._from(left)} CROSS JOIN {self._from(right)})"
             case Join(kind=kind, left=left, right=right, on=on):
                 assert on is not None
+                near = near_join(item, self._scans)
+                if near is not None:
+                    return self._near_join(item, near)
                 return f"({self._from(left)} {kind.value} JOIN {self._from(right)} ON {self._write(on)})"
             case TableName():
                 raise TypeError(item)
+
+    def _near_join(self, join: Join, near: NearJoin) -> str:
+        """Return a join whose pairs are found by cells; ON is tested of them as it is."""
+        assert join.on is not None
+        write = ExpressionWriter(self.query, self._positions)
+        name = f'"t{near.repeated_source}"'
+        left, right = self._from(join.left), self._from(join.right)
+        item = left if near.repeats_left else right
+        repeated = near.cells.repeated(item, name, write.position(near.repeated), near.column)
+        left, right = (repeated, right) if near.repeats_left else (left, repeated)
+        meets = near.cells.meets(write.position(near.point), name, near.column)
+        return f"({left} {join.kind.value} JOIN {right} ON ({meets} AND {write.value(join.on)}))"
 
 
 def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:

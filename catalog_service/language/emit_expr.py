@@ -35,6 +35,7 @@ from ..models.tree import (
     InList,
     InQuery,
     IntegerLiteral,
+    Intersects,
     InUnit,
     IsNull,
     Like,
@@ -52,7 +53,8 @@ from ..models.tree import (
     WindowCall,
 )
 from .emit_from import PositionColumns
-from .emit_geometry import contains, distance_test, geometry_value
+from .emit_geometry import distance_test, geometry_value
+from .emit_relations import relation
 from .function import Kind
 from .functions import AGGREGATES, FUNCTIONS
 from .ivo import STORED_INDEX
@@ -94,6 +96,10 @@ class ExpressionWriter:
         """Return SQL for `expr`; its DuckDB type is that of `type_of`."""
         return self._writers[type(expr)](expr)
 
+    def position(self, point: Point) -> tuple[str, str]:
+        """Return RA and declination of a point: DOUBLEs in degrees, NULL where they are not finite."""
+        return self._degrees(point.ra), self._degrees(point.dec)
+
     def _writers_by_class(self) -> Mapping[type[Node], Callable[[Any], str]]:
         geometry = dict.fromkeys(
             (Point, Circle, PolygonShape, Distance, Coordinate, Area),
@@ -115,7 +121,8 @@ class ExpressionWriter:
             InUnit: lambda expr: f"({self._computed(expr.operand, DataType.DOUBLE)} * {double(expr.factor)})",
             Case: self._case,
             ScalarQuery: lambda expr: f"({self._write_query(expr.query)})",
-            Contains: lambda expr: f"CAST({contains(expr, self._degrees)} AS INTEGER)",
+            Contains: lambda expr: f"CAST({relation(expr, self._degrees, self.value)} AS INTEGER)",
+            Intersects: lambda expr: f"CAST({relation(expr, self._degrees, self.value)} AS INTEGER)",
             And: lambda expr: f"({' AND '.join(self.value(operand) for operand in expr.operands)})",
             Or: lambda expr: f"({' OR '.join(self.value(operand) for operand in expr.operands)})",
             Not: lambda expr: f"(NOT {self.value(expr.operand)})",
@@ -221,7 +228,9 @@ class ExpressionWriter:
                 return double((_number(arg) or 0.0) / 100)
             case Kind.FRACTION:
                 return double(_number(arg) or 0.0)
-            case Kind.TEXT | Kind.ANY | Kind.QUOTED:
+            case Kind.KEY if type_of(arg).is_integer:
+                return f"CAST({self.value(arg)} AS VARCHAR)"
+            case Kind.TEXT | Kind.ANY | Kind.QUOTED | Kind.KEY:
                 return self._computed(arg, DataType.TEXT)
 
     def _window(self, call: WindowCall) -> str:
@@ -281,8 +290,8 @@ class ExpressionWriter:
         if op == "<=>":
             op = "IS NOT DISTINCT FROM"
         elif number is not None and left not in self._keys:
-            if isinstance(left, Contains) and number in {0, 1} and op in {"=", "<>"}:
-                inside = contains(left, self._degrees)
+            if isinstance(left, Contains | Intersects) and number in {0, 1} and op in {"=", "<>"}:
+                inside = relation(left, self._degrees, self.value)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
             if isinstance(left, Distance):
                 return distance_test(op, left, float(number), self._degrees)

@@ -34,16 +34,26 @@ from ..models.tree import (
     PolygonShape,
     RealLiteral,
 )
+from .emit_shapes import area_value, polygon_value
 from .sqltext import bound, double
 
-__all__ = ["Degrees", "contains", "distance", "distance_test", "geometry_value", "polygon_area"]
+__all__ = [
+    "Degrees",
+    "contains_point",
+    "distance",
+    "distance_test",
+    "geometry_value",
+    "is_constant",
+    "polygon_area",
+    "position",
+]
 
 Degrees = Callable[[Expr], str]
 """Writes a coordinate or radius as a DOUBLE that is finite or NULL."""
 
 
-def contains(condition: Contains, degrees: Degrees) -> str:
-    """Return a condition: whether a point lies inside a circle or polygon, NULL where a coordinate is."""
+def contains_point(condition: Contains, degrees: Degrees) -> str:
+    """Return a condition: whether a point lies inside a circle or a polygon of numbers; NULL where a coordinate is."""
     point, shape = condition.inner, condition.outer
     assert isinstance(point, Point)
     if isinstance(shape, PolygonShape):
@@ -138,15 +148,23 @@ def _number(expr: Expr) -> float | None:
     return float(expr.value) if isinstance(expr, IntegerLiteral | RealLiteral) else None
 
 
+def is_constant(shape: PolygonShape) -> bool:
+    """Return whether all corners of a polygon are numbers."""
+    numbers = (number for vertex in shape.vertices if isinstance(vertex, Point) for number in (vertex.ra, vertex.dec))
+    return all(_number(number) is not None for number in numbers)
+
+
 def _region(shape: PolygonShape) -> Polygon:
-    vertices = []
-    for vertex in shape.vertices:
-        assert isinstance(vertex, Point)
-        ra, dec = _number(vertex.ra), _number(vertex.dec)
-        assert ra is not None
-        assert dec is not None
-        vertices.append((ra, dec))
-    return Polygon(tuple(vertices))
+    return Polygon(tuple(position(vertex) for vertex in shape.vertices))
+
+
+def position(point: Expr) -> tuple[float, float]:
+    """Return the coordinates of a point of numbers."""
+    assert isinstance(point, Point)
+    ra, dec = _number(point.ra), _number(point.dec)
+    assert ra is not None
+    assert dec is not None
+    return ra, dec
 
 
 def _in_polygon(point: Point, shape: PolygonShape, degrees: Degrees) -> str:
@@ -182,7 +200,7 @@ def geometry_value(expr: Expr, degrees: Degrees) -> str:
         case Circle(centre=Point(ra=ra, dec=dec), radius=radius):
             return _list_value(degrees(ra), degrees(dec), degrees(radius))
         case PolygonShape():
-            return _polygon_value(expr)
+            return _polygon_value(expr) if is_constant(expr) else polygon_value(expr, degrees)
         case Distance(first=first, second=second):
             return distance(first, second, degrees)
         case Coordinate(axis=axis, point=Point(ra=ra, dec=dec)):
@@ -220,7 +238,7 @@ def _area_value(shape: Expr, degrees: Degrees) -> str:
             return bound(template, degrees(ra), degrees(dec), degrees(radius))
         case _:
             assert isinstance(shape, PolygonShape)
-            return double(polygon_area(shape))
+            return double(polygon_area(shape)) if is_constant(shape) else area_value(shape, degrees)
 
 
 def polygon_area(shape: PolygonShape) -> float:

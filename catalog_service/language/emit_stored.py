@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from ..models.schema import Column
 from ..models.tree import (
-    And,
     Between,
     ColumnRef,
     Comparison,
@@ -20,7 +19,7 @@ from ..models.tree import (
     RealLiteral,
     Select,
 )
-from ..models.walk import base_tables
+from ..models.walk import base_tables, conjuncts
 from .emit_expr import ExpressionWriter
 from .sqltext import quoted
 
@@ -40,7 +39,7 @@ def stored_conditions(select: Select) -> Iterator[tuple[int, Expr]]:
     Those of columns of outer queries say nothing of all rows there.
     """
     own = {table.source for table in base_tables(select.source)}
-    for condition in _conjuncts(select.where):
+    for condition in conjuncts(select.where):
         match condition:
             case Comparison(left=ColumnRef() as column, right=IntegerLiteral() | RealLiteral()):
                 pass
@@ -52,14 +51,6 @@ def stored_conditions(select: Select) -> Iterator[tuple[int, Expr]]:
                 continue
         if column.source in own and _is_guarded(column.column):
             yield column.source, condition
-
-
-def _conjuncts(condition: Expr | None) -> Iterator[Expr]:
-    if isinstance(condition, And):
-        for operand in condition.operands:
-            yield from _conjuncts(operand)
-    elif condition is not None:
-        yield condition
 
 
 def _is_guarded(column: Column) -> bool:

@@ -23,6 +23,8 @@ class Kind(Enum):
     BITS = "number of bits"
     """Any number; passed as a 64-bit integer, rounded."""
     TEXT = "text"
+    KEY = "integer or a text"
+    """Passed as a text."""
     ANY = "value"
     """Any type, the same for all arguments."""
     FRACTION = "constant number from 0 to 1"

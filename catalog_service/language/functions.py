@@ -10,6 +10,7 @@ from typing import Final
 
 from ..models.schema import DataType
 from .build_scisql import geometry_forms
+from .corners import CORNERS
 from .function import Aggregation, Function, Kind
 from .ivo import IVO, IVO_FORMS
 from .mysql_functions import MYSQL
@@ -71,6 +72,15 @@ _ALL: Final = (
         doc="a random number in [0, 1) for each row; ADQL gives the seed no defined meaning and it has none here",
     ),
     Function(
+        "sample_hash",
+        (Kind.KEY,),
+        DataType.DOUBLE,
+        {1: "CAST('0x' || left(md5({0}), 13) AS BIGINT) / 4503599627370496e0"},
+        doc="a number in [0, 1) that depends on the value alone, an integer or a text, so that `sample_hash(id) < .01` "
+        "is a random sample which is the same each time: 13 hexadecimal digits of MD5, divided by 16**13",
+        signature="sample_hash(id BIGINT) -> DOUBLE PRECISION",
+    ),
+    Function(
         "round",
         (Kind.NUMBER, Kind.DIGITS),
         DataType.DOUBLE,
@@ -113,7 +123,14 @@ _ALL: Final = (
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
     function.name: function
-    for functions in (_ALL, SCISQL.values(), SCISQL_REGIONS.values(), IVO.values(), MYSQL.values())
+    for functions in (
+        _ALL,
+        SCISQL.values(),
+        SCISQL_REGIONS.values(),
+        IVO.values(),
+        CORNERS.values(),
+        MYSQL.values(),
+    )
     for function in functions
 }
 """Scalar functions by canonical name."""
@@ -136,9 +153,8 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
 def declared_features() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return what TAP capabilities declare: (feature type, forms), types relative to TAPRegExt's namespace.
 
-    The mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3). Of geometry, everything with points and
-    circles is answered, polygons and boxes with constant coordinates as containers of points.
-    COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
+    The mandatory functions of ADQL are not listed (TAPRegExt 1.0 section 2.3). Geometry takes numbers and columns
+    alike. COALESCE works but is left out: the validator of STILTS 3.4 takes its feature type for an error.
     """
     signatures = [function.signature for function in FUNCTIONS.values() if function.signature]
     signatures += [aggregation.signature for aggregation in STATISTICS.values()]

@@ -56,6 +56,7 @@ __all__ = [
     "PolygonShape",
     "Query",
     "RealLiteral",
+    "RegionColumn",
     "RegionLiteral",
     "RowsFrame",
     "ScalarQuery",
@@ -409,6 +410,13 @@ class RegionLiteral(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class RegionColumn(Node):
+    """A column of STC-S texts, such as ObsCore's ``s_region``, used as a shape; made by the resolver."""
+
+    text: "Expr"
+
+
+@dataclass(frozen=True, slots=True)
 class Contains(Node):
     """CONTAINS(inner, outer): integer 1 or 0."""
 
@@ -487,6 +495,7 @@ Expr = (
     | BoxShape
     | PolygonShape
     | RegionLiteral
+    | RegionColumn
     | Contains
     | Intersects
     | Distance

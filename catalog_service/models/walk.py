@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import fields
 
-from .tree import FromItem, Join, Node, TableRef
+from .tree import And, CommonTableRef, Expr, FromItem, Join, Node, SubqueryRef, TableRef
 
-__all__ = ["base_tables", "children", "walk"]
+__all__ = ["base_tables", "children", "conjuncts", "from_sources", "walk"]
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -32,6 +32,27 @@ def base_tables(item: FromItem | None) -> Iterator[TableRef]:
             yield current
         elif isinstance(current, Join):
             waiting += [current.right, current.left]
+
+
+def from_sources(item: FromItem | None) -> frozenset[int]:
+    """Return the sources that one FROM joins: base, derived and common tables."""
+    found, waiting = [], [item]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, TableRef | SubqueryRef | CommonTableRef):
+            found.append(current.source)
+        elif isinstance(current, Join):
+            waiting += [current.right, current.left]
+    return frozenset(found)
+
+
+def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
+    """Return the conditions that must all hold for `condition` to hold."""
+    if condition is None:
+        return ()
+    if isinstance(condition, And):
+        return tuple(part for operand in condition.operands for part in conjuncts(operand))
+    return (condition,)
 
 
 def _nodes(value: object) -> Iterator[Node]:

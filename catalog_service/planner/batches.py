@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..models.query import ScanPlan, TableScan
 from ..models.stored import StoredTable
 from ..models.tree import Expr, FromItem, Join, JoinKind, Select, TableRef
+from ..models.walk import conjuncts
 from .joins import key_join
-from .regions import conjuncts
 
 __all__ = ["BatchLimits", "batches"]
 

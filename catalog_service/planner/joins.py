@@ -10,33 +10,74 @@ Rows in which they do not hold may be left out, or wrongly be left without a par
   Rows of the other side can then only lose partners with which they would not reach the result either.
 
 A child row lies in the tile of its declared parent's position. Rows joined on the parent's key therefore have the same
-placing position, and a region that bounds one of them bounds the other.
+placing position, and a region that bounds one of them bounds the other. So it does, enlarged by the radius, for rows
+joined on a separation. Derived tables are in the walk because such chains may lead through them.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from partitioning.sky.coverage import Coverage, widened
+from partitioning.sky.coverage import Coverage, enlarged, widened
 
 from ..models.ids import FoundIds
 from ..models.schema import Column, SkyPosition
+from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
-from ..models.tree import ColumnRef, Comparison, Expr, FromItem, Join, JoinKind, Select, TableRef
-from ..models.walk import base_tables
+from ..models.tree import (
+    ColumnRef,
+    CommonTableRef,
+    Comparison,
+    Expr,
+    FromItem,
+    Join,
+    JoinKind,
+    Select,
+    SubqueryRef,
+    TableRef,
+)
+from ..models.walk import conjuncts, from_sources
 from .ids import condition_ids
+from .near import Link, links, reaches
 from .prune import Bound, Bounds
-from .regions import AllOf, RegionExpr, condition_regions, conjuncts
-from .statistics import constrained, rejects_null
+from .regions import AllOf, Enlarged, RegionExpr, condition_regions
+from .statistics import Mask, kept_files
 
-__all__ = ["key_join", "table_bounds"]
+__all__ = ["NO_DERIVED", "Derived", "key_join", "table_bounds"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
 
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The position of a table that each row of a derived or common table passes on, if it has any."""
+
+    position: SkyPosition
+    """Its columns, as the derived table calls them."""
+    region: RegionExpr | None
+    """Where all of these positions lie; None: anywhere."""
+
+
+NO_DERIVED: Final[Mapping[int, Derived]] = {}
+
 _KEEPS_LEFT: Final = (JoinKind.LEFT, JoinKind.FULL)
 _KEEPS_RIGHT: Final = (JoinKind.RIGHT, JoinKind.FULL)
 _OUTER: Final = (JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What is known of the FROM items of one SELECT beforehand, by source number."""
+
+    tables: Tables
+    found: FoundIds
+    derived: Mapping[int, Derived]
+    statistics: Statistics
+
+    def separation_deg(self, source: int) -> float:
+        """Return how far a row's own position may be from the one that places it."""
+        return self.tables[source].max_separation_deg if source in self.tables else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +92,10 @@ class _Facts:
     """Sources whose rows have ids that were found: their placing position is in a coverage."""
     pairs: tuple[frozenset[int], ...] = ()
     """Sources whose rows are placed by the same position."""
-    strict: tuple[tuple[int, Expr], ...] = ()
-    """Sources and conditions on their columns that are never true of NULLs in place of a row."""
-    loose: tuple[tuple[int, Expr], ...] = ()
-    """Others, such as IS NULL: they say nothing of a table in whose place an outer join may put NULLs."""
+    near: tuple[Link, ...] = ()
+    """Sources whose own positions lie close together."""
+    kept: tuple[tuple[int, str, Mask], ...] = ()
+    """Sources whose rows lie in some files only, by the statistics of the columns that are named."""
 
     def __add__(self, other: "_Facts") -> "_Facts":
         return _Facts(
@@ -62,34 +103,53 @@ class _Facts:
             self.places + other.places,
             self.placed + other.placed,
             self.pairs + other.pairs,
-            self.strict + other.strict,
-            self.loose + other.loose,
+            self.near + other.near,
+            self.kept + other.kept,
         )
 
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, _ in (*self.regions, *self.places, *self.placed, *self.strict)}
-        return not sources.isdisjoint(bounded.union(*self.pairs))
+        bounded = {source for source, *_ in (*self.regions, *self.places, *self.placed, *self.kept)}
+        return not sources.isdisjoint(bounded.union(*self.pairs, *(link.sources for link in self.near)))
 
 
-def table_bounds(select: Select, tables: Tables, found: FoundIds) -> dict[int, Bounds]:
-    """Return what bounds the rows of each base table of `select`, by source number."""
+def table_bounds(
+    select: Select,
+    tables: Tables,
+    found: FoundIds,
+    derived: Mapping[int, Derived] = NO_DERIVED,
+    statistics: Statistics = NO_STATISTICS,
+) -> dict[int, Bounds]:
+    """Return what bounds the rows of each FROM item of `select`, by source number.
+
+    Parameters
+    ----------
+    tables
+        Base tables of FROM.
+    found
+        Where the rows of ids lie.
+    derived
+        Positions that derived and common tables of FROM pass on.
+    statistics
+        Bounds of the columns that the query constrains.
+    """
     assert select.source is not None
-    facts = _facts(select.where, tables, found) + _certain(select.source, tables, found)
-    known = _descend(select.source, facts, tables, found)
-    return {source: _bounds(source, facts, tables) for source, facts in known}
+    sources = _Sources(tables, found, derived, statistics)
+    facts = _facts(select.where, sources) + _certain(select.source, sources)
+    known = _descend(select.source, facts, sources)
+    return {source: _bounds(source, facts, sources) for source, facts in known}
 
 
-def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> Iterator[tuple[int, _Facts]]:
-    if isinstance(item, TableRef):
+def _descend(item: FromItem, known: _Facts, sources: _Sources) -> Iterator[tuple[int, _Facts]]:
+    if isinstance(item, TableRef | SubqueryRef | CommonTableRef):
         yield item.source, known
     elif isinstance(item, Join):
         if item.kind not in _OUTER:
-            yield from _descend(item.left, known, tables, found)
-            yield from _descend(item.right, known, tables, found)
+            yield from _descend(item.left, known, sources)
+            yield from _descend(item.right, known, sources)
             return
-        left, right = (frozenset(ref.source for ref in base_tables(side)) for side in (item.left, item.right))
-        matched = known + _facts(item.on, tables, found)
+        left, right = (from_sources(side) for side in (item.left, item.right))
+        matched = known + _facts(item.on, sources)
         keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
         keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
         of_left, of_right = known if keeps_left else matched, known if keeps_right else matched
@@ -99,27 +159,29 @@ def _descend(item: FromItem, known: _Facts, tables: Tables, found: FoundIds) -> 
         if item.kind in _KEEPS_RIGHT:
             of_left = replace(of_left, loose=())
         if item.kind in _KEEPS_LEFT:
-            of_right += _certain(item.right, tables, found)
+            of_right += _certain(item.right, sources)
         if item.kind in _KEEPS_RIGHT:
-            of_left += _certain(item.left, tables, found)
-        yield from _descend(item.left, of_left, tables, found)
-        yield from _descend(item.right, of_right, tables, found)
+            of_left += _certain(item.left, sources)
+        yield from _descend(item.left, of_left, sources)
+        yield from _descend(item.right, of_right, sources)
 
 
-def _certain(item: FromItem, tables: Tables, found: FoundIds) -> _Facts:
+def _certain(item: FromItem, sources: _Sources) -> _Facts:
     """Return what the ON clauses inside a FROM item say of all of its rows: those of inner joins."""
     if not isinstance(item, Join):
         return _Facts()
-    facts = _Facts() if item.kind in _OUTER else _facts(item.on, tables, found)
+    facts = _Facts() if item.kind in _OUTER else _facts(item.on, sources)
     if item.kind not in _KEEPS_RIGHT:
-        facts += _certain(item.left, tables, found)
+        facts += _certain(item.left, sources)
     if item.kind not in _KEEPS_LEFT:
-        facts += _certain(item.right, tables, found)
+        facts += _certain(item.right, sources)
     return facts
 
 
-def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
+def _facts(condition: Expr | None, sources: _Sources) -> _Facts:
+    tables, found = sources.tables, sources.found
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
+    positions |= {source: one.position for source, one in sources.derived.items()}
     placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
     pairs = (key_join(part, tables) for part in conjuncts(condition))
     tested = [
@@ -132,8 +194,8 @@ def _facts(condition: Expr | None, tables: Tables, found: FoundIds) -> _Facts:
         places=tuple(condition_regions(condition, placing).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
-        strict=tuple((source, part) for source, part, is_strict in tested if is_strict),
-        loose=tuple((source, part) for source, part, is_strict in tested if not is_strict),
+        near=tuple(links(condition, positions)),
+        kept=tuple(kept_files(condition, tables, sources.statistics)),
     )
 
 
@@ -146,20 +208,55 @@ def _placing_position(stored: StoredTable) -> SkyPosition | None:
     return None if position == stored.table.position else position
 
 
-def _bounds(source: int, facts: _Facts, tables: Tables) -> Bounds:
+def _bounds(source: int, facts: _Facts, sources: _Sources) -> Bounds:
     """Return the regions of the table's own position, and those of tables that share its placing position.
 
     The own positions of the latter may lie away from it, hence the pad.
     """
     group = _placed_together(source, facts)
-    pad_deg = sum(tables[member].max_separation_deg for member in group)
-    own = tuple(region for at, region in facts.regions if at == source)
-    shared = tuple(Bound(region, pad_deg) for at, region in facts.regions if at != source and at in group)
+    pad_deg = sum(map(sources.separation_deg, group))
+    regions = facts.regions + _passed_on(sources)
+    own = tuple(region for at, region in regions if at == source)
+    shared = tuple(Bound(region, pad_deg) for at, region in regions if at != source and at in group)
     shared += tuple(Bound(region) for at, region in facts.places if at in group)
     placed = [coverage for at, coverage in facts.placed if at == source]
     placed += [widened(coverage) for at, coverage in facts.placed if at != source and at in group]
-    conditions = tuple(condition for at, condition in (*facts.strict, *facts.loose) if at == source)
-    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed), conditions)
+    reach = _reach(source, facts, sources)
+    near = tuple(Enlarged(region, reach[at]) for at, region in regions if at in reach)
+    near += tuple(
+        Enlarged(region, reach[at] + sources.separation_deg(at)) for at, region in facts.places if at in reach
+    )
+    if _has_position(source, sources):
+        own += near
+    else:
+        shared += tuple(map(Bound, near))
+    for at, coverage in facts.placed:
+        if at in reach:
+            placed.append(enlarged(coverage, reach[at] + sources.separation_deg(at) + sources.separation_deg(source)))
+    kept = tuple((names, mask) for at, names, mask in facts.kept if at == source)
+    return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed), kept)
+
+
+def _passed_on(sources: _Sources) -> tuple[tuple[int, RegionExpr], ...]:
+    """Return the regions of positions of derived tables: all rows lie there that have one."""
+    return tuple((source, one.region) for source, one in sources.derived.items() if one.region is not None)
+
+
+def _has_position(source: int, sources: _Sources) -> bool:
+    return source in sources.derived or (source in sources.tables and sources.tables[source].table.position is not None)
+
+
+def _reach(source: int, facts: _Facts, sources: _Sources) -> dict[int, float]:
+    """Return how far from a source's position those of sources are to which a separation in a condition leads.
+
+    On the way, rows with one placing position are as far apart as their own positions may be from it.
+    """
+    if not facts.near:
+        return {}
+    shared = (Link(pair, sum(map(sources.separation_deg, pair))) for pair in facts.pairs)
+    found = reaches(source, (*facts.near, *shared))
+    group = _placed_together(source, facts)
+    return {at: reach for at, reach in found.items() if at not in group}
 
 
 def _placed_together(source: int, facts: _Facts) -> frozenset[int]:

@@ -3,10 +3,8 @@
 Everything happens in memory; no directory is listed and no file opened.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
@@ -15,13 +13,13 @@ from partitioning.layout.statistics import FileStatistics
 from ..models.ids import FoundIds
 from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
-from ..models.statistics import FoundStatistics
+from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
-from .joins import table_bounds
-from .prune import Bounds, Chosen, choose_tiles, merged_ranges, position_box
-from .statistics import constrained, may_hold, statistics_key
+from .derived import derived_positions
+from .joins import Derived, table_bounds
+from .prune import Bounds, choose_tiles, merged_ranges, position_box
 
 __all__ = ["plan"]
 
@@ -34,13 +32,22 @@ class _Planned:
     table: TablePlan
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was looked up for a query."""
+
+    ids: FoundIds
+    derived: Mapping[int, Derived]
+    statistics: Statistics
+
+
 def plan(
     query: ResolvedQuery,
     lookup: Lookup,
     *,
     visible_schemas: Collection[str],
     found: FoundIds | None = None,
-    statistics: FoundStatistics | None = None,
+    statistics: Statistics = NO_STATISTICS,
 ) -> ScanPlan:
     """Return which files each base table of `query` needs.
 
@@ -55,17 +62,14 @@ def plan(
     found
         Where the rows of the ids lie that `wanted_ids` names.
     statistics
-        Statistics of the columns that `wanted_statistics` names.
+        Bounds of the columns that `wanted_statistics` names.
     """
     planned: dict[int, _Planned] = {}
-    visible = tuple(sorted(visible_schemas))
+    known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}), statistics)
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
-            tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
-            bounds = table_bounds(node, tables, found or {})
-            for source, stored in tables.items():
-                planned[source] = _plan_table(source, stored, bounds[source], statistics or {}, visible)
-    read = tuple(planned[source].table for source in sorted(planned))
+            planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
+    tables = tuple(planned[source].table for source in sorted(planned))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=sum(len(one.scan.files) for one in planned.values()),
@@ -76,9 +80,13 @@ def plan(
     )
 
 
-def _plan_table(
-    source: int, stored: StoredTable, bounds: Bounds, statistics: FoundStatistics, visible: tuple[str, ...]
-) -> _Planned:
+def _plan_select(select: Select, lookup: Lookup, known: _Known, visible: tuple[str, ...]) -> dict[int, _Planned]:
+    tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
+    bounds = table_bounds(select, tables, known.ids, known.derived, known.statistics)
+    return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
+
+
+def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:
     partitions = stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
@@ -128,6 +136,6 @@ def _why(bounds: Bounds, columns: tuple[str, ...]) -> str:
         reasons.append("the region of its position")
     if bounds.shared:
         reasons.append("the region of a joined table")
-    if columns:
-        reasons.append(f"statistics of {', '.join(columns)}")
+    if bounds.kept:
+        reasons.append(f"the statistics of {', '.join(dict.fromkeys(names for names, _ in bounds.kept))}")
     return " and ".join(reasons) or "no position or id constraint"

@@ -1,7 +1,7 @@
 """Region expressions to tiles: which files of one table may hold rows, and which index ranges inside them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
@@ -15,8 +15,7 @@ from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
-from ..models.tree import Expr
-from .regions import AllOf, AnyOf, RegionExpr, cover_expr
+from .regions import AllOf, AnyOf, Enlarged, RegionExpr, cover_expr
 
 __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
 
@@ -45,8 +44,8 @@ class Bounds:
     """Regions of the placing position, from tables joined on a parent's key."""
     placed: tuple[Coverage, ...] = ()
     """Coverages of the placing position, from ids."""
-    conditions: tuple[Expr, ...] = ()
-    """Conditions that every row satisfies, for the statistics of columns."""
+    kept: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    """Masks of the files that may hold rows, by the statistics of the columns that are named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +59,14 @@ class Chosen:
 
 def choose_tiles(stored: StoredTable, bounds: Bounds) -> Chosen:
     """Return the tiles of a sharded table that may hold rows within `bounds`."""
+    chosen = _by_position(stored, bounds)
+    tiles = chosen.tiles
+    for _, mask in bounds.kept:
+        tiles = tiles[mask[tiles]]
+    return replace(chosen, tiles=tiles)
+
+
+def _by_position(stored: StoredTable, bounds: Bounds) -> Chosen:
     partitions, own = stored.partitions, bounds.own
     assert partitions is not None
     if own is None and not bounds.shared and not bounds.placed:
@@ -157,5 +164,8 @@ def _around(expr: RegionExpr) -> Cone | None:
         case AllOf(parts):
             cones = [cone for part in parts if (cone := _around(part)) is not None]
             return min(cones, key=lambda cone: cone.radius_deg, default=None)
+        case Enlarged(part, by_deg):
+            inner = _around(part)
+            return None if inner is None else replace(inner, radius_deg=min(inner.radius_deg + by_deg, 180.0))
         case AnyOf() | Box():
             return None

@@ -15,7 +15,6 @@ from partitioning.sky.regions import Box, Cone, Polygon, Region
 
 from ..models.schema import SkyPosition
 from ..models.tree import (
-    And,
     Between,
     Circle,
     ColumnRef,
@@ -31,9 +30,10 @@ from ..models.tree import (
     RealLiteral,
     Unary,
 )
+from ..models.walk import conjuncts
 from .scisql_regions import scisql_region
 
-__all__ = ["AllOf", "AnyOf", "RegionExpr", "condition_regions", "conjuncts", "cover_expr"]
+__all__ = ["AllOf", "AnyOf", "Enlarged", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,15 @@ class AnyOf:
     parts: tuple["RegionExpr", ...]
 
 
-RegionExpr = Region | AllOf | AnyOf
+@dataclass(frozen=True, slots=True)
+class Enlarged:
+    """All that lies within `by_deg` of a region."""
+
+    part: "RegionExpr"
+    by_deg: float
+
+
+RegionExpr = Region | AllOf | AnyOf | Enlarged
 
 Positions = Mapping[int, SkyPosition]
 """Own position columns of the FROM items that have one, by source number."""
@@ -63,17 +71,10 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return reduce(intersection, (cover_expr(part, pad_deg) for part in parts))
         case AnyOf(parts):
             return union(*(cover_expr(part, pad_deg) for part in parts))
+        case Enlarged(part, by_deg):
+            return cover_expr(part, pad_deg + by_deg)
         case _:
             return cover(expr, pad_deg)
-
-
-def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
-    """Return the conditions that must all hold for `condition` to hold."""
-    if condition is None:
-        return ()
-    if isinstance(condition, And):
-        return tuple(part for operand in condition.operands for part in conjuncts(operand))
-    return (condition,)
 
 
 def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
@@ -120,7 +121,7 @@ def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, 
         left, right = right, left
     if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
         return None
-    source, shape = _own_position(left.inner, positions), _shape(left.outer)
+    source, shape = own_position(left.inner, positions), _shape(left.outer)
     return None if source is None or shape is None else (source, shape)
 
 
@@ -131,7 +132,7 @@ def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Re
         call, value = value, call
     if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
         return None
-    source, numbers = _own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
+    source, numbers = own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
     try:
         region = None if source is None or numbers is None else scisql_region(call.name, numbers)
     except RegionError:  # no row is inside of it either
@@ -157,14 +158,14 @@ def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, 
         return None
     radius = _constant(right)
     for point, centre in ((left.first, left.second), (left.second, left.first)):
-        source = _own_position(point, positions)
+        source = own_position(point, positions)
         if source is not None and radius is not None:
             shape = _shape(Circle(centre=centre, radius=RealLiteral(min(max(radius, 0.0), 180.0))))
             return None if shape is None else (source, shape)
     return None
 
 
-def _own_position(point: Expr, positions: Positions) -> int | None:
+def own_position(point: Expr, positions: Positions) -> int | None:
     """Return the source whose own position `point` is, or None."""
     if not (isinstance(point, Point) and isinstance(point.ra, ColumnRef) and isinstance(point.dec, ColumnRef)):
         return None

@@ -9,7 +9,7 @@ from ..models.schema import Schema, Table
 from ..models.stored import StoredTable
 from ..models.user import Identity
 from ..storage.catalogs import Registry
-from ..storage.statistics import StatisticsStore
+from ..storage.statistics import StatisticsCache
 from .tap_schema import TAP_SCHEMA, build_tap_schema
 from .visibility import VisibleCatalogs
 
@@ -23,8 +23,8 @@ class Published:
     schemas: tuple[Schema, ...]
     stored: dict[str, StoredTable]
     tap_schema_dir: Path
-    statistics: StatisticsStore = field(default_factory=StatisticsStore)
-    """Statistics of columns that queries asked for; those of releases that are gone are pushed out by others."""
+    statistics: StatisticsCache = field(default_factory=StatisticsCache)
+    """Of columns that queries constrained."""
     _visible: dict[Identity, VisibleCatalogs] = field(default_factory=dict)
 
     def lookup(self, table: Table) -> StoredTable:

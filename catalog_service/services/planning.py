@@ -42,6 +42,8 @@ async def planned(resolved: ResolvedQuery, published: Published, identity: Ident
     if not ids and not columns:
         return resolved, choose()
     # what reads from disk, and plans by very many small ranges, is done beside the event loop
-    return resolved, await asyncio.to_thread(
-        lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns))
-    )
+    if ids or not published.statistics.has(columns):
+        return resolved, await asyncio.to_thread(
+            lambda: choose(found=find_ids(ids), statistics=published.statistics.find(columns))
+        )
+    return resolved, choose(statistics=published.statistics.find(columns))

@@ -1,86 +1,120 @@
-"""Statistics of columns, read from the manifests on demand and kept within a bound."""
+"""Statistics of columns, read from the manifests of releases when a query first asks for them."""
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from partitioning.exceptions import LayoutError
-from partitioning.layout.statistics import FileStatistics, read_statistics
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from ..models.statistics import FoundStatistics, StatisticsKey
+from partitioning.layout.manifest import ROW_GROUPS_FILE
+from partitioning.layout.paths import MANIFEST_DIR
 
-__all__ = ["StatisticsStore"]
+from ..models.statistics import ColumnKey, FileBounds, Statistics
+
+__all__ = ["StatisticsCache"]
 
 _LOG = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 64_000_000
-"""Of all tables; one column of a table of 20,000 files takes 0.4 MB."""
-
-_ENTRY_BYTES: Final = 1_000
-"""Of an entry without arrays, about."""
-
-_MOST_SECONDS: Final = 2.0
-"""After so long no other column of a query is read: the storage is slow just now."""
+"""Of all statistics that are kept: one column of 20,000 files takes 0.4 MB."""
 
 
-class StatisticsStore:
-    """Keeps the statistics of the columns that were asked for last; may be shared by threads.
+_NONE: Final = FileBounds(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_))
+"""Of a column that has no statistics."""
 
-    Parameters
-    ----------
-    most_bytes
-        Memory that they may take.
-    """
+
+class StatisticsCache:
+    """Bounds of columns by file, the ones used last kept; its methods may be called from several threads."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[StatisticsKey, FileStatistics | None] = OrderedDict()
+        self._kept: OrderedDict[ColumnKey, FileBounds] = OrderedDict()
         self._lock = threading.Lock()
-        self.size_bytes = 0
-        """Memory that they take, about."""
 
-    def find(self, wanted: Iterable[StatisticsKey]) -> FoundStatistics:
-        """Return the statistics of the columns that have any; reads from disk what is not kept.
+    def find(self, keys: Iterable[ColumnKey]) -> Statistics:
+        """Return the bounds of the columns that have statistics; reads from disk.
 
         A manifest that cannot be read costs speed, not the query.
         """
-        found, deadline = dict[StatisticsKey, FileStatistics](), time.monotonic() + _MOST_SECONDS
-        for key in wanted:
-            if not self._has(key):
-                if time.monotonic() > deadline:
-                    continue
+        found: dict[ColumnKey, FileBounds] = {}
+        for key in keys:
+            bounds = self._known(key)
+            if bounds is None:
                 try:
-                    self._keep(key, read_statistics(key.directory, key.column, key.files))
-                except LayoutError as error:
-                    _LOG.warning("%s", error)
+                    bounds = _read(key)
+                except (OSError, pa.ArrowException, KeyError) as error:
+                    _LOG.warning("statistics of %s in %s cannot be read: %s", key.column, key.directory, error)
                     continue
-            statistics = self._get(key)
-            if statistics is not None:
-                found[key] = statistics
+            self._keep(key, bounds)
+            if bounds is not _NONE:
+                found[key] = bounds
         return found
 
-    def _has(self, key: StatisticsKey) -> bool:
-        with self._lock:
-            return key in self._kept
+    def has(self, keys: Iterable[ColumnKey]) -> bool:
+        """Return whether `find` need not read anything."""
+        return all(self._known(key) is not None for key in keys)
 
-    def _get(self, key: StatisticsKey) -> FileStatistics | None:
+    def _known(self, key: ColumnKey) -> FileBounds | None:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _keep(self, key: StatisticsKey, statistics: FileStatistics | None) -> None:
-        """Keep one entry, the last of all, and drop the oldest until there is room."""
+    def _keep(self, key: ColumnKey, bounds: FileBounds) -> None:
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = statistics
-                self.size_bytes += _size(statistics)
-            while self.size_bytes > self._most_bytes and len(self._kept) > 1:
-                self.size_bytes -= _size(self._kept.popitem(last=False)[1])
+            self._kept[key] = bounds
+            self._kept.move_to_end(key)
+            while sum(one.size_bytes for one in self._kept.values()) > self._most_bytes:
+                self._kept.popitem(last=False)
 
 
-def _size(statistics: FileStatistics | None) -> int:
-    return _ENTRY_BYTES + (0 if statistics is None else statistics.size_bytes)
+def _read(key: ColumnKey) -> FileBounds:
+    path = key.directory / MANIFEST_DIR / ROW_GROUPS_FILE
+    names = [f"{key.column}.{what}" for what in ("min", "max", "nulls")]
+    if not set(names) <= set(pq.read_schema(path).names):
+        return _NONE
+    table = pq.read_table(path, columns=["file", "rows", *names])
+    low, high, nulls = (table.column(name) for name in names)
+    if not _is_ordered(low.type):
+        return _NONE
+    empty_groups = pc.equal(nulls, table.column("rows"))
+    known_groups = pc.or_(pc.fill_null(empty_groups, fill_value=False), pc.and_(pc.is_valid(low), pc.is_valid(high)))
+    groups = pa.table(
+        {
+            "file": table.column("file"),
+            "low": low,
+            "high": high,
+            "known": known_groups,
+            "empty": pc.fill_null(empty_groups, fill_value=False),
+        }
+    )
+    files = groups.group_by("file").aggregate([("low", "min"), ("high", "max"), ("known", "min"), ("empty", "min")])
+    files = files.sort_by("file")
+    numbers = files.column("file").to_numpy()
+    if not np.array_equal(numbers, np.arange(len(numbers))):
+        return _NONE  # a file without row groups: nothing is known of it
+    return FileBounds(
+        _values(files.column("low_min")),
+        _values(files.column("high_max")),
+        files.column("known_min").to_numpy().astype(bool),
+        files.column("empty_min").to_numpy().astype(bool),
+    )
+
+
+def _is_ordered(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_string, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return numbers as int64 or float64, texts as objects; instead of NULL 0 or an empty text."""
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(), np.int64)
+    if pa.types.is_floating(kind):
+        return np.asarray(pc.fill_null(pc.cast(column, pa.float64()), 0.0).to_numpy(), np.float64)
+    return np.array(pc.fill_null(column, "").to_pylist(), dtype=object)

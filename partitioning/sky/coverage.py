@@ -23,6 +23,7 @@ __all__ = [
     "around",
     "complement",
     "cover",
+    "enlarged",
     "intersection",
     "simplified",
     "union",
@@ -40,6 +41,9 @@ EMPTY: Final[Coverage] = np.empty((0, 2), dtype=np.int64)
 
 _AROUND_ORDER: Final = 20
 """Cells of 0.2 arcsec: far wider than what two computations of one position may differ by."""
+
+_MOST_CELLS: Final = 20_000
+"""Of coverages of more cells the surroundings are not worth their time."""
 
 _CELL_DEG: Final = 58.6
 """Side of an order-0 cell in degrees."""
@@ -78,16 +82,35 @@ def union(*coverages: Coverage) -> Coverage:
 
 def around(index: NDArray[np.int64]) -> Coverage:
     """Return a small surrounding of some order-29 indices: the same positions, computed otherwise, lie in it."""
-    shift = order_shift(_AROUND_ORDER)
-    cells = np.unique(index >> shift)
-    near = hpgeom.neighbors(1 << _AROUND_ORDER, cells).ravel() if len(cells) else cells
-    all_cells = np.unique(np.concatenate([cells, near[near >= 0]]))
-    return _merged(np.stack([all_cells << shift, (all_cells + 1) << shift], axis=1))
+    return _with_neighbours(np.unique(index >> order_shift(_AROUND_ORDER)), _AROUND_ORDER)
 
 
 def widened(coverage: Coverage) -> Coverage:
     """Return a coverage with the surroundings of the ends of its ranges: of all of it, if these are small cells."""
     return union(coverage, around(coverage.ravel() - np.tile([0, 1], len(coverage))))
+
+
+def enlarged(coverage: Coverage, by_deg: float) -> Coverage:
+    """Return a coverage of all positions within `by_deg` of one in `coverage`: its cells and their neighbours.
+
+    The cells are at least four times as wide as that. Of coverages of very many such cells it is the whole sky.
+    """
+    order = int(np.clip(math.floor(math.log2(_CELL_DEG / max(4 * by_deg, 1e-12))), -1, _AROUND_ORDER))
+    if order < 0:
+        return WHOLE_SKY
+    shift = order_shift(order)
+    firsts, lasts = coverage[:, 0] >> shift, (coverage[:, 1] - 1) >> shift
+    if int((lasts - firsts + 1).sum()) > _MOST_CELLS:
+        return WHOLE_SKY
+    cells = [EMPTY[:, 0], *(np.arange(low, high + 1) for low, high in zip(firsts, lasts, strict=True))]
+    return _with_neighbours(np.unique(np.concatenate(cells)), order)
+
+
+def _with_neighbours(cells: NDArray[np.int64], order: int) -> Coverage:
+    shift = order_shift(order)
+    near = hpgeom.neighbors(1 << order, cells).ravel() if len(cells) else cells
+    all_cells = np.unique(np.concatenate([cells, near[near >= 0]]))
+    return _merged(np.stack([all_cells << shift, (all_cells + 1) << shift], axis=1))
 
 
 def complement(coverage: Coverage) -> Coverage:

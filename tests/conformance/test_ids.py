@@ -44,6 +44,35 @@ def test_objects_and_their_forced_sources(client: CatalogClient, sample_store: S
             assert (sorted(found.visit), tiles) == (mine, 2)
 
 
+def test_statistics_of_other_columns_leave_out_tiles(client: CatalogClient, sample_store: SampleStore) -> None:
+    columns = ["objectId", "coord_ra", "coord_dec", "tract", "g_cModelFlux", "refBand", "detect_isPrimary"]
+    objects = read(sample_store, "Object", columns)
+    objects = objects[np.isfinite(objects.coord_ra) & np.isfinite(objects.coord_dec)]
+    everything = answer(client, "SELECT objectId FROM survey.Object WHERE tract + 0 > 0")[1]
+    brightest = float(objects.g_cModelFlux.max())
+    tract = int(objects.tract.min())
+    band, flux = objects.refBand.iloc[0], objects.g_cModelFlux
+    cases = {
+        f"g_cModelFlux >= {brightest!r}": (flux >= brightest, True),
+        f"g_cModelFlux > {brightest!r}": (flux > brightest, True),
+        f"tract = {tract} AND g_cModelFlux > 0": ((objects.tract == tract) & (flux > 0), True),
+        f"tract IN ({tract}, -1) OR g_cModelFlux >= {brightest!r}": (
+            (objects.tract == tract) | (flux >= brightest),
+            True,
+        ),
+        f"refBand = '{band}'": (objects.refBand == band, False),
+        "refBand = 'no band'": (objects.refBand == "no band", True),
+        "detect_isPrimary = 0": (objects.detect_isPrimary == 0, False),
+        "g_cModelFlux IS NULL": (flux.isna(), False),
+    }
+    for condition, (wanted, fewer) in cases.items():
+        found, tiles = answer(client, f"SELECT objectId FROM survey.Object WHERE {condition}")
+        assert sorted(found.objectId) == sorted(objects.objectId[wanted]), condition
+        assert tiles < everything if fewer else tiles <= everything, condition
+    explained = client.explain(f"SELECT objectId FROM survey.Object WHERE g_cModelFlux >= {brightest!r}")
+    assert explained.tables[0].reason.endswith("meet the statistics of g_cModelFlux")
+
+
 def test_many_ids_and_ranges(client: CatalogClient, sample_store: SampleStore) -> None:
     known = np.sort(placed(sample_store).objectId.to_numpy())
     wanted = np.random.default_rng(5).choice(known, 3000, replace=False)

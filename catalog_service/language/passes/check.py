@@ -150,21 +150,29 @@ def _function(call: FunctionCall) -> None:
     if name == "COORDSYS":
         return
     for index, arg in enumerate(call.args):
-        match function.kind(index):
-            case Kind.NUMBER | Kind.EXACT | Kind.BITS:
-                _numbers(name, [arg])
-            case Kind.DIGITS | Kind.WHOLE:
-                if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
-                    message = f"{name} needs an integer here, not {_kind_word(arg)} of type {type_of(arg).value}."
-                    raise error_at(QueryTypeError, message, arg.span)
-            case Kind.TEXT:
-                _texts(name, [arg])
-            case Kind.ANY:
-                require_sortable(arg, name)
-            case Kind.FRACTION | Kind.PERCENT | Kind.QUOTED:
-                _constant(name, function.kind(index), arg)
+        _argument(name, function.kind(index), arg)
     if function.is_common and common_type(map(type_of, call.args)) is None:
         raise error_at(QueryTypeError, f"the arguments of {name} have no common type.", call.span)
+
+
+def _argument(name: str, kind: Kind, arg: Expr) -> None:
+    match kind:
+        case Kind.NUMBER | Kind.EXACT | Kind.BITS:
+            _numbers(name, [arg])
+        case Kind.DIGITS | Kind.WHOLE:
+            if not (type_of(arg).is_integer or type_of(arg) is DataType.NULL):
+                message = f"{name} needs an integer here, not {_kind_word(arg)} of type {type_of(arg).value}."
+                raise error_at(QueryTypeError, message, arg.span)
+        case Kind.TEXT:
+            _texts(name, [arg])
+        case Kind.KEY:
+            if is_array(arg) or not (type_of(arg).is_integer or type_of(arg) in _TEXT_LIKE):
+                message = f"{name} needs an integer or a text, such as an id, not {_kind_word(arg)}."
+                raise error_at(QueryTypeError, message, arg.span)
+        case Kind.ANY:
+            require_sortable(arg, name)
+        case Kind.FRACTION | Kind.PERCENT | Kind.QUOTED:
+            _constant(name, kind, arg)
 
 
 def _aggregate(call: Aggregate) -> None:

@@ -26,6 +26,7 @@ from ...models.tree import (
     Distance,
     Expr,
     FunctionCall,
+    Intersects,
     InUnit,
     Point,
     PolygonShape,
@@ -64,7 +65,7 @@ def output_name(item: SelectItem, number: int) -> str:
             return name
         case Point(ra=FunctionCall(name=name)) if "." in name:
             return name.partition(".")[0]
-        case Point() | Circle() | Distance() | Area() | Contains():
+        case Point() | Circle() | Distance() | Area() | Contains() | Intersects():
             return type(item.expr).__name__.lower()
         case PolygonShape():
             return "polygon"

@@ -1,7 +1,7 @@
 """Geometry in few forms: every spelling of a region becomes a `Point`, `Circle` or `PolygonShape`.
 
 Coordinate systems are checked and dropped, REGION and CAST texts become shapes, BOX becomes its polygon, INTERSECTS
-becomes CONTAINS, and whatever cannot be answered is refused with its place.
+with a point or of circles becomes CONTAINS, and whatever cannot be answered is refused with its place.
 
 >>> from ...models.tree import Circle, Point, RealLiteral
 >>> number = RealLiteral
@@ -23,7 +23,7 @@ from partitioning.exceptions import RegionError
 from partitioning.sky.regions import Polygon
 from partitioning.sky.separation import unit_vectors
 
-from ...exceptions import QueryError, QueryRefusedError, QueryTypeError
+from ...exceptions import QueryRefusedError, QueryTypeError
 from ...models.schema import DataType
 from ...models.tree import (
     Area,
@@ -43,11 +43,13 @@ from ...models.tree import (
     Point,
     PolygonShape,
     RealLiteral,
+    RegionColumn,
     RegionLiteral,
     Shape,
     Span,
     StringLiteral,
 )
+from ..corners import box_polygon
 from ..errors import error_at
 from ..limits import MAX_VERTICES, too_many_vertices
 from ..rewrite import map_children
@@ -134,19 +136,21 @@ def _circle(circle: Circle) -> Expr:
 def _polygon(polygon: PolygonShape) -> Expr:
     if len(polygon.vertices) > MAX_VERTICES:
         raise too_many_vertices(polygon.span)
-    corners = []
     for vertex in polygon.vertices:
         _require(vertex, DataType.POINT, "POLYGON")
-        corner = _constant_point(vertex)
-        if corner is None:
-            message = "POLYGON needs constant coordinates."
-            raise error_at(QueryRefusedError, message, vertex.span, remedy="Use CIRCLE or DISTANCE with columns.")
-        corners.append(corner)
-    try:
-        Polygon(tuple(corners))
-    except RegionError as error:
-        raise error_at(QueryTypeError, f"{error}.", polygon.span) from None
+    corners = _constant_corners(polygon)
+    if corners is not None:
+        try:
+            Polygon(corners)
+        except RegionError as error:
+            raise error_at(QueryTypeError, f"{error}.", polygon.span) from None
     return polygon
+
+
+def _constant_corners(polygon: PolygonShape) -> tuple[tuple[float, float], ...] | None:
+    """Return the corners of a polygon of constants; None of one of columns."""
+    corners = [_constant_point(vertex) for vertex in polygon.vertices]
+    return None if None in corners else tuple(corner for corner in corners if corner is not None)
 
 
 def _constant_point(point: Expr) -> tuple[float, float] | None:
@@ -165,12 +169,12 @@ def _box(box: BoxShape) -> Expr:
     _require(box.centre, DataType.POINT, "BOX")
     _require_numbers("BOX", box.width, box.height)
     centre, width, height = _constant_point(box.centre), constant(box.width), constant(box.height)
-    if centre is None or width is None or height is None:
-        raise error_at(QueryRefusedError, "BOX needs constant arguments.", box.span, remedy="Use CIRCLE with columns.")
     for extent, literal in ((width, box.width), (height, box.height)):
-        if not 0 < extent < 180:
+        if extent is not None and not 0 < extent < 180:
             message = f"the box's extent {extent} is outside ]0, 180[ degrees."
             raise error_at(QueryTypeError, message, literal.span)
+    if centre is None or width is None or height is None:
+        return box_polygon(box)
     ra, dec = np.radians(centre)
     middle = unit_vectors(*centre)
     east = np.array([-np.sin(ra), np.cos(ra), 0.0])
@@ -216,22 +220,25 @@ def _centroid(whole: Centroid) -> Expr:
     if isinstance(shape, Point):
         return shape
     assert isinstance(shape, PolygonShape)
-    return _vertex(_mean_direction(shape), whole.span)
+    corners = _constant_corners(shape)
+    if corners is None:
+        message = "CENTROID of a polygon of columns is not supported."
+        raise error_at(QueryRefusedError, message, whole.span)
+    return _vertex(_mean_direction(corners), whole.span)
 
 
 _SMALL_POLYGON: Final = 1e-3
 """Radians; where the two ways of `_mean_direction` are equally good, to some 1e-10 rad."""
 
 
-def _mean_direction(shape: PolygonShape) -> Vector:
+def _mean_direction(corners: tuple[tuple[float, float], ...]) -> Vector:
     """Return the mean of a polygon's points as a vector.
 
     By Stokes' theorem it is half the sum over sides of arc length times normal (sides between pieces cancel); in small
     polygons, where that sum cancels away, the mean of triangles' centroids, weighted by area, is the better value.
     """
-    corners = tuple(_constant_point(vertex) for vertex in shape.vertices)
     total = np.zeros(3)
-    for piece in Polygon(tuple(corner for corner in corners if corner is not None)).pieces:
+    for piece in Polygon(corners).pieces:
         points = unit_vectors(*np.asarray(piece.vertices).T)
         following = np.roll(points, -1, axis=0)
         if np.linalg.norm(points - points[0], axis=1).max() < _SMALL_POLYGON:
@@ -248,7 +255,14 @@ def _area(whole: Area) -> Expr:
     return whole
 
 
+def _region_column(expr: Expr) -> Expr:
+    """Return a column of texts as one of regions, anything else as it is."""
+    is_text = isinstance(expr, ColumnRef) and expr.column.datatype is DataType.TEXT and not expr.column.is_array
+    return RegionColumn(expr, span=expr.span) if is_text else expr
+
+
 def _contains(whole: Contains) -> Expr:
+    whole = replace(whole, inner=_region_column(whole.inner), outer=_region_column(whole.outer))
     inner, outer = whole.inner, whole.outer
     _require_geometry(inner, "CONTAINS")
     _require_geometry(outer, "CONTAINS")
@@ -261,10 +275,11 @@ def _contains(whole: Contains) -> Expr:
         whole_sky = constant(outer.radius) == 180
         radius = outer.radius if whole_sky else _combined("-", outer.radius, inner.radius)
         return replace(whole, inner=inner.centre, outer=Circle(outer.centre, radius, span=outer.span))
-    raise _unsupported("CONTAINS", inner, outer, whole)
+    return whole
 
 
 def _intersects(whole: Intersects) -> Expr:
+    whole = replace(whole, first=_region_column(whole.first), second=_region_column(whole.second))
     first, second = whole.first, whole.second
     _require_geometry(first, "INTERSECTS")
     _require_geometry(second, "INTERSECTS")
@@ -275,7 +290,10 @@ def _intersects(whole: Intersects) -> Expr:
     if isinstance(first, Circle) and isinstance(second, Circle):
         radius = _combined("+", first.radius, second.radius)
         return Contains(first.centre, Circle(second.centre, radius, span=second.span), span=whole.span)
-    raise _unsupported("INTERSECTS", first, second, whole)
+    if isinstance(first, Point):
+        message = "INTERSECTS of two points is not supported."
+        raise error_at(QueryRefusedError, message, whole.span, remedy="Compare their DISTANCE.")
+    return whole
 
 
 def _combined(op: str, first: Expr, second: Expr) -> Expr:
@@ -285,11 +303,6 @@ def _combined(op: str, first: Expr, second: Expr) -> Expr:
     if value is None or value <= 180:
         return radius
     return RealLiteral(180.0, span=first.span)
-
-
-def _unsupported(name: str, first: Expr, second: Expr, whole: Expr) -> QueryError:
-    kinds = " and ".join(type_word(type_of(expr)) for expr in (first, second))
-    return error_at(QueryRefusedError, f"{name} of {kinds} is not supported.", whole.span)
 
 
 def _distance(whole: Distance) -> Expr:

@@ -1,5 +1,6 @@
 """Expressions computed by DuckDB from what we emit, against the same computed in Python, row by row."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from catalog_service.exceptions import QueryTypeError
 from tests.catalog_service.language.store import SMALL_ROWS, N, Store
 
 Row = dict[str, Any]
@@ -518,3 +520,20 @@ def test_geometry_values_are_lists_of_degrees(store: Store) -> None:
     assert list(row[2]) == [10, 0, 11, 0, 10, 1]
     assert list(row[3]) == [11, 0, 10, 1, 10, 0]  # counter-clockwise, whatever the text said
     assert store.run("SELECT POINT(lon, lat) FROM sky.Object WHERE lon IS NULL").rows[0] == (None,)
+
+
+def test_a_hash_sample_can_be_drawn_again_anywhere(store: Store) -> None:
+    """The hash is that of the value's text, as any language computes it."""
+    rows = store.run(
+        "SELECT objectId, sample_hash(objectId), name, sample_hash(name), sample_hash(n) FROM sky.Object"
+    ).rows
+    for ident, of_id, name, of_name, _ in rows:
+        assert of_id == int(hashlib.md5(str(ident).encode()).hexdigest()[:13], 16) / 16**13
+        assert of_name == (None if name is None else int(hashlib.md5(name.encode()).hexdigest()[:13], 16) / 16**13)
+    assert min(row[1] for row in rows) >= 0
+    sample = store.run("SELECT objectId FROM sky.Object WHERE sample_hash(objectId) < 0.25").column()
+    assert sorted(sample) == sorted(row[0] for row in rows if row[1] < 0.25)
+    assert len(sample) == pytest.approx(0.25 * len(rows), rel=0.1)
+    for unfit in ("ra", "mag", "seen", "flag", "samples"):
+        with pytest.raises(QueryTypeError, match="SAMPLE_HASH needs an integer or a text, such as an id, not"):
+            store.run(f"SELECT sample_hash({unfit}) FROM sky.Object")

@@ -2,10 +2,11 @@
 rows as over all rows. DuckDB evaluates the joins, numpy the regions; the planner sees the same conditions as a tree.
 """
 
+import math
 import secrets
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +26,13 @@ from catalog_service.models.tree import (
     And,
     Between,
     ColumnRef,
+    CommonTable,
+    CommonTableRef,
     Comparison,
+    Distance,
     Expr,
     FromItem,
+    Identifier,
     InList,
     IntegerLiteral,
     IsNull,
@@ -35,10 +40,13 @@ from catalog_service.models.tree import (
     JoinKind,
     Not,
     Or,
+    RealLiteral,
     Select,
     SelectItem,
+    SubqueryRef,
     TableRef,
     Unary,
+    With,
 )
 from catalog_service.planner.ids import wanted_ids
 from catalog_service.planner.plan import plan
@@ -48,7 +56,8 @@ from partitioning.layout.manifest import Placement
 from partitioning.layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE
 from partitioning.layout.statistics import FileStatistics
 from partitioning.sky.regions import Cone
-from tests.catalog_service.planner.conditions import circle, contains
+from partitioning.sky.separation import unit_vectors
+from tests.catalog_service.planner.conditions import circle, contains, own_point
 from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
 
 CONES = (Cone(10.0, 20.0, 1.0), Cone(11.5, 20.0, 1.0), Cone(200.0, -60.0, 3.0), Cone(10.0, 20.0, 0.02))
@@ -159,6 +168,9 @@ def _rows(world: World, columns: dict[str, np.ndarray]) -> pa.Table:
     data = {"n": pa.array(np.arange(len(world.ra)))}
     data |= {name: pa.array(values, mask=values == 0) for name, values in columns.items()}
     unknown = np.isnan(world.ra) | np.isnan(world.dec)
+    data |= {
+        axis: pa.array(v, mask=unknown) for axis, v in zip("xyz", unit_vectors(world.ra, world.dec).T, strict=True)
+    }
     data |= {f"in{k}": pa.array(cone.contains(world.ra, world.dec), mask=unknown) for k, cone in enumerate(CONES)}
     return pa.table(data)
 
@@ -178,6 +190,13 @@ class From:
     item: FromItem
     sql: str
     tables: dict[int, str]
+    derived: dict[int, int] = field(default_factory=dict)
+    """Sources that are derived tables, with the base table that each passes on."""
+
+    @property
+    def scanned(self) -> dict[int, str]:
+        """Base tables by source number."""
+        return {self.derived.get(source, source): name for source, name in self.tables.items()}
 
 
 class QueryMaker:
@@ -196,11 +215,12 @@ class QueryMaker:
         left, right = self.from_item(left_depth), self.from_item(right_depth)
         kind = self._draw(st.sampled_from([*JoinKind, JoinKind.LEFT, JoinKind.INNER]))
         tables = left.tables | right.tables
+        derived = left.derived | right.derived
         if kind is JoinKind.CROSS:
-            return From(Join(kind, left.item, right.item), f"({left.sql} CROSS JOIN {right.sql})", tables)
+            return From(Join(kind, left.item, right.item), f"({left.sql} CROSS JOIN {right.sql})", tables, derived)
         on = self.condition(tables, self._draw(st.integers(1, 3)))
         item = Join(kind, left.item, right.item, on=on.expr)
-        return From(item, f"({left.sql} {KIND[kind]} {right.sql} ON {on.sql})", tables)
+        return From(item, f"({left.sql} {KIND[kind]} {right.sql} ON {on.sql})", tables, derived)
 
     def condition(self, tables: dict[int, str], count: int) -> Both:
         """Draw a conjunction."""
@@ -213,12 +233,24 @@ class QueryMaker:
         )
         self._sources += 1
         table = self._sky.visits.table if name == "Visit" else self._sky.worlds[name].table
-        return From(TableRef(source, table, f"t{source}"), f"{name}_{source} AS t{source}", {source: name})
+        one = From(TableRef(source, table, f"t{source}"), f"{name}_{source} AS t{source}", {source: name})
+        return self._derived(one, source) if name != "Visit" and self._draw(st.integers(0, 4)) == 0 else one
+
+    def _derived(self, one: From, source: int) -> From:
+        """Wrap a table in a derived one that passes all of its columns on."""
+        outer, name = self._sources, one.tables[source]
+        self._sources += 1
+        world, where = self._sky.worlds[name], self.condition(one.tables, 1)
+        items = tuple(SelectItem(world.column(c.name, source), column=c) for c in world.table.columns)
+        query = Select(items, one.item, where=where.expr)
+        item = SubqueryRef(query, Identifier(f"t{outer}"), outer, world.table.columns)
+        return From(item, f"(SELECT * FROM {one.sql} WHERE {where.sql}) AS t{outer}", {outer: name}, {outer: source})
 
     def _part(self, tables: dict[int, str]) -> Both:
         kind = self._draw(
             st.sampled_from(
                 ["region", "key", "ids", "key", "region", "key", "other", "or", "null", "not", "same", "ids"]
+                + ["near"] * 4
             )
         )
         match kind:
@@ -235,6 +267,8 @@ class QueryMaker:
             case "not":
                 region = self._region(tables)
                 return Both(Not(region.expr), f"NOT {region.sql}")
+            case "near":
+                return self._near(tables)
             case "same":
                 return joined_by("AND", [self._region(tables), self._region(tables)])
             case _:
@@ -281,6 +315,13 @@ class QueryMaker:
         cone = CONES[number]
         return Both(contains(circle(cone.ra_deg, cone.dec_deg, cone.radius_deg), source), f"t{source}.in{number}")
 
+    def _near(self, tables: dict[int, str]) -> Both:
+        placed = [source for source, name in sorted(tables.items()) if name in {"Object", "DiaSource"}]
+        if not placed:
+            return self._null(tables)
+        first, second = (self._draw(st.sampled_from(placed)) for _ in range(2))
+        return within(first, second, self._draw(st.sampled_from([0.0, 0.01, 0.3, 2.0, 9.0])))
+
     def _column(self, tables: dict[int, str], source: int, name: str) -> Expr:
         if tables[source] == "Visit":
             return World.column(_VisitWorld(self._sky.visits), name, source)  # type: ignore[arg-type]
@@ -294,6 +335,13 @@ class _VisitWorld:
     @property
     def table(self) -> Table:
         return self.stored.table
+
+
+def within(first: int, second: int, radius_deg: float) -> Both:
+    """Return the condition that own positions of two sources are within a radius."""
+    expr = Comparison("<=", Distance(own_point(first), own_point(second)), RealLiteral(radius_deg))
+    squares = " + ".join(f"(t{first}.{axis} - t{second}.{axis}) ** 2" for axis in "xyz")
+    return Both(expr, f"({squares} <= {(2 * math.sin(math.radians(radius_deg) / 2)) ** 2!r}::DOUBLE)")
 
 
 def literal(number: int) -> Expr:
@@ -350,7 +398,7 @@ def file_statistics(world: Sky) -> dict[StatisticsKey, FileStatistics]:
 def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
     """Return the numbers of the rows of each source that its scan may return."""
     kept = {}
-    for number, name in source.tables.items():
+    for number, name in source.scanned.items():
         if name == "Visit":
             kept[number] = list(range(world.rows[name].num_rows))
         else:
@@ -371,7 +419,7 @@ def database(seed: int) -> duckdb.DuckDBPyConnection:
 def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[int]] | None) -> tuple[int, int]:
     """Return count and checksum of the joined rows of tables; over the rows `kept`, or over all."""
     tables = []
-    for number, name in source.tables.items():
+    for number, name in source.scanned.items():
         rows = "" if kept is None else f" WHERE list_contains({kept[number]}::BIGINT[], n)"
         tables.append(f"{name}_{number} AS MATERIALIZED (SELECT * FROM {name}{rows})")
     columns = ", ".join(f"t{number}.n" for number in sorted(source.tables))
@@ -407,7 +455,12 @@ def table(world: Sky, name: str, source: int) -> From:
 def join(kind: JoinKind, left: From, right: From, on: Both | None) -> From:
     item = Join(kind, left.item, right.item, on=None if on is None else on.expr)
     condition = "" if on is None else f" ON {on.sql}"
-    return From(item, f"({left.sql} {KIND[kind]} {right.sql}{condition})", left.tables | right.tables)
+    return From(
+        item,
+        f"({left.sql} {KIND[kind]} {right.sql}{condition})",
+        left.tables | right.tables,
+        left.derived | right.derived,
+    )
 
 
 def on_key(world: Sky, tables: From, first: int, second: int) -> Both:
@@ -424,7 +477,7 @@ def check(world: Sky, source: From, where: Both | None, *, pruned: set[int]) -> 
     """Check the result, and which sources lose rows to pruning."""
     kept = kept_rows(world, source, planned(world, source, where))
     assert evaluate(0, source, where, kept) == evaluate(0, source, where, None)
-    lost = {number for number, name in source.tables.items() if len(kept[number]) < world.rows[name].num_rows}
+    lost = {number for number, name in source.scanned.items() if len(kept[number]) < world.rows[name].num_rows}
     assert lost == pruned
 
 
@@ -571,3 +624,91 @@ def test_a_parent_that_may_have_moved_is_not_trusted(change: str) -> None:
     kept = kept_rows(changed, source, planned(changed, source, in_cone(0, 0)))
     assert len(kept[0]) < world.rows["Object"].num_rows
     assert len(kept[1]) == world.rows["ForcedSource"].num_rows
+
+
+# --- separations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JoinKind if kind is not JoinKind.CROSS])
+def test_a_bound_of_where_carries_over_a_separation(kind: JoinKind) -> None:
+    """Of the preserved side of an outer join, and of the other one, since that drops its NULLs."""
+    world = sky(0)
+    for right in ("Object", "DiaSource"):
+        source = join(kind, table(world, "Object", 0), table(world, right, 1), within(0, 1, 0.2))
+        check(world, source, in_cone(0, 2), pruned={0, 1})
+        check(world, source, in_cone(1, 2), pruned={0, 1})
+        check(world, source, None, pruned=set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "pruned"),
+    [(JoinKind.INNER, {0, 1}), (JoinKind.LEFT, {1}), (JoinKind.RIGHT, {0}), (JoinKind.FULL, set())],
+)
+def test_a_separation_in_on_carries_no_bound_back(kind: JoinKind, pruned: set[int]) -> None:
+    world = sky(0)
+    for number in (0, 1):
+        on = joined_by("AND", [within(0, 1, 0.2), in_cone(number, 2)])
+        check(world, join(kind, table(world, "Object", 0), table(world, "DiaSource", 1), on), None, pruned=pruned)
+
+
+def test_a_separation_in_where_bounds_both_tables() -> None:
+    world = sky(0)
+    source = join(JoinKind.CROSS, table(world, "Object", 0), table(world, "Object", 1), None)
+    check(world, source, joined_by("AND", [within(0, 1, 0.2), in_cone(1, 2)]), pruned={0, 1})
+    check(world, source, joined_by("OR", [within(0, 1, 0.2), in_cone(1, 2)]), pruned=set())
+
+
+def test_a_separation_in_where_turns_outer_joins_around() -> None:
+    """Rows without a partner are dropped, so that ON bounds both sides."""
+    world = sky(0)
+    source = join(JoinKind.LEFT, table(world, "Object", 0), table(world, "Object", 1), in_cone(1, 2))
+    check(world, source, within(0, 1, 0.2), pruned={0, 1})
+    check(world, source, None, pruned={1})
+
+
+def test_bounds_carry_over_chains_of_separations_and_keys() -> None:
+    """DiaSource - its Object - another Object nearby - that one's ForcedSource."""
+    world = sky(0)
+    names = ["DiaSource", "Object", "Object", "ForcedSource"]
+    tables = [table(world, name, number) for number, name in enumerate(names)]
+    everything = From(tables[0].item, "", dict(enumerate(names)))
+    source = tables[0]
+    for one, on in zip(
+        tables[1:], [on_key(world, everything, 0, 1), within(1, 2, 0.2), on_key(world, everything, 3, 2)], strict=True
+    ):
+        source = join(JoinKind.INNER, source, one, on)
+    check(world, source, in_cone(0, 2), pruned={0, 1, 2, 3})
+    check(world, source, with_id(world, 1, "Object", common_id(world)), pruned={0, 1, 2, 3})
+    check(world, source, with_id(world, 3, "ForcedSource", common_id(world)), pruned={0, 1, 2, 3})
+
+
+@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT])
+def test_a_derived_table_bounds_what_is_joined_to_it(kind: JoinKind) -> None:
+    world = sky(0)
+    inner, columns = table(world, "Object", 0), world.worlds["Object"].table.columns
+    items = tuple(SelectItem(ColumnRef(0, one), column=one) for one in columns)
+    query = Select(items, inner.item, where=in_cone(0, 2).expr)
+    sql = f"(SELECT * FROM {inner.sql} WHERE {in_cone(0, 2).sql}) AS t1"
+    derived = From(SubqueryRef(query, Identifier("t1"), 1, columns), sql, {1: "Object"}, {1: 0})
+    check(world, join(kind, derived, table(world, "DiaSource", 2), within(1, 2, 0.2)), None, pruned={0, 2})
+
+
+def test_a_common_table_bounds_what_is_joined_to_it() -> None:
+    world = sky(0)
+    inner, columns = table(world, "Object", 0), world.worlds["Object"].table.columns
+    items = tuple(SelectItem(ColumnRef(0, one), column=one) for one in columns)
+    common = CommonTable(Identifier("near"), Select(items, inner.item, where=in_cone(0, 2).expr))
+    reference = CommonTableRef(1, "near", "t1", columns)
+    item = Join(JoinKind.INNER, reference, table(world, "Object", 2).item, on=within(1, 2, 0.2).expr)
+    one = Column(name="one", datatype=DataType.INT)
+    body = Select((SelectItem(IntegerLiteral(1), column=one),), item)
+    scans = plan(ResolvedQuery(With((common,), body), (one,)), world.lookup, visible_schemas={"sky"}).scans
+    assert 0 < len(scans[2].files) < len(world.worlds["Object"].stored.partitions or ())
+
+
+def test_a_small_separation_leaves_few_tiles() -> None:
+    world = sky(0)
+    source = join(JoinKind.INNER, table(world, "Object", 0), table(world, "Object", 1), within(0, 1, 1 / 3600))
+    kept = kept_rows(world, source, planned(world, source, in_cone(0, 3)))
+    inside = CONES[3].contains(world.worlds["Object"].ra, world.worlds["Object"].dec).sum()
+    assert inside <= len(kept[1]) <= inside + 4

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from partitioning.exceptions import RegionError
-from partitioning.sky.coverage import EMPTY, WHOLE_SKY, Coverage, complement, cover, intersection, union
+from partitioning.sky.coverage import EMPTY, WHOLE_SKY, Coverage, complement, cover, enlarged, intersection, union
 from partitioning.sky.healpix import SKY_STOP, radec_to_index
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 from partitioning.sky.separation import separation_deg, unit_vectors
@@ -201,6 +201,34 @@ def test_set_operations(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> 
     assert np.array_equal(union(a, b), of_cells(first | second))
     assert np.array_equal(intersection(a, b), of_cells(first & second))
     assert np.array_equal(complement(a), of_cells(~first))
+
+
+@settings(max_examples=100, deadline=None)
+@given(ra=ras, dec=decs, spread=st.floats(0, 20), by=pads, single=st.booleans(), seed=seeds)
+def test_enlarged_coverages_hold_their_surroundings(
+    ra: float, dec: float, spread: float, by: float, seed: int, *, single: bool
+) -> None:
+    """Of single cells, as ids give them, and of regions."""
+    rng = np.random.default_rng(seed)
+    positions = around(rng, ra, dec, spread, 20)
+    index = radec_to_index(*positions)
+    start = union(np.stack([index, index + 1], axis=1)) if single else cover(Cone(ra, dec, spread))
+    larger = enlarged(start, by)
+    check_form(larger)
+    near = [around(rng, a, d, by, 16) for a, d in zip(*positions, strict=True)]
+    assert inside(larger, radec_to_index(*(np.concatenate([one[i] for one in near]) for i in (0, 1)))).all()
+
+
+def test_enlarged_coverages_are_close() -> None:
+    index = radec_to_index(np.array([10.0, 200.0]), np.array([20.0, -89.99]))
+    spots = union(np.stack([index, index + 1], axis=1))
+    for by in (0.0, 5 / 3600, 0.1, 1.0):
+        larger = enlarged(spots, by)
+        area = (larger[:, 1] - larger[:, 0]).sum() * SQUARE_DEGREES / SKY_STOP
+        assert area < max(1500 * by**2, 1e-6)
+    assert len(enlarged(EMPTY, 1.0)) == 0
+    assert enlarged(spots, 90).tolist() == WHOLE_SKY.tolist()
+    assert enlarged(cover(Cone(0, 0, 60)), 1e-4).tolist() == WHOLE_SKY.tolist()
 
 
 def test_union_of_nothing_is_empty() -> None:

@@ -1,0 +1,72 @@
+"""Positions that derived and common tables pass on, and where they lie.
+
+``(SELECT id, ra, dec FROM Object WHERE CONTAINS(...) = 1) a`` has rows of Object within that region only, so a join of
+`a` on a separation bounds the other side.
+"""
+
+from collections.abc import Callable, Mapping
+
+from ..models.ids import FoundIds
+from ..models.schema import SkyPosition, Table
+from ..models.stored import StoredTable
+from ..models.tree import ColumnRef, CommonTableRef, Query, Select, SubqueryRef, With
+from ..models.walk import base_tables, from_sources, walk
+from .joins import Derived, table_bounds
+
+__all__ = ["derived_positions"]
+
+Lookup = Callable[[Table], StoredTable]
+
+
+def derived_positions(tree: Query, lookup: Lookup, found: FoundIds) -> dict[int, Derived]:
+    """Return the positions that derived and common tables of a query pass on, by source number.
+
+    Parameters
+    ----------
+    tree
+        The resolved query.
+    lookup
+        Gives the published release of a table.
+    found
+        Where the rows of ids lie.
+    """
+    nodes = [node for part in _in_order(tree) for node in reversed(list(walk(part)))]  # what is inside comes first
+    references = [node for node in nodes if isinstance(node, SubqueryRef | CommonTableRef)]
+    common = {table.name.text: table.query for table in tree.tables} if isinstance(tree, With) else {}
+    passed_on: dict[int, Derived] = {}
+    done: dict[str, Derived | None] = {}
+    for node in references:
+        if isinstance(node, SubqueryRef):
+            one = _passed_on(node.query, lookup, found, passed_on)
+        else:
+            if node.name not in done:
+                done[node.name] = _passed_on(common[node.name], lookup, found, passed_on)
+            one = done[node.name]
+        if one is not None:
+            passed_on[node.source] = one
+    return passed_on
+
+
+def _in_order(tree: Query) -> tuple[Query, ...]:
+    """Return the common tables of a query, each of which may use those before it, and its body."""
+    return (*(table.query for table in tree.tables), tree.body) if isinstance(tree, With) else (tree,)
+
+
+def _passed_on(query: Query, lookup: Lookup, found: FoundIds, known: Mapping[int, Derived]) -> Derived | None:
+    """Return the position that each result row of a SELECT has from one row of its FROM; None if it has none."""
+    if not isinstance(query, Select) or query.source is None:
+        return None
+    tables = {ref.source: lookup(ref.table) for ref in base_tables(query.source)}
+    positions = {source: one.position for source, one in known.items() if source in from_sources(query.source)}
+    positions |= {at: one.table.position for at, one in tables.items() if one.table.position is not None}
+    names = {
+        (item.expr.source, item.expr.column.name): item.column.name
+        for item in query.items
+        if isinstance(item.expr, ColumnRef) and item.column is not None
+    }
+    for source, position in positions.items():
+        ra, dec = names.get((source, position.ra)), names.get((source, position.dec))
+        if ra is not None and dec is not None:
+            region = table_bounds(query, tables, found, known)[source].own
+            return Derived(SkyPosition(ra, dec), region)
+    return None
