@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
-from partitioning.layout.statistics import FileStatistics
 
 from ..models.ids import FoundIds
 from ..models.query import ResolvedQuery, ScanPlan, TablePlan, TableScan
@@ -73,10 +72,10 @@ def plan(
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=sum(len(one.scan.files) for one in planned.values()),
-        files_total=sum(table.files_total for table in read),
-        rows=sum(table.rows for table in read),
-        size_bytes=sum(table.size_bytes for table in read),
-        tables=read,
+        files_total=sum(table.files_total for table in tables),
+        rows=sum(table.rows for table in tables),
+        size_bytes=sum(table.size_bytes for table in tables),
+        tables=tables,
     )
 
 
@@ -92,7 +91,7 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
         scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
         return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
-    chosen, columns = _by_statistics(source, stored, bounds, statistics)
+    chosen = choose_tiles(stored, bounds)
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
@@ -106,28 +105,10 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
     files = len(chosen.tiles)
-    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds, columns)))
+    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds)))
 
 
-def _by_statistics(
-    source: int, stored: StoredTable, bounds: Bounds, statistics: FoundStatistics
-) -> tuple[Chosen, tuple[str, ...]]:
-    """Return the tiles that positions and statistics of columns leave, and the columns that left some out."""
-    chosen = choose_tiles(stored, bounds)
-    known: dict[str, FileStatistics] = {}
-    for condition in bounds.conditions:
-        for at, column in constrained(condition):
-            key = statistics_key(stored, column) if at == source else None
-            if key is not None and key in statistics:
-                known[column.name] = statistics[key]
-    if not known:
-        return chosen, ()
-    masks = [may_hold(condition, source, known, stored.file_count) for condition in bounds.conditions]
-    kept = chosen.tiles[np.logical_and.reduce(masks)[chosen.tiles]]
-    return replace(chosen, tiles=kept), tuple(sorted(known)) if len(kept) < len(chosen.tiles) else ()
-
-
-def _why(bounds: Bounds, columns: tuple[str, ...]) -> str:
+def _why(bounds: Bounds) -> str:
     """Return what chose the files."""
     reasons = []
     if bounds.placed:

@@ -64,7 +64,6 @@ class Catalogs:
         self._state_dir = state_dir
         self._retired: list[Path] = []
         self._taken = registry.snapshot
-        self._statistics = StatisticsStore()
         self.published = self._publish()
 
     def refresh(self) -> bool:
@@ -88,5 +87,4 @@ class Catalogs:
         directory = next(iter(tap_schema.values())).directory.parent
         described = replace(TAP_SCHEMA, tables=tuple(stored.table for stored in tap_schema.values()))
         self._taken = snapshot
-        stored = {**snapshot.stored, **tap_schema}
-        return Published((described, *snapshot.schemas), stored, directory, self._statistics)
+        return Published((described, *snapshot.schemas), {**snapshot.stored, **tap_schema}, directory)

@@ -39,8 +39,6 @@ async def planned(resolved: ResolvedQuery, published: Published, identity: Ident
     resolved = counted(resolved, published.lookup)
     ids, columns = wanted_ids(resolved, published.lookup), wanted_statistics(resolved, published.lookup)
     choose = partial(plan, resolved, published.lookup, visible_schemas=published.visible(identity).schema_names)
-    if not ids and not columns:
-        return resolved, choose()
     # what reads from disk, and plans by very many small ranges, is done beside the event loop
     if ids or not published.statistics.has(columns):
         return resolved, await asyncio.to_thread(

@@ -20,7 +20,7 @@ from ..exceptions import LayoutError
 from .manifest import ROW_GROUPS_FILE
 from .paths import MANIFEST_DIR
 
-__all__ = ["FileStatistics", "microseconds", "read_statistics"]
+__all__ = ["FileBounds", "microseconds", "read_statistics"]
 
 _BATCH_ROWS: Final = 65_536
 """Row groups that are read at once; a release has up to 4 million."""
@@ -35,33 +35,32 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, eq=False)
-class FileStatistics:
+class FileBounds:
     """What one column may hold in each file; arrays of shape ``(N,)``, one element a file, in the manifest's order.
 
     Integers and booleans are int64, floats float64 (32-bit ones exactly), timestamps int64 microseconds since 1970 in
     UTC, texts Python strings.
     """
 
-    minimum: NDArray[Any]
-    """Lower bound of the values; meaningless where `bounded` is false."""
-    maximum: NDArray[Any]
-    """Upper bound of the values; meaningless where `bounded` is false."""
-    bounded: NDArray[np.bool_]
-    """Whether minimum and maximum are known, where there are values."""
-    values: NDArray[np.bool_]
-    """Whether the file may hold a value that is not NULL."""
-    nulls: NDArray[np.bool_]
-    """Whether the file may hold a NULL."""
+    low: NDArray[Any]
+    """Lower bound of the values; of no meaning where `known` is false or `empty` is true."""
+    high: NDArray[Any]
+    """Upper bound of the values, likewise."""
+    known: NDArray[np.bool_]
+    """Whether the bounds are those of all values."""
+    empty: NDArray[np.bool_]
+    """Whether all values are NULL."""
+    nulls: NDArray[np.bool_] | None = None
+    """Whether the file may hold a NULL; None: any may."""
 
     @property
     def size_bytes(self) -> int:
         """Memory that the arrays take, about."""
-        text = self.minimum.dtype == np.dtype(object)
-        each = 2 * (8 + _LONGEST_TEXT + 56) if text else 16
-        return len(self.bounded) * (each + 3)
+        each = 2 * (8 + 56 + _LONGEST_TEXT) if self.low.dtype == np.dtype(object) else 16
+        return len(self.known) * (each + 3)
 
 
-def read_statistics(catalog: Path, column: str, files: int) -> FileStatistics | None:
+def read_statistics(catalog: Path, column: str) -> FileBounds | None:
     """Return the statistics of a stored column, None if the manifest has none that can be used.
 
     Parameters
@@ -70,13 +69,11 @@ def read_statistics(catalog: Path, column: str, files: int) -> FileStatistics | 
         Directory of the main catalog.
     column
         Name of the column in the data files.
-    files
-        Number of files of the release.
 
     Raises
     ------
     LayoutError
-        If ``row_groups.parquet`` is missing or damaged.
+        If a file of the manifest is missing or damaged.
     """
     path = catalog / MANIFEST_DIR / ROW_GROUPS_FILE
     try:
@@ -86,6 +83,7 @@ def read_statistics(catalog: Path, column: str, files: int) -> FileStatistics | 
             names = set(source.schema_arrow.names)
             if not {f"{column}.{part}" for part in ("min", "max", "nulls")} <= names:
                 return None
+            files = pq.read_metadata(path.with_name("files.parquet")).num_rows
             dtype = _dtype(source.schema_arrow.field(f"{column}.min").type)
             return None if dtype is None else _folded(_batches(source, column), dtype, files)
     except (OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
@@ -94,7 +92,7 @@ def read_statistics(catalog: Path, column: str, files: int) -> FileStatistics | 
 
 
 def microseconds(moment: datetime) -> int:
-    """Return a moment as `FileStatistics` holds it; without a time zone it is UTC.
+    """Return a moment as `FileBounds` holds it; without a time zone it is UTC.
 
     >>> microseconds(datetime(1970, 1, 1, 0, 0, 1))
     1000000
@@ -146,9 +144,9 @@ def _batches(source: pq.ParquetFile, column: str) -> Iterator[_Groups]:
         )
 
 
-def _folded(batches: Iterator[_Groups], dtype: np.dtype[Any], files: int) -> FileStatistics:
+def _folded(batches: Iterator[_Groups], dtype: np.dtype[Any], files: int) -> FileBounds:
     """Fold row groups into files; a file without any is taken to hold anything."""
-    minimum, maximum = np.full(files, _worst(dtype, 1), dtype), np.full(files, _worst(dtype, -1), dtype)
+    low, high = np.full(files, _worst(dtype, 1), dtype), np.full(files, _worst(dtype, -1), dtype)
     seen, unbounded, values, nulls = (np.zeros(files, dtype=np.bool_) for _ in range(4))
     for groups in batches:
         some = groups.nulls != groups.rows
@@ -158,9 +156,9 @@ def _folded(batches: Iterator[_Groups], dtype: np.dtype[Any], files: int) -> Fil
         np.logical_or.at(nulls, groups.file, groups.nulls != 0)
         np.logical_or.at(unbounded, groups.file, some & ~known)
         use = some & known
-        _fold(minimum, groups.file[use], _bounds(groups.low, dtype, use), least=True)
-        _fold(maximum, groups.file[use], _bounds(groups.high, dtype, use), least=False)
-    return FileStatistics(minimum, maximum, seen & ~unbounded, values | ~seen, nulls | ~seen)
+        _fold(low, groups.file[use], _bounds(groups.low, dtype, use), least=True)
+        _fold(high, groups.file[use], _bounds(groups.high, dtype, use), least=False)
+    return FileBounds(low, high, seen & ~unbounded, seen & ~values, nulls | ~seen)
 
 
 def _worst(dtype: np.dtype[Any], sign: int) -> Any:
