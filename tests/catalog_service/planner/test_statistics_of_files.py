@@ -23,6 +23,7 @@ from catalog_service.models.stored import StoredTable
 from catalog_service.models.user import ANONYMOUS
 from catalog_service.planner.plan import plan
 from catalog_service.planner.statistics import wanted_statistics
+from catalog_service.planner.totals import counted
 from catalog_service.services.visibility import VisibleCatalogs
 from catalog_service.storage.catalogs import Registry, SchemaRule, Snapshot
 from catalog_service.storage.statistics import StatisticsCache
@@ -106,6 +107,10 @@ class Published:
 
     def answer(self, resolved: ResolvedQuery, scans: ScanPlan) -> list[tuple[object, ...]]:
         return self.connection.sql(emit(resolved, scans.scans, max_rows=10**6)).fetchall()
+
+    def types(self, resolved: ResolvedQuery) -> list[str]:
+        sql = emit(resolved, self.plan(resolved).scans, max_rows=10)
+        return [str(kind) for kind in self.connection.sql(sql).types]
 
     def check(self, condition: str) -> ScanPlan:
         """Check that the pruned files give the rows that all files give; return the plan."""
@@ -273,3 +278,41 @@ def test_positions_and_statistics_are_joined(published: Published) -> None:
     alone = published.check("DISTANCE(POINT(ra, dec), POINT(40, 0)) < 20")
     assert pruned.files < alone.files < pruned.files_total
     assert pruned.tables[0].reason == "the region of its position and the statistics of n"
+
+
+# --- totals of the whole table ----------------------------------------------------------------------
+
+EXACT = {"id", "mag", "zero", "n", "big", "huge", "none"}
+"""Columns of finite numbers, or of none."""
+
+
+@pytest.mark.parametrize("name", [*sorted(EXACT), "mass", "flag", "name", "seen"])
+def test_totals_are_those_of_the_rows(published: Published, name: str) -> None:
+    functions = "COUNT" if name == "flag" else "COUNT MIN MAX"
+    for function in functions.split():
+        resolved = published.resolve(f"SELECT {function}({name}) AS a, COUNT(*) FROM test.stars")
+        known = counted(resolved, published.lookup)
+        answers = [published.answer(one, published.plan(one)) for one in (resolved, known)]
+        assert answers[0] == answers[1]
+        assert published.types(resolved) == published.types(known)
+        is_exact = function == "COUNT" or name in EXACT
+        assert (published.plan(known).files == 0) == is_exact, function
+
+
+@pytest.mark.parametrize(
+    ("items", "reads"),
+    [
+        ("MIN(mag), MAX(mag), COUNT(mag), COUNT(*), MAX(n)", False),
+        ("MAX(DISTINCT n)", False),
+        ("COUNT(DISTINCT n)", True),
+        ("MIN(mag), AVG(mag)", True),
+        ("MIN(mag + 1)", True),
+        ("MIN(mag) + 1", True),
+    ],
+)
+def test_which_totals_are_known(published: Published, items: str, reads: bool) -> None:
+    for rest in ("", " WHERE n > 3", " HAVING COUNT(*) > 5"):
+        resolved = published.resolve(f"SELECT {items} FROM test.stars{rest}")
+        known = counted(resolved, published.lookup)
+        assert (published.plan(known).files > 0) == (reads or bool(rest))
+        assert published.answer(known, published.plan(known)) == published.answer(resolved, published.plan(resolved))
