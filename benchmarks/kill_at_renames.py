@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
@@ -147,9 +148,15 @@ def killed_at(number: int, do: Callable[[], object]) -> None:
 
 
 def logged(path: Path, do: Callable[[], object]) -> None:
-    """Do something, and write down each change."""
+    """Do something, and write down each change; threads that change things at once take turns."""
+    turn = threading.Lock()
     with path.open("w", encoding="utf-8") as file:
-        watch(lambda change: print(change, file=file))
+
+        def note(change: str) -> None:
+            with turn:
+                file.write(f"{change}\n")
+
+        watch(note)
         do()
 
 

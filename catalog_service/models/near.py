@@ -1,4 +1,4 @@
-"""Conditions that two positions lie within a constant separation of each other."""
+"""Conditions on the separation of two positions, however they are written: read off here for planner and language."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Final
 
 from .tree import (
     Between,
+    Binary,
     Circle,
     ColumnRef,
     Comparison,
@@ -14,12 +15,25 @@ from .tree import (
     Expr,
     FunctionCall,
     IntegerLiteral,
+    InUnit,
     Point,
     RealLiteral,
+    Unary,
 )
 from .walk import conjuncts
 
-__all__ = ["Near", "near_condition", "near_conditions"]
+__all__ = [
+    "MIRRORED",
+    "Near",
+    "Separation",
+    "constant",
+    "containment",
+    "demands_one",
+    "near_condition",
+    "near_conditions",
+    "separation",
+    "without_null",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,18 @@ class Near:
         return _source(self.first), _source(self.second)
 
 
-_MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Two points that are at most, or at least, a constant number of degrees apart, but for rounding."""
+
+    first: Expr
+    second: Expr
+    most_deg: float | None = None
+    least_deg: float | None = None
+
+
+MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
+"""Operators of comparisons, and what they are with the sides exchanged."""
 
 
 def near_conditions(condition: Expr | None) -> Iterator[Near]:
@@ -49,47 +74,113 @@ def near_conditions(condition: Expr | None) -> Iterator[Near]:
 
 
 def near_condition(condition: Expr) -> Near | None:
-    """Return the separation that one condition demands; None if it demands none, or not by a constant.
+    """Return the nearness of two sources that one condition demands; None if it demands none, or not by a constant.
 
-    Forms are ``DISTANCE(a, b) < r``, ``<=``, ``=`` and BETWEEN, and ``CONTAINS(a, CIRCLE(b, r)) = 1``, either way
-    round. Where the condition holds, so does what is returned; `radius_deg` says nothing of the boundary.
+    Where the condition holds, so does what is returned; `radius_deg` says nothing of the boundary.
     """
-    match condition:
-        case Between(operand=Distance(first=first, second=second), high=high, negated=False):
-            return _near(first, second, high)
-        case Comparison(op=op, left=left, right=right) if op in _MIRRORED:
-            return _compared(op, left, right) or _compared(_MIRRORED[op], right, left)
+    found = separation(condition)
+    if found is None or found.most_deg is None or not (_is_stored(found.first) and _is_stored(found.second)):
+        return None
+    assert isinstance(found.first, Point)
+    assert isinstance(found.second, Point)
+    near = Near(found.first, found.second, max(found.most_deg, 0.0))
+    return None if near.sources[0] == near.sources[1] else near
+
+
+def separation(condition: Expr) -> Separation | None:
+    """Return what one condition says of the separation of two points, if that is bounded by a constant.
+
+    Forms are ``DISTANCE(a, b) < r`` and all other comparisons, BETWEEN, and ``CONTAINS(a, CIRCLE(b, r)) = 1`` or what
+    means the same, either way round; the separation may be in other units, as in ``DISTANCE(a, b) * 3600 < 5``.
+    """
+    contains = containment(condition)
+    match condition if contains is None else contains:
+        case Contains(inner=inner, outer=Circle(centre=centre, radius=radius)):
+            most = constant(radius)
+            return Separation(inner, centre, most) if most is not None and 0 <= most <= 180 else None
+        case Between(operand=value, high=high, negated=False):
+            return _compared("<=", value, constant(high))
+        case Comparison(op=op, left=left, right=right) if op in MIRRORED:
+            return _compared(op, left, constant(right)) or _compared(MIRRORED[op], right, constant(left))
         case _:
             return None
 
 
-def _compared(op: str, value: Expr, limit: Expr) -> Near | None:
-    match _without_null(value):
+def _compared(op: str, value: Expr, limit: float | None) -> Separation | None:
+    if limit is None or op == "<>":
+        return None
+    match value:
         case Distance(first=first, second=second) if op in {"<", "<=", "="}:
-            return _near(first, second, limit)
-        case Contains(inner=inner, outer=Circle(centre=centre, radius=radius)) if op == "=" and _number(limit) == 1:
-            return _near(inner, centre, radius)
+            return Separation(first, second, limit)
+        case Distance(first=first, second=second):
+            return Separation(first, second, least_deg=limit)
+        case InUnit(operand=inner, factor=factor):
+            return _scaled(op, inner, limit, factor)
+        case Binary(op="*", left=left, right=right):
+            inner, other = (left, right) if constant(left) is None else (right, left)
+            return _scaled(op, inner, limit, constant(other))
+        case Binary(op="/", left=inner, right=right):
+            divisor = constant(right)
+            return _scaled(op, inner, limit, 1 / divisor if divisor else None)
         case _:
             return None
 
 
-def _without_null(expr: Expr) -> Expr:
+def _scaled(op: str, value: Expr, limit: float, factor: float | None) -> Separation | None:
+    """Return what ``value * factor op limit`` says."""
+    return _compared(op, value, limit / factor) if factor is not None and factor > 0 else None
+
+
+def containment(condition: Expr) -> Contains | None:
+    """Return what must be contained where a condition holds: ``CONTAINS(...) = 1`` in any of its forms; or None."""
+    if not isinstance(condition, Comparison) or condition.op not in MIRRORED:
+        return None
+    for op, value, limit in (
+        (condition.op, condition.left, condition.right),
+        (MIRRORED[condition.op], condition.right, condition.left),
+    ):
+        inner = without_null(value)
+        if isinstance(inner, Contains) and demands_one(op, constant(limit)):
+            return inner
+    return None
+
+
+def demands_one(op: str, limit: float | None) -> bool:
+    """Return whether a comparison with a constant, such as ``> 0``, holds of 1 but not of 0."""
+    if limit is None:
+        return False
+    match op:
+        case "=":
+            return limit == 1
+        case "<>":
+            return limit == 0
+        case ">":
+            return 0 <= limit < 1
+        case ">=":
+            return 0 < limit <= 1
+        case _:
+            return False
+
+
+def without_null(expr: Expr) -> Expr:
     """Return what ``COALESCE(a, 0)`` compares equal to 1 for; other expressions as they are."""
     match expr:
-        case FunctionCall(name="coalesce", args=(Contains() as inner, IntegerLiteral(value=0))):
+        case FunctionCall(name="coalesce", args=(inner, IntegerLiteral(value=0))):
             return inner
         case _:
             return expr
 
 
-def _near(first: Expr, second: Expr, radius: Expr) -> Near | None:
-    radius_deg = _number(radius)
-    if radius_deg is None or not (_is_stored(first) and _is_stored(second)):
-        return None
-    assert isinstance(first, Point)
-    assert isinstance(second, Point)
-    near = Near(first, second, max(radius_deg, 0.0))
-    return None if near.sources[0] == near.sources[1] else near
+def constant(expr: Expr) -> float | None:
+    """Return the value of a numeric literal, signs included; arithmetic is folded in resolution."""
+    match expr:
+        case IntegerLiteral(value=value) | RealLiteral(value=value):
+            return float(value)
+        case Unary(op=op, operand=operand):
+            unsigned = constant(operand)
+            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
+        case _:
+            return None
 
 
 def _is_stored(point: Expr) -> bool:
@@ -104,7 +195,3 @@ def _is_stored(point: Expr) -> bool:
 def _source(point: Point) -> int:
     assert isinstance(point.ra, ColumnRef)
     return point.ra.source
-
-
-def _number(expr: Expr) -> float | None:
-    return float(expr.value) if isinstance(expr, IntegerLiteral | RealLiteral) else None

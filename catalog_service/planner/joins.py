@@ -39,6 +39,7 @@ from ..models.tree import (
 from ..models.walk import conjuncts, from_sources
 from .ids import condition_ids
 from .near import Link, links, reaches
+from .negation import without_not
 from .prune import Bound, Bounds
 from .regions import AllOf, Enlarged, RegionExpr, condition_regions
 from .statistics import Kept, kept_files
@@ -189,14 +190,24 @@ def _facts(condition: Expr | None, sources: _Sources) -> _Facts:
     positions |= {source: one.position for source, one in sources.derived.items()}
     placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
     pairs = (key_join(part, tables) for part in conjuncts(condition))
+    stored_ra = {source: bounds for source, s in tables.items() if (bounds := _stored_ra(s)) is not None}
+    positive = None if condition is None else without_not(condition)
     return _Facts(
-        regions=tuple(condition_regions(condition, positions).items()),
-        places=tuple(condition_regions(condition, placing).items()),
+        regions=tuple(condition_regions(positive, positions, stored_ra).items()),
+        places=tuple(condition_regions(positive, placing).items()),
         placed=tuple((bound.source, found[bound]) for bound in condition_ids(condition, tables) if bound in found),
         pairs=tuple(pair for pair in pairs if pair is not None),
-        near=tuple(links(condition, positions)),
+        near=tuple(links(positive, positions)),
         kept=tuple(kept_files(condition, tables, sources.statistics)),
     )
+
+
+def _stored_ra(stored: StoredTable) -> tuple[float, float] | None:
+    """Return least and largest right ascension of the rows' own positions, None if that is not known."""
+    placement = stored.placement
+    if placement is None or placement.ra_min is None or placement.ra_max is None:
+        return None
+    return placement.ra_min, placement.ra_max
 
 
 def _placing_position(stored: StoredTable) -> SkyPosition | None:

@@ -8,11 +8,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import Final
 
 from partitioning.exceptions import RegionError
 from partitioning.sky.coverage import Coverage, cover, intersection, union
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 
+from ..models.near import Separation, separation
 from ..models.schema import SkyPosition
 from ..models.tree import (
     Between,
@@ -20,10 +22,10 @@ from ..models.tree import (
     ColumnRef,
     Comparison,
     Contains,
-    Distance,
     Expr,
     FunctionCall,
     IntegerLiteral,
+    Intersects,
     Or,
     Point,
     PolygonShape,
@@ -60,8 +62,20 @@ class Enlarged:
 
 RegionExpr = Region | AllOf | AnyOf | Enlarged
 
+_NOWHERE: Final = AnyOf(())
+
+_MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+_HOLDS: Final = {("=", 1.0), ("<>", 0.0), (">", 0.0), (">=", 1.0)}
+"""Comparisons of 1 or 0 with a constant that are true of 1 alone."""
+
 Positions = Mapping[int, SkyPosition]
 """Own position columns of the FROM items that have one, by source number."""
+
+StoredRa = Mapping[int, tuple[float, float]]
+"""Least and largest right ascension that is stored, by source number, where that is known."""
+
+NO_STORED_RA: Final[StoredRa] = {}
 
 
 def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
@@ -77,14 +91,16 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return cover(expr, pad_deg)
 
 
-def condition_regions(condition: Expr | None, positions: Positions) -> dict[int, RegionExpr]:
+def condition_regions(
+    condition: Expr | None, positions: Positions, stored_ra: StoredRa = NO_STORED_RA
+) -> dict[int, RegionExpr]:
     """Return the region that bounds each source's own position where `condition` is true."""
     parts = conjuncts(condition)
     bounds = [
-        _disjunction_regions(part, positions) if isinstance(part, Or) else _atom_regions(part, positions)
+        _disjunction_regions(part, positions, stored_ra) if isinstance(part, Or) else _atom_regions(part, positions)
         for part in parts
     ]
-    bounds.append(_box_regions(parts, positions))
+    bounds.append(_box_regions(parts, positions, stored_ra))
     return _merged(bounds)
 
 
@@ -96,36 +112,45 @@ def _merged(bounds: Iterable[Mapping[int, RegionExpr]]) -> dict[int, RegionExpr]
     return {source: exprs[0] if len(exprs) == 1 else AllOf(tuple(exprs)) for source, exprs in collected.items()}
 
 
-def _disjunction_regions(condition: Or, positions: Positions) -> dict[int, RegionExpr]:
+def _disjunction_regions(condition: Or, positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Return bounds for the sources that every branch of an OR bounds."""
-    branches = [condition_regions(operand, positions) for operand in condition.operands]
+    branches = [condition_regions(operand, positions, stored_ra) for operand in condition.operands]
     common = set.intersection(*(set(branch) for branch in branches))
     return {source: AnyOf(tuple(branch[source] for branch in branches)) for source in common}
 
 
 def _atom_regions(condition: Expr, positions: Positions) -> dict[int, RegionExpr]:
-    if not isinstance(condition, Comparison):
-        return {}
-    found = (
-        _contains_region(condition, positions)
-        or _distance_region(condition, positions)
-        or _scisql_region(condition, positions)
-    )
+    found = _distance_region(condition, positions)
+    if found is None and isinstance(condition, Comparison):
+        found = _contains_region(condition, positions) or _scisql_region(condition, positions)
     return {} if found is None else {found[0]: found[1]}
 
 
-def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
-    """``CONTAINS(POINT(ra, dec), shape) = 1``, either way round."""
-    left, right = _without_null(condition.left), _without_null(condition.right)
-    if not isinstance(left, Contains):
-        left, right = right, left
-    if condition.op != "=" or not isinstance(left, Contains) or _constant(right) != 1:
+def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, RegionExpr] | None:
+    """``CONTAINS(POINT(ra, dec), shape) = 1``, also of a circle about either point, and INTERSECTS of these."""
+    op, left, right = condition.op, _without_null(condition.left), _without_null(condition.right)
+    if not isinstance(left, Contains | Intersects):
+        op, left, right = _MIRRORED.get(op, op), right, left
+    if (op, _constant(right)) not in _HOLDS:
         return None
-    source, shape = own_position(left.inner, positions), _shape(left.outer)
-    return None if source is None or shape is None else (source, shape)
+    match left:
+        case Contains(inner=inner, outer=outer):
+            pairs = [(inner, outer)]
+            if isinstance(inner, Point) and isinstance(outer, Circle):  # as near as the other way round
+                pairs.append((outer.centre, Circle(inner, outer.radius)))
+        case Intersects(first=first, second=second):
+            pairs = [(first, second), (second, first)]
+        case _:
+            return None
+    for about, shape in pairs:
+        position, reach = (about.centre, _constant(about.radius)) if isinstance(about, Circle) else (about, 0.0)
+        source, region = own_position(position, positions), _shape(shape)
+        if source is not None and region is not None and reach is not None and reach >= 0:
+            return source, Enlarged(region, reach) if reach and isinstance(left, Intersects) else region
+    return None
 
 
-def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
+def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, RegionExpr] | None:
     """``scisql_s2PtInBox(ra, dec, ...) = 1``, either way round."""
     call, value = condition.left, condition.right
     if not isinstance(call, FunctionCall):
@@ -149,19 +174,29 @@ def _without_null(expr: Expr) -> Expr:
             return expr
 
 
-def _distance_region(condition: Comparison, positions: Positions) -> tuple[int, Region] | None:
-    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r``, with either order of everything."""
-    op, left, right = condition.op, condition.left, condition.right
-    if isinstance(right, Distance):
-        op, left, right = {">": "<", ">=": "<=", "=": "="}.get(op, ""), right, left
-    if op not in {"<", "<=", "="} or not isinstance(left, Distance):
+def _distance_region(condition: Expr, positions: Positions) -> tuple[int, RegionExpr] | None:
+    """``DISTANCE(POINT(ra, dec), POINT(1, 2)) < r`` in any order and unit; ``> r`` too, for more than 90 degrees."""
+    found = separation(condition)
+    if found is None:
         return None
-    radius = _constant(right)
-    for point, centre in ((left.first, left.second), (left.second, left.first)):
+    for point, centre in ((found.first, found.second), (found.second, found.first)):
         source = own_position(point, positions)
-        if source is not None and radius is not None:
-            shape = _shape(Circle(centre=centre, radius=RealLiteral(min(max(radius, 0.0), 180.0))))
-            return None if shape is None else (source, shape)
+        numbers = _constants((centre.ra, centre.dec)) if isinstance(centre, Point) else None
+        if source is not None and numbers is not None:
+            cone = _cone(numbers[0], numbers[1], found)
+            return None if cone is None else (source, cone)
+    return None
+
+
+def _cone(ra: float, dec: float, bound: Separation) -> Cone | None:
+    """Return the cone that a separation from a constant position allows; what is far from it is near its antipode."""
+    try:
+        if bound.most_deg is not None:
+            return Cone(ra, dec, min(max(bound.most_deg, 0.0), 180.0))
+        if bound.least_deg is not None and bound.least_deg > 90:
+            return Cone(ra + 180, -dec, max(180 - bound.least_deg, 0.0))
+    except RegionError:  # the language layer reports it with its position
+        pass
     return None
 
 
@@ -193,10 +228,10 @@ def _shape(shape: Expr) -> Region | None:
         return None
 
 
-def _box_regions(parts: Iterable[Expr], positions: Positions) -> dict[int, RegionExpr]:
+def _box_regions(parts: Iterable[Expr], positions: Positions, stored_ra: StoredRa) -> dict[int, RegionExpr]:
     """Plain comparisons of position columns with constants: a range of Dec, or of RA and Dec.
 
-    RA is used only if bounded on both sides, since a stored RA may be of any turn.
+    A stored RA may be of any turn. So one that is bounded on one side only is used only if it is known what is stored.
     """
     bounds: dict[tuple[int, str], tuple[float, float]] = {}
     for part in parts:
@@ -205,7 +240,13 @@ def _box_regions(parts: Iterable[Expr], positions: Positions) -> dict[int, Regio
             bounds[key] = (max(old[0], low), min(old[1], high))
     boxes: dict[int, RegionExpr] = {}
     for source, position in positions.items():
-        box = _box(bounds.get((source, position.ra)), bounds.get((source, position.dec)))
+        ra, (least, most) = bounds.get((source, position.ra)), stored_ra.get(source, (-math.inf, math.inf))
+        if ra is not None and (ra[0] > most or ra[1] < least):
+            boxes[source] = _NOWHERE
+            continue
+        if ra is not None:
+            ra = max(ra[0], least), min(ra[1], most)
+        box = _box(ra, bounds.get((source, position.dec)))
         if box is not None:
             boxes[source] = box
     return boxes
@@ -230,7 +271,7 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
         return []
     op, left, right = part.op, part.left, part.right
     if isinstance(right, ColumnRef):
-        op, left, right = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op), right, left
+        op, left, right = _MIRRORED.get(op, op), right, left
     value = _constant(right)
     if not isinstance(left, ColumnRef) or value is None:
         return []

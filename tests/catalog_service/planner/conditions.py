@@ -1,7 +1,7 @@
 """Random conditions on positions: a query tree and, beside it, what numpy says about each row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -10,6 +10,7 @@ from catalog_service.models.schema import Column, DataType
 from catalog_service.models.tree import (
     And,
     Between,
+    Binary,
     Circle,
     ColumnRef,
     Comparison,
@@ -17,6 +18,7 @@ from catalog_service.models.tree import (
     Distance,
     Expr,
     IntegerLiteral,
+    InUnit,
     IsNull,
     Not,
     Or,
@@ -81,18 +83,49 @@ def cones(draw: st.DrawFn) -> Condition:
     ra, dec, radius = draw(ras), draw(decs), draw(radii)
     cone = Cone(ra, dec, radius)
     inside, centre = Contains(own_point(), circle(ra, dec, radius)), point(ra, dec)
-    expr: Expr = draw(
-        st.sampled_from(
-            [
-                Comparison("=", inside, IntegerLiteral(1)),
-                Comparison("=", IntegerLiteral(1), inside),
-                Comparison("<=", Distance(own_point(), centre), number(radius)),
-                Comparison("<=", Distance(centre, own_point()), number(radius)),
-                Comparison(">=", number(radius), Distance(own_point(), centre)),
-            ]
-        )
-    )
-    return Condition(expr, cone.contains, ((cone.ra_deg, dec, radius),))
+    forms: list[Expr] = [
+        Comparison("=", inside, IntegerLiteral(1)),
+        Comparison("=", IntegerLiteral(1), inside),
+        Comparison("<=", Distance(own_point(), centre), number(radius)),
+        Comparison("<=", Distance(centre, own_point()), number(radius)),
+        Comparison(">=", number(radius), Distance(own_point(), centre)),
+        Comparison("<=", Binary("*", Distance(own_point(), centre), number(3600.0)), number(radius * 3600)),
+        Comparison(">=", number(radius / 60), Binary("/", Distance(own_point(), centre), number(60.0))),
+        Comparison("<=", InUnit(Distance(own_point(), centre), "arcmin", 60.0), number(radius * 60)),
+        Comparison("<>", inside, IntegerLiteral(0)),
+        Comparison("<", IntegerLiteral(0), inside),
+        Not(Comparison("=", IntegerLiteral(0), inside)),
+        Not(Comparison(">", Distance(own_point(), centre), number(radius))),
+        Between(Distance(own_point(), centre), number(0.0), number(radius)),
+        Not(Not(Not(Between(Distance(own_point(), centre), number(0.0), number(radius), negated=True)))),
+        Comparison("=", Contains(centre, Circle(own_point(), number(radius))), IntegerLiteral(1)),
+    ]
+    return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, dec, radius),))
+
+
+@st.composite
+def far_from(draw: st.DrawFn) -> Condition:
+    """What lies away from a position: about its antipode."""
+    ra, dec, radius = draw(ras), draw(decs), draw(st.sampled_from([90.5, 179.0, 179.99, 180.0]) | radii)
+    cone, apart = Cone(ra + 180, -dec, 180 - radius), Distance(own_point(), point(ra, dec))
+    forms: list[Expr] = [
+        Comparison(">=", apart, number(radius)),
+        Comparison("<=", number(radius), apart),
+        Not(Comparison("<", apart, number(radius))),
+    ]
+    return Condition(draw(st.sampled_from(forms)), cone.contains, ((cone.ra_deg, -dec, 180 - radius),))
+
+
+@st.composite
+def outside_of(draw: st.DrawFn) -> Condition:
+    """Right ascension or declination outside of a range."""
+    low, width = draw(ras), draw(st.sampled_from([0.5, 20.0, 340.0]))
+    expr = Between(ColumnRef(0, RA), number(low), number(low + width), negated=True)
+    if draw(st.booleans()):
+        return Condition(expr, lambda a, _: (a < low) | (a > low + width), ((low, 0.0, 90.0), (low + width, 0.0, 90.0)))
+    dec = draw(decs)
+    expr = Between(ColumnRef(0, DEC), number(dec - 60), number(dec + 0.5), negated=True)
+    return Condition(expr, lambda _, d: (d < dec - 60) | (d > dec + 0.5))
 
 
 @st.composite
@@ -174,6 +207,7 @@ no_bounds = st.sampled_from(
 )
 
 atoms = cones() | cones() | polygons() | dec_ranges() | boxes() | ras.map(_ra_alone) | no_bounds | cones().map(_negated)
+atoms |= far_from() | outside_of()
 
 
 def _all(parts: list[Condition]) -> Condition:
@@ -192,12 +226,37 @@ def _any(parts: list[Condition]) -> Condition:
     )
 
 
+def _none(parts: list[Condition]) -> Condition:
+    """``NOT (a OR b)``, false where a position is unknown."""
+    every = _all([_negated(part) for part in parts])
+    return replace(every, expr=Not(Or(tuple(part.expr for part in parts))))
+
+
+def _not_all(parts: list[Condition]) -> Condition:
+    """``NOT (a AND b)``: true where one of them is false, that is, known not to hold."""
+    some = _any([_negated(part) for part in parts])
+    return replace(some, expr=Not(And(tuple(part.expr for part in parts))))
+
+
 def _combined(children: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     lists = st.lists(children, min_size=2, max_size=3)
     return lists.map(_all) | lists.map(_any)
 
 
-conditions = atoms | st.recursive(atoms, _combined, max_leaves=5)
+wrapped_ra = ras.map(
+    lambda ra: Condition(
+        Or((Comparison(">", ColumnRef(0, RA), number(ra + 5)), Comparison("<=", ColumnRef(0, RA), number(ra)))),
+        lambda a, _: (a > ra + 5) | (a <= ra),
+        ((ra, 0.0, 5.0), (ra, 80.0, 5.0)),
+    )
+)
+"""RA beyond one value or below another: a range over RA 0."""
+
+_pairs = st.lists(cones() | polygons(), min_size=2, max_size=3)
+
+conditions = (
+    atoms | wrapped_ra | _pairs.map(_none) | _pairs.map(_not_all) | st.recursive(atoms, _combined, max_leaves=5)
+)
 """Conditions on the position of source 0."""
 
 

@@ -3,17 +3,35 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog_service.models.tree import And
+from catalog_service.models.tree import (
+    And,
+    Between,
+    Binary,
+    ColumnRef,
+    Comparison,
+    Contains,
+    Distance,
+    Expr,
+    IntegerLiteral,
+    Not,
+    Or,
+)
 from partitioning.layout.manifest import Placement
 from tests.catalog_service.planner.conditions import (
+    DEC,
+    RA,
     Condition,
     circle,
     conditions,
     cones,
     contains,
+    number,
+    own_point,
+    point,
     polygons,
     rows_about,
 )
@@ -103,3 +121,31 @@ def test_a_small_cone_reads_few_tiles() -> None:
         scan, planned = plan_one(world, contains(circle(float(ra), float(dec), 0.1)))
         assert planned.files <= 4
         assert world.readable(scan).sum() <= 2
+
+
+RA_COLUMN, DEC_COLUMN = ColumnRef(0, RA), ColumnRef(0, DEC)
+AWAY = Distance(own_point(), point(40.0, 30.0))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Or((Comparison(">", RA_COLUMN, number(350.0)), Comparison("<", RA_COLUMN, number(10.0)))),
+        Between(RA_COLUMN, number(10.0), number(350.0), negated=True),
+        Comparison(">=", RA_COLUMN, number(350.0)),
+        Between(DEC_COLUMN, number(-80.0), number(80.0), negated=True),
+        Not(Or((Comparison(">", AWAY, number(5.0)), Comparison("<", DEC_COLUMN, number(30.0))))),
+        Not(Comparison("=", Contains(own_point(), circle(40.0, 30.0, 5.0)), IntegerLiteral(0))),
+        Comparison("<>", Contains(own_point(), circle(40.0, 30.0, 5.0)), IntegerLiteral(0)),
+        Between(AWAY, number(0.0), number(5.0)),
+        Comparison("<", Binary("*", AWAY, number(3600.0)), number(18000.0)),
+        Comparison(">", AWAY, number(175.0)),
+    ],
+)
+@pytest.mark.parametrize(("form", "most"), [("folded", 0.2), ("-180..180", 0.7)])
+def test_each_spelling_leaves_tiles_out(condition: Expr, form: str, most: float) -> None:
+    rng = np.random.default_rng(7)
+    ra, dec = anywhere(rng, 4000)
+    world = make_world(rng, make_table("stars"), (FORMS_OF_RA[form](ra), dec), finest=4, splitting=0.9)
+    _, planned = plan_one(world, condition)
+    assert planned.files < most * planned.files_total
