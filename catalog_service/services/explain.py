@@ -1,7 +1,7 @@
 """What a query would read, and why, without running it; and how to run it on the shards oneself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..exceptions import QueryRefusedError
@@ -67,20 +67,22 @@ class ExplainService:
         """
         published = self._catalogs.published
         resolved, scan = await self._planned(query, published, identity)
-        used, seconds = _used(resolved), self._seconds(scan)
+        used = _used(resolved)
+        told = _told(scan, used)
+        seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
         texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=most_rows)
         return Explanation(
-            tables=tuple(_reading(table, used[table.source]) for table in scan.tables),
+            tables=tuple(_reading(table, used[table.source]) for table in told.tables),
             files=scan.files,
             files_total=scan.files_total,
-            rows=scan.rows,
-            size_bytes=scan.size_bytes,
+            rows=told.rows,
+            size_bytes=told.size_bytes,
             estimated_s=round(seconds, 3),
             batches=max(1, len(texts.batches)),
             columns=tuple(column.name for column in resolved.columns),
             relaxations=resolved.relaxations,
-            limits=tuple(self._hit(scan, seconds, most_rows)),
+            limits=tuple(self._hit(told, seconds, most_rows)),
             advice=tuple(_advice(scan, used)),
         )
 
@@ -129,6 +131,16 @@ def _used(resolved: ResolvedQuery) -> dict[int, _Used]:
             columns.setdefault(node.source, set()).add(node.column.name)
     tables = {node.source: node.table for node in nodes if isinstance(node, TableRef)}
     return {source: _Used(table, len(columns.get(source, ()))) for source, table in tables.items()}
+
+
+def _told(scan: ScanPlan, used: dict[int, _Used]) -> ScanPlan:
+    """Return the plan without sizes of TAP_SCHEMA's tables: they count what the caller may not see."""
+    tables = tuple(
+        replace(plan, rows=0, size_bytes=0) if used[plan.source].table.schema_name == "TAP_SCHEMA" else plan
+        for plan in scan.tables
+    )
+    rows, size_bytes = sum(plan.rows for plan in tables), sum(plan.size_bytes for plan in tables)
+    return replace(scan, tables=tables, rows=rows, size_bytes=size_bytes)
 
 
 def _reading(plan: TablePlan, used: _Used) -> TableReading:

@@ -80,6 +80,14 @@ def test_languages_and_errors(client: CatalogClient) -> None:
         client.explain("SELECT a FROM hidden.Secret")
 
 
+@pytest.mark.parametrize("table", ["schemas", "tables", "columns"])
+def test_sizes_of_metadata_do_not_tell_of_closed_schemas(client: CatalogClient, table: str) -> None:
+    explained = client.explain(f"SELECT a.* FROM TAP_SCHEMA.{table} AS a CROSS JOIN TAP_SCHEMA.{table} AS b", maxrec=1)
+    told = [(one.rows, one.size_bytes) for one in (explained, *explained.tables)]
+    assert told == [(0, 0)] * 3
+    assert not explained.limits
+
+
 def test_no_answer_has_a_path(client: CatalogClient, sample_store: SampleStore) -> None:
     for query in QUERIES:
         assert str(sample_store.root) not in json.dumps(asdict(client.explain(query)))
