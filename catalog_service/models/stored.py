@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partitioning.layout.file_map import FileMap
-from partitioning.layout.manifest import Placement
+from partitioning.layout.manifest import Placement, StoredColumn
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import PLAIN_FILE, leaf_path
 
@@ -36,6 +36,8 @@ class StoredTable:
     """Where the files of an adopted table lie."""
     indexes: Mapping[str, IdIndex] = field(default_factory=dict)
     """Indexes of integer columns, by column."""
+    columns: Mapping[str, StoredColumn] = field(default_factory=dict)
+    """Stored columns, hidden ones included, with their statistics over the whole release; empty if not known."""
 
     @property
     def file_count(self) -> int:

@@ -15,7 +15,7 @@ joined on a separation. Derived tables are in the walk because such chains may l
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from partitioning.sky.coverage import Coverage, enlarged, widened
@@ -42,7 +42,7 @@ from .near import Link, links, reaches
 from .negation import without_not
 from .prune import Bound, Bounds
 from .regions import AllOf, Enlarged, RegionExpr, condition_regions
-from .statistics import Mask, kept_files
+from .statistics import Kept, kept_files
 
 __all__ = ["NO_DERIVED", "Derived", "key_join", "table_bounds"]
 
@@ -95,8 +95,8 @@ class _Facts:
     """Sources whose rows are placed by the same position."""
     near: tuple[Link, ...] = ()
     """Sources whose own positions lie close together."""
-    kept: tuple[tuple[int, str, Mask], ...] = ()
-    """Sources whose rows lie in some files only, by the statistics of the columns that are named."""
+    kept: tuple[Kept, ...] = ()
+    """Sources whose rows lie in some files only, by the statistics of columns."""
 
     def __add__(self, other: "_Facts") -> "_Facts":
         return _Facts(
@@ -108,9 +108,14 @@ class _Facts:
             self.kept + other.kept,
         )
 
+    def without_null_tests(self) -> "_Facts":
+        """Return what is also true where an outer join may put NULLs in place of a row."""
+        return replace(self, kept=tuple(one for one in self.kept if one.is_strict))
+
     def exclude_null(self, sources: frozenset[int]) -> bool:
         """Return whether no row reaches the result in which all of `sources` are NULL."""
-        bounded = {source for source, *_ in (*self.regions, *self.places, *self.placed, *self.kept)}
+        bounded = {source for source, _ in (*self.regions, *self.places, *self.placed)}
+        bounded |= {one.source for one in self.kept if one.is_strict}
         return not sources.isdisjoint(bounded.union(*self.pairs, *(link.sources for link in self.near)))
 
 
@@ -154,6 +159,11 @@ def _descend(item: FromItem, known: _Facts, sources: _Sources) -> Iterator[tuple
         keeps_left = item.kind in _KEEPS_LEFT and not known.exclude_null(right)
         keeps_right = item.kind in _KEEPS_RIGHT and not known.exclude_null(left)
         of_left, of_right = known if keeps_left else matched, known if keeps_right else matched
+        # rows of a table whose place NULLs may take are not left out for what is true of the NULLs, too
+        if item.kind in _KEEPS_LEFT:
+            of_right = of_right.without_null_tests()
+        if item.kind in _KEEPS_RIGHT:
+            of_left = of_left.without_null_tests()
         if item.kind in _KEEPS_LEFT:
             of_right += _certain(item.right, sources)
         if item.kind in _KEEPS_RIGHT:
@@ -234,7 +244,7 @@ def _bounds(source: int, facts: _Facts, sources: _Sources) -> Bounds:
     for at, coverage in facts.placed:
         if at in reach:
             placed.append(enlarged(coverage, reach[at] + sources.separation_deg(at) + sources.separation_deg(source)))
-    kept = tuple((names, mask) for at, names, mask in facts.kept if at == source)
+    kept = tuple((one.names, one.mask) for one in facts.kept if one.source == source)
     return Bounds(own[0] if len(own) == 1 else AllOf(own) if own else None, shared, tuple(placed), kept)
 
 

@@ -1,35 +1,41 @@
-"""Which files the statistics of columns leave out: ``halo_mass > 5e14`` where a file's largest value is smaller.
+"""Which files the manifest's statistics of columns leave out.
 
-A file is left out only if no row of it can make a condition true; what is not recognised leaves none out. Every
-recognised condition is false or unknown for NULL, so that an outer join cannot tell that rows are missing.
+A condition may hold in a file unless the file's minima, maxima and NULLs exclude it; what is not recognised may hold
+anywhere. Comparisons mean what the emitted SQL says: numbers are compared exactly, 32-bit floats as the doubles they
+are, or, where SQL rounds large integers to doubles, in a way that holds for the rounded and the exact comparison.
 """
 
 import math
-import operator
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import reduce
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from partitioning.layout.partition_map import PartitionMap
+from partitioning.layout.statistics import microseconds
 
 from ..models.query import ResolvedQuery
-from ..models.schema import DataType, Table
+from ..models.schema import Column, DataType, Table
 from ..models.statistics import ColumnKey, FileBounds, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import (
     And,
     Between,
     BooleanLiteral,
+    Cast,
     ColumnRef,
     Comparison,
     Expr,
     FromItem,
     InList,
     IntegerLiteral,
+    IsNull,
     Join,
+    Not,
     Or,
     RealLiteral,
     Select,
@@ -38,38 +44,306 @@ from ..models.tree import (
 )
 from ..models.walk import base_tables, conjuncts, walk
 
-__all__ = ["kept_files", "wanted_statistics"]
+__all__ = ["Kept", "kept_files", "wanted_statistics"]
 
 Mask = NDArray[np.bool_]
-Value = int | float | str
-Tables = Mapping[int, StoredTable]
+"""Of files, shape ``(N,)``."""
 
-_MOST_LISTED: Final = 1000
-"""Longer IN lists are not held against statistics."""
+OfTable = Mapping[str, FileBounds]
+"""What is known of one table, by the name that queries know of the column."""
 
-_FLIPPED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+class Kept(NamedTuple):
+    """Which files of one source may hold rows that make a condition true."""
+
+    source: int
+    names: str
+    """Columns that tell."""
+    mask: Mask
+    is_strict: bool
+    """Whether the condition is never true of NULLs in place of a row, such as an outer join puts there."""
+
+
+_OPPOSITE: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+_MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?")
+
+_LONG_MIN: Final = -(2**63)
+_LONG_MAX: Final = 2**63 - 1
+
+_MOST_ITEMS: Final = 10_000
+"""Longer lists of IN are not looked at: where there are more, reading more tiles is hardly slower."""
 
 
 def wanted_statistics(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[ColumnKey, ...]:
-    """Return the columns that `query` compares with constants, of tables of several files."""
+    """Return the columns that `query` compares with constants, of tables of several files; each once."""
     found: dict[ColumnKey, None] = {}
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
             for condition in (node.where, *_on_clauses(node.source)):
-                found |= dict.fromkeys(_keys(condition, tables))
+                for source, column in () if condition is None else _constrained(condition):
+                    key = _key(tables[source], column) if source in tables else None
+                    if key is not None:
+                        found[key] = None
     return tuple(found)
 
 
-def kept_files(condition: Expr | None, tables: Tables, statistics: Statistics) -> Iterator[tuple[int, str, Mask]]:
-    """Yield (source, column names, mask of the files that may hold a row) for each part of a condition that tells."""
-    if not statistics:
-        return
-    for part in conjuncts(condition):
-        for source, stored in tables.items():
-            mask = _possible(part, source, stored, statistics)
-            if mask is not None and not mask.all():
-                yield source, _names(part, source), mask
+def kept_files(condition: Expr | None, tables: Mapping[int, StoredTable], statistics: Statistics) -> Iterator[Kept]:
+    """Yield, for each part of a condition that must hold, and each source of which it says something, what may hold.
+
+    Parameters
+    ----------
+    condition
+        A resolved condition.
+    tables
+        Base tables, by source number.
+    statistics
+        Bounds of the columns that were read.
+    """
+    for part in conjuncts(condition) if statistics else ():
+        known: dict[int, dict[str, FileBounds]] = {}
+        for source, column in _constrained(part):
+            key = _key(tables[source], column) if source in tables else None
+            bounds = None if key is None else statistics.get(key)
+            if bounds is not None and len(bounds.known) == tables[source].file_count:
+                known.setdefault(source, {})[column.name] = bounds
+        for source, columns in known.items():
+            mask = _may(part, source, columns, tables[source].file_count, negated=False)
+            if not mask.all():
+                yield Kept(source, ", ".join(columns), mask, not _null_may_hold(part, source, negated=False))
+
+
+def _key(stored: StoredTable, column: Column) -> ColumnKey | None:
+    """Return what the statistics of a column are called; None if there are none, or better ways to bound it.
+
+    Files that were adopted may have changed or hold NaN; one file is read anyway.
+    """
+    position = stored.table.position
+    bounded = column.name in stored.indexes or (position is not None and column.name in {position.ra, position.dec})
+    if bounded or not isinstance(stored.partitions, PartitionMap) or len(stored.partitions) < 2:
+        return None
+    if column.is_array or column.stored_name is None:
+        return None
+    return ColumnKey(stored.directory, column.stored_name)
+
+
+def _constrained(condition: Expr) -> Iterator[tuple[int, Column]]:
+    """Yield (source, column) of each comparison of a column with constants in `condition`."""
+    match condition:
+        case And(operands=operands) | Or(operands=operands):
+            for operand in operands:
+                yield from _constrained(operand)
+        case Not(operand=operand):
+            yield from _constrained(operand)
+        case _:
+            column = _tested_column(condition)
+            if column is not None:
+                yield column.source, column.column
+
+
+def _may(condition: Expr, source: int, statistics: OfTable, files: int, *, negated: bool) -> Mask:
+    match condition:
+        case And(operands=operands) | Or(operands=operands):
+            parts = [_may(operand, source, statistics, files, negated=negated) for operand in operands]
+            join = np.logical_and if isinstance(condition, And) != negated else np.logical_or
+            return reduce(join, parts)
+        case Not(operand=operand):
+            return _may(operand, source, statistics, files, negated=not negated)
+        case _:
+            column = _tested_column(condition)
+            known = None if column is None or column.source != source else statistics.get(column.column.name)
+            return np.ones(files, dtype=np.bool_) if known is None else _atom(condition, known, negated=negated)
+
+
+def _null_may_hold(condition: Expr, source: int, *, negated: bool) -> bool:
+    match condition:
+        case And(operands=operands) | Or(operands=operands):
+            parts = (_null_may_hold(operand, source, negated=negated) for operand in operands)
+            return all(parts) if isinstance(condition, And) != negated else any(parts)
+        case Not(operand=operand):
+            return _null_may_hold(operand, source, negated=not negated)
+        case IsNull(negated=is_not):
+            column = _tested_column(condition)
+            return column is None or column.source != source or is_not == negated
+        case _:
+            column = _tested_column(condition)
+            return column is None or column.source != source
+
+
+# --- one condition of one column --------------------------------------------------------------------
+
+
+def _tested_column(condition: Expr) -> ColumnRef | None:
+    """Return the column that `condition` compares with constants; None if it is another condition."""
+    match condition:
+        case ColumnRef():
+            return condition if condition.column.datatype is DataType.BOOLEAN else None
+        case IsNull(operand=operand):
+            return _column(operand)
+        case Comparison(op=op, left=left, right=right) if op in _OPPOSITE:
+            column, constants = (_column(left), [right]) if _column(left) is not None else (_column(right), [left])
+        case Between(operand=operand, low=low, high=high):
+            column, constants = _column(operand), [low, high]
+        case InList(operand=operand, items=items) if len(items) <= _MOST_ITEMS:
+            column, constants = _column(operand), list(items)
+        case _:
+            return None
+    if column is None or any(_constant(constant, column.column) is None for constant in constants):
+        return None
+    return column
+
+
+def _column(expr: Expr) -> ColumnRef | None:
+    """Return a column, also of a boolean as the integer that it is compared as."""
+    match expr:
+        case Cast(operand=ColumnRef(column=column) as inside, target=target) if (
+            column.datatype is DataType.BOOLEAN and target.is_integer
+        ):
+            return inside
+        case ColumnRef(column=column) if not column.is_array:
+            return expr
+        case _:
+            return None
+
+
+def _atom(condition: Expr, known: FileBounds, *, negated: bool) -> Mask:
+    match condition:
+        case ColumnRef():
+            return _compare("=", int(not negated), known)
+        case IsNull(negated=is_not):
+            return ~known.empty if is_not != negated else _nulls(known)
+        case Comparison(op=op, left=left, right=right):
+            op = _OPPOSITE[op] if negated else op
+            if _column(left) is None:
+                return _compare(_MIRRORED[op], _value(left, _column(right)), known)
+            return _compare(*_exactly(op, _value(right, _column(left)), known), known)
+        case Between(operand=operand, low=low, high=high, negated=is_not):
+            column = _column(operand)
+            least, most = _value(low, column), _value(high, column)
+            if is_not != negated:
+                return _compare(*_exactly("<", least, known), known) | _compare(*_exactly(">", most, known), known)
+            return _compare(*_exactly(">=", least, known), known) & _compare(*_exactly("<=", most, known), known)
+        case InList(operand=operand, items=items, negated=is_not):
+            column = _column(operand)
+            return ~known.empty if is_not != negated else _any_of([_value(item, column) for item in items], known)
+        case _:
+            raise TypeError(condition)
+
+
+def _nulls(known: FileBounds) -> Mask:
+    return np.ones(len(known.known), dtype=np.bool_) if known.nulls is None else known.nulls
+
+
+def _any_of(items: Sequence[Any], known: FileBounds) -> Mask:
+    """Return the files that may hold one of some constants; integers among decimals are compared as these."""
+    bounded, dtype = known.known & ~known.empty, known.low.dtype
+    if dtype == np.dtype(np.int64) and any(isinstance(item, float) for item in items):
+        dtype = np.dtype(np.float64)
+    if dtype == np.dtype(np.int64):  # numbers beyond are in no file
+        items = [item for item in items if _LONG_MIN <= item <= _LONG_MAX]
+    listed = np.sort(np.array(items, dtype=dtype))
+    first = np.searchsorted(listed, known.low[bounded].astype(dtype), side="left")
+    found = ~known.empty
+    found[bounded] = first < np.searchsorted(listed, known.high[bounded].astype(dtype), side="right")
+    return found
+
+
+def _exactly(op: str, constant: Any, known: FileBounds) -> tuple[str, Any]:
+    """Return the comparison of integers with an integer that is the same as that with a decimal.
+
+    SQL compares a column with a decimal exactly where the column stands first, and outside of lists.
+    """
+    if known.low.dtype != np.dtype(np.int64) or not isinstance(constant, float) or not math.isfinite(constant):
+        return op, constant
+    if op in {"=", "<>"}:
+        return op, int(constant) if constant.is_integer() else constant
+    return op, math.ceil(constant) if op in {"<", ">="} else math.floor(constant)
+
+
+def _compare(op: str, constant: Any, known: FileBounds) -> Mask:
+    """Return the files that may hold a value for which ``value op constant`` is true."""
+    low, high, bounded = known.low, known.high, known.known & ~known.empty
+    strict = True
+    if low.dtype == np.dtype(np.int64) and isinstance(constant, float):
+        # rounding to doubles keeps the order, but not what is less
+        low, high, strict = low.astype(np.float64), high.astype(np.float64), False
+    elif isinstance(constant, _Moment):
+        constant, strict = int(constant), False  # bounds may be rounded down to microseconds
+    found = ~known.empty
+    found[bounded] = _tests(op, low[bounded], high[bounded], constant, strict=strict)
+    return found
+
+
+def _tests(op: str, low: NDArray[Any], high: NDArray[Any], constant: Any, *, strict: bool) -> Mask:
+    match op:
+        case "=":
+            found = (low <= constant) & (high >= constant)
+        case "<":
+            found = low < constant if strict else low <= constant
+        case "<=":
+            found = low <= constant
+        case ">":
+            found = high > constant if strict else high >= constant
+        case ">=":
+            found = high >= constant
+        case _:
+            found = (low != constant) | (high != constant) if strict else np.ones(len(low), dtype=np.bool_)
+    return np.asarray(found, dtype=np.bool_)
+
+
+# --- constants --------------------------------------------------------------------------------------
+
+
+class _Moment(int):
+    """Microseconds since 1970, UTC."""
+
+
+def _value(expr: Expr, column: ColumnRef | None) -> Any:
+    assert column is not None
+    return _constant(expr, column.column)
+
+
+def _constant(expr: Expr, column: Column) -> Any:
+    """Return a constant that values of `column` are compared with in their own order, None if it is none."""
+    kind = column.datatype
+    match expr:
+        case BooleanLiteral(value=value) if kind is DataType.BOOLEAN:
+            return int(value)
+        case StringLiteral(value=text) if kind is DataType.TEXT:
+            return text
+        case Cast(operand=StringLiteral(value=text), target=DataType.TIMESTAMP) if kind is DataType.TIMESTAMP:
+            return _moment(text)
+        case Unary(op=op, operand=operand):
+            unsigned = _constant(operand, column) if isinstance(operand, IntegerLiteral | RealLiteral) else None
+            return -unsigned if unsigned is not None and op == "-" else unsigned
+        case IntegerLiteral(value=value) | RealLiteral(value=value) if kind.is_numeric or kind is DataType.BOOLEAN:
+            return _number(value, kind)
+        case _:
+            return None
+
+
+def _number(value: float, kind: DataType) -> float | None:
+    """Return a number: floats are compared as doubles, integers with integers exactly."""
+    if kind not in {DataType.FLOAT, DataType.DOUBLE}:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _moment(text: str) -> _Moment | None:
+    matched = _MOMENT.fullmatch(text)
+    if matched is None:
+        return None
+    year, month, day, hour, minute, second, fraction = matched.groups(default="0")
+    whole = int(year), int(month), int(day), int(hour), int(minute), int(second), int(fraction.ljust(6, "0"))
+    try:
+        return _Moment(microseconds(datetime(*whole, tzinfo=UTC)))
+    except ValueError:
+        return None
 
 
 def _on_clauses(item: FromItem) -> Iterator[Expr]:
@@ -78,133 +352,3 @@ def _on_clauses(item: FromItem) -> Iterator[Expr]:
             yield item.on
         yield from _on_clauses(item.left)
         yield from _on_clauses(item.right)
-
-
-def _keys(condition: Expr | None, tables: Tables) -> Iterator[ColumnKey]:
-    waiting = [*conjuncts(condition)]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, And | Or):
-            waiting += part.operands
-            continue
-        constrained = _constrained(part)
-        if constrained is not None:
-            key = _key(constrained[0], tables.get(constrained[0].source))
-            if key is not None:
-                yield key
-
-
-def _key(reference: ColumnRef, stored: StoredTable | None) -> ColumnKey | None:
-    """Return what the statistics of a column are called; None if there are none, or better ways to bound it."""
-    if stored is None or not isinstance(stored.partitions, PartitionMap) or len(stored.partitions) < 2:
-        return None
-    column, position = reference.column, stored.table.position
-    bounded = column.name in stored.indexes or (position is not None and column.name in {position.ra, position.dec})
-    if bounded or column.is_array or column.stored_name is None or column.datatype is DataType.TIMESTAMP:
-        return None
-    return ColumnKey(stored.directory, column.stored_name)
-
-
-def _names(condition: Expr, source: int) -> str:
-    refs = [node for node in walk(condition) if isinstance(node, ColumnRef) and node.source == source]
-    return ", ".join(dict.fromkeys(ref.column.name for ref in refs))
-
-
-def _possible(condition: Expr, source: int, stored: StoredTable, statistics: Statistics) -> Mask | None:
-    """Return which files may hold rows of `source` that make a condition true; None: any."""
-    if isinstance(condition, And | Or):
-        masks = [_possible(operand, source, stored, statistics) for operand in condition.operands]
-        told = [mask for mask in masks if mask is not None]
-        if isinstance(condition, Or):
-            return reduce(operator.or_, told) if told and len(told) == len(masks) else None
-        return reduce(operator.and_, told) if told else None
-    constrained = _constrained(condition)
-    if constrained is None or constrained[0].source != source:
-        return None
-    key = _key(constrained[0], stored)
-    bounds = None if key is None else statistics.get(key)
-    if bounds is None or stored.partitions is None or len(bounds.known) != len(stored.partitions):
-        return None
-    tests = [_may_be(op, value, bounds) for op, value in constrained[1]]
-    combined = reduce(operator.and_ if isinstance(condition, Between) else operator.or_, tests)
-    possible: Mask = ~bounds.empty & (~bounds.known | combined)
-    return possible
-
-
-Tests = tuple[tuple[str, Value], ...]
-"""Comparisons with constants: of BETWEEN both must hold, of IN any."""
-
-
-def _constrained(condition: Expr) -> tuple[ColumnRef, Tests] | None:
-    """Return the column that a condition compares with constants, and how."""
-    match condition:
-        case Comparison(op=op, left=ColumnRef() as column, right=right) if op in _FLIPPED:
-            tests = [(op, _constant(right))]
-        case Comparison(op=op, left=left, right=ColumnRef() as column) if op in _FLIPPED:
-            tests = [(_FLIPPED[op], _constant(left))]
-        case Between(operand=ColumnRef() as column, low=low, high=high, negated=False):
-            tests = [(">=", _constant(low)), ("<=", _constant(high))]
-        case InList(operand=ColumnRef() as column, items=items, negated=False) if len(items) <= _MOST_LISTED:
-            tests = [("=", _constant(item)) for item in items]
-        case _:
-            return None
-    fitting = tuple((op, value) for op, value in tests if value is not None and _fits(column, value))
-    return (column, fitting) if len(fitting) == len(tests) else None
-
-
-def _constant(expr: Expr) -> Value | None:
-    match expr:
-        case BooleanLiteral(value=value):
-            return int(value)
-        case IntegerLiteral(value=value) | RealLiteral(value=value) | StringLiteral(value=value):
-            return value
-        case Unary(op="-", operand=IntegerLiteral(value=value) | RealLiteral(value=value)):
-            return -value
-        case _:
-            return None
-
-
-def _fits(column: ColumnRef, value: Value) -> bool:
-    kind = column.column.datatype
-    if isinstance(value, str):
-        return kind is DataType.TEXT
-    return kind.is_numeric or kind is DataType.BOOLEAN
-
-
-def _may_be(op: str, value: Value, bounds: FileBounds) -> Mask:
-    """Return which files' bounds allow that some value compares so with a constant."""
-    if bounds.low.dtype == np.int64 and isinstance(value, float):
-        return _integers(op, value, bounds)
-    if bounds.low.dtype == np.float64:
-        value = float(value)  # numbers are compared as doubles
-    match op:
-        case "<":
-            mask = bounds.low < value
-        case "<=":
-            mask = bounds.low <= value
-        case ">":
-            mask = bounds.high > value
-        case ">=":
-            mask = bounds.high >= value
-        case _:
-            mask = (bounds.low <= value) & (bounds.high >= value)
-    return np.asarray(mask, dtype=bool)
-
-
-def _integers(op: str, value: float, bounds: FileBounds) -> Mask:
-    """Compare 64-bit integers with a double as the numbers that they are."""
-    if not math.isfinite(value) or abs(value) >= 2**63:
-        return np.ones(len(bounds.low), dtype=bool)
-    below, above = math.floor(value), math.ceil(value)
-    match op:
-        case "<":
-            mask = bounds.low < above
-        case "<=":
-            mask = bounds.low <= below
-        case ">":
-            mask = bounds.high > below
-        case ">=":
-            mask = bounds.high >= above
-        case _:
-            mask = (bounds.low <= below) & (bounds.high >= above)
-    return np.asarray(mask, dtype=bool)

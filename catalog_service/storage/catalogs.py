@@ -190,6 +190,7 @@ def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTa
             for record in manifest.indexes
             if record.flat
         },
+        columns={column.name: column for column in manifest.columns},
     )
 
 

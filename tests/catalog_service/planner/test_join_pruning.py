@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from catalog_service.models.ids import IdIndex
 from catalog_service.models.query import ResolvedQuery, ScanPlan
 from catalog_service.models.schema import Column, DataType, Table
+from catalog_service.models.statistics import ColumnKey
 from catalog_service.models.stored import StoredTable
 from catalog_service.models.tree import (
     And,
@@ -53,6 +54,7 @@ from catalog_service.storage.ids import find_ids
 from partitioning.layout.flat_index import FlatIndex
 from partitioning.layout.manifest import Placement
 from partitioning.layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE
+from partitioning.layout.statistics import FileBounds
 from partitioning.sky.regions import Cone
 from partitioning.sky.separation import unit_vectors
 from tests.catalog_service.planner.conditions import circle, contains, own_point
@@ -372,6 +374,36 @@ def planned(world: Sky, source: From, where: Both | None) -> ScanPlan:
     return plan(query, world.lookup, visible_schemas={"sky"}, found=found)
 
 
+def planned_by_statistics(world: Sky, source: From, where: Both | None) -> ScanPlan:
+    """Plan with statistics of all integer columns instead of indexes."""
+    column = Column(name="one", datatype=DataType.INT)
+    tree = Select((SelectItem(IntegerLiteral(1), column=column),), source.item, where=where.expr if where else None)
+    return plan(
+        ResolvedQuery(tree, (column,)),
+        lambda table: replace(world.lookup(table), indexes={}),
+        visible_schemas={"sky"},
+        statistics=file_bounds(world),
+    )
+
+
+def file_bounds(world: Sky) -> dict[ColumnKey, FileBounds]:
+    """Return the bounds of the integer columns in every file of the tiled tables."""
+    found = {}
+    for name, one in world.worlds.items():
+        for column in (KEYS[name], OTHER[name]):
+            values = world.rows[name][column].to_pylist()
+            tiles = [[values[row] for row in np.flatnonzero(one.tile == tile)] for tile in range(one.stored.file_count)]
+            known = [[value for value in tile if value is not None] for tile in tiles]
+            found[ColumnKey(one.stored.directory, column)] = FileBounds(
+                low=np.array([min(tile, default=0) for tile in known], dtype=np.int64),
+                high=np.array([max(tile, default=0) for tile in known], dtype=np.int64),
+                known=np.ones(len(tiles), dtype=np.bool_),
+                empty=np.array([not tile for tile in known]),
+                nulls=np.array([None in tile for tile in tiles]),
+            )
+    return found
+
+
 def kept_rows(world: Sky, source: From, scans: ScanPlan) -> dict[int, list[int]]:
     """Return the numbers of the rows of each source that its scan may return."""
     kept = {}
@@ -412,8 +444,9 @@ def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[i
 def test_pruned_tables_give_the_same_rows(query: tuple[int, From, Both | None]) -> None:
     seed, source, where = query
     world = sky(seed)
-    kept = kept_rows(world, source, planned(world, source, where))
-    assert evaluate(seed, source, where, kept) == evaluate(seed, source, where, None)
+    everything = evaluate(seed, source, where, None)
+    for scans in (planned(world, source, where), planned_by_statistics(world, source, where)):
+        assert evaluate(seed, source, where, kept_rows(world, source, scans)) == everything
 
 
 # --- what may and what may not be pruned, case by case --------------------------------------------
@@ -552,6 +585,19 @@ def test_a_bound_on_the_far_side_turns_outer_joins_around() -> None:
     left, right = table(world, "Object", 0), table(world, "DiaSource", 1)
     key = on_key(world, From(left.item, "", left.tables | right.tables), 0, 1)
     check(world, join(JoinKind.LEFT, left, right, key), in_cone(1, 2), pruned={0, 1})
+
+
+def test_a_test_for_null_keeps_the_rows_of_a_table_that_nulls_may_stand_for() -> None:
+    """``Object LEFT JOIN DiaSource ... WHERE DiaSource.objectId IS NULL`` reads all of DiaSource; alone, few of it."""
+    world = sky(0)
+    objects, sources = table(world, "Object", 0), table(world, "DiaSource", 1)
+    both = replace(objects, tables=objects.tables | sources.tables)
+    joined = join(JoinKind.LEFT, objects, sources, on_key(world, both, 0, 1))
+    missing = Both(IsNull(world.worlds["DiaSource"].column("objectId", 1)), "t1.objectId IS NULL")
+    for source, pruned in ((joined, False), (sources, True)):
+        kept = kept_rows(world, source, planned_by_statistics(world, source, missing))
+        assert evaluate(0, source, missing, kept) == evaluate(0, source, missing, None)
+        assert (len(kept[1]) < world.rows["DiaSource"].num_rows) is pruned
 
 
 def test_null_tests_and_or_keep_unmatched_rows() -> None:

@@ -176,7 +176,7 @@ def test_no_row_is_lost(case: tuple[dict[str, list[list[Any]]], Expr]) -> None:
     columns, condition = case
     statistics = {ColumnKey(STORED.directory, name): bounds(name, files) for name, files in columns.items()}
     mask = np.ones(FILES, dtype=bool)
-    for source, names, kept in kept_files(condition, {0: STORED}, statistics):
+    for source, names, kept, _ in kept_files(condition, {0: STORED}, statistics):
         assert (source, bool(names)) == (0, True)
         mask &= kept
     LEFT_OUT.append(int((~mask).sum()))
@@ -210,6 +210,6 @@ def test_what_is_left_out(condition: Expr, left_out: set[int]) -> None:
         "text": [["a", "p"], ["q", "r"], ["y", "z"], [""], [None], ["a", "z"]],
     }
     statistics = {ColumnKey(STORED.directory, name): bounds(name, values) for name, values in files.items()}
-    masks = [mask for _, _, mask in kept_files(condition, {0: STORED}, statistics)]
+    masks = [one.mask for one in kept_files(condition, {0: STORED}, statistics)]
     out = set() if not masks else set(np.flatnonzero(~masks[0]).tolist())
     assert out == (left_out | {4} if masks else left_out)  # file 4 has no value at all
