@@ -248,7 +248,7 @@ _SYNONYMS: Final = {
 }
 
 _INTERNAL: Final = frozenset(
-    {"fold", "unsigned", "round_to", "invert", "coordsys", "any_value"}
+    {"fold", "unsigned", "round_to", "invert", "coordsys"}
     | {name.removeprefix("mysql_") for name in _OPERATORS.values() if name.startswith("mysql_")}
 )
 """Functions that no text of this dialect calls by that name."""
@@ -380,8 +380,8 @@ def _written(span: Span) -> str:
 
 
 def _unknown_function(word: Word) -> QueryNameError:
-    names = {name.removeprefix("mysql_") for name in FUNCTIONS} | {*_BUILDERS, *_SYNONYMS, *AREAS, *AGGREGATES}
-    names |= GEOMETRY_SIGNATURES.keys()
+    names = {name.removeprefix("mysql_") for name in FUNCTIONS} | {*_BUILDERS, *_SYNONYMS, *AREAS}
+    names |= GEOMETRY_SIGNATURES.keys() | {name for name, found in AGGREGATES.items() if not found.hidden}
     names = {name for name in names - _INTERNAL if "." not in name}
     hint = did_you_mean(word.value, [name.upper() for name in names])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

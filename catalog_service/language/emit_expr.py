@@ -247,7 +247,7 @@ class ExpressionWriter:
         aggregation = AGGREGATES[call.name]
         if aggregation.template:
             args = [
-                self._argument(arg, kind, DataType.DOUBLE)
+                self.value(arg) if kind is Kind.ANY else self._argument(arg, kind, DataType.DOUBLE)
                 for kind, arg in zip(aggregation.params, call.args, strict=True)
             ]
             return f"({aggregation.template.format(*args, distinct=distinct, over=over)})"

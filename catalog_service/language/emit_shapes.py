@@ -160,7 +160,8 @@ def _sides_cross(one: _Ring, other: _Ring) -> str:
 def _circle_in_circle(inner: _Disc, outer: _Disc) -> str:
     apart = _separation(inner.centre, outer.centre)
     reach = f"{apart} + {inner.radius}" if inner.radius else apart
-    return f"({reach} <= {outer.radius} + {_TOLERANCE} OR {outer.radius} >= 180e0)"
+    are_circles = f"{outer.radius} >= 0e0" + (f" AND {inner.radius} >= 0e0" if inner.radius else "")
+    return f"({are_circles} AND ({reach} <= {outer.radius} + {_TOLERANCE} OR {outer.radius} >= 180e0))"
 
 
 def _circle_in_polygon(inner: _Disc, outer: _Ring) -> str:
@@ -194,7 +195,8 @@ def _polygon_in_polygon(inner: _Ring, outer: _Ring) -> str:
 
 
 def _circles_meet(one: _Disc, other: _Disc) -> str:
-    return f"({_separation(one.centre, other.centre)} <= {one.radius} + {other.radius} + {_TOLERANCE})"
+    near = f"{_separation(one.centre, other.centre)} <= {one.radius} + {other.radius} + {_TOLERANCE}"
+    return f"({one.radius} >= 0e0 AND {other.radius} >= 0e0 AND {near})"
 
 
 def _circle_meets_polygon(disc: _Disc, ring: _Ring) -> str:

@@ -136,6 +136,24 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 """Scalar functions by canonical name."""
 
 
+def _inner(name: str, params: tuple[Kind, ...], result: DataType, template: str) -> Aggregation:
+    return Aggregation(name, numeric=True, hidden=True, params=params, result=result, template=template)
+
+
+_TOTAL: Final = "CAST(sum({0}) AS DOUBLE)"
+
+PARTIAL_SUMS: Final = (
+    _inner("partial_integers", (Kind.WHOLE,), DataType.LONG, "sum({0})"),
+    _inner("partial_doubles", (Kind.NUMBER,), DataType.DOUBLE, "sum({0})"),
+    _inner(
+        "merged_mean",
+        (Kind.ANY, Kind.ANY),
+        DataType.DOUBLE,
+        f"CASE WHEN sum({{1}}) > 0 AND NOT isnan({_TOTAL}) THEN {_TOTAL} / sum({{1}}) END",
+    ),
+)
+"""Sums of batches as they are: integers of 128 bits, doubles that may be NaN; and what becomes of them."""
+
 AGGREGATES: Final[Mapping[str, Aggregation]] = {
     aggregation.name: aggregation
     for aggregation in (
@@ -145,6 +163,7 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
         Aggregation("min", numeric=False, doc="smallest value"),
         Aggregation("sum", numeric=True, doc="sum: of integers a 64-bit integer, otherwise a double"),
         Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
+        *PARTIAL_SUMS,
     )
 } | dict(STATISTICS)
 """Set functions by canonical name."""

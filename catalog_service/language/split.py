@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..models.query import PARTIAL_ROWS, SplitQuery
-from ..models.schema import Column, DataType
+from ..models.schema import Column
 from ..models.tree import (
     Aggregate,
-    Binary,
-    Cast,
     ColumnRef,
     CommonTableRef,
     Exists,
@@ -174,12 +172,17 @@ def _merged(expr: Expr, rows: _Partial) -> Expr:
     """Return what an expression of groups is in the merge."""
     match expr:
         case Aggregate(name="avg", args=(arg,)):
-            total = Aggregate("sum", (rows.column(Aggregate("sum", (Cast(arg, DataType.DOUBLE),))),))
-            count = Aggregate("sum", (rows.column(Aggregate("count", (arg,))),))
-            return Binary("/", total, Cast(count, DataType.DOUBLE))
+            return Aggregate("merged_mean", (rows.column(_sum(arg)), rows.column(Aggregate("count", (arg,)))))
+        case Aggregate(name="sum", args=(arg,)):
+            return Aggregate("sum", (rows.column(_sum(arg)),), span=expr.span)
         case Aggregate(name=name):
             return Aggregate(_AGAIN[name], (rows.column(expr),), span=expr.span)
         case _ if expr in rows.columns:  # what it is grouped by
             return rows.columns[expr]
         case _:
             return map_children(expr, lambda child: _merged(child, rows))
+
+
+def _sum(arg: Expr) -> Aggregate:
+    """Return the sum of one batch, which the merge alone may find too large, or no number."""
+    return Aggregate("partial_integers" if type_of(arg).is_integer else "partial_doubles", (arg,))

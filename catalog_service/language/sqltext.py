@@ -50,13 +50,13 @@ def bound(template: str, *args: str) -> str:
     >>> print(bound("CASE WHEN {0} > 0e0 THEN ln({0}) END", '"t0"."flux"'))
     CASE WHEN "t0"."flux" > 0e0 THEN ln("t0"."flux") END
     >>> print(bound("{0} * {0}", "random()"))
-    list_transform([struct_pack(a0 := random())], lambda v: v.a0 * v.a0)[1]
+    list_transform([struct_pack(a0 := random())], lambda v: v['a0'] * v['a0'])[1]
     """
     repeated = [arg for i, arg in enumerate(args) if template.count(f"{{{i}}}") > 1]
     if all(len(arg) <= _LONG and "random()" not in arg for arg in repeated):
         return template.format(*args)
     packed = ", ".join(f"a{i} := {arg}" for i, arg in enumerate(args))
-    body = template.format(*(f"v.a{i}" for i in range(len(args))))
+    body = template.format(*(f"v['a{i}']" for i in range(len(args))))  # DuckDB takes v.a0 for a column in HAVING
     return f"list_transform([struct_pack({packed})], lambda v: {body})[1]"
 
 

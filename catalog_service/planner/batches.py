@@ -148,6 +148,8 @@ def _batch(group: list[_Unit], scans: Mapping[int, TableScan], sharded: Sequence
 
 
 def _part(scan: TableScan, indexes: Sequence[int]) -> TableScan:
+    if not indexes and scan.files:  # no row of one file, so that columns have the types that they have elsewhere
+        return replace(_part(scan, (0,)), healpix_ranges=((0, 0),))
     return replace(
         scan,
         files=tuple(scan.files[index] for index in indexes),

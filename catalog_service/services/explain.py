@@ -13,7 +13,7 @@ from ..models.user import Identity
 from ..models.walk import walk
 from ..models.wire import DirectPlan, Explanation, TableReading
 from ..planner.batches import BatchLimits
-from .batching import texts_of
+from .batching import pieces_of
 from .catalogs import Catalogs, Published
 from .limits import Limits
 from .planning import planned, resolved_text
@@ -71,7 +71,7 @@ class ExplainService:
         told = _told(scan, used)
         seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
-        texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=most_rows)
+        cut = pieces_of(resolved, scan, published.lookup, self._batch)
         return Explanation(
             tables=tuple(_reading(table, used[table.source]) for table in told.tables),
             files=scan.files,
@@ -79,7 +79,7 @@ class ExplainService:
             rows=told.rows,
             size_bytes=told.size_bytes,
             estimated_s=round(seconds, 3),
-            batches=max(1, len(texts.batches)),
+            batches=1 if cut is None else len(cut[1]),
             columns=tuple(column.name for column in resolved.columns),
             relaxations=resolved.relaxations,
             limits=tuple(self._hit(told, seconds, most_rows)),
@@ -119,7 +119,7 @@ class ExplainService:
         if seconds > limit_s:
             yield f"about {seconds:,.0f} s are more than the time limit of {limit_s:,.0f} s"
         if scan.rows > most_rows:
-            yield f"at most {most_rows:,} rows are returned (MAXREC)"
+            yield f"a result of more than {most_rows:,} rows is cut (MAXREC)"
 
 
 def _used(resolved: ResolvedQuery) -> dict[int, _Used]:

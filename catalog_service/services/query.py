@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -192,7 +193,9 @@ class QueryService:
             return Delivery(
                 _Columns(empty_result(options.format.format, description, overflow=True)), audit, scan, options
             )
-        texts = texts_of(resolved, scan, published.lookup, self._batch, max_rows=max_rows)
+        write = partial(texts_of, resolved, scan, published.lookup, self._batch, max_rows=max_rows)
+        # the texts of many batches take a while to write
+        texts = await asyncio.to_thread(write) if scan.files > self._batch.files else write()
         engine_query = EngineQuery(
             query_id=audit.query_id,
             sql=texts.sql,

@@ -271,7 +271,7 @@ def _contains(whole: Contains) -> Expr:
         raise error_at(QueryTypeError, message, outer.span, remedy="Swap the arguments.")
     if isinstance(inner, Point):
         return whole
-    if isinstance(inner, Circle) and isinstance(outer, Circle):
+    if isinstance(inner, Circle) and isinstance(outer, Circle) and _are_constant(inner, outer):
         whole_sky = constant(outer.radius) == 180
         radius = outer.radius if whole_sky else _combined("-", outer.radius, inner.radius)
         return replace(whole, inner=inner.centre, outer=Circle(outer.centre, radius, span=outer.span))
@@ -287,13 +287,18 @@ def _intersects(whole: Intersects) -> Expr:
         first, second = second, first
     if isinstance(first, Point) and not isinstance(second, Point):
         return Contains(first, second, span=whole.span)
-    if isinstance(first, Circle) and isinstance(second, Circle):
+    if isinstance(first, Circle) and isinstance(second, Circle) and _are_constant(first, second):
         radius = _combined("+", first.radius, second.radius)
         return Contains(first.centre, Circle(second.centre, radius, span=second.span), span=whole.span)
     if isinstance(first, Point):
         message = "INTERSECTS of two points is not supported."
         raise error_at(QueryRefusedError, message, whole.span, remedy="Compare their DISTANCE.")
     return whole
+
+
+def _are_constant(*circles: Circle) -> bool:
+    """Return whether the radii are known, and so checked; that of a column may be negative, or more than 180."""
+    return all(constant(circle.radius) is not None for circle in circles)
 
 
 def _combined(op: str, first: Expr, second: Expr) -> Expr:

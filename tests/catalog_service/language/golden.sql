@@ -41,7 +41,7 @@ SELECT (CASE WHEN "t0"."flux" > 0e0 THEN ln("t0"."flux") END) AS "log", (CASE WH
 SELECT (((-2.5e0) * (CASE WHEN "t0"."flux" > 0e0 THEN log10("t0"."flux") END)) + 31.4e0) AS "mag" FROM (SELECT "stored_flux" AS "flux" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
 
 -- SELECT LOG10(RAND()) FROM sky.Object
-SELECT (list_transform([struct_pack(a0 := (random()))], lambda v: CASE WHEN v.a0 > 0e0 THEN log10(v.a0) END)[1]) AS "log10" FROM (SELECT true FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
+SELECT (list_transform([struct_pack(a0 := (random()))], lambda v: CASE WHEN v['a0'] > 0e0 THEN log10(v['a0']) END)[1]) AS "log10" FROM (SELECT true FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" LIMIT 1001
 
 -- SELECT objectId FROM sky.Object WHERE mag < 18.1 AND mag > 18 AND n <= 2.5 AND ra BETWEEN 1 AND 2 AND objectId = 5
 SELECT "t0"."objectId" AS "objectId" FROM (SELECT "mag" AS "mag", "n" AS "n", "objectId" AS "objectId", "ra" AS "ra" FROM read_parquet(['/data/Object.parquet'], hive_partitioning = false)) AS "t0" WHERE (("t0"."mag" <= CAST(18.099998474121094e0 AS FLOAT)) AND ("t0"."mag" > CAST(18.0e0 AS FLOAT)) AND ("t0"."n" <= 2) AND (("t0"."ra" >= 1.0e0) AND ("t0"."ra" <= 2.0e0)) AND ("t0"."objectId" = 5)) LIMIT 1001

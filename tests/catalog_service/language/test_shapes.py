@@ -379,3 +379,16 @@ def test_columns_of_region_texts(shapes: Shapes, tmp_path: Path) -> None:
         )
         assert wanted == [row]
     assert 3 < sum(row[0] for row in rows[:known]) < known / 2
+
+
+def test_a_circle_whose_radius_is_negative_is_none(store: Store) -> None:
+    circle = "CIRCLE(ra, dec, m)"
+    for relation in (f"CONTAINS({circle}, CIRCLE(150, 2, 10))", f"INTERSECTS({circle}, CIRCLE(150, 2, 120))"):
+        found = store.run(f"SELECT COUNT(*) AS n FROM sky.Object WHERE m < 0 AND {relation} = 1")
+        assert found.rows == [(0,)], relation
+
+
+def test_a_circle_of_180_degrees_in_a_column_holds_every_circle(store: Store) -> None:
+    whole = "CONTAINS(CIRCLE(ra, dec, 10), CIRCLE(ra, -dec, m * 0 + 180)) = 1"
+    known = sum(value is not None for value in store.objects["m"])
+    assert store.run(f"SELECT COUNT(*) AS n FROM sky.Object WHERE {whole}").rows == [(known,)]
