@@ -121,14 +121,22 @@ class Worker:
         return described
 
     def _listen(self) -> None:
-        """Read frames. The end of the socket ends the process at once, whatever the main thread does."""
-        while True:
-            kind, payload = _read_frame(self._connection)
-            if kind == frames.QUERY:
-                self._idle.clear()
-                self._queries.put(frames.decode_query(payload))
-            elif kind == frames.CANCEL:
-                self._cancel()
+        """Read frames. The end of the socket ends the process at once, whatever the main thread does.
+
+        So does a frame that cannot be read, from a service of another version: a worker that does not listen any more
+        would leave its query waiting for ever.
+        """
+        try:
+            while True:
+                kind, payload = _read_frame(self._connection)
+                if kind == frames.QUERY:
+                    self._idle.clear()
+                    self._queries.put(frames.decode_query(payload))
+                elif kind == frames.CANCEL:
+                    self._cancel()
+        except Exception:  # noqa: BLE001 - whatever it is, nobody listens from here on
+            _log("worker_cannot_listen", detail=traceback.format_exc())
+            os._exit(1)
 
     def _cancel(self) -> None:
         """Interrupt until the query has ended: an interrupt just before DuckDB begins is lost."""

@@ -365,3 +365,15 @@ def test_murder_under_load(tmp_path: Path) -> None:
         await until(lambda: pool.stats().idle == 2 and pool.stats().unreaped == 0)
 
     with_pool(tmp_path, scenario)
+
+
+def test_a_query_that_a_worker_cannot_read_costs_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(pool: WorkerPool) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("catalog_service.models.frames.encode_query", lambda *_, **__: b"{}")
+            with pytest.raises(WorkerCrashedError):
+                async with asyncio.timeout(20):
+                    await rows_of(pool, numbers(10))
+        assert await rows_of(pool, numbers(10)) == 10
+
+    with_pool(tmp_path, scenario, size=1)
