@@ -129,7 +129,7 @@ FORMS = {
 KINDS = ("JOIN", "LEFT JOIN", "RIGHT JOIN", ",")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     radius_deg=st.sampled_from(RADII) | st.floats(-9, 0.9).map(lambda power: 10.0**power),

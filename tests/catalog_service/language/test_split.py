@@ -111,7 +111,7 @@ def test_a_cut_result_has_as_many_rows(store: Store) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_random_queries(store: Store, seed: int) -> None:
     texts, split_ones = Texts(1000 + seed), 0
-    for _ in range(300):
+    for _ in range(150):
         text = texts.query().replace("sky.Small", "sky.Object")
         text = text.replace(", STD(size), VARIANCE(mag), STDDEV_SAMP(size), COUNT(DISTINCT name)", ", COUNT(*)")
         query = resolved(text, Language.QSERV)
@@ -124,7 +124,7 @@ def test_random_queries(store: Store, seed: int) -> None:
             continue
         split_ones += 1
         check(store, query, ordered=False)
-    assert split_ones > 150
+    assert split_ones > 70
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def bounds(name: str, files: list[list[Any]]) -> FileBounds:
 LEFT_OUT: list[int] = []
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(cases())
 def test_no_row_is_lost(case: tuple[dict[str, list[list[Any]]], Expr]) -> None:
     columns, condition = case
