@@ -15,6 +15,7 @@ BENCHMARKS = {
     "bench_http_streaming": [],
     "bench_cones": ["--rows", "10000000"],
     "bench_near": [],
+    "bench_ids": [],
 }
 
 
