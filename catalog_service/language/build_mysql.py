@@ -45,7 +45,7 @@ from .build_scisql import GEOMETRY_SIGNATURES
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import Word
-from .mysql_lexer import LITERAL, unescaped
+from .mysql_lexer import LITERAL, name_of, unescaped
 from .statistics import STATISTICS
 
 __all__ = ["AREAS", "MySqlBuilder"]
@@ -148,10 +148,7 @@ class MySqlBuilder(TreeBuilder):
     def identifier(self, parts: Parts) -> Identifier:
         """Build one part of a name; in backticks or not, case is ignored."""
         word: Word = parts[0]
-        name = word.value
-        if word.type == "DELIMITED":
-            name = name[1:-1].replace("``", "`") if name[0] == "`" else unescaped(name)
-        return Identifier(name, span=word.span)
+        return Identifier(name_of(word), span=word.span)
 
     def function(self, parts: Parts) -> Expr:
         """Build a call of a function."""

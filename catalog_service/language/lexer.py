@@ -6,7 +6,7 @@ them.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -102,7 +102,7 @@ _WORD: Final = re.compile(
     |(?P<number>{_NUMBER})
     |(?P<string>'(?:[^']|'')*+')
     |(?P<delimited>"(?:[^"]|"")++")
-    |(?P<sign><>|!=|<=|>=|\|\||[(),.*/+=<>-])
+    |(?P<sign><>|!=|<=|>=|\|\||/(?!\*)|[(),.*+=<>-])
     """,
     re.VERBOSE,
 )
@@ -138,7 +138,7 @@ def scan(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
-    return _contextual(bounded(text, _raw_words(text)))
+    return _contextual(bounded(text, raw_words(text, _WORD, _LITERALS, _word, _end)))
 
 
 def bounded(text: str, words: Iterator[Word]) -> list[Word]:
@@ -175,29 +175,51 @@ def bounded(text: str, words: Iterator[Word]) -> list[Word]:
     return kept
 
 
-def _raw_words(text: str) -> Iterator[Word]:
-    position, stop, after_in = 0, len(text), False
-    items = 0
-    while position < stop:
-        found = _LITERALS.match(text, position) if after_in and text[position] == "(" else None
+def raw_words(
+    text: str,
+    word: re.Pattern[str],
+    literals: re.Pattern[str],
+    make: Callable[[str | None, str, Span], Word],
+    end: Callable[[str, int], None],
+) -> Iterator[Word]:
+    """Yield the words of a text, blanks left out; a list of literals after IN as one.
+
+    Parameters
+    ----------
+    word
+        What begins at a place, by named groups; that of blanks and comments is called ``blank``.
+    literals
+        A list in brackets.
+    make
+        Makes a word of the name of the group, its text and its place.
+    end
+        Called with the place where no word begins; raises unless the text may end there.
+    """
+    position, after_in, items = 0, False, 0
+    while position < len(text):
+        found = literals.match(text, position) if after_in and text[position] == "(" else None
         if found is not None:
             after_in = False
             items += found.group().count(",") + 1
-            yield Word("LITERALS", found.group(), Span(position, found.end(), text))
+            span = Span(position, found.end(), text)
+            yield Word("LITERALS", found.group(), span)
             if items > 2 * MAX_IN_ITEMS:  # texts may hold commas; the tree is counted exactly
-                raise too_many_items(Span(position, found.end(), text))
+                raise too_many_items(span)
             position = found.end()
             continue
-        found = _WORD.match(text, position)
-        if found is None or text.startswith("/*", position):
-            refuse_character(text, position, "ADQL", _HINTS)
+        found = word.match(text, position)
+        if found is None:
+            end(text, position)
             return
         kind, value, position = found.lastgroup, found.group(), found.end()
-        if kind == "blank":
-            continue
-        word = _word(kind, value, Span(found.start(), position, text))
-        after_in = word.type == "IN"
-        yield word
+        if kind != "blank":
+            made = make(kind, value, Span(found.start(), position, text))
+            after_in = made.type == "IN"
+            yield made
+
+
+def _end(text: str, position: int) -> None:
+    refuse_character(text, position, "ADQL", _HINTS)
 
 
 def _word(kind: str | None, value: str, span: Span) -> Word:

@@ -12,10 +12,9 @@ from typing import Final
 from ..exceptions import QueryRefusedError, QuerySyntaxError
 from ..models.tree import Span
 from .errors import error_at
-from .lexer import Word, bounded, refuse_character, window_words
-from .limits import MAX_IN_ITEMS, too_many_items
+from .lexer import Word, bounded, raw_words, refuse_character, window_words
 
-__all__ = ["LITERAL", "scan_mysql", "unescaped"]
+__all__ = ["LITERAL", "name_of", "scan_mysql", "unescaped"]
 
 _KEYWORDS: Final = frozenset(
     """
@@ -128,7 +127,7 @@ def scan_mysql(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
-    return window_words(list(_contextual(bounded(text, _raw_words(text)))))
+    return window_words(list(_contextual(bounded(text, raw_words(text, _WORD, _LITERALS, _word, _end)))))
 
 
 def unescaped(value: str) -> str:
@@ -153,28 +152,11 @@ def _escaped(found: re.Match[str], quote: str) -> str:
     return _MEANINGS.get(character, character)
 
 
-def _raw_words(text: str) -> Iterator[Word]:
-    position, after_in, items = 0, False, 0
-    while position < len(text):
-        found = _LITERALS.match(text, position) if after_in and text[position] == "(" else None
-        if found is not None:
-            after_in = False
-            items += found.group().count(",") + 1
-            span = Span(position, found.end(), text)
-            yield Word("LITERALS", found.group(), span)
-            if items > 2 * MAX_IN_ITEMS:  # texts may hold commas; the tree is counted exactly
-                raise too_many_items(span)
-            position = found.end()
-            continue
-        found = _WORD.match(text, position)
-        if found is None:
-            _end(text, position)
-            return
-        kind, value, position = found.lastgroup, found.group(), found.end()
-        if kind != "blank":
-            word = _word(kind, value, Span(found.start(), position, text))
-            after_in = word.type == "IN"
-            yield word
+def name_of(word: Word) -> str:
+    """Return the name that a word says: as it is, in backticks, or, as an alias, in quotes."""
+    if word.type != "DELIMITED":
+        return word.value
+    return word.value[1:-1].replace("``", "`") if word.value[0] == "`" else unescaped(word.value)
 
 
 def _end(text: str, position: int) -> None:

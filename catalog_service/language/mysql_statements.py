@@ -15,6 +15,7 @@ from ..models.schema import Table
 from ..models.tree import Identifier, ShowColumns, TableName
 from .errors import error_at
 from .lexer import Word
+from .mysql_lexer import name_of
 
 __all__ = ["columns_text", "statement"]
 
@@ -72,7 +73,7 @@ def _show(words: Sequence[Word]) -> str | ShowColumns:
 def _tables(rest: Sequence[Word], words: Sequence[Word]) -> str:
     condition, name = "1", "table_name AS `Tables`"
     if len(rest) >= 2 and rest[0].type in {"FROM", "IN"}:
-        schema = _name(rest[1])
+        schema = name_of(rest[1])
         condition = f"schema_name = {_text(schema)}"
         name = f"SUBSTRING(table_name, {len(schema) + 2}) AS `Tables_in_{schema.replace('`', '``')}`"
         rest = rest[2:]
@@ -87,7 +88,7 @@ def _tables(rest: Sequence[Word], words: Sequence[Word]) -> str:
 def _table(rest: Sequence[Word], words: Sequence[Word]) -> TableName:
     """Return the name in ``t``, ``s.t`` and ``t FROM s``."""
     kinds = [word.type for word in rest]
-    names = [Identifier(_name(word), span=word.span) for word in rest if word.type in {"NAME", "DELIMITED"}]
+    names = [Identifier(name_of(word), span=word.span) for word in rest if word.type in {"NAME", "DELIMITED"}]
     if len(names) == 1 == len(kinds):
         return TableName(tuple(names), span=words[0].span)
     if len(names) == 2 and len(kinds) == 3 and kinds[1] == "_DOT":
@@ -95,10 +96,6 @@ def _table(rest: Sequence[Word], words: Sequence[Word]) -> TableName:
     if len(names) == 2 and len(kinds) == 3 and kinds[1] in {"FROM", "IN"}:
         return TableName((names[1], names[0]), span=words[0].span)
     raise _unknown(words)
-
-
-def _name(word: Word) -> str:
-    return word.value[1:-1].replace("``", "`") if word.type == "DELIMITED" else word.value
 
 
 def _text(value: str) -> str:

@@ -30,7 +30,8 @@ from ..models.tree import (
     TableRef,
     WindowCall,
 )
-from .rewrite import map_children, walk, walk_expression
+from .passes.aggregates import aggregates_in
+from .rewrite import map_children, walk
 from .types import is_array, type_of
 
 __all__ = ["split_query"]
@@ -50,7 +51,7 @@ def split_query(tree: Query) -> SplitQuery | str:
     if reason is not None:
         return reason
     expressions = [item.expr for item in tree.items] + [item.expr for item in tree.order_by]
-    grouped = bool(tree.group_by) or tree.having is not None or any(map(_aggregates, expressions))
+    grouped = bool(tree.group_by) or tree.having is not None or any(map(aggregates_in, expressions))
     return _grouped(tree) if grouped else _plain(tree)
 
 
@@ -79,10 +80,6 @@ def _from_items(item: FromItem | None) -> Iterator[FromItem | None]:
     if isinstance(item, Join):
         yield from _from_items(item.left)
         yield from _from_items(item.right)
-
-
-def _aggregates(expr: Expr) -> list[Aggregate]:
-    return [part for part in walk_expression(expr) if isinstance(part, Aggregate)]
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from .tree import And, CommonTableRef, Expr, FromItem, Join, Node, SubqueryRef, TableRef
 
-__all__ = ["base_tables", "children", "conjuncts", "from_sources", "walk"]
+__all__ = ["base_tables", "children", "conjuncts", "from_sources", "on_clauses", "walk"]
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -44,6 +44,15 @@ def from_sources(item: FromItem | None) -> frozenset[int]:
         elif isinstance(current, Join):
             waiting += [current.right, current.left]
     return frozenset(found)
+
+
+def on_clauses(item: FromItem | None) -> Iterator[Expr]:
+    """Yield the ON conditions of one FROM; not those inside derived tables."""
+    if isinstance(item, Join):
+        if item.on is not None:
+            yield item.on
+        yield from on_clauses(item.left)
+        yield from on_clauses(item.right)
 
 
 def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:

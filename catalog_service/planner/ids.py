@@ -14,15 +14,13 @@ from ..models.tree import (
     ColumnRef,
     Comparison,
     Expr,
-    FromItem,
     InList,
     IntegerLiteral,
-    Join,
     Or,
     Select,
     Unary,
 )
-from ..models.walk import base_tables, walk
+from ..models.walk import base_tables, on_clauses, walk
 from .regions import conjuncts
 
 __all__ = ["condition_ids", "wanted_ids"]
@@ -39,7 +37,7 @@ def wanted_ids(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> 
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
-            for condition in (node.where, *_on_clauses(node.source)):
+            for condition in (node.where, *on_clauses(node.source)):
                 found |= dict.fromkeys(condition_ids(condition, tables))
     return tuple(found)
 
@@ -105,11 +103,3 @@ def _integer(expr: Expr) -> int | None:
         case _:
             return None
     return value if value in _INT64 else None
-
-
-def _on_clauses(item: FromItem) -> Iterator[Expr]:
-    if isinstance(item, Join):
-        if item.on is not None:
-            yield item.on
-        yield from _on_clauses(item.left)
-        yield from _on_clauses(item.right)

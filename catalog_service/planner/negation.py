@@ -10,9 +10,9 @@ from typing import Final
 
 from ..models.tree import And, Between, Comparison, Expr, Not, Or
 
-__all__ = ["without_not"]
+__all__ = ["OPPOSITE", "without_not"]
 
-_OPPOSITE: Final[Mapping[str, str]] = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+OPPOSITE: Final[Mapping[str, str]] = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 def without_not(condition: Expr, *, negated: bool = False) -> Expr:
@@ -35,8 +35,8 @@ def without_not(condition: Expr, *, negated: bool = False) -> Expr:
             parts = tuple(without_not(operand, negated=negated) for operand in operands)
             kind = And if isinstance(condition, And) != negated else Or
             return kind(parts, span=condition.span)
-        case Comparison(op=op) if negated and op in _OPPOSITE:
-            return replace(condition, op=_OPPOSITE[op])
+        case Comparison(op=op) if negated and op in OPPOSITE:
+            return replace(condition, op=OPPOSITE[op])
         case Between(operand=value, low=low, high=high):
             if condition.negated == negated:
                 return replace(condition, negated=False)

@@ -30,11 +30,9 @@ from ..models.tree import (
     ColumnRef,
     Comparison,
     Expr,
-    FromItem,
     InList,
     IntegerLiteral,
     IsNull,
-    Join,
     Not,
     Or,
     RealLiteral,
@@ -42,7 +40,8 @@ from ..models.tree import (
     StringLiteral,
     Unary,
 )
-from ..models.walk import base_tables, conjuncts, walk
+from ..models.walk import base_tables, conjuncts, on_clauses, walk
+from .negation import OPPOSITE
 
 __all__ = ["Kept", "kept_files", "wanted_statistics"]
 
@@ -64,7 +63,6 @@ class Kept(NamedTuple):
     """Whether the condition is never true of NULLs in place of a row, such as an outer join puts there."""
 
 
-_OPPOSITE: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 _MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?")
@@ -82,7 +80,7 @@ def wanted_statistics(query: ResolvedQuery, lookup: Callable[[Table], StoredTabl
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
-            for condition in (node.where, *_on_clauses(node.source)):
+            for condition in (node.where, *on_clauses(node.source)):
                 for source, column in () if condition is None else _constrained(condition):
                     key = _key(tables[source], column) if source in tables else None
                     if key is not None:
@@ -182,7 +180,7 @@ def _tested_column(condition: Expr) -> ColumnRef | None:
             return condition if condition.column.datatype is DataType.BOOLEAN else None
         case IsNull(operand=operand):
             return _column(operand)
-        case Comparison(op=op, left=left, right=right) if op in _OPPOSITE:
+        case Comparison(op=op, left=left, right=right) if op in OPPOSITE:
             column, constants = (_column(left), [right]) if _column(left) is not None else (_column(right), [left])
         case Between(operand=operand, low=low, high=high):
             column, constants = _column(operand), [low, high]
@@ -215,7 +213,7 @@ def _atom(condition: Expr, known: FileBounds, *, negated: bool) -> Mask:
         case IsNull(negated=is_not):
             return ~known.empty if is_not != negated else _nulls(known)
         case Comparison(op=op, left=left, right=right):
-            op = _OPPOSITE[op] if negated else op
+            op = OPPOSITE[op] if negated else op
             if _column(left) is None:
                 return _compare(_MIRRORED[op], _value(left, _column(right)), known)
             return _compare(*_exactly(op, _value(right, _column(left)), known), known)
@@ -344,11 +342,3 @@ def _moment(text: str) -> _Moment | None:
         return _Moment(microseconds(datetime(*whole, tzinfo=UTC)))
     except ValueError:
         return None
-
-
-def _on_clauses(item: FromItem) -> Iterator[Expr]:
-    if isinstance(item, Join):
-        if item.on is not None:
-            yield item.on
-        yield from _on_clauses(item.left)
-        yield from _on_clauses(item.right)

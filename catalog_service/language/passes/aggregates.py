@@ -5,7 +5,7 @@ Rubin's service write such queries; one value of the group is taken, always the 
 change from run to run.
 
 >>> from ...models.schema import Column, DataType, Table
->>> from ...models.tree import SelectItem
+>>> from ...models.tree import SelectItem, TableRef
 >>> n, ra = (ColumnRef(0, Column(name=name, datatype=DataType.DOUBLE)) for name in ("n", "ra"))
 >>> source = TableRef(0, Table("s", "t", ()), "t")
 >>> grouped = check_aggregates(Select((SelectItem(n), SelectItem(ra)), source, group_by=(n,)), print)
@@ -21,23 +21,19 @@ from ...exceptions import QueryError, QueryTypeError
 from ...models.tree import (
     Aggregate,
     ColumnRef,
-    CommonTableRef,
     Exists,
     Expr,
-    FromItem,
     InQuery,
     IntegerLiteral,
-    Join,
     OrderItem,
     ScalarQuery,
     Select,
-    SubqueryRef,
-    TableRef,
 )
+from ...models.walk import from_sources
 from ..errors import error_at
 from ..rewrite import LITERALS, map_children, walk, walk_expression
 
-__all__ = ["check_aggregates", "refuse_aggregates", "sources_of"]
+__all__ = ["aggregates_in", "check_aggregates", "refuse_aggregates"]
 
 Note = Callable[[str], None]
 
@@ -57,9 +53,9 @@ def check_aggregates(select: Select, note: Note) -> Select:
     outputs = [item.expr for item in select.items] + [item.expr for item in select.order_by]
     if select.having is not None:
         outputs.append(select.having)
-    if not (select.group_by or select.having is not None or any(map(_aggregates, outputs))):
+    if not (select.group_by or select.having is not None or any(map(aggregates_in, outputs))):
         return select
-    grouping = _Grouping(select.group_by, sources_of(select.source), note)
+    grouping = _Grouping(select.group_by, from_sources(select.source), note)
     return replace(
         select,
         items=tuple(replace(item, expr=grouping.fit(item.expr)) for item in select.items),
@@ -70,29 +66,14 @@ def check_aggregates(select: Select, note: Note) -> Select:
 
 def refuse_aggregates(expr: Expr | None, place: str) -> None:
     """Refuse aggregates in `expr`, which stands in the clause called `place`."""
-    for aggregate in [] if expr is None else _aggregates(expr):
+    for aggregate in [] if expr is None else aggregates_in(expr):
         remedy = "Use HAVING." if place == "WHERE" else None
         message = f"{aggregate.name.upper()} cannot stand in {place}: it is computed from groups of rows."
         raise error_at(QueryTypeError, message, aggregate.span, remedy=remedy)
 
 
-def sources_of(item: FromItem | None) -> frozenset[int]:
-    """Return the numbers of the FROM items that a query's own columns come from."""
-    found: set[int] = set()
-    waiting = [] if item is None else [item]
-    while waiting:
-        current = waiting.pop()
-        match current:
-            case Join(left=left, right=right):
-                waiting += [left, right]
-            case TableRef(source=source) | SubqueryRef(source=source) | CommonTableRef(source=source):
-                found.add(source)
-            case _:
-                raise TypeError(current)
-    return frozenset(found)
-
-
-def _aggregates(expr: Expr) -> list[Aggregate]:
+def aggregates_in(expr: Expr) -> list[Aggregate]:
+    """Return the aggregates of an expression, not those of its subqueries."""
     return [part for part in walk_expression(expr) if isinstance(part, Aggregate)]
 
 
