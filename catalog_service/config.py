@@ -63,6 +63,8 @@ class Config(BaseSettings):
     """Memory limit of a worker's queries in MB."""
     worker_spill_mb: int = Field(10_000, ge=0, le=1_000_000_000)
     """Disk that one worker's sorts and spools may take in MB."""
+    batch_workers: int = Field(1, ge=1, le=256)
+    """Worker processes for asynchronous jobs."""
     batch_files: int = Field(1000, ge=1)
     """Files that one step of a large query reads; what can be done in steps is, with bounded memory and progress."""
     batch_mb: int = Field(8000, ge=1)
@@ -70,6 +72,8 @@ class Config(BaseSettings):
     queue_length: int = Field(200, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
 
+    async_timeout_s: float = Field(14_400.0, gt=0, le=8_640_000)
+    """Time limit of an asynchronous job's execution in seconds."""
     sync_timeout_s: float = Field(60.0, gt=0, le=86_400)
     """Time limit of a synchronous query in seconds, waiting and parsing included."""
     maxrec_default: int = Field(100_000, ge=0)

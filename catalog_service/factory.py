@@ -1,7 +1,7 @@
 """Builds every service from the configuration; process-wide objects stop here."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.explain import ExplainService
+from .services.lanes import Lanes
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
@@ -25,13 +26,16 @@ __all__ = ["Services", "build_services"]
 
 _LOG: Final = logging.getLogger(__name__)
 
+_BATCH_NICE: Final = 10
+"""Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
+
 
 @dataclass(frozen=True)
 class Services:
     """Everything that handlers call, and what must be started and stopped."""
 
     catalogs: Catalogs
-    pool: WorkerPool
+    lanes: Lanes
     limits: Limits
     queries: QueryService
     explain: ExplainService
@@ -43,7 +47,7 @@ class Services:
 
     async def close(self) -> None:
         """Stop the workers and remove scratch files."""
-        await self.pool.close()
+        await self.lanes.close()
         self.scratch.close()
 
 
@@ -61,7 +65,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
     except PartitioningError as error:
         raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
-    pool = WorkerPool(_worker_config(config, scratch, catalogs), size=config.workers, max_queued=config.queue_length)
+    lanes = _lanes(config, _worker_config(config, scratch, catalogs))
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
         maxrec_default=min(config.maxrec_default, config.maxrec_hard),
@@ -70,16 +74,16 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, pool, limits, batch)
+    queries = QueryService(catalogs, lanes, limits, batch)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,
-        pool=pool,
+        lanes=lanes,
         limits=limits,
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
-        metadata=MetadataService(catalogs, pool, limits, site),
+        metadata=MetadataService(catalogs, lanes, limits, site),
         scratch=scratch,
         poll_s=config.poll_s,
     )
@@ -107,6 +111,13 @@ def _registry(config: Config) -> Registry:
         for name, rule in config.schemas.items()
     }
     return Registry(config.catalog_root, rules, default=SchemaRule(config.access))
+
+
+def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
+    return Lanes(
+        interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
+        batch=WorkerPool(replace(worker, nice=_BATCH_NICE), size=config.batch_workers, max_queued=config.queue_length),
+    )
 
 
 def _worker_config(config: Config, scratch: ScratchDirectory, catalogs: Catalogs) -> WorkerConfig:

@@ -58,7 +58,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.gather(services.pool.start(), asyncio.to_thread(parse, QueryText("SELECT 1")))
+        await asyncio.gather(services.lanes.start(), asyncio.to_thread(parse, QueryText("SELECT 1")))
         polling = asyncio.create_task(_poll_releases(services))
         try:
             yield

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from partitioning.layout.paths import HEALPIX_COLUMN
@@ -25,6 +26,7 @@ __all__ = [
     "SplitQuery",
     "TablePlan",
     "TableScan",
+    "UploadSource",
 ]
 
 
@@ -52,11 +54,22 @@ class ResultFormat(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class UploadSource:
+    """A table that came with a request, as it came; visible to that query only, as ``TAP_UPLOAD.<name>``."""
+
+    name: str
+    path: Path
+    """The bytes as received."""
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueryText:
     """A query as the user wrote it."""
 
     text: str
     language: Language = Language.ADQL
+    uploads: tuple[UploadSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ __all__ = ["ANONYMOUS", "Identity"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller: a name for logs and quotas, and the groups that open schemas."""
+    """A caller: a name for logs, quotas and ownership of jobs, and the groups that open schemas."""
 
     name: str
     groups: frozenset[str] = frozenset()
+    is_admin: bool = False
 
     def may_read(self, access: str | None) -> bool:
         """Return whether a schema with access rule `access` is open to this caller.

@@ -8,7 +8,6 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..engines.pool import WorkerPool
 from ..exceptions import NotFoundError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
@@ -18,6 +17,7 @@ from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, Tabl
 from ..models.words import delimited_if_needed
 from ..writers.negotiate import OUTPUT_FORMATS
 from .catalogs import Catalogs
+from .lanes import Lanes
 from .limits import Limits
 
 __all__ = ["MetadataService", "SiteInfo"]
@@ -41,9 +41,9 @@ class SiteInfo:
 class MetadataService:
     """Describes the service to a caller; every answer comes from memory."""
 
-    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, site: SiteInfo) -> None:
+    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, site: SiteInfo) -> None:
         self._catalogs = catalogs
-        self._pool = pool
+        self._lanes = lanes
         self._limits = limits
         self._site = site
 
@@ -74,14 +74,14 @@ class MetadataService:
     def availability(self) -> str:
         """Return the VOSI availability document."""
         return _TEMPLATES.get_template("availability.xml").render(
-            available=self._pool.ready(),
+            available=self._lanes.ready(),
             up_since=self._site.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             note=f"{self._site.title}: {self._catalogs.published.table_count} tables",
         )
 
     def ready(self) -> bool:
         """Return whether queries can be answered: a worker answers and something is published."""
-        return self._pool.ready() and self._catalogs.published.table_count > 0
+        return self._lanes.ready() and self._catalogs.published.table_count > 0
 
     def catalogs(self, identity: Identity) -> CatalogList:
         """Return schemas and tables that the caller may see."""

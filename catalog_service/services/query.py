@@ -10,7 +10,6 @@ from typing import Final
 
 import structlog
 
-from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError
 from ..language.pipeline import result_position
@@ -23,6 +22,7 @@ from ..writers.negotiate import NegotiatedFormat, negotiate
 from ..writers.select import empty_result
 from .batching import texts_of
 from .catalogs import Catalogs, Published
+from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
 
@@ -138,17 +138,17 @@ class QueryService:
     ----------
     catalogs
         What is published.
-    pool
-        Runs generated SQL in worker processes.
+    lanes
+        Run generated SQL in worker processes.
     limits
         Published limits.
     batch
         How much one step of a large query reads.
     """
 
-    def __init__(self, catalogs: Catalogs, pool: WorkerPool, limits: Limits, batch: BatchLimits) -> None:
+    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits) -> None:
         self._catalogs = catalogs
-        self._pool = pool
+        self._lanes = lanes
         self._limits = limits
         self._batch = batch
 
@@ -210,8 +210,8 @@ class QueryService:
             position=position,
             stamps=tuple(stamp for one in scan.scans.values() for stamp in one.stamps),
         )
-        self._pool.allow(published.foreign_directories)
-        return Delivery(await self._pool.run(engine_query), audit, scan, options)
+        self._lanes.allow(published.foreign_directories)
+        return Delivery(await self._lanes.pool(is_job=False).run(engine_query), audit, scan, options)
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:
