@@ -74,6 +74,22 @@ class Config(BaseSettings):
 
     async_timeout_s: float = Field(14_400.0, gt=0, le=8_640_000)
     """Time limit of an asynchronous job's execution in seconds."""
+    retention_days: float = Field(7.0, gt=0, le=3650)
+    """Days after which a job and its results are removed, unless its owner chose otherwise."""
+    retention_days_hard: float = Field(30.0, gt=0, le=3650)
+    """The most days that an owner can choose."""
+    result_mb: int = Field(50_000, ge=1, le=100_000_000)
+    """Largest result of a job in MB; rows beyond it are cut and marked as OVERFLOW."""
+    owner_result_mb: int = Field(200_000, ge=1, le=1_000_000_000)
+    """Size of all results of one user in MB; beyond it, no more jobs are taken."""
+    free_space_mb: int = Field(1_000, ge=0, le=1_000_000_000)
+    """Space on the disk of `state_dir` in MB below which no jobs are taken."""
+    jobs_queued: int = Field(1_000, ge=1)
+    """Jobs that may wait, of all users."""
+    jobs_queued_per_user: int = Field(100, ge=1)
+    """Jobs that may wait, of one user."""
+    job_wait_s: float = Field(50.0, ge=0, le=3600)
+    """The longest that a request waits for a change of a job in seconds; proxies cut longer ones off."""
     sync_timeout_s: float = Field(60.0, gt=0, le=86_400)
     """Time limit of a synchronous query in seconds, waiting and parsing included."""
     maxrec_default: int = Field(100_000, ge=0)

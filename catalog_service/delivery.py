@@ -3,7 +3,7 @@
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from .writers.base import ResultDescription, ResultWriter, Sample
 from .writers.columns import conform, result_schema
 from .writers.select import create_writer
 
-__all__ = ["Delivery", "FrameSender", "SpoolError", "batch_rows"]
+__all__ = ["Delivery", "FrameSender", "Sender", "SpoolError", "batch_rows"]
 
 _MOST_BATCH_ROWS: Final = 65_536
 _LEAST_BATCH_ROWS: Final = 2_048
@@ -34,6 +34,23 @@ def batch_rows(columns: tuple[Column, ...]) -> int:
     """Return how many rows to ask for at a time, so that wide rows come in smaller batches."""
     row_bytes = sum(64 if c.is_array or c.datatype in {DataType.TEXT, DataType.POLYGON} else 8 for c in columns)
     return max(_LEAST_BATCH_ROWS, min(_MOST_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
+
+
+class Sender(Protocol):
+    """Where the final bytes of a result go."""
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of the result so far."""
+
+    def head(self, *, overflow: bool | None) -> None:
+        """Tell that the result begins, and whether it is cut if that is known."""
+
+    def data(self, content: bytes) -> None:
+        """Take the next bytes of the result."""
+
+    def flush(self) -> None:
+        """Hand on what waits."""
 
 
 class FrameSender:
@@ -95,13 +112,13 @@ class Delivery:
     query
         What was asked.
     sender
-        Where frames go.
+        Where the result goes.
     spool_directory
         For formats that cannot mark an overflow at their end: their result is written there first, so that the head,
         which precedes it, can tell.
     """
 
-    def __init__(self, query: EngineQuery, sender: FrameSender, spool_directory: str) -> None:
+    def __init__(self, query: EngineQuery, sender: Sender, spool_directory: str) -> None:
         self._query = query
         self._sender = sender
         self._spool_directory = spool_directory
@@ -144,8 +161,11 @@ class Delivery:
         return True
 
     def _cut(self, stream: BatchStream) -> Iterator[pa.RecordBatch]:
-        """Yield at most MAXREC rows."""
+        """Yield at most MAXREC rows, and none after the most bytes of a file."""
         for batch in stream:
+            if self._query.max_bytes is not None and self._sender.data_bytes >= self._query.max_bytes:
+                self.overflow = True
+                return
             room = self._query.max_rows - self.rows
             kept = batch if batch.num_rows <= room else batch.slice(0, room)
             self.rows += kept.num_rows

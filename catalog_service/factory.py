@@ -13,19 +13,33 @@ from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
 from .planner.batches import BatchLimits
+from .services.beside import Beside
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.explain import ExplainService
+from .services.job_changes import JobChanges
+from .services.job_documents import JobDocuments
+from .services.job_keeping import JobKeeping
+from .services.job_limits import JobLimits
+from .services.job_runner import JobRunner
+from .services.jobs import JobService
 from .services.lanes import Lanes
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
 from .storage.catalogs import Registry, SchemaRule
+from .storage.holding import Holding
+from .storage.jobs import JobStore
+from .storage.migrations import upgrade
+from .storage.results import ResultStore
+from .storage.sqlite import open_database
 
 __all__ = ["Services", "build_services"]
 
 _LOG: Final = logging.getLogger(__name__)
 
+_OVERSHOOT_BYTES: Final = 1 << 30
+"""A result is cut after the batch of rows that passes its limit."""
 _BATCH_NICE: Final = 10
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
 
@@ -41,13 +55,19 @@ class Services:
     explain: ExplainService
     cones: ConeService
     metadata: MetadataService
+    jobs: JobService
+    job_documents: JobDocuments
+    runner: JobRunner
+    kept: JobKeeping
     scratch: ScratchDirectory
     """Files of this process; removed at the end, or by the next one if it is killed."""
     poll_s: float
 
     async def close(self) -> None:
-        """Stop the workers and remove scratch files."""
+        """Stop jobs and workers and remove scratch files."""
+        await self.runner.close()
         await self.lanes.close()
+        self.kept.close()
         self.scratch.close()
 
 
@@ -75,7 +95,9 @@ def build_services(config: Config, *, public_url: str) -> Services:
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
     queries = QueryService(catalogs, lanes, limits, batch)
-    site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
+    kept = _job_keeping(config)
+    runner = JobRunner(kept, queries, slots=config.batch_workers)
+    site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
@@ -84,6 +106,10 @@ def build_services(config: Config, *, public_url: str) -> Services:
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
         metadata=MetadataService(catalogs, lanes, limits, site),
+        jobs=JobService(kept, runner),
+        job_documents=JobDocuments(site.public_url),
+        runner=runner,
+        kept=kept,
         scratch=scratch,
         poll_s=config.poll_s,
     )
@@ -94,6 +120,40 @@ def _scratch(config: Config) -> ScratchDirectory:
         return ScratchDirectory(config.state_dir / "tap_schema")
     except OSError as error:
         raise ConfigurationError(f"state_dir {config.state_dir} cannot be used: {error.strerror}") from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _job_keeping(config: Config) -> JobKeeping:
+    directory = config.state_dir / "jobs"
+    holding = Holding(directory)
+    engine = open_database(directory / "jobs.db")
+    upgrade(engine)
+    return JobKeeping(
+        holding=holding,
+        store=JobStore(engine),
+        results=ResultStore(directory / "files"),
+        changes=JobChanges(),
+        limits=_job_limits(config),
+        beside=Beside("jobs"),
+        clock=_now,
+    )
+
+
+def _job_limits(config: Config) -> JobLimits:
+    return JobLimits(
+        execution_s=config.async_timeout_s,
+        retention_days=min(config.retention_days, config.retention_days_hard),
+        retention_days_hard=config.retention_days_hard,
+        result_bytes=config.result_mb * 1_000_000,
+        owner_bytes=config.owner_result_mb * 1_000_000,
+        queued_per_owner=config.jobs_queued_per_user,
+        queued=config.jobs_queued,
+        free_bytes=config.free_space_mb * 1_000_000,
+        wait_s=config.job_wait_s,
+    )
 
 
 def _warn_of_idle_rules(config: Config, catalogs: Catalogs) -> None:
@@ -116,7 +176,11 @@ def _registry(config: Config) -> Registry:
 def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     return Lanes(
         interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
-        batch=WorkerPool(replace(worker, nice=_BATCH_NICE), size=config.batch_workers, max_queued=config.queue_length),
+        batch=WorkerPool(
+            replace(worker, nice=_BATCH_NICE, max_result_bytes=config.result_mb * 1_000_000 + _OVERSHOOT_BYTES),
+            size=config.batch_workers,
+            max_queued=config.queue_length,
+        ),
     )
 
 

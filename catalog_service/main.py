@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, pages, tap, vosi
+from .handlers import api, cone, health, jobs_api, pages, tap, uws, vosi
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -36,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "web" / "static"
 
 _BACKLOG = 2048
+_EXPIRY_S = 10.0
+"""Seconds between looks for jobs to be removed."""
 _START_FAILED = 3
 
 _BODY_BYTES_PER_QUERY_BYTE = 8
@@ -59,16 +61,18 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(services.lanes.start(), asyncio.to_thread(parse, QueryText("SELECT 1")))
-        polling = asyncio.create_task(_poll_releases(services))
+        await services.runner.start()
+        chores = [asyncio.create_task(_poll_releases(services)), asyncio.create_task(_remove_expired(services))]
         try:
             yield
         finally:
-            polling.cancel()
+            for chore in chores:
+                chore.cancel()
             await services.close()
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, vosi, cone, api, health, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(_BodyLimit, max_bytes=_BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes)
@@ -89,6 +93,16 @@ async def _poll_releases(services: Services) -> None:
             await asyncio.to_thread(services.catalogs.refresh)
         except Exception:  # noqa: BLE001 - such as a full disk: the next look may succeed
             _LOG.exception("new releases cannot be taken up; trying again")
+
+
+async def _remove_expired(services: Services) -> None:
+    """Remove jobs whose destruction time has come."""
+    while True:
+        try:
+            await services.jobs.destroy_expired()
+        except Exception:  # noqa: BLE001 - such as a full disk: the next try may succeed
+            _LOG.exception("expired jobs cannot be removed; trying again")
+        await asyncio.sleep(_EXPIRY_S)
 
 
 class _BodyLimit:

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -27,11 +28,12 @@ from .delivery import Delivery, FrameSender, SpoolError, batch_rows
 from .engines.base import Engine, QueryCancelledError, WorkerConfig
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
-from .exceptions import CatalogServiceError, ConfigurationError, ServerError
+from .exceptions import CatalogServiceError, ConfigurationError, ServerError, UnavailableError
 from .models import frames
 from .models.frames import End
 from .models.query import EngineQuery, Outcome, ResultFormat
 from .models.schema import Column, DataType
+from .result_file import FileSender, ResultFileError
 
 __all__ = ["Worker", "main"]
 
@@ -74,11 +76,18 @@ class Worker:
     def _serve(self, query: EngineQuery, remaining_s: float) -> End:
         started = time.monotonic()
         self._sender.reset()
-        delivery = Delivery(query, self._sender, self._config.temp_directory)
+        sha256 = None
+        try:
+            sender = self._sender if query.target is None else FileSender(self._sender, Path(query.target))
+        except ResultFileError as error:
+            return End(error=self._describe(error, query), rss_bytes=_rss_bytes())
+        delivery = Delivery(query, sender, self._config.temp_directory)
         try:
             rows = batch_rows(query.columns)
             with self._engine.stream(query, timeout_s=remaining_s, batch_rows=rows, progress=self._progress) as stream:
                 delivery.run(stream)
+            if isinstance(sender, FileSender):
+                sha256 = sender.finish()
         except QueryCancelledError:
             return End(cancelled=True, rss_bytes=_rss_bytes())
         except ConnectionError:
@@ -87,15 +96,16 @@ class Worker:
             described = self._describe(error, query)
             return End(
                 error=described,
-                body_complete=delivery.fail(str(described)),
+                body_complete=query.target is None and delivery.fail(str(described)),
                 rss_bytes=_rss_bytes(),
                 retire=self._engine.is_broken,
             )
         outcome = Outcome(
             rows=delivery.rows,
             overflow=delivery.overflow,
-            bytes_out=self._sender.data_bytes,
+            bytes_out=sender.data_bytes,
             seconds=time.monotonic() - started,
+            sha256=sha256,
         )
         return End(outcome=outcome, rss_bytes=_rss_bytes())
 
@@ -111,6 +121,10 @@ class Worker:
                 described = memory_error(self._config)
             case SpoolError():
                 described = spill_error(self._config)
+            case ResultFileError():
+                described = UnavailableError(
+                    "There is no space for the result.", remedy="Ask for fewer rows or columns, or try again later."
+                )
             case _:
                 described = ServerError(f"The query failed for a reason that is our fault (query {query.query_id}).")
         described.query_id = query.query_id
@@ -184,7 +198,7 @@ def _die_with_parent() -> None:
 
 def _limit_resources(config: WorkerConfig) -> None:
     _lower_limit(resource.RLIMIT_AS, config.address_space_limit_bytes)
-    _lower_limit(resource.RLIMIT_FSIZE, config.max_temp_bytes)
+    _lower_limit(resource.RLIMIT_FSIZE, max(config.max_temp_bytes, config.max_result_bytes))
     _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower_limit(resource.RLIMIT_CORE, 0)
     os.nice(config.nice)

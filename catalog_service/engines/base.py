@@ -91,6 +91,8 @@ class WorkerConfig:
     """DuckDB's memory limit."""
     max_temp_bytes: int = 10 << 30
     """Disk that spills, and the longest file that a spool, may take."""
+    max_result_bytes: int = 0
+    """The largest result that is written to a file."""
     threads: int = 2
     """DuckDB threads."""
     address_space_bytes: int | None = None

@@ -31,12 +31,12 @@ _SQL_EXCERPT: Final = "\n\nLINE "
 _ALLOCATION_FAILED: Final = ("bad_alloc", "malloc of size", "realloc of size", "mmap")
 
 
-def timeout_error(timeout_s: float) -> QueryTimeoutError:
+def timeout_error(query: EngineQuery) -> QueryTimeoutError:
     """Return the error for a query that hit its time limit."""
-    return QueryTimeoutError(
-        f"The query hit its time limit of {timeout_s:g} s.",
-        remedy="Ask for a smaller region, fewer columns, or fewer tables; `TOP n` without ORDER BY stops early.",
-    )
+    remedy = "Ask for a smaller region, fewer columns, or fewer tables; `TOP n` without ORDER BY stops early."
+    if query.target is None:
+        remedy = f"Run it as an asynchronous job, which may take longer. {remedy}"
+    return QueryTimeoutError(f"The query hit its time limit of {query.timeout_s:g} s.", remedy=remedy)
 
 
 def memory_error(config: WorkerConfig) -> LimitError:
@@ -82,7 +82,7 @@ def _translate(error: Exception, text: str, kind: str, query: EngineQuery, confi
         return spill_error(config)
     match kind:
         case "INTERRUPT" if is_timeout(error):
-            return timeout_error(query.timeout_s)
+            return timeout_error(query)
         case "Out of Memory":
             return spill_error(config) if "max_temp_directory_size" in text else memory_error(config)
         case _ if kind == "IO" or any(directory in text for directory in config.allowed_directories):

@@ -178,7 +178,7 @@ class QueryResult(AsyncIterator[bytes]):
 
     def _expire(self) -> None:
         """Kill a worker that has not obeyed its own time limit."""
-        self._failure = timeout_error(self._query.timeout_s)
+        self._failure = timeout_error(self._query)
         self._failure.query_id = self._query.query_id
         self._worker.kill()
         asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._fail_lost)

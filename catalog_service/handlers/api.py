@@ -10,9 +10,9 @@ from ..exceptions import CatalogServiceError
 from ..models.query import QueryText
 from ..models.wire import CatalogList, ConeRequest, DirectPlan, Explanation, QueryRequest, TableDetail
 from ..services.cone import ConeSearch
+from ..services.parameters import language
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
-from .parameters import language
 from .responses import ResultResponse, api_error, unless_disconnected
 
 __all__ = ["router"]

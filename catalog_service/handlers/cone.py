@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
-from .parameters import cone_search, read_parameters, result_options
+from ..services.parameters import result_options
+from .parameters import cone_search, read_parameters
 from .responses import ResultResponse, scs_error, unless_disconnected
 
 __all__ = ["router"]

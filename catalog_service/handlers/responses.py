@@ -1,13 +1,14 @@
 """Responses: streamed results that notice a client's going away, and errors in the form each protocol wants."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..exceptions import (
@@ -18,6 +19,7 @@ from ..exceptions import (
     UnavailableError,
 )
 from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
+from ..services.jobs import ResultPath
 from ..services.query import Delivery
 from ..writers.votable import error_document, scs_error_document
 
@@ -25,6 +27,7 @@ __all__ = [
     "ClientGoneError",
     "ResultResponse",
     "api_error",
+    "file_response",
     "http_error",
     "refusal",
     "scs_error",
@@ -102,6 +105,24 @@ class ResultResponse(Response):
             async for chunk in cast("AsyncIterator[bytes]", chunks):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def file_response(found: ResultPath) -> Response:
+    """Return a result's file; ranges, ETag and If-Range as in RFC 9110, and its digest as in RFC 9530.
+
+    Raises
+    ------
+    NotFoundError
+        If it was removed meanwhile.
+    """
+    result, path = found.result, found.path
+    if not path.is_file():
+        raise NotFoundError(f"the result {result.name!r} was removed.")
+    digest = base64.b64encode(bytes.fromhex(result.sha256)).decode()
+    headers = {"ETag": f'"{result.sha256}"', "Repr-Digest": f"sha-256=:{digest}:"}
+    response = FileResponse(path, headers=headers, filename=path.name, content_disposition_type="inline")
+    response.headers["content-type"] = result.content_type  # without a charset of the framework's
+    return response
 
 
 def xml(document: str) -> Response:

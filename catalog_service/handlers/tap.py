@@ -5,7 +5,8 @@ from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
-from .parameters import query_text, read_parameters, result_options
+from ..services.parameters import query_text, result_options
+from .parameters import read_parameters
 from .responses import ResultResponse, tap_error, unless_disconnected
 
 __all__ = ["router"]

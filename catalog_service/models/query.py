@@ -206,6 +206,10 @@ class EngineQuery:
     """Result columns that hold an ICRS position, for the VOTable's COOSYS."""
     stamps: tuple[FileStamp, ...] = ()
     """Adopted files that the query reads, and how they must still look."""
+    target: str | None = None
+    """File to be made for the result, in place of sending it; None: send it."""
+    max_bytes: int | None = None
+    """Rows after so many bytes in `target` are cut, and the result is marked OVERFLOW."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,3 +220,5 @@ class Outcome:
     overflow: bool = False
     bytes_out: int = 0
     seconds: float = 0.0
+    sha256: str | None = None
+    """Of a result that was written to a file, hexadecimal."""

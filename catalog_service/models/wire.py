@@ -7,6 +7,12 @@
 ``POST /api/v1/explain``                `QueryRequest` in, `Explanation` out
 ``POST /api/v1/plan``                   `QueryRequest` in, `DirectPlan` out
 ``GET /api/v1/cone``                    parameters of `ConeRequest`, a result in the asked format out
+``POST /api/v1/jobs``                   `JobRequest` in, `JobInfo` out
+``GET /api/v1/jobs``                    a list of `JobInfo`, the newest first
+``GET /api/v1/jobs/ID?wait=S``          `JobInfo`; waits up to S seconds for a change
+``POST /api/v1/jobs/ID/abort``          `JobInfo`
+``DELETE /api/v1/jobs/ID``              nothing
+``GET /api/v1/jobs/ID/results/NAME``    the file of a result
 any error                               ``{"error": {code, message, line, column, remedy, query_id}}``
 ======================================  ==============================================================
 
@@ -25,6 +31,9 @@ __all__ = [
     "ConeRequest",
     "DirectPlan",
     "Explanation",
+    "JobFile",
+    "JobInfo",
+    "JobRequest",
     "QueryRequest",
     "SchemaInfo",
     "TableDetail",
@@ -213,3 +222,64 @@ class DirectPlan:
     def from_json(body: Mapping[str, Any]) -> "DirectPlan":
         """Return the plan that a JSON body describes."""
         return DirectPlan(**{**body, "files": tuple(body["files"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A query that runs while its owner is away."""
+
+    query: str
+    lang: str = "ADQL"
+    maxrec: int | None = None
+    format: str | None = None
+    runid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFile:
+    """A result of a job."""
+
+    name: str
+    url: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """A job. Times are ISO in UTC."""
+
+    job_id: str
+    phase: str
+    """Of UWS: PENDING, QUEUED, EXECUTING, COMPLETED, ERROR or ABORTED."""
+    query: str | None = None
+    lang: str | None = None
+    runid: str | None = None
+    created: str
+    started: str | None = None
+    ended: str | None = None
+    destruction: str
+    """When the job and its results are removed."""
+    execution_s: float
+    """Time limit."""
+    progress: tuple[int, int] | None = None
+    """Batches of tiles that are done, and all of them."""
+    overflow: bool = False
+    """Whether the result was cut."""
+    error: Mapping[str, Any] | None = None
+    """Code, message, position and remedy of a failed job."""
+    results: tuple[JobFile, ...] = ()
+
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> "JobInfo":
+        """Return the job that a JSON body describes."""
+        progress = body.get("progress")
+        return JobInfo(
+            **{
+                **body,
+                "progress": None if progress is None else (progress[0], progress[1]),
+                "results": tuple(JobFile(**one) for one in body.get("results", ())),
+            }
+        )

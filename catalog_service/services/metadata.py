@@ -4,28 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..exceptions import NotFoundError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
 from ..models.user import Identity
-from ..models.votypes import vo_type
 from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, TableSummary
-from ..models.words import delimited_if_needed
 from ..writers.negotiate import OUTPUT_FORMATS
 from .catalogs import Catalogs
+from .job_limits import JobLimits
 from .lanes import Lanes
 from .limits import Limits
+from .templates import TEMPLATES
 
 __all__ = ["MetadataService", "SiteInfo"]
-
-_TEMPLATES: Final = Environment(
-    loader=PackageLoader("catalog_service", "web/templates"), autoescape=True, undefined=StrictUndefined
-)
-_TEMPLATES.filters |= {"vo_type": vo_type, "delimited": delimited_if_needed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +28,7 @@ class SiteInfo:
     public_url: str
     """Without a trailing slash."""
     started: datetime
+    job_limits: JobLimits
 
 
 class MetadataService:
@@ -50,7 +43,7 @@ class MetadataService:
     def vosi_tables(self, identity: Identity, *, detail: str = "max") -> str:
         """Return the VOSI tableset (VOSI 1.1); ``detail="min"`` leaves out columns."""
         schemas = self._catalogs.published.visible(identity).schemas
-        return _TEMPLATES.get_template("tables.xml").render(schemas=schemas, detail=detail)
+        return TEMPLATES.get_template("tables.xml").render(schemas=schemas, detail=detail)
 
     def vosi_table(self, identity: Identity, name: str) -> str:
         """Return the VOSI description of one table.
@@ -60,20 +53,21 @@ class MetadataService:
         NotFoundError
             If the caller can see no such table.
         """
-        return _TEMPLATES.get_template("tables.xml").render(table=self._table(identity, name), detail="max")
+        return TEMPLATES.get_template("tables.xml").render(table=self._table(identity, name), detail="max")
 
     def capabilities(self) -> str:
         """Return the VOSI capabilities: what is really supported, with the real limits."""
-        return _TEMPLATES.get_template("capabilities.xml").render(
+        return TEMPLATES.get_template("capabilities.xml").render(
             tap_url=f"{self._site.public_url}/tap",
             language_features=declared_features(),
             formats=OUTPUT_FORMATS,
             limits=self._limits,
+            jobs=self._site.job_limits,
         )
 
     def availability(self) -> str:
         """Return the VOSI availability document."""
-        return _TEMPLATES.get_template("availability.xml").render(
+        return TEMPLATES.get_template("availability.xml").render(
             available=self._lanes.ready(),
             up_since=self._site.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             note=f"{self._site.title}: {self._catalogs.published.table_count} tables",
@@ -106,7 +100,7 @@ class MetadataService:
 
     def home_page(self, identity: Identity) -> str:
         """Return the HTML of the home page."""
-        return _TEMPLATES.get_template("home.html").render(
+        return TEMPLATES.get_template("home.html").render(
             title=self._site.title, url=self._site.public_url, catalogs=self.catalogs(identity)
         )
 

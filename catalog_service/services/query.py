@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -26,7 +27,7 @@ from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
 
-__all__ = ["Delivery", "QueryService", "ResultOptions"]
+__all__ = ["Delivery", "QueryService", "ResultFile", "ResultOptions"]
 
 _AUDIT = structlog.get_logger("audit")
 
@@ -43,6 +44,16 @@ class ResultOptions:
     runid: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """Where the result of a job is written, and the job's own limits."""
+
+    path: Path
+    max_bytes: int
+    timeout_s: float
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Audit:
     """What the audit line of one query says from its start."""
@@ -51,6 +62,7 @@ class _Audit:
     identity: Identity
     text: str
     runid: str | None
+    job_id: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
     def record(self, status: str, *, scan: ScanPlan | None = None, **facts: object) -> None:
@@ -60,6 +72,8 @@ class _Audit:
         )
         seconds = round(time.perf_counter() - self.started, 6)
         names = {"query_id": self.query_id, "who": self.identity.name, "what": self.text, "runid": self.runid}
+        if self.job_id is not None:
+            names["job"] = self.job_id
         _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
 
     def failed(self, error: BaseException) -> None:
@@ -78,6 +92,7 @@ class _Columns:
 
     overflow = True
     outcome = Outcome(overflow=True)
+    progress = None
     body_complete = True
 
     def __init__(self, body: bytes) -> None:
@@ -102,6 +117,16 @@ class Delivery:
         self.format = options.format
         self.overflow = result.overflow
         """Whether rows were cut; None if that is not known before the end."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the query ended; None before the last chunk, or if it failed."""
+        return self._result.outcome
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Batches of tiles that are done, and all of them; None for a query that is run as a whole."""
+        return self._result.progress
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the result; raises if it broke off in a format that cannot say so itself."""
@@ -152,8 +177,17 @@ class QueryService:
         self._limits = limits
         self._batch = batch
 
-    async def run(self, query: QueryText, identity: Identity, options: ResultOptions) -> Delivery:
+    async def run(
+        self, query: QueryText, identity: Identity, options: ResultOptions, file: ResultFile | None = None
+    ) -> Delivery:
         """Run a query text; return when its first bytes are there.
+
+        Parameters
+        ----------
+        query, identity, options
+            What is asked, by whom, and how the result is wanted.
+        file
+            Of a job: its worker writes the result there. What the delivery yields all the same belongs there, too.
 
         Raises
         ------
@@ -162,11 +196,12 @@ class QueryService:
         """
         # texts within the limit are recorded whole; one letter is one byte or more
         recorded = query.text[: self._limits.max_query_bytes]
-        audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid)
+        job_id = None if file is None else file.job_id
+        audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid, job_id)
         published = self._catalogs.published
         try:
             resolved = await resolved_text(query, published, identity, self._limits)
-            return await self._deliver(resolved, published, audit, options)
+            return await self._deliver(resolved, published, audit, options, file)
         except BaseException as error:
             audit.failed(error)
             raise
@@ -183,7 +218,12 @@ class QueryService:
             raise
 
     async def _deliver(
-        self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
+        self,
+        resolved: ResolvedQuery,
+        published: Published,
+        audit: _Audit,
+        options: ResultOptions,
+        file: ResultFile | None = None,
     ) -> Delivery:
         resolved, scan = await planned(resolved, published, audit.identity)
         infos, position = _provenance(audit, resolved, scan), result_position(resolved)
@@ -204,14 +244,16 @@ class QueryService:
             columns=resolved.columns,
             format=options.format.format,
             max_rows=max_rows,
-            timeout_s=self._limits.sync_timeout_s,
+            timeout_s=self._limits.sync_timeout_s if file is None else file.timeout_s,
             spent_s=time.perf_counter() - audit.started,
             infos=infos,
             position=position,
             stamps=tuple(stamp for one in scan.scans.values() for stamp in one.stamps),
+            target=None if file is None else str(file.path),
+            max_bytes=None if file is None else file.max_bytes,
         )
         self._lanes.allow(published.foreign_directories)
-        return Delivery(await self._lanes.pool(is_job=False).run(engine_query), audit, scan, options)
+        return Delivery(await self._lanes.pool(is_job=file is not None).run(engine_query), audit, scan, options)
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

@@ -1,0 +1,139 @@
+"""Keeps jobs in a database. Every change of phase is one guarded statement: whoever comes second changes nothing."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ..models.job import Job, Phase
+from .job_table import JOBS, job_of, milliseconds, values_of
+
+__all__ = ["JobStore"]
+
+_ATTRIBUTES: Final = tuple(field.name for field in fields(Job))
+
+
+class JobStore:
+    """The table of jobs; its methods block, and may be called from any thread.
+
+    Parameters
+    ----------
+    engine
+        A database whose tables are up to date (`migrations.upgrade`).
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def add(self, job: Job) -> None:
+        """Keep a new job."""
+        values = values_of(**{name: getattr(job, name) for name in _ATTRIBUTES})
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(JOBS).values(**values))
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, None if there is none of this id."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(JOBS).where(JOBS.c.job_id == job_id)).first()
+        return None if row is None else job_of(row)
+
+    def change(self, job_id: str, phases: Iterable[Phase], **changes: Any) -> bool:
+        """Change attributes of a job if it is in one of `phases`; return whether it was."""
+        expected = JOBS.c.phase.in_([phase.value for phase in phases])
+        statement = sa.update(JOBS).where(JOBS.c.job_id == job_id, expected).values(**values_of(**changes))
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def remove(self, job_id: str) -> bool:
+        """Forget a job; return whether it was there."""
+        with self._engine.begin() as connection:
+            return connection.execute(sa.delete(JOBS).where(JOBS.c.job_id == job_id)).rowcount == 1
+
+    def of_owner(
+        self,
+        owner: str,
+        phases: Iterable[Phase] = (),
+        *,
+        after: datetime | None = None,
+        last: int | None = None,
+    ) -> tuple[Job, ...]:
+        """Return the jobs of an owner, the newest first, as UWS 1.1 section 2.2.2.1 filters them.
+
+        Parameters
+        ----------
+        owner
+            Name of the identity.
+        phases
+            Only jobs in one of these; none: all.
+        after
+            Only jobs created later.
+        last
+            At most so many.
+        """
+        statement = sa.select(JOBS).where(JOBS.c.owner == owner).order_by(JOBS.c.created.desc(), JOBS.c.job_id)
+        wanted = [phase.value for phase in phases]
+        if wanted:
+            statement = statement.where(JOBS.c.phase.in_(wanted))
+        if after is not None:
+            statement = statement.where(JOBS.c.created > milliseconds(after))
+        if last is not None:
+            statement = statement.limit(last)
+        with self._engine.connect() as connection:
+            return tuple(map(job_of, connection.execute(statement)))
+
+    def in_phase(self, phase: Phase) -> tuple[Job, ...]:
+        """Return all jobs in a phase, in the order in which they were queued."""
+        statement = sa.select(JOBS).where(JOBS.c.phase == phase.value).order_by(JOBS.c.queued, JOBS.c.job_id)
+        with self._engine.connect() as connection:
+            return tuple(map(job_of, connection.execute(statement)))
+
+    def next_queued(self) -> Job | None:
+        """Return the job that runs next: the oldest of those owners that have the fewest running."""
+        running = (
+            sa.select(JOBS.c.owner, sa.func.count().label("running"))
+            .where(JOBS.c.phase == Phase.EXECUTING.value)
+            .group_by(JOBS.c.owner)
+            .subquery()
+        )
+        statement = (
+            sa.select(JOBS)
+            .outerjoin(running, running.c.owner == JOBS.c.owner)
+            .where(JOBS.c.phase == Phase.QUEUED.value)
+            .order_by(sa.func.coalesce(running.c.running, 0), JOBS.c.queued, JOBS.c.job_id)
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else job_of(row)
+
+    def expired(self, now: datetime) -> tuple[Job, ...]:
+        """Return the jobs whose destruction time has come."""
+        statement = sa.select(JOBS).where(JOBS.c.destruction <= milliseconds(now))
+        with self._engine.connect() as connection:
+            return tuple(map(job_of, connection.execute(statement)))
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all jobs."""
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(sa.select(JOBS.c.job_id)).scalars())
+
+    def waiting(self, owner: str | None = None) -> int:
+        """Return how many jobs are queued, of one owner or of all."""
+        statement = sa.select(sa.func.count()).where(JOBS.c.phase == Phase.QUEUED.value)
+        return self._number(statement, owner)
+
+    def stored_bytes(self, owner: str) -> int:
+        """Return the size of all results of an owner."""
+        return self._number(sa.select(sa.func.coalesce(sa.func.sum(JOBS.c.result_bytes), 0)), owner)
+
+    def _number(self, statement: "sa.Select[Any]", owner: str | None) -> int:
+        if owner is not None:
+            statement = statement.where(JOBS.c.owner == owner)
+        with self._engine.connect() as connection:
+            return int(connection.execute(statement).scalar_one())
