@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "web" / "static"
 
 _BACKLOG = 2048
-_EXPIRY_S = 10.0
+_EXPIRY_S = 2.0
 """Seconds between looks for jobs to be removed."""
 _START_FAILED = 3
 
