@@ -32,6 +32,7 @@ from ..exceptions import (
 )
 from .client import CatalogClient
 from .errors import ConnectionFailedError, OverflowWarning, TransferAbortedError, UnexpectedAnswerError
+from .jobs import Job
 from .results import Result
 from .stream import ResultStream
 
@@ -41,6 +42,7 @@ __all__ = [
     "CatalogClient",
     "CatalogServiceError",
     "ConnectionFailedError",
+    "Job",
     "LimitError",
     "NotFoundError",
     "OverflowWarning",

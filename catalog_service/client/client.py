@@ -12,12 +12,15 @@ from ..models.wire import (
     ConeRequest,
     DirectPlan,
     Explanation,
+    JobInfo,
+    JobRequest,
     QueryRequest,
     TableDetail,
     TableSummary,
 )
 from .conversion import load_extra
 from .errors import UnexpectedAnswerError
+from .jobs import JOBS_PATH, Job
 from .notebook import Listing
 from .positions import resolve_cone
 from .results import Result
@@ -152,6 +155,52 @@ class CatalogClient:
         Use it in a ``with`` block. Errors are those of `query`; those of the transfer are raised by the iteration.
         """
         return ResultStream(self.open(QueryRequest(query=query, lang=lang, maxrec=maxrec)))
+
+    def submit(
+        self,
+        query: str,
+        *,
+        lang: str = "ADQL",
+        maxrec: int | None = None,
+        format: str = "arrow",  # noqa: A002 - the name that everybody expects
+        runid: str | None = None,
+    ) -> Job:
+        """Queue a query as a job of the service, and return at once.
+
+        Parameters
+        ----------
+        query, lang, maxrec
+            As for `query`.
+        format
+            Of the result: ``"arrow"``, which `Job.result` reads, or another of the service's for `Job.download`.
+        runid
+            A word of yours by which you recognise the job.
+
+        Raises
+        ------
+        LimitError
+            If your results take too much space.
+        UnavailableError
+            If too many jobs are waiting.
+        """
+        request = JobRequest(query=query, lang=lang, maxrec=maxrec, format=format, runid=runid)
+        return Job(self._transport, JobInfo.from_json(self._transport.json(JOBS_PATH, asdict(request))))
+
+    def job(self, job_id: str) -> Job:
+        """Return a job that was submitted before.
+
+        Raises
+        ------
+        NotFoundError
+            If it was removed, or is somebody else's.
+        """
+        return Job(self._transport, JobInfo.from_json(self._transport.json(f"{JOBS_PATH}/{quote(job_id, safe='')}")))
+
+    def jobs(self, *, last: int = 100) -> list[Job]:
+        """Return your jobs, the newest first; without a token, none."""
+        return [
+            Job(self._transport, JobInfo.from_json(one)) for one in self._transport.json(f"{JOBS_PATH}?last={last}")
+        ]
 
     def open(self, request: QueryRequest | ConeRequest) -> Answer:
         """Send a request and return the bytes of the answer as they arrive, in the format that the request names.

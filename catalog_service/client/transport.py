@@ -68,6 +68,7 @@ class Answer:
         self._response = response
         self.url = url
         self.headers: Mapping[str, str] = response.headers
+        self.status = response.status
         self.query_id: str | None = response.headers.get(QUERY_ID_HEADER)
         self.closed = False
 
@@ -157,10 +158,16 @@ class Transport:
             ),
         )
 
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Return the answer to a GET request; raises as `post` does."""
         query = f"?{urlencode(params)}" if params else ""
-        return self._send("GET", f"{self.url}{path}{query}", body=None)
+        return self._send("GET", f"{self.url}{path}{query}", body=None, headers=headers)
+
+    def delete(self, path: str) -> None:
+        """Send a DELETE request; raises as `post` does."""
+        self._send("DELETE", f"{self.url}{path}", body=None).finish()
 
     def post(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Return the answer to a POST request with a JSON body.
@@ -193,10 +200,10 @@ class Transport:
         """Close all connections."""
         self._pool.clear()
 
-    def _send(self, method: str, url: str, *, body: bytes | None) -> Answer:
+    def _send(self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str] | None = None) -> Answer:
         waited_s = 0.0
         while True:
-            response = self._open(method, url, body=body)
+            response = self._open(method, url, body=body, headers=headers or {})
             if response.status < 300:
                 return Answer(response, url.partition("?")[0])
             error = _service_error(response, url)
@@ -206,10 +213,13 @@ class Transport:
             time.sleep(wait_s)
             waited_s += wait_s
 
-    def _open(self, method: str, url: str, *, body: bytes | None) -> urllib3.BaseHTTPResponse:
-        headers = None if body is None else {**self._pool.headers, "Content-Type": "application/json"}
+    def _open(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        content_type = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**self._pool.headers, **content_type, **headers}
         try:
-            return self._pool.request(method, url, body=body, headers=headers, preload_content=False)
+            return self._pool.request(method, url, body=body, headers=sent, preload_content=False)
         except (HTTPError, OSError) as error:
             raise self._connection_error(error) from error
 
