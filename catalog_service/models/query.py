@@ -49,6 +49,8 @@ class ResultFormat(Enum):
     """VOTable with BINARY2 serialization."""
     VOTABLE_TABLEDATA = "votable/td"
     CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
     PARQUET = "parquet"
     ARROW = "arrow"
 

@@ -53,6 +53,8 @@ OUTPUT_FORMATS: Final = (
         ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-td",
     ),
     OutputFormat(format=ResultFormat.CSV, media_type="text/csv;header=present", names=("csv",), suffix=".csv"),
+    OutputFormat(format=ResultFormat.TSV, media_type="text/tab-separated-values", names=("tsv",), suffix=".tsv"),
+    OutputFormat(format=ResultFormat.JSON, media_type="application/json", names=("json",), suffix=".json"),
     OutputFormat(
         format=ResultFormat.PARQUET,
         media_type="application/vnd.apache.parquet",

@@ -1,5 +1,6 @@
 """The writer of each format, and results without rows."""
 
+from collections.abc import Callable
 from typing import Final
 
 from catalog_service.models.query import ResultFormat
@@ -8,17 +9,19 @@ from .arrow import ArrowWriter
 from .base import ResultDescription, ResultWriter, Sample
 from .columns import result_schema
 from .csv import CSVWriter
+from .json import JSONWriter
 from .parquet import ParquetWriter
+from .tsv import TSVWriter
 from .votable import Binary2Writer, TableDataWriter
 
 __all__ = ["create_writer", "empty_result"]
 
-_Writer = type[Binary2Writer] | type[TableDataWriter] | type[CSVWriter] | type[ParquetWriter] | type[ArrowWriter]
-
-_WRITERS: Final[dict[ResultFormat, _Writer]] = {
+_WRITERS: Final[dict[ResultFormat, Callable[[ResultDescription, Sample], ResultWriter]]] = {
     ResultFormat.VOTABLE: Binary2Writer,
     ResultFormat.VOTABLE_TABLEDATA: TableDataWriter,
     ResultFormat.CSV: CSVWriter,
+    ResultFormat.TSV: TSVWriter,
+    ResultFormat.JSON: JSONWriter,
     ResultFormat.PARQUET: ParquetWriter,
     ResultFormat.ARROW: ArrowWriter,
 }

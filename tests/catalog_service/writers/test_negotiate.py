@@ -16,6 +16,8 @@ F = ResultFormat
         ("votable/b2", F.VOTABLE, "application/x-votable+xml;serialization=BINARY2"),
         ("VOTABLE/TD", F.VOTABLE_TABLEDATA, "application/x-votable+xml;serialization=TABLEDATA"),
         ("csv", F.CSV, "text/csv;header=present"),
+        ("TSV", F.TSV, "text/tab-separated-values"),
+        ("json", F.JSON, "application/json"),
         ("Parquet", F.PARQUET, "application/vnd.apache.parquet"),
         ("ARROW", F.ARROW, "application/vnd.apache.arrow.stream"),
         # a media type is answered as it was asked for
@@ -29,6 +31,8 @@ F = ResultFormat
         ("text/xml;charset=UTF-8", F.VOTABLE, "text/xml;charset=UTF-8"),
         ("Text/CSV", F.CSV, "Text/CSV"),
         ("text/csv; header=present", F.CSV, "text/csv; header=present"),
+        ("text/tab-separated-values", F.TSV, "text/tab-separated-values"),
+        ("application/json;charset=utf-8", F.JSON, "application/json;charset=utf-8"),
         ("application/vnd.apache.parquet", F.PARQUET, "application/vnd.apache.parquet"),
         ("application/vnd.apache.arrow.stream", F.ARROW, "application/vnd.apache.arrow.stream"),
     ],
