@@ -51,6 +51,7 @@ class ResultFormat(Enum):
     CSV = "csv"
     TSV = "tsv"
     JSON = "json"
+    FITS = "fits"
     PARQUET = "parquet"
     ARROW = "arrow"
 

@@ -55,6 +55,7 @@ OUTPUT_FORMATS: Final = (
     OutputFormat(format=ResultFormat.CSV, media_type="text/csv;header=present", names=("csv",), suffix=".csv"),
     OutputFormat(format=ResultFormat.TSV, media_type="text/tab-separated-values", names=("tsv",), suffix=".tsv"),
     OutputFormat(format=ResultFormat.JSON, media_type="application/json", names=("json",), suffix=".json"),
+    OutputFormat(format=ResultFormat.FITS, media_type="application/fits", names=("fits",), suffix=".fits"),
     OutputFormat(
         format=ResultFormat.PARQUET,
         media_type="application/vnd.apache.parquet",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 
 from catalog_service.engines.base import QueryCancelledError
 from catalog_service.engines.pool import WorkerPool
@@ -46,7 +47,7 @@ from tests.catalog_service.engines.queries import (
 from tests.catalog_service.writers.encoding import read_votable
 
 F = ResultFormat
-SPOOLED = {F.CSV, F.TSV}
+SPOOLED = {F.CSV, F.TSV, F.FITS}
 """Formats that are written to disk before the first byte leaves."""
 
 
@@ -65,6 +66,10 @@ def columns_in(content: bytes, result_format: ResultFormat) -> dict[str, list[ob
             document = json.loads(content)
             names = [column["name"] for column in document["metadata"]]
             return {name: [row[i] for row in document["data"]] for i, name in enumerate(names)}
+        case F.FITS:
+            rows = Table.read(io.BytesIO(content), format="fits", hdu=1)
+            rows.convert_bytestring_to_unicode()
+            return {name: rows[name].tolist() for name in rows.colnames}
         case F.PARQUET:
             table = pq.read_table(io.BytesIO(content))
         case F.ARROW:

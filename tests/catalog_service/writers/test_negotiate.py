@@ -18,6 +18,7 @@ F = ResultFormat
         ("csv", F.CSV, "text/csv;header=present"),
         ("TSV", F.TSV, "text/tab-separated-values"),
         ("json", F.JSON, "application/json"),
+        ("FITS", F.FITS, "application/fits"),
         ("Parquet", F.PARQUET, "application/vnd.apache.parquet"),
         ("ARROW", F.ARROW, "application/vnd.apache.arrow.stream"),
         # a media type is answered as it was asked for
@@ -45,7 +46,7 @@ def test_known_formats(requested: str | None, result_format: ResultFormat, conte
 @pytest.mark.parametrize(
     "requested",
     [
-        "fits", "text/html", "votable/b", "text", "*/*", ";;;", "application/x-votable+xml;serialization=BINARY",
+        "fit", "text/html", "votable/b", "text", "*/*", ";;;", "application/x-votable+xml;serialization=BINARY",
         "application/x-votable+xml;content=datalink", "text/csv;header=absent", "text/csv;charset=latin-1",
         "text/csv\r\nSet-Cookie: a=b", "text/csv;x=\u00e9", "csv\x00",
     ],
