@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Final
 
@@ -13,6 +14,7 @@ from .models.query import EngineQuery
 from .models.schema import Column, DataType
 from .writers.base import MeasuringWriter, ResultDescription, ResultWriter, Sample
 from .writers.columns import conform, result_schema
+from .writers.gzip import PIECE_BYTES, GzipStream
 from .writers.select import create_writer
 from .writers.sink import Sink
 
@@ -108,6 +110,9 @@ class Delivery:
         self._spool_directory = spool_directory
         self._writer: ResultWriter | None = None
         self._head_sent = False
+        self._waited_s = 0.0
+        """How long the last piece took to send."""
+        self._gzip = GzipStream() if query.gzip else None
         self.rows = 0
         """Rows delivered so far."""
         self.overflow = False
@@ -145,7 +150,7 @@ class Delivery:
         ending = self._writer.failure(message)
         if ending is None:
             return False
-        self._sender.data(ending)
+        self._send([ending], overflow=None, is_small=True)
         return True
 
     def _cut(self, stream: BatchStream) -> Iterator[pa.RecordBatch]:
@@ -167,14 +172,24 @@ class Delivery:
             start = b""
         yield start + writer.footer(overflow=self.overflow, rows=self.rows)
 
-    def _send(self, chunks: Iterator[bytes], *, overflow: bool | None, is_small: bool) -> None:
+    def _send(self, chunks: Iterable[bytes], *, overflow: bool | None, is_small: bool) -> None:
         for chunk in chunks:
             if not self._head_sent:
                 self._sender.head(overflow=overflow)
                 self._head_sent = True
-            self._sender.data(chunk)
-            if not is_small:
-                self._sender.flush()
+            for piece in [chunk] if self._gzip is None else self._gzipped(self._gzip, chunk):
+                started = time.perf_counter()
+                self._sender.data(piece)
+                if not is_small:
+                    self._sender.flush()
+                self._waited_s = time.perf_counter() - started
+        if self._gzip is not None:
+            self._sender.data(self._gzip.end())
+
+    def _gzipped(self, stream: GzipStream, chunk: bytes) -> Iterator[bytes]:
+        view = memoryview(chunk)
+        for start in range(0, len(view), PIECE_BYTES):
+            yield stream.encode(view[start : start + PIECE_BYTES], self._waited_s)
 
     def _spool(self, chunks: Iterator[bytes]) -> None:
         with self._open_spool() as spool:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
+from .coding import coded
 from .parameters import cone_search, read_parameters, result_options
 from .responses import ResultResponse, scs_error, unless_disconnected
 
@@ -20,7 +21,7 @@ async def simple_cone_search(table: str, request: Request, services: ServicesDep
     """Return rows within SR degrees of RA, DEC; SR=0 and MAXREC=0 give the columns only."""
     try:
         parameters = await read_parameters(request)
-        cone, options = cone_search(parameters, table), result_options(parameters)
+        cone, options = cone_search(parameters, table), coded(request, result_options(parameters))
         services.limits.check_radius(cone.radius_deg)
         if cone.radius_deg == 0:
             options = replace(options, maxrec=0)

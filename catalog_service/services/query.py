@@ -41,6 +41,8 @@ class ResultOptions:
     format: NegotiatedFormat = VOTABLE
     maxrec: int | None = None
     runid: str | None = None
+    gzip: bool = False
+    """Whether the receiver takes gzip as a content coding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Delivery:
         self._recorded = False
         self.query_id = audit.query_id
         self.format = options.format
+        self.gzip = options.gzip and options.format.is_text and isinstance(result, QueryResult)
+        """Whether the bytes are a gzip stream."""
         self.overflow = result.overflow
         """Whether rows were cut; None if that is not known before the end."""
 
@@ -185,8 +189,9 @@ class QueryService:
     async def _deliver(
         self, resolved: ResolvedQuery, published: Published, audit: _Audit, options: ResultOptions
     ) -> Delivery:
+        releases = published.releases(resolved)
         resolved, scan = await planned(resolved, published, audit.identity)
-        infos, position = _provenance(audit, resolved, scan), result_position(resolved)
+        infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:
             description = ResultDescription(columns=resolved.columns, infos=infos, position=position)
@@ -203,6 +208,7 @@ class QueryService:
             most_rows=texts.most_rows,
             columns=resolved.columns,
             format=options.format.format,
+            gzip=options.gzip and options.format.is_text,
             max_rows=max_rows,
             timeout_s=self._limits.sync_timeout_s,
             spent_s=time.perf_counter() - audit.started,

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gzip
 import io
 import json
 import os
@@ -123,6 +124,16 @@ def test_overflow(
         assert content.count(b'value="OVERFLOW"') == overflow
 
 
+@pytest.mark.parametrize("rows", [0, 1, 200_000])
+def test_gzip(runner: asyncio.Runner, pool: WorkerPool, rows: int) -> None:
+    for result_format in (F.VOTABLE, F.VOTABLE_TABLEDATA, F.CSV, F.TSV, F.JSON):
+        plain, _ = runner.run(fetch(pool, numbers(rows, format=result_format)))
+        coded, result = runner.run(fetch(pool, numbers(rows, format=result_format, gzip=True)))
+        assert gzip.decompress(coded) == plain
+        assert result.outcome is not None
+        assert result.outcome.bytes_out == len(coded)
+
+
 def test_max_rows_of_zero(runner: asyncio.Runner, pool: WorkerPool) -> None:
     content, result = runner.run(fetch(pool, numbers(1, max_rows=0)))
     assert count(content) == 0
@@ -191,6 +202,28 @@ def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: Re
         assert not content.endswith(b"PAR1")
     else:
         assert b"overflow" not in content[-2000:], "the end mark of a whole stream"
+
+
+async def drain(result: QueryResult, content: bytearray) -> None:
+    async for piece in result:
+        content += piece
+
+
+def test_a_late_error_ends_the_gzip_stream_of_a_votable(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    late = "SELECT CASE WHEN i = 150000 THEN 100000000000000000000 ELSE i END AS i, 1.0, 'a' FROM range(200000) t(i)"
+
+    async def scenario(result_format: ResultFormat) -> bytes:
+        content = bytearray()
+        async with await pool.run(replace(query(late, result_format=result_format), gzip=True)) as result:
+            with pytest.raises(QueryValueError):
+                await drain(result, content)
+        return bytes(content)
+
+    document = gzip.decompress(runner.run(scenario(F.VOTABLE)))
+    assert b'value="ERROR"' in document
+    assert document.endswith(b"</VOTABLE>\n")
+    with pytest.raises(EOFError):
+        gzip.decompress(runner.run(scenario(F.JSON)))
 
 
 def test_a_wide_result_comes_in_small_batches(runner: asyncio.Runner, pool: WorkerPool) -> None:
