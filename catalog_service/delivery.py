@@ -2,8 +2,9 @@
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 import pyarrow as pa
 
@@ -11,9 +12,11 @@ from .engines.base import BatchStream
 from .models import frames
 from .models.query import EngineQuery
 from .models.schema import Column, DataType
-from .writers.base import ResultDescription, ResultWriter, Sample
+from .writers.base import MeasuringWriter, ResultDescription, ResultWriter, Sample
 from .writers.columns import conform, result_schema
+from .writers.gzip import PIECE_BYTES, GzipStream
 from .writers.select import create_writer
+from .writers.sink import Sink
 
 __all__ = ["Delivery", "FrameSender", "Sender", "SpoolError", "batch_rows"]
 
@@ -115,7 +118,7 @@ class Delivery:
         Where the result goes.
     spool_directory
         For formats that cannot mark an overflow at their end: their result is written there first, so that the head,
-        which precedes it, can tell.
+        which precedes it, can tell. For formats that measure all rows before they write the first, the rows.
     """
 
     def __init__(self, query: EngineQuery, sender: Sender, spool_directory: str) -> None:
@@ -124,6 +127,9 @@ class Delivery:
         self._spool_directory = spool_directory
         self._writer: ResultWriter | None = None
         self._head_sent = False
+        self._waited_s = 0.0
+        """How long the last piece took to send."""
+        self._gzip = GzipStream() if query.gzip else None
         self.rows = 0
         """Rows delivered so far."""
         self.overflow = False
@@ -143,7 +149,11 @@ class Delivery:
         batches = (conform(piece, schema) for batch in self._cut(stream) for piece in _pieces(batch))
         first, complete = _peek(batches, batch_rows(self._query.columns))
         sample = Sample(schema=schema, batches=first, complete=complete, overflow=self.overflow if complete else None)
-        self._writer = create_writer(self._query.format, _describe(self._query), sample)
+        writer = create_writer(self._query.format, _describe(self._query), sample)
+        if isinstance(writer, MeasuringWriter):
+            self._measure(writer, schema, itertools.chain(first, batches))
+            return
+        self._writer = writer
         chunks = self._encode(self._writer, itertools.chain(first, batches))
         if self._writer.marks_overflow:
             self._send(chunks, overflow=sample.overflow, is_small=complete)
@@ -157,7 +167,7 @@ class Delivery:
         ending = self._writer.failure(message)
         if ending is None:
             return False
-        self._sender.data(ending)
+        self._send([ending], overflow=None, is_small=True)
         return True
 
     def _cut(self, stream: BatchStream) -> Iterator[pa.RecordBatch]:
@@ -182,25 +192,60 @@ class Delivery:
             start = b""
         yield start + writer.footer(overflow=self.overflow, rows=self.rows)
 
-    def _send(self, chunks: Iterator[bytes], *, overflow: bool | None, is_small: bool) -> None:
+    def _send(self, chunks: Iterable[bytes], *, overflow: bool | None, is_small: bool) -> None:
         for chunk in chunks:
             if not self._head_sent:
                 self._sender.head(overflow=overflow)
                 self._head_sent = True
-            self._sender.data(chunk)
-            if not is_small:
-                self._sender.flush()
+            for piece in [chunk] if self._gzip is None else self._gzipped(self._gzip, chunk):
+                started = time.perf_counter()
+                self._sender.data(piece)
+                if not is_small:
+                    self._sender.flush()
+                self._waited_s = time.perf_counter() - started
+        if self._gzip is not None:
+            self._sender.data(self._gzip.end())
+
+    def _gzipped(self, stream: GzipStream, chunk: bytes) -> Iterator[bytes]:
+        view = memoryview(chunk)
+        for start in range(0, len(view), PIECE_BYTES):
+            yield stream.encode(view[start : start + PIECE_BYTES], self._waited_s)
 
     def _spool(self, chunks: Iterator[bytes]) -> None:
-        with tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES, dir=self._spool_directory) as spool:
+        with self._open_spool() as spool:
             for chunk in chunks:
-                try:
-                    spool.write(chunk)
-                except OSError as error:
-                    raise SpoolError(str(error)) from error
+                _write(spool, chunk)
             spool.seek(0)
             pieces = iter(lambda: spool.read(frames.MAX_FRAME_BYTES), b"")
             self._send(pieces, overflow=self.overflow, is_small=False)
+
+    def _measure(self, writer: MeasuringWriter, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Keep all batches on disk until the writer has seen them, and send what it makes of them then."""
+        with self._open_spool() as spool:
+            sink = Sink()
+            with pa.ipc.new_stream(sink, schema) as kept:
+                for batch in batches:
+                    writer.measure(batch)
+                    kept.write_batch(batch)
+                    _write(spool, sink.take())
+            _write(spool, sink.take())
+
+            def again() -> Iterator[pa.RecordBatch]:
+                spool.seek(0)
+                yield from pa.ipc.open_stream(spool)
+
+            chunks = writer.document(again, overflow=self.overflow, rows=self.rows)
+            self._send(chunks, overflow=self.overflow, is_small=False)
+
+    def _open_spool(self) -> "tempfile.SpooledTemporaryFile[bytes]":
+        return tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES, dir=self._spool_directory)
+
+
+def _write(spool: IO[bytes], content: bytes) -> None:
+    try:
+        spool.write(content)
+    except OSError as error:
+        raise SpoolError(str(error)) from error
 
 
 def _peek(batches: Iterator[pa.RecordBatch], full: int) -> tuple[tuple[pa.RecordBatch, ...], bool]:

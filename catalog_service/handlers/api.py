@@ -13,6 +13,7 @@ from ..services.cone import ConeSearch
 from ..services.parameters import language
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
+from .coding import coded
 from .responses import ResultResponse, api_error, unless_disconnected
 
 __all__ = ["router"]
@@ -39,7 +40,7 @@ def table(table: str, services: ServicesDep, caller: Caller) -> TableDetail | Re
 async def query(body: QueryRequest, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Run a query; errors come as JSON."""
     try:
-        options = ResultOptions(format=negotiate(body.format), maxrec=body.maxrec)
+        options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
         text = QueryText(body.query, language(body.lang))
         return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
     except CatalogServiceError as error:
@@ -74,7 +75,7 @@ async def cone(
         search = ConeSearch(
             table=asked.table, ra_deg=asked.ra, dec_deg=asked.dec, radius_deg=asked.radius_deg, columns=columns
         )
-        options = ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec)
+        options = coded(request, ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec))
         return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))
     except CatalogServiceError as error:
         return api_error(error)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
 from ..services.parameters import result_options
+from .coding import coded
 from .parameters import cone_search, read_parameters
 from .responses import ResultResponse, scs_error, unless_disconnected
 
@@ -21,7 +22,7 @@ async def simple_cone_search(table: str, request: Request, services: ServicesDep
     """Return rows within SR degrees of RA, DEC; SR=0 and MAXREC=0 give the columns only."""
     try:
         parameters = await read_parameters(request)
-        cone, options = cone_search(parameters, table), result_options(parameters)
+        cone, options = cone_search(parameters, table), coded(request, result_options(parameters))
         services.limits.check_radius(cone.radius_deg)
         if cone.radius_deg == 0:
             options = replace(options, maxrec=0)

@@ -82,6 +82,10 @@ class ResultResponse(Response):
         self.headers[QUERY_ID_HEADER] = delivery.query_id
         name = f"result-{delivery.query_id}{delivery.format.suffix}"
         self.headers["Content-Disposition"] = f'inline; filename="{name}"'
+        if delivery.format.is_text:
+            self.headers["Vary"] = "Accept-Encoding"
+        if delivery.gzip:
+            self.headers["Content-Encoding"] = "gzip"
         if delivery.overflow is not None:
             self.headers[OVERFLOW_HEADER] = "true" if delivery.overflow else "false"
 

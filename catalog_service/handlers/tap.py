@@ -6,6 +6,7 @@ from starlette.responses import Response
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import CatalogServiceError
 from ..services.parameters import query_text, result_options
+from .coding import coded
 from .parameters import read_parameters
 from .responses import ResultResponse, tap_error, unless_disconnected
 
@@ -19,7 +20,7 @@ async def sync_query(request: Request, services: ServicesDep, caller: Caller) ->
     """Run QUERY in LANG; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
     try:
         parameters = await read_parameters(request)
-        query, options = query_text(parameters), result_options(parameters)
+        query, options = query_text(parameters), coded(request, result_options(parameters))
         work = services.queries.run(query, caller, options)
         return ResultResponse(await unless_disconnected(request, work))
     except CatalogServiceError as error:

@@ -49,6 +49,9 @@ class ResultFormat(Enum):
     """VOTable with BINARY2 serialization."""
     VOTABLE_TABLEDATA = "votable/td"
     CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    FITS = "fits"
     PARQUET = "parquet"
     ARROW = "arrow"
 
@@ -204,6 +207,8 @@ class EngineQuery:
     """Provenance that travels inside the result (VOTable INFO, Arrow and Parquet metadata)."""
     position: tuple[str, str] | None = None
     """Result columns that hold an ICRS position, for the VOTable's COOSYS."""
+    gzip: bool = False
+    """Whether the bytes of the result are to be a gzip stream."""
     stamps: tuple[FileStamp, ...] = ()
     """Adopted files that the query reads, and how they must still look."""
     target: str | None = None

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from ..models.query import ResolvedQuery
 from ..models.schema import Schema, Table
 from ..models.stored import StoredTable
+from ..models.tree import TableRef
 from ..models.user import Identity
+from ..models.walk import walk
 from ..storage.catalogs import Registry
 from ..storage.statistics import StatisticsCache
 from .tap_schema import TAP_SCHEMA, build_tap_schema
@@ -30,6 +33,16 @@ class Published:
     def lookup(self, table: Table) -> StoredTable:
         """Return where a table's rows lie."""
         return self.stored[table.full_name]
+
+    def releases(self, query: ResolvedQuery) -> dict[str, str]:
+        """Return the info that names the release of each catalog in a query; none if there is no catalog in it."""
+        tables = {node.table.full_name for node in walk(query.tree) if isinstance(node, TableRef)}
+        named = [f"{name} {self.stored[name].release}" for name in sorted(tables & self._catalog_tables)]
+        return {"RELEASES": ", ".join(named)} if named else {}
+
+    @cached_property
+    def _catalog_tables(self) -> frozenset[str]:
+        return frozenset(name for name, one in self.stored.items() if one.table.schema_name != TAP_SCHEMA.name)
 
     def visible(self, identity: Identity) -> VisibleCatalogs:
         """Return what `identity` may see; kept, since names are indexed once per state."""

@@ -42,6 +42,8 @@ class ResultOptions:
     format: NegotiatedFormat = VOTABLE
     maxrec: int | None = None
     runid: str | None = None
+    gzip: bool = False
+    """Whether the receiver takes gzip as a content coding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,8 @@ class Delivery:
         self._recorded = False
         self.query_id = audit.query_id
         self.format = options.format
+        self.gzip = options.gzip and options.format.is_text and isinstance(result, QueryResult)
+        """Whether the bytes are a gzip stream."""
         self.overflow = result.overflow
         """Whether rows were cut; None if that is not known before the end."""
 
@@ -225,8 +229,9 @@ class QueryService:
         options: ResultOptions,
         file: ResultFile | None = None,
     ) -> Delivery:
+        releases = published.releases(resolved)
         resolved, scan = await planned(resolved, published, audit.identity)
-        infos, position = _provenance(audit, resolved, scan), result_position(resolved)
+        infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:
             description = ResultDescription(columns=resolved.columns, infos=infos, position=position)
@@ -243,6 +248,7 @@ class QueryService:
             most_rows=texts.most_rows,
             columns=resolved.columns,
             format=options.format.format,
+            gzip=options.gzip and options.format.is_text,
             max_rows=max_rows,
             timeout_s=self._limits.sync_timeout_s if file is None else file.timeout_s,
             spent_s=time.perf_counter() - audit.started,

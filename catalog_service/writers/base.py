@@ -1,14 +1,14 @@
 """What a writer is: batches in, final bytes out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from catalog_service.models.schema import Column
 
-__all__ = ["ResultDescription", "ResultWriter", "Sample"]
+__all__ = ["MeasuringWriter", "ResultDescription", "ResultWriter", "Sample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +53,26 @@ class ResultWriter(Protocol):
 
     def failure(self, message: str) -> bytes | None:
         """Return what ends the document after an error, or None if the format cannot tell."""
+
+
+@runtime_checkable
+class MeasuringWriter(Protocol):
+    """Encodes one result whose beginning tells what only its last row decides: all rows are seen twice or more."""
+
+    def measure(self, batch: pa.RecordBatch) -> None:
+        """Take note of a batch; called once for each, before `document`."""
+
+    def document(
+        self, batches: Callable[[], Iterable[pa.RecordBatch]], *, overflow: bool, rows: int
+    ) -> Iterator[bytes]:
+        """Yield the whole result.
+
+        Parameters
+        ----------
+        batches
+            Returns the batches that were measured, in the same order; called as often as they are needed.
+        overflow
+            Whether the result was cut.
+        rows
+            Number of rows.
+        """

@@ -21,6 +21,8 @@ class NegotiatedFormat:
     """As the client named it, if it named a media type."""
     suffix: str
     """Of file names, with the dot."""
+    is_text: bool
+    """Whether gzip as a content coding can gain anything; other formats are compressed or dense by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class OutputFormat:
     names: tuple[str, ...]
     """Short names, lower case."""
     suffix: str
+    is_text: bool = True
     ivo_id: str | None = None
     """TAPRegExt's identifier of the format."""
 
@@ -53,17 +56,24 @@ OUTPUT_FORMATS: Final = (
         ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-td",
     ),
     OutputFormat(format=ResultFormat.CSV, media_type="text/csv;header=present", names=("csv",), suffix=".csv"),
+    OutputFormat(format=ResultFormat.TSV, media_type="text/tab-separated-values", names=("tsv",), suffix=".tsv"),
+    OutputFormat(format=ResultFormat.JSON, media_type="application/json", names=("json",), suffix=".json"),
+    OutputFormat(
+        format=ResultFormat.FITS, media_type="application/fits", names=("fits",), suffix=".fits", is_text=False
+    ),
     OutputFormat(
         format=ResultFormat.PARQUET,
         media_type="application/vnd.apache.parquet",
         names=("parquet",),
         suffix=".parquet",
+        is_text=False,
     ),
     OutputFormat(
         format=ResultFormat.ARROW,
         media_type="application/vnd.apache.arrow.stream",
         names=("arrow",),
         suffix=".arrows",
+        is_text=False,
     ),
 )
 """Every format, the default first."""
@@ -93,11 +103,15 @@ def negotiate(requested: str | None) -> NegotiatedFormat:
     wanted = (requested or "votable").strip() or "votable"
     entry = _BY_NAME.get(wanted.lower())
     if entry is not None:
-        return NegotiatedFormat(format=entry.format, content_type=entry.media_type, suffix=entry.suffix)
+        return _negotiated(entry, entry.media_type)
     entry = _by_media_type(wanted)
     if entry is None:
         raise ParameterError(f"RESPONSEFORMAT={wanted!r} is not supported.", remedy=f"Supported are {_supported()}.")
-    return NegotiatedFormat(format=entry.format, content_type=wanted, suffix=entry.suffix)
+    return _negotiated(entry, wanted)
+
+
+def _negotiated(entry: OutputFormat, content_type: str) -> NegotiatedFormat:
+    return NegotiatedFormat(format=entry.format, content_type=content_type, suffix=entry.suffix, is_text=entry.is_text)
 
 
 def _by_media_type(wanted: str) -> OutputFormat | None:

@@ -1,30 +1,37 @@
 """The writer of each format, and results without rows."""
 
+from collections.abc import Callable
 from typing import Final
 
 from catalog_service.models.query import ResultFormat
 
 from .arrow import ArrowWriter
-from .base import ResultDescription, ResultWriter, Sample
+from .base import MeasuringWriter, ResultDescription, ResultWriter, Sample
 from .columns import result_schema
 from .csv import CSVWriter
+from .fits import FITSWriter
+from .json import JSONWriter
 from .parquet import ParquetWriter
+from .tsv import TSVWriter
 from .votable import Binary2Writer, TableDataWriter
 
 __all__ = ["create_writer", "empty_result"]
 
-_Writer = type[Binary2Writer] | type[TableDataWriter] | type[CSVWriter] | type[ParquetWriter] | type[ArrowWriter]
-
-_WRITERS: Final[dict[ResultFormat, _Writer]] = {
+_WRITERS: Final[dict[ResultFormat, Callable[[ResultDescription, Sample], ResultWriter | MeasuringWriter]]] = {
     ResultFormat.VOTABLE: Binary2Writer,
     ResultFormat.VOTABLE_TABLEDATA: TableDataWriter,
     ResultFormat.CSV: CSVWriter,
+    ResultFormat.TSV: TSVWriter,
+    ResultFormat.JSON: JSONWriter,
+    ResultFormat.FITS: FITSWriter,
     ResultFormat.PARQUET: ParquetWriter,
     ResultFormat.ARROW: ArrowWriter,
 }
 
 
-def create_writer(result_format: ResultFormat, description: ResultDescription, sample: Sample) -> ResultWriter:
+def create_writer(
+    result_format: ResultFormat, description: ResultDescription, sample: Sample
+) -> ResultWriter | MeasuringWriter:
     """Return a writer for one result."""
     return _WRITERS[result_format](description, sample)
 
@@ -43,4 +50,6 @@ def empty_result(result_format: ResultFormat, description: ResultDescription, *,
     """
     sample = Sample(schema=result_schema(description.columns), overflow=overflow)
     writer = create_writer(result_format, description, sample)
+    if isinstance(writer, MeasuringWriter):
+        return b"".join(writer.document(lambda: (), overflow=overflow, rows=0))
     return writer.header() + writer.footer(overflow=overflow, rows=0)

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from catalog_service.models.schema import Column, DataType
 
-from .text import cell_texts, is_text_list
+from .text import cell_texts, is_text_list, join_rows
 
 __all__ = ["encode_table_rows"]
 
@@ -20,12 +20,9 @@ _ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")
 
 def encode_table_rows(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> bytes:
     """Return the ``TR`` elements of a batch, UTF-8; NULL is an empty cell (VOTable 1.4 section 5.1)."""
-    if batch.num_rows == 0:
-        return b""
     cells = [_cells(array, column) for array, column in zip(batch.columns, columns, strict=True)]
-    rows = pc.binary_join_element_wise(*cells, "</TD><TD>", null_handling="replace", null_replacement="")
-    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(rows)], rows), "</TD></TR>\n<TR><TD>")
-    return b"<TR><TD>" + bytes(joined[0].as_buffer()) + b"</TD></TR>\n"
+    content = join_rows(cells, "</TD><TD>", "</TD></TR>\n<TR><TD>")
+    return b"<TR><TD>" + content.removesuffix(b"<TR><TD>") if content else b""
 
 
 def _cells(array: pa.Array, column: Column) -> pa.Array:

@@ -12,8 +12,17 @@ from catalog_service.exceptions import QueryValueError
 from catalog_service.models.schema import Column, DataType
 
 from .arrays import flat_list
+from .digits import number_texts
 
-__all__ = ["cell_texts", "check_elements", "is_text_list", "timestamp_texts"]
+__all__ = [
+    "bytes_as_lists",
+    "cell_texts",
+    "check_elements",
+    "is_text_list",
+    "join_lists",
+    "join_rows",
+    "timestamp_texts",
+]
 
 _TEXT_LIKE: Final = frozenset({DataType.TEXT, DataType.TIMESTAMP, DataType.NULL})
 
@@ -36,10 +45,24 @@ def cell_texts(array: pa.Array, column: Column) -> pa.Array:
     if is_text_list(column):
         return _json_texts(array)
     if pa.types.is_binary(array.type):
-        array = _bytes_as_list(array)
+        array = bytes_as_lists(array)
     if pa.types.is_list(array.type) or pa.types.is_fixed_size_list(array.type):
         return _list_texts(array, column)
     return _scalar_texts(array)
+
+
+def join_rows(cells: list[pa.Array], separator: str, end_of_row: str) -> bytes:
+    """Return the rows of a batch as UTF-8 text: cells with a separator between them; NULL is an empty cell."""
+    rows = pc.binary_join_element_wise(*cells, separator, null_handling="replace", null_replacement="")
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(rows)], rows), end_of_row)
+    return bytes(joined[0].as_buffer()) + end_of_row.encode() if len(rows) else b""
+
+
+def join_lists(array: pa.Array, elements: pa.Array, separator: str) -> pa.Array:
+    """Return the text of each list, NULL for NULL, from the texts of all elements in order; these hold no NULL."""
+    _, lengths = flat_list(array)
+    lists = pa.ListArray.from_arrays(pa.array(_offsets(lengths), pa.int32()), elements)
+    return pc.if_else(array.is_null(), pa.scalar(None, pa.string()), pc.binary_join(lists, separator))
 
 
 def timestamp_texts(array: pa.Array) -> pa.Array:
@@ -59,7 +82,9 @@ def check_elements(elements: pa.Array, column: Column) -> None:
 def _scalar_texts(array: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         return timestamp_texts(array)
-    texts = pc.cast(array, pa.string())
+    if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
+        return pc.cast(array, pa.string())
+    texts = number_texts(array)
     return _spell_infinities(array, texts) if pa.types.is_floating(array.type) else texts
 
 
@@ -71,20 +96,24 @@ def _spell_infinities(array: pa.Array, texts: pa.Array) -> pa.Array:
 
 
 def _list_texts(array: pa.Array, column: Column) -> pa.Array:
-    elements, lengths = flat_list(array)
+    elements, _ = flat_list(array)
     check_elements(elements, column)
     undefined = "?" if pa.types.is_boolean(elements.type) else "NaN"
-    texts = pc.fill_null(_scalar_texts(elements), undefined)
-    lists = pa.ListArray.from_arrays(pa.array(_offsets(lengths), pa.int32()), texts)
-    return pc.if_else(array.is_null(), pa.scalar(None, pa.string()), pc.binary_join(lists, " "))
+    return join_lists(array, pc.fill_null(_scalar_texts(elements), undefined), " ")
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate(([0], np.cumsum(lengths)))
 
 
-def _bytes_as_list(array: pa.Array) -> pa.Array:
-    return pa.array([None if value is None else list(value) for value in array.to_pylist()], pa.list_(pa.uint8()))
+def bytes_as_lists(array: pa.Array) -> pa.Array:
+    """Return each binary value as the list of its bytes."""
+    validity, offsets, content = array.buffers()
+    size = 0 if content is None else content.size
+    elements = pa.Array.from_buffers(pa.uint8(), size, [None, content if size else pa.py_buffer(b"")])
+    return pa.Array.from_buffers(
+        pa.list_(pa.uint8()), len(array), [validity, offsets], array.null_count, array.offset, [elements]
+    )
 
 
 def _json_texts(array: pa.Array) -> pa.Array:

@@ -89,9 +89,9 @@ class Binary2Writer:
         """Return the rows of a batch; up to 2 bytes of them wait for the next call."""
         return self._base64.encode(encode_rows(batch, self._description.columns, self._unicode))
 
-    def footer(self, *, overflow: bool, rows: int) -> bytes:  # noqa: ARG002
+    def footer(self, *, overflow: bool, rows: int) -> bytes:
         """Return the document from the end of the last row."""
-        return self._end_of_table() + _encode(_tail(overflow=overflow))
+        return self._end_of_table() + _encode(_tail(overflow=overflow, rows=rows))
 
     def failure(self, message: str) -> bytes:
         """Return the end of a document whose rows are incomplete."""
@@ -118,9 +118,9 @@ class TableDataWriter:
         """Return the rows of a batch."""
         return encode_table_rows(batch, self._description.columns)
 
-    def footer(self, *, overflow: bool, rows: int) -> bytes:  # noqa: ARG002
+    def footer(self, *, overflow: bool, rows: int) -> bytes:
         """Return the document from the end of the last row."""
-        return _encode("</TABLEDATA></DATA></TABLE>\n" + _tail(overflow=overflow))
+        return _encode("</TABLEDATA></DATA></TABLE>\n" + _tail(overflow=overflow, rows=rows))
 
     def failure(self, message: str) -> bytes:
         """Return the end of a document whose rows are incomplete."""
@@ -138,8 +138,10 @@ def _head(description: ResultDescription, unicode_columns: frozenset[str]) -> st
     return f'{_OPEN}<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n{infos}{coosys}<TABLE>\n{fields}'
 
 
-def _tail(*, overflow: bool = False, error: str | None = None) -> str:
+def _tail(*, overflow: bool = False, rows: int | None = None, error: str | None = None) -> str:
     info = '<INFO name="QUERY_STATUS" value="OVERFLOW"/>\n' if overflow else ""
+    if rows is not None:
+        info += f'<INFO name="ROWS" value="{rows}"/>\n'
     if error is not None:
         info = _error_info(error)
     return f"{info}</RESOURCE>\n{_CLOSE}"

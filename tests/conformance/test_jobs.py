@@ -156,7 +156,7 @@ def test_a_result_is_a_file_with_ranges_and_a_digest(url: str) -> None:
 
 def test_every_format_can_be_a_file(url: str) -> None:
     query = "SELECT TOP 20 tyc_row, ra FROM tycho2.stars ORDER BY tyc_row"
-    for name in ("votable", "votable/td", "csv", "parquet", "arrow"):
+    for name in ("votable", "votable/td", "csv", "tsv", "json", "fits", "parquet", "arrow"):
         job = create(url, query, PHASE="RUN", RESPONSEFORMAT=name)
         assert finished(job) == "COMPLETED", requests.get(f"{job}/error", timeout=30).text
         sync = requests.get(

@@ -27,6 +27,10 @@ def document(url: str, path: Path, **parameters: str) -> Path:
 QUERIES = {
     "binary2": {"QUERY": "SELECT TOP 20 * FROM survey.Object", "RESPONSEFORMAT": "votable"},
     "tabledata": {"QUERY": "SELECT TOP 20 * FROM survey.Visit", "RESPONSEFORMAT": "votable/td"},
+    "overflow as text": {"QUERY": "SELECT * FROM survey.Visit", "MAXREC": "5", "RESPONSEFORMAT": "votable/td"},
+    "metadata as text": {"QUERY": "SELECT * FROM survey.Object", "MAXREC": "0", "RESPONSEFORMAT": "votable/td"},
+    "empty as text": {"QUERY": "SELECT * FROM survey.Object WHERE objectId < 0", "RESPONSEFORMAT": "votable/td"},
+    "relaxed": {"QUERY": "SELECT ra, dec FROM tycho2.stars LIMIT 3"},
     "overflow": {"QUERY": "SELECT ra FROM tycho2.stars", "MAXREC": "5"},
     "metadata": {"QUERY": "SELECT * FROM survey.Object", "MAXREC": "0"},
     "empty": {"QUERY": "SELECT ra FROM tycho2.stars WHERE ra < 0"},
@@ -79,3 +83,15 @@ def test_taplint_of_what_is_there(stilts: str, server_url: str) -> None:
     report = run(stilts, "taplint", f"tapurl={server_url}/tap", f"stages={' '.join(stages)}", "report=EWF")
     found = [line for line in report.splitlines() if line[:2] in {"E-", "W-", "F-"}]
     assert found == []
+
+
+@pytest.mark.slow
+def test_fits_and_csv(stilts: str, server_url: str, tmp_path: Path) -> None:
+    """STILTS finds the same rows in FITS and in text as in a VOTable."""
+    shown = {}
+    for name, reader in (("votable", "votable"), ("fits", "fits"), ("csv", "csv")):
+        query = {"QUERY": "SELECT TOP 50 * FROM survey.Visit ORDER BY visit", "RESPONSEFORMAT": name}
+        path = document(f"{server_url}/tap/sync", tmp_path / f"result.{name}", LANG="ADQL", **query)
+        shown[name] = run(stilts, "tpipe", f"in={path}", f"ifmt={reader}", "omode=out", "ofmt=csv", "out=-")
+    assert shown["fits"] == shown["votable"]
+    assert shown["csv"].count("\n") == shown["votable"].count("\n")

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gzip
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 
 from catalog_service.engines.base import QueryCancelledError
 from catalog_service.engines.pool import WorkerPool
@@ -46,6 +48,8 @@ from tests.catalog_service.engines.queries import (
 from tests.catalog_service.writers.encoding import read_votable
 
 F = ResultFormat
+SPOOLED = {F.CSV, F.TSV, F.FITS}
+"""Formats that are written to disk before the first byte leaves."""
 
 
 async def fetch(pool: WorkerPool, asked: EngineQuery) -> tuple[bytes, QueryResult]:
@@ -57,6 +61,16 @@ def columns_in(content: bytes, result_format: ResultFormat) -> dict[str, list[ob
     match result_format:
         case F.CSV:
             table = pa.csv.read_csv(io.BytesIO(content))
+        case F.TSV:
+            table = pa.csv.read_csv(io.BytesIO(content), parse_options=pa.csv.ParseOptions(delimiter="\t"))
+        case F.JSON:
+            document = json.loads(content)
+            names = [column["name"] for column in document["metadata"]]
+            return {name: [row[i] for row in document["data"]] for i, name in enumerate(names)}
+        case F.FITS:
+            rows = Table.read(io.BytesIO(content), format="fits", hdu=1)
+            rows.convert_bytestring_to_unicode()
+            return {name: rows[name].tolist() for name in rows.colnames}
         case F.PARQUET:
             table = pq.read_table(io.BytesIO(content))
         case F.ARROW:
@@ -104,10 +118,20 @@ def test_overflow(
         assert count(content, result_format) == min(rows, max_rows)
     assert result.outcome is not None
     assert (result.outcome.rows, result.outcome.overflow) == (min(rows, max_rows), overflow)
-    known_before = result_format is F.CSV or rows < 65_536
+    known_before = result_format in SPOOLED or rows < 65_536
     assert result.overflow is (overflow if known_before else None)
     if result_format in {F.VOTABLE, F.VOTABLE_TABLEDATA}:
         assert content.count(b'value="OVERFLOW"') == overflow
+
+
+@pytest.mark.parametrize("rows", [0, 1, 200_000])
+def test_gzip(runner: asyncio.Runner, pool: WorkerPool, rows: int) -> None:
+    for result_format in (F.VOTABLE, F.VOTABLE_TABLEDATA, F.CSV, F.TSV, F.JSON):
+        plain, _ = runner.run(fetch(pool, numbers(rows, format=result_format)))
+        coded, result = runner.run(fetch(pool, numbers(rows, format=result_format, gzip=True)))
+        assert gzip.decompress(coded) == plain
+        assert result.outcome is not None
+        assert result.outcome.bytes_out == len(coded)
 
 
 def test_max_rows_of_zero(runner: asyncio.Runner, pool: WorkerPool) -> None:
@@ -165,7 +189,7 @@ def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: Re
         await result.close()
         return content, result.body_complete
 
-    if result_format is F.CSV:
+    if result_format in SPOOLED:
         with pytest.raises(QueryValueError, match="Column 'i': Integer value out of bounds"):
             runner.run(pool.run(asked))
         return
@@ -178,6 +202,28 @@ def test_late_errors(runner: asyncio.Runner, pool: WorkerPool, result_format: Re
         assert not content.endswith(b"PAR1")
     else:
         assert b"overflow" not in content[-2000:], "the end mark of a whole stream"
+
+
+async def drain(result: QueryResult, content: bytearray) -> None:
+    async for piece in result:
+        content += piece
+
+
+def test_a_late_error_ends_the_gzip_stream_of_a_votable(runner: asyncio.Runner, pool: WorkerPool) -> None:
+    late = "SELECT CASE WHEN i = 150000 THEN 100000000000000000000 ELSE i END AS i, 1.0, 'a' FROM range(200000) t(i)"
+
+    async def scenario(result_format: ResultFormat) -> bytes:
+        content = bytearray()
+        async with await pool.run(replace(query(late, result_format=result_format), gzip=True)) as result:
+            with pytest.raises(QueryValueError):
+                await drain(result, content)
+        return bytes(content)
+
+    document = gzip.decompress(runner.run(scenario(F.VOTABLE)))
+    assert b'value="ERROR"' in document
+    assert document.endswith(b"</VOTABLE>\n")
+    with pytest.raises(EOFError):
+        gzip.decompress(runner.run(scenario(F.JSON)))
 
 
 def test_a_wide_result_comes_in_small_batches(runner: asyncio.Runner, pool: WorkerPool) -> None:

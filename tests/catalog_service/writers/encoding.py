@@ -14,7 +14,7 @@ from astropy.io.votable.tree import VOTableFile
 
 from catalog_service.models.query import ResultFormat
 from catalog_service.models.schema import Column, DataType
-from catalog_service.writers.base import ResultDescription, Sample
+from catalog_service.writers.base import MeasuringWriter, ResultDescription, Sample
 from catalog_service.writers.columns import conform, result_schema
 from catalog_service.writers.select import create_writer
 
@@ -112,6 +112,11 @@ def encode(
     sample = Sample(schema=schema, batches=tuple(conformed if complete else conformed[:1]), complete=complete)
     description = ResultDescription(columns=columns, infos=infos or {}, position=position)
     writer = create_writer(result_format, description, sample)
+    if isinstance(writer, MeasuringWriter):
+        for batch in conformed:
+            writer.measure(batch)
+        rows = sum(batch.num_rows for batch in conformed)
+        return b"".join(writer.document(lambda: conformed, overflow=overflow, rows=rows))
     content = writer.header() + b"".join(writer.rows(batch) for batch in conformed)
     if failure is not None:
         return content + (writer.failure(failure) or b"")

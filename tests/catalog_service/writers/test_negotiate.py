@@ -16,6 +16,9 @@ F = ResultFormat
         ("votable/b2", F.VOTABLE, "application/x-votable+xml;serialization=BINARY2"),
         ("VOTABLE/TD", F.VOTABLE_TABLEDATA, "application/x-votable+xml;serialization=TABLEDATA"),
         ("csv", F.CSV, "text/csv;header=present"),
+        ("TSV", F.TSV, "text/tab-separated-values"),
+        ("json", F.JSON, "application/json"),
+        ("FITS", F.FITS, "application/fits"),
         ("Parquet", F.PARQUET, "application/vnd.apache.parquet"),
         ("ARROW", F.ARROW, "application/vnd.apache.arrow.stream"),
         # a media type is answered as it was asked for
@@ -29,6 +32,8 @@ F = ResultFormat
         ("text/xml;charset=UTF-8", F.VOTABLE, "text/xml;charset=UTF-8"),
         ("Text/CSV", F.CSV, "Text/CSV"),
         ("text/csv; header=present", F.CSV, "text/csv; header=present"),
+        ("text/tab-separated-values", F.TSV, "text/tab-separated-values"),
+        ("application/json;charset=utf-8", F.JSON, "application/json;charset=utf-8"),
         ("application/vnd.apache.parquet", F.PARQUET, "application/vnd.apache.parquet"),
         ("application/vnd.apache.arrow.stream", F.ARROW, "application/vnd.apache.arrow.stream"),
     ],
@@ -41,7 +46,7 @@ def test_known_formats(requested: str | None, result_format: ResultFormat, conte
 @pytest.mark.parametrize(
     "requested",
     [
-        "fits", "text/html", "votable/b", "text", "*/*", ";;;", "application/x-votable+xml;serialization=BINARY",
+        "fit", "text/html", "votable/b", "text", "*/*", ";;;", "application/x-votable+xml;serialization=BINARY",
         "application/x-votable+xml;content=datalink", "text/csv;header=absent", "text/csv;charset=latin-1",
         "text/csv\r\nSet-Cookie: a=b", "text/csv;x=\u00e9", "csv\x00",
     ],

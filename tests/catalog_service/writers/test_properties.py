@@ -3,7 +3,9 @@
 import csv
 import io
 import itertools
+import json
 import math
+import re
 from datetime import datetime
 from typing import Any
 
@@ -117,6 +119,54 @@ def test_csv(table: tuple[tuple[Column, ...], list[Row], list[int]]) -> None:
     for line, row in zip(lines[1:], rows, strict=True):
         for column, cell in zip(columns, line, strict=True):
             assert same_value(cell, row[column.name], column)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tables())
+def test_tsv(table: tuple[tuple[Column, ...], list[Row], list[int]]) -> None:
+    columns, rows, cuts = table
+    content = encode(ResultFormat.TSV, batches_of(columns, rows, cuts), columns).decode()
+    assert content.endswith("\n")
+    lines = [line.split("\t") for line in content[:-1].split("\n")]
+    assert lines[0] == [column.name for column in columns]
+    for line, row in zip(lines[1:], rows, strict=True):
+        for column, cell in zip(columns, line, strict=True):
+            value = row[column.name]
+            assert same_value(cell, re.sub("\r\n|[\t\r\n]", " ", value) if isinstance(value, str) else value, column)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tables())
+def test_json(table: tuple[tuple[Column, ...], list[Row], list[int]]) -> None:
+    columns, rows, cuts = table
+    content = encode(ResultFormat.JSON, batches_of(columns, rows, cuts), columns)
+    document = json.loads(content, parse_constant=refuse)
+    assert [described["name"] for described in document["metadata"]] == [column.name for column in columns]
+    for read, row in zip(document["data"], rows, strict=True):
+        for column, value in zip(columns, read, strict=True):
+            assert in_json(value, column) == row[column.name]
+    assert document["rows"] == len(rows)
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def in_json(value: Any, column: Column) -> Any:
+    """Return what a reader who knows the column makes of a JSON value."""
+    if isinstance(value, list):
+        return [in_json(element, column) for element in value]
+    if value is None:
+        return None
+    match column.datatype:
+        case DataType.FLOAT:
+            return _single(float(value))
+        case DataType.DOUBLE:
+            return float(value)
+        case DataType.TIMESTAMP:
+            return datetime.fromisoformat(value)
+        case _:
+            return value
 
 
 def same_value(cell: str, value: Any, column: Column) -> bool:

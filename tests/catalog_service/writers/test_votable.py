@@ -16,8 +16,8 @@ from catalog_service.models.query import ResultFormat
 from catalog_service.models.schema import Column, DataType
 from catalog_service.writers.base import ResultDescription, Sample
 from catalog_service.writers.columns import conform, result_schema
-from catalog_service.writers.select import create_writer, empty_result
-from catalog_service.writers.votable import error_document, metadata_document, scs_error_document
+from catalog_service.writers.select import empty_result
+from catalog_service.writers.votable import TableDataWriter, error_document, metadata_document, scs_error_document
 from tests.catalog_service.writers.encoding import COLUMNS, ROWS, Row, batch_of, encode, read_votable, rows_of
 
 BINARY2, TABLEDATA = ResultFormat.VOTABLE, ResultFormat.VOTABLE_TABLEDATA
@@ -252,7 +252,7 @@ def test_nanoseconds_are_kept() -> None:
     columns = (Column(name="when", datatype=DataType.TIMESTAMP),)
     batch = pa.record_batch({"when": pa.array([1_795_372_284_123_456_789], pa.timestamp("ns"))})
     schema = result_schema(columns, batch.schema)
-    writer = create_writer(TABLEDATA, ResultDescription(columns=columns), Sample(schema=schema))
+    writer = TableDataWriter(ResultDescription(columns=columns), Sample(schema=schema))
     assert b"<TD>2026-11-22T18:31:24.123456789</TD>" in writer.rows(conform(batch, schema))
 
 
