@@ -80,6 +80,8 @@ class Config(BaseSettings):
     """The most days that an owner can choose."""
     result_mb: int = Field(50_000, ge=1, le=100_000_000)
     """Largest result of a job in MB; rows beyond it are cut and marked as OVERFLOW."""
+    part_mb: int = Field(200, ge=1, le=1_000_000)
+    """Size of a part of a job's result in MB, if the job asks for parts."""
     owner_result_mb: int = Field(200_000, ge=1, le=1_000_000_000)
     """Size of all results of one user in MB; beyond it, no more jobs are taken."""
     free_space_mb: int = Field(1_000, ge=0, le=1_000_000_000)

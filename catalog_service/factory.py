@@ -95,7 +95,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
     queries = QueryService(catalogs, lanes, limits, batch)
-    kept = _job_keeping(config)
+    kept = _job_keeping(config, f"{public_url.rstrip('/')}/tap/async")
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -126,7 +126,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _job_keeping(config: Config) -> JobKeeping:
+def _job_keeping(config: Config, jobs_url: str) -> JobKeeping:
     directory = config.state_dir / "jobs"
     holding = Holding(directory)
     engine = open_database(directory / "jobs.db")
@@ -138,6 +138,7 @@ def _job_keeping(config: Config) -> JobKeeping:
         changes=JobChanges(),
         limits=_job_limits(config),
         beside=Beside("jobs"),
+        jobs_url=jobs_url,
         clock=_now,
     )
 
@@ -148,6 +149,7 @@ def _job_limits(config: Config) -> JobLimits:
         retention_days=min(config.retention_days, config.retention_days_hard),
         retention_days_hard=config.retention_days_hard,
         result_bytes=config.result_mb * 1_000_000,
+        part_bytes=config.part_mb * 1_000_000,
         owner_bytes=config.owner_result_mb * 1_000_000,
         queued_per_owner=config.jobs_queued_per_user,
         queued=config.jobs_queued,

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from .delivery import Delivery, FrameSender, SpoolError, batch_rows
-from .engines.base import Engine, QueryCancelledError, WorkerConfig
+from .engines.base import BatchStream, Engine, QueryCancelledError, WorkerConfig
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
 from .exceptions import CatalogServiceError, ConfigurationError, ServerError, UnavailableError
@@ -34,6 +35,7 @@ from .models.frames import End
 from .models.query import EngineQuery, Outcome, ResultFormat
 from .models.schema import Column, DataType
 from .result_file import FileSender, ResultFileError
+from .result_parts import write_parts
 
 __all__ = ["Worker", "main"]
 
@@ -76,18 +78,11 @@ class Worker:
     def _serve(self, query: EngineQuery, remaining_s: float) -> End:
         started = time.monotonic()
         self._sender.reset()
-        sha256 = None
-        try:
-            sender = self._sender if query.target is None else FileSender(self._sender, Path(query.target))
-        except ResultFileError as error:
-            return End(error=self._describe(error, query), rss_bytes=_rss_bytes())
-        delivery = Delivery(query, sender, self._config.temp_directory)
+        delivery = Delivery(query, self._sender, self._config.temp_directory)
         try:
             rows = batch_rows(query.columns)
             with self._engine.stream(query, timeout_s=remaining_s, batch_rows=rows, progress=self._progress) as stream:
-                delivery.run(stream)
-            if isinstance(sender, FileSender):
-                sha256 = sender.finish()
+                outcome = self._send(stream, delivery) if query.target is None else self._write(query, stream)
         except QueryCancelledError:
             return End(cancelled=True, rss_bytes=_rss_bytes())
         except ConnectionError:
@@ -96,18 +91,26 @@ class Worker:
             described = self._describe(error, query)
             return End(
                 error=described,
-                body_complete=query.target is None and delivery.fail(str(described)),
+                body_complete=delivery.fail(str(described)),
                 rss_bytes=_rss_bytes(),
                 retire=self._engine.is_broken,
             )
-        outcome = Outcome(
-            rows=delivery.rows,
-            overflow=delivery.overflow,
-            bytes_out=sender.data_bytes,
-            seconds=time.monotonic() - started,
-            sha256=sha256,
-        )
-        return End(outcome=outcome, rss_bytes=_rss_bytes())
+        return End(outcome=replace(outcome, seconds=time.monotonic() - started), rss_bytes=_rss_bytes())
+
+    def _send(self, stream: BatchStream, delivery: Delivery) -> Outcome:
+        delivery.run(stream)
+        return Outcome(rows=delivery.rows, overflow=delivery.overflow, bytes_out=self._sender.data_bytes)
+
+    def _write(self, query: EngineQuery, stream: BatchStream) -> Outcome:
+        """Write the result to its file, or files."""
+        if query.part_bytes is not None:
+            written = write_parts(query, stream, self._sender, self._config.temp_directory)
+            return Outcome(rows=written.rows, overflow=written.overflow, bytes_out=written.size_bytes)
+        file = FileSender(self._sender, Path(str(query.target)))
+        delivery = Delivery(query, file, self._config.temp_directory)
+        delivery.run(stream)
+        sha256 = file.finish()
+        return Outcome(rows=delivery.rows, overflow=delivery.overflow, bytes_out=file.data_bytes, sha256=sha256)
 
     def _progress(self, done: int, total: int) -> None:
         self._sender.frame(frames.PROGRESS, json.dumps({"done": done, "total": total}).encode())

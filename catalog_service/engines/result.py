@@ -9,7 +9,7 @@ from typing import Final, Self
 from catalog_service.exceptions import CatalogServiceError
 from catalog_service.models import frames
 from catalog_service.models.frames import End
-from catalog_service.models.query import EngineQuery, Outcome
+from catalog_service.models.query import EngineQuery, Outcome, ResultPart
 
 from .base import QueryCancelledError
 from .channel import ChannelClosedError
@@ -39,6 +39,8 @@ class QueryResult(AsyncIterator[bytes]):
     """Set when the last piece was read."""
     progress: tuple[int, int] | None = None
     """Batches of tiles that are done, and all of them; None for a query that is run as a whole."""
+    parts: tuple[ResultPart, ...] = ()
+    """Files of the result that are on the disk, if it is written in parts."""
     body_complete: bool = False
     """After an error: whether the bytes read are a whole document all the same."""
 
@@ -157,6 +159,8 @@ class QueryResult(AsyncIterator[bytes]):
         elif kind == frames.PROGRESS:
             now = json.loads(payload)
             self.progress = now["done"], now["total"]
+        elif kind == frames.PART:
+            self.parts += (ResultPart(**json.loads(payload)),)
         elif kind == frames.END:
             self._finish(frames.decode_end(payload))
 

@@ -9,6 +9,7 @@ A frame is one kind byte, a 4-byte big-endian length, and that many bytes:
 ``H``  worker to parent: head, before any data (JSON: overflow true/false, or null when not yet known)
 ``D``  worker to parent: final bytes of the result
 ``P``  worker to parent: progress of a query that is run in batches (JSON: done, total)
+``F``  worker to parent: a part of a result is on the disk (JSON of `ResultPart`)
 ``E``  worker to parent: the end (JSON of `End`)
 
 After ``E`` the worker is free for the next query. End of file without ``E`` means that it crashed.
@@ -31,6 +32,7 @@ __all__ = [
     "HEAD",
     "HEADER_SIZE",
     "MAX_FRAME_BYTES",
+    "PART",
     "PROGRESS",
     "QUERY",
     "READY",
@@ -53,6 +55,7 @@ READY: Final = b"R"
 HEAD: Final = b"H"
 DATA: Final = b"D"
 PROGRESS: Final = b"P"
+PART: Final = b"F"
 END: Final = b"E"
 
 HEADER_SIZE: Final = 5

@@ -84,6 +84,12 @@ class Job:
     """Its HTTP status."""
 
     @property
+    def rows(self) -> int:
+        """Rows of the result, those of parts included so far."""
+        whole = [one.rows for one in self.results if one.name == "result"]
+        return whole[0] if whole else sum(one.rows for one in self.results)
+
+    @property
     def result_bytes(self) -> int:
         """Size of all results."""
         return sum(one.size_bytes for one in self.results)

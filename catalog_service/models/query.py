@@ -22,6 +22,7 @@ __all__ = [
     "RaDecBox",
     "ResolvedQuery",
     "ResultFormat",
+    "ResultPart",
     "ScanPlan",
     "SplitQuery",
     "TablePlan",
@@ -213,8 +214,23 @@ class EngineQuery:
     """Adopted files that the query reads, and how they must still look."""
     target: str | None = None
     """File to be made for the result, in place of sending it; None: send it."""
+    part_bytes: int | None = None
+    """Size after which another file is begun: ``<target>-00000<part_suffix>`` and so on. None: one file."""
+    part_suffix: str = ""
     max_bytes: int | None = None
     """Rows after so many bytes in `target` are cut, and the result is marked OVERFLOW."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPart:
+    """One of several files of a result, on the disk."""
+
+    file: str
+    """Name in the directory of the target."""
+    size_bytes: int
+    sha256: str
+    """Hexadecimal."""
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

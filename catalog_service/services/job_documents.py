@@ -104,7 +104,7 @@ def _facts(job: Job, progress: Progress | None) -> Iterable[tuple[str, object]]:
         yield "batches_done", progress.done
         yield "batches_total", progress.total
     if job.results:
-        yield "rows", sum(one.rows for one in job.results)
+        yield "rows", job.rows
         yield "overflow", "true" if job.overflow else "false"
     for result in job.results:
         yield f"sha256 of {result.name}", result.sha256

@@ -27,6 +27,8 @@ class JobKeeping:
     limits: JobLimits
     beside: Beside
     """Runs calls of the stores."""
+    jobs_url: str
+    """Public address of all jobs, without a trailing slash."""
     clock: Callable[[], datetime]
     """Tells the time, aware."""
 

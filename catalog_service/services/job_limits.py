@@ -23,6 +23,8 @@ class JobLimits:
     """The most that an owner can ask for."""
     result_bytes: int
     """Of one job; rows beyond are cut and marked as OVERFLOW."""
+    part_bytes: int
+    """Size after which a result in parts begins another one."""
     owner_bytes: int
     """Of all results of one owner together."""
     queued_per_owner: int

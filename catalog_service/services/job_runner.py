@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ __all__ = ["JobRunner"]
 _LOG: Final = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS: Final = 2
+_PARTS_S: Final = 0.5
+"""Seconds between looks for new parts of a result."""
+_LIST_OF_URIS: Final = "text/uri-list"
 _LOOK_AGAIN_S: Final = 30.0
 """After a failure of the store; otherwise the queue is looked at when something changes."""
 
@@ -158,17 +162,57 @@ class JobRunner:
         parameters = Parameters(job.parameters)
         query, options = replace(query_text(parameters), uploads=job.uploads), result_options(parameters)
         directory = await self._beside(self._results.begin, job.job_id, job.attempts)
-        path = directory / f"result{options.format.suffix}"
+        path = directory / ("part" if options.format.in_parts else f"result{options.format.suffix}")
+        limits = self._kept.limits
         file = ResultFile(
-            path=path, max_bytes=self._kept.limits.result_bytes, timeout_s=job.execution_s, job_id=job.job_id
+            path=path,
+            part_bytes=limits.part_bytes,
+            max_bytes=limits.result_bytes,
+            timeout_s=job.execution_s,
+            job_id=job.job_id,
         )
         delivery = await self._queries.run(query, job.owner, options, file)
         self._running[job.job_id].delivery = delivery
-        async for chunk in delivery.chunks():  # only what is known without a worker
-            await self._beside(_append, path, chunk)
-        done = await self._beside(_done, delivery, options, directory, path)
+        noting = asyncio.create_task(self._note_parts(job, delivery, options, directory.name))
+        try:
+            async for chunk in delivery.chunks():  # only what is known without a worker
+                await self._beside(_append, path, chunk)
+        finally:
+            noting.cancel()
+            await asyncio.wait({noting})
+        done = await self._beside(self._done, job, delivery, options, path)
         await self._beside(self._results.commit, job.job_id, job.attempts, done)
         return done
+
+    async def _note_parts(self, job: Job, delivery: Delivery, options: ResultOptions, directory: str) -> None:
+        """Tell of the parts of a result while more are made."""
+        noted = 0
+        while options.format.in_parts:
+            await asyncio.sleep(_PARTS_S)
+            if len(delivery.parts) > noted:
+                noted = len(delivery.parts)
+                results = _part_results(delivery, options, directory)
+                await self._beside(self._store.change, job.job_id, [Phase.EXECUTING], results=results)
+                self._kept.changes.tell(job.job_id)
+
+    def _done(self, job: Job, delivery: Delivery, options: ResultOptions, path: Path) -> Done:
+        """Return what an execution has made; the parts of a result are listed in a file of their own."""
+        outcome, parts = delivery.outcome, _part_results(delivery, options, path.parent.name)
+        assert outcome is not None
+        content_type = options.format.content_type
+        if parts:
+            path, content_type = path.with_suffix(".uris"), _LIST_OF_URIS
+            addresses = [f"{self._kept.jobs_url}/{job.job_id}/results/{part.name}\r\n" for part in parts]
+            path.write_text("".join(addresses), encoding="ascii", newline="")
+        result = JobResult(
+            name="result",
+            file=f"{path.parent.name}/{path.name}",
+            content_type=content_type,
+            size_bytes=path.stat().st_size,
+            sha256=outcome.sha256 or _digest(path),
+            rows=outcome.rows,
+        )
+        return Done((result, *parts), outcome.overflow)
 
     def _complete(self, job: Job, done: Done) -> None:
         ended = self._kept.clock()
@@ -204,21 +248,22 @@ class JobRunner:
 def _append(path: Path, chunk: bytes) -> None:
     with path.open("ab") as file:
         file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _done(delivery: Delivery, options: ResultOptions, directory: Path, path: Path) -> Done:
-    outcome = delivery.outcome
-    assert outcome is not None
-    sha256 = outcome.sha256 or _digest(path)
-    result = JobResult(
-        name="result",
-        file=f"{directory.name}/{path.name}",
-        content_type=options.format.content_type,
-        size_bytes=path.stat().st_size,
-        sha256=sha256,
-        rows=outcome.rows,
+def _part_results(delivery: Delivery, options: ResultOptions, directory: str) -> tuple[JobResult, ...]:
+    return tuple(
+        JobResult(
+            name=Path(part.file).stem,
+            file=f"{directory}/{part.file}",
+            content_type=options.format.content_type,
+            size_bytes=part.size_bytes,
+            sha256=part.sha256,
+            rows=part.rows,
+        )
+        for part in delivery.parts
     )
-    return Done((result,), outcome.overflow)
 
 
 def _digest(path: Path) -> str:

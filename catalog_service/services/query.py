@@ -12,14 +12,14 @@ from typing import Final
 import structlog
 
 from ..engines.result import QueryResult
-from ..exceptions import CatalogServiceError
+from ..exceptions import CatalogServiceError, ParameterError
 from ..language.pipeline import result_position
-from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ScanPlan
+from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan
 from ..models.user import Identity
 from ..planner.batches import BatchLimits
 from ..version import VERSION
 from ..writers.base import ResultDescription
-from ..writers.negotiate import NegotiatedFormat, negotiate
+from ..writers.negotiate import IN_PARTS, NegotiatedFormat, negotiate
 from ..writers.select import empty_result
 from .batching import texts_of
 from .catalogs import Catalogs, Published
@@ -51,6 +51,9 @@ class ResultFile:
     """Where the result of a job is written, and the job's own limits."""
 
     path: Path
+    """File to be made; the beginning of the names of all, if there are several."""
+    part_bytes: int
+    """Size after which another file is begun, if the format is one in parts."""
     max_bytes: int
     timeout_s: float
     job_id: str
@@ -95,6 +98,7 @@ class _Columns:
     overflow = True
     outcome = Outcome(overflow=True)
     progress = None
+    parts = ()
     body_complete = True
 
     def __init__(self, body: bytes) -> None:
@@ -126,6 +130,11 @@ class Delivery:
     def outcome(self) -> Outcome | None:
         """How the query ended; None before the last chunk, or if it failed."""
         return self._result.outcome
+
+    @property
+    def parts(self) -> tuple[ResultPart, ...]:
+        """Files of a result in parts that are on the disk."""
+        return self._result.parts
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -232,6 +241,8 @@ class QueryService:
         releases = published.releases(resolved)
         resolved, scan = await planned(resolved, published, audit.identity)
         infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
+        if options.format.in_parts and file is None:
+            raise ParameterError(f"RESPONSEFORMAT={IN_PARTS} is for asynchronous jobs.", remedy="Use parquet here.")
         max_rows = self._limits.rows(options.maxrec)
         if max_rows == 0:
             description = ResultDescription(columns=resolved.columns, infos=infos, position=position)
@@ -257,6 +268,8 @@ class QueryService:
             stamps=tuple(stamp for one in scan.scans.values() for stamp in one.stamps),
             target=None if file is None else str(file.path),
             max_bytes=None if file is None else file.max_bytes,
+            part_bytes=None if file is None or not options.format.in_parts else file.part_bytes,
+            part_suffix=options.format.suffix,
         )
         self._lanes.allow(published.foreign_directories)
         return Delivery(await self._lanes.pool(is_job=file is not None).run(engine_query), audit, scan, options)

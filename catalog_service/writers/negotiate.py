@@ -1,13 +1,13 @@
 """RESPONSEFORMAT: which format a request asks for, and how the answer is labelled (DALI 1.1 section 3.4.3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Final
 
 from catalog_service.exceptions import ParameterError
 from catalog_service.models.query import ResultFormat
 
-__all__ = ["OUTPUT_FORMATS", "NegotiatedFormat", "OutputFormat", "negotiate"]
+__all__ = ["IN_PARTS", "OUTPUT_FORMATS", "NegotiatedFormat", "OutputFormat", "negotiate"]
 
 _VOTABLE_TYPES: Final = frozenset({"application/x-votable+xml", "text/xml", "application/xml"})
 
@@ -23,6 +23,8 @@ class NegotiatedFormat:
     """Of file names, with the dot."""
     is_text: bool
     """Whether gzip as a content coding can gain anything; other formats are compressed or dense by themselves."""
+    in_parts: bool = False
+    """Whether the result of a job is to be several files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,9 @@ OUTPUT_FORMATS: Final = (
 )
 """Every format, the default first."""
 
+IN_PARTS: Final = "parquet/parts"
+"""Format of a job whose result is several Parquet files, each usable as soon as it is there."""
+
 _BY_NAME: Final = {name: entry for entry in OUTPUT_FORMATS for name in entry.names}
 _BY_MEDIA_TYPE: Final = {entry.media_type.partition(";")[0]: entry for entry in reversed(OUTPUT_FORMATS)}
 _BY_SERIALIZATION: Final = {"binary2": OUTPUT_FORMATS[0], "tabledata": OUTPUT_FORMATS[1]}
@@ -101,6 +106,8 @@ def negotiate(requested: str | None) -> NegotiatedFormat:
     <ResultFormat.VOTABLE_TABLEDATA: 'votable/td'>
     """
     wanted = (requested or "votable").strip() or "votable"
+    if wanted.lower() == IN_PARTS:
+        return replace(_negotiated(_BY_NAME["parquet"], _BY_NAME["parquet"].media_type), in_parts=True)
     entry = _BY_NAME.get(wanted.lower())
     if entry is not None:
         return _negotiated(entry, entry.media_type)

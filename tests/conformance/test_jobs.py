@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import astropy.io.votable
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import pyvo
@@ -26,7 +28,9 @@ def jobs_server(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFact
     running = start_server(
         sample_store.root,
         tmp_path_factory.mktemp("jobs"),
-        extra_config="batch_files = 2\nresult_mb = 2\nretention_days_hard = 10\njob_wait_s = 3\njobs_queued = 5\n",
+        extra_config=(
+            "batch_files = 2\nresult_mb = 2\npart_mb = 1\nretention_days_hard = 10\njob_wait_s = 3\njobs_queued = 5\n"
+        ),
     )
     yield running
     stop_server(running)
@@ -345,3 +349,42 @@ def test_jobs_as_json(jobs_server: RunningServer) -> None:
     gone = requests.get(job, timeout=30)
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "not_found")
     assert requests.get(api, timeout=30).json() == []
+
+
+def test_a_result_in_parts_can_be_used_part_by_part(url: str, sample_store: SampleStore) -> None:
+    """The limit of bytes is 2 MB, a part's 1 MB."""
+    columns = "tyc_row, ra, dec, vt_mag"
+    job = create(
+        url, f"SELECT {columns} FROM tycho2.stars", PHASE="RUN", RESPONSEFORMAT="parquet/parts", MAXREC="80000"
+    )
+    assert finished(job) == "COMPLETED", requests.get(f"{job}/error", timeout=30).text
+    listed = requests.get(f"{job}/results/result", timeout=30)
+    assert listed.headers["content-type"] == "text/uri-list"
+    parts = listed.text.split("\r\n")[:-1]
+    assert parts == [f"{job}/results/part-{number:05d}" for number in range(len(parts))]
+    assert len(parts) > 1
+    tables = [pq.read_table(io.BytesIO(requests.get(part, timeout=30).content)) for part in parts]
+    assert sum(table.num_rows for table in tables) == 80_000
+    assert [table.schema.metadata[b"overflow"] for table in tables] == [b"false"] * (len(parts) - 1) + [b"true"]
+    assert [int(table.schema.metadata[b"rows"]) for table in tables] == [table.num_rows for table in tables]
+    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    stars = pq.read_table(sample_store.tycho2, columns=columns.split(", "))
+    assert set(rows["tyc_row"].to_pylist()) <= set(stars["tyc_row"].to_pylist())
+    assert len(set(rows["tyc_row"].to_pylist())) == 80_000
+    assert rows["ra"].null_count == 0
+    document = requests.get(job, timeout=30).text
+    assert '<info name="rows">80000</info>' in document
+    sync = requests.get(
+        f"{url.removesuffix('async')}sync",
+        {"LANG": "ADQL", "QUERY": "SELECT 1", "RESPONSEFORMAT": "parquet/parts"},
+        timeout=30,
+    )
+    assert sync.status_code == 400
+    assert "is for asynchronous jobs" in sync.text
+
+
+def test_an_empty_result_in_parts_is_one_empty_part(url: str) -> None:
+    job = create(url, "SELECT ra FROM tycho2.stars WHERE ra < 0", PHASE="RUN", RESPONSEFORMAT="parquet/parts")
+    assert finished(job) == "COMPLETED"
+    (part,) = requests.get(f"{job}/results/result", timeout=30).text.split()
+    assert pq.read_table(io.BytesIO(requests.get(part, timeout=30).content)).schema.names == ["ra"]
