@@ -3,25 +3,22 @@
 Commands raise; `main` alone turns errors into messages and exit codes.
 """
 
-import csv
-import io
-import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
+from .cli_parts import DEFAULT_URL, AsJson, Maxrec, Url, extra, open_client, print_json, print_records, query_text
 from .client import (
     AccessError,
-    CatalogClient,
     CatalogServiceError,
     ConnectionFailedError,
     NotFoundError,
@@ -35,7 +32,8 @@ from .client import (
 from .client.output import FileFormat, open_output, write_answer
 from .client.positions import parse_angle
 from .client.preview import printable
-from .client.terminal import print_listing, print_result
+from .client.terminal import print_result
+from .job_commands import download, jobs_app
 from .models.wire import ConeRequest, QueryRequest
 
 __all__ = ["app", "exit_code_of", "main"]
@@ -84,19 +82,13 @@ _FORMATS_BY_SUFFIX: Final = {
     ".xml": ShownFormat.VOTABLE,
 }
 
-Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CATALOG_SERVICE_URL", show_default=True)]
 Format = Annotated[
     ShownFormat | None,
     typer.Option("--format", help="Default: by the suffix of --out; else a table on a terminal, CSV in a pipe."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.", dir_okay=False)]
-Maxrec = Annotated[int | None, typer.Option(help="Most rows to return; default: the service's.", min=0)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 _PIPE_CLOSED: Final = 141
 """As a shell reports a program that SIGPIPE ended."""
-
-_DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 # A declination such as -37 looks like an option; unknown options are arguments here.
@@ -113,7 +105,7 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     maxrec: Maxrec = None,
     shown_format: Format = None,
     out: Out = None,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Find the rows of a table within a radius of a position: cone 56.75 24.12 1deg --table tycho2.stars."""
     radius_deg = parse_angle(radius, name="radius")
@@ -134,14 +126,14 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
     maxrec: Maxrec = None,
     shown_format: Format = None,
     out: Out = None,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Run a query in ADQL or Qserv's SQL: query 'SELECT TOP 5 * FROM tycho2.stars'."""
     if explain:
-        _explain(_query_text(adql, file), lang, maxrec, url)
+        _explain(query_text(adql, file), lang, maxrec, url)
         return
     chosen = _chosen_format(shown_format, out)
-    request = QueryRequest(query=_query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
+    request = QueryRequest(query=query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
     _deliver(url, request, chosen, out)
 
 
@@ -153,35 +145,37 @@ def explain_query(  # noqa: PLR0913 - one parameter for each argument and option
     lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
     maxrec: Maxrec = None,
     as_json: AsJson = False,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Tell what a query would read, and why, without running it."""
-    _explain(_query_text(adql, file), lang, maxrec, url, as_json=as_json)
+    _explain(query_text(adql, file), lang, maxrec, url, as_json=as_json)
 
 
 def _explain(text: str, lang: str, maxrec: int | None, url: str, *, as_json: bool = False) -> None:
-    with _client(url) as client:
+    with open_client(url) as client:
         explanation = client.explain(text, lang=lang, maxrec=maxrec)
-    shown = json.dumps(asdict(explanation), indent=1, ensure_ascii=False) if as_json else str(explanation)
-    sys.stdout.write(f"{shown}\n")
+    if as_json:
+        print_json(asdict(explanation))
+    else:
+        sys.stdout.write(f"{explanation}\n")
 
 
 @app.command()
-def tables(*, as_json: AsJson = False, url: Url = _DEFAULT_URL) -> None:
+def tables(*, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     """List the tables that you may read."""
-    with _client(url) as client:
+    with open_client(url) as client:
         records = [asdict(table) for table in client.tables()]
-    _print_records(records, ("name", "rows", "columns", "description"), as_json=as_json)
+    print_records(records, ("name", "rows", "columns", "description"), as_json=as_json)
 
 
 @app.command()
 def columns(
-    table: Annotated[str, typer.Argument(help="SCHEMA.TABLE.")], *, as_json: AsJson = False, url: Url = _DEFAULT_URL
+    table: Annotated[str, typer.Argument(help="SCHEMA.TABLE.")], *, as_json: AsJson = False, url: Url = DEFAULT_URL
 ) -> None:
     """List the columns of a table."""
-    with _client(url) as client:
+    with open_client(url) as client:
         records = [asdict(column) for column in client.columns(table)]
-    _print_records(records, ("name", "datatype", "unit", "ucd", "description"), as_json=as_json)
+    print_records(records, ("name", "datatype", "unit", "ucd", "description"), as_json=as_json)
 
 
 @app.command()
@@ -194,9 +188,27 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
 ) -> None:
     """Start the service (needs the extra 'server')."""
-    with _extra("server"):
+    with extra("server"):
         from .main import serve as run  # noqa: PLC0415 - the client works without the server's libraries
     run(config, host, port)
+
+
+@app.command(name="check-config")
+def check_config(
+    *, config: Annotated[Path | None, typer.Option(help="Configuration (TOML).", dir_okay=False)] = None
+) -> None:
+    """Look at a configuration before the service is started with it (needs the extra 'server')."""
+    with extra("server"):
+        from .config_check import check  # noqa: PLC0415 - the client works without the server's libraries
+    findings = check(config)
+    for finding in findings:
+        sys.stdout.write(f"{'error: ' if finding.is_fatal else ''}{finding.text}\n")
+    if any(finding.is_fatal for finding in findings):
+        raise typer.Exit(1)
+
+
+app.add_typer(jobs_app, name="jobs")
+app.command()(download)
 
 
 def exit_code_of(error: CatalogServiceError) -> int:
@@ -231,24 +243,6 @@ def _complain(message: str) -> None:
     sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Turn a missing library into the name of the extra that brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("catalog_service"):
-            raise
-        raise ParameterError(
-            f"This command needs the extra {name!r} ({error.name} is not installed).",
-            remedy=f"pip install 'catalog-service[{name}]'",
-        ) from error
-
-
-def _client(url: str) -> CatalogClient:
-    return CatalogClient(url, os.environ.get("CATALOG_SERVICE_TOKEN"))
-
-
 def _chosen_format(asked: ShownFormat | None, out: Path | None) -> ShownFormat:
     if asked is None and out is not None:
         asked = _FORMATS_BY_SUFFIX.get(out.suffix.lower())
@@ -267,16 +261,8 @@ def _requested(chosen: ShownFormat) -> str:
     return "arrow" if chosen is ShownFormat.TABLE else FileFormat(chosen.value).requested
 
 
-def _query_text(adql: str | None, file: Path | None) -> str:
-    if (adql is None) == (file is None):
-        raise ParameterError("Give one query: as argument, as - for standard input, or with --file.")
-    if file is not None:
-        return file.read_text(encoding="utf-8")
-    return sys.stdin.read() if adql == "-" else str(adql)
-
-
 def _deliver(url: str, request: QueryRequest | ConeRequest, chosen: ShownFormat, out: Path | None) -> None:
-    with _client(url) as client, warnings.catch_warnings():
+    with open_client(url) as client, warnings.catch_warnings():
         warnings.simplefilter("ignore", OverflowWarning)
         answer = client.open(request)
         if chosen is ShownFormat.TABLE:
@@ -298,20 +284,6 @@ def _reader_may_leave() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit must not fail
         raise typer.Exit(_PIPE_CLOSED) from None
-
-
-def _print_records(records: Sequence[dict[str, Any]], heads: Sequence[str], *, as_json: bool) -> None:
-    """Print JSON with all fields; else the main fields, as a table on a terminal and as CSV in a pipe."""
-    if as_json:
-        sys.stdout.write(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
-        return
-    rows = [["" if record[head] is None else str(record[head]) for head in heads] for record in records]
-    if sys.stdout.isatty():
-        print_listing(Console(), heads, rows)
-        return
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
-    sys.stdout.write(text.getvalue())
 
 
 if __name__ == "__main__":
