@@ -161,8 +161,8 @@ def test_every_commit_is_on_the_disk(store: JobStore) -> None:
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
-server:/export /home nfs4 rw 0 0
-tmpfs /home/me/fast tmpfs rw 0 0
+server:/export /users nfs4 rw 0 0
+tmpfs /users/me/fast tmpfs rw 0 0
 cephfs /sps/with\\040blank ceph rw 0 0
 /dev/sdb /data xfs rw 0 0
 other:/x /data lustre rw 0 0
@@ -173,9 +173,9 @@ other:/x /data lustre rw 0 0
     ("directory", "kind"),
     [
         ("/var/lib", None),
-        ("/home/me", "nfs4"),
-        ("/homework", None),
-        ("/home/me/fast/state", None),
+        ("/users/me", "nfs4"),
+        ("/userswork", None),
+        ("/users/me/fast/state", None),
         ("/sps/with blank/state", "ceph"),
         ("/data/state", "lustre"),
     ],
