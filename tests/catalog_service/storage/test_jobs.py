@@ -161,8 +161,8 @@ def test_every_commit_is_on_the_disk(store: JobStore) -> None:
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
-server:/export /users nfs4 rw 0 0
-tmpfs /users/me/fast tmpfs rw 0 0
+server:/export /local nfs4 rw 0 0
+tmpfs /local/fast tmpfs rw 0 0
 cephfs /sps/with\\040blank ceph rw 0 0
 /dev/sdb /data xfs rw 0 0
 other:/x /data lustre rw 0 0
@@ -173,9 +173,9 @@ other:/x /data lustre rw 0 0
     ("directory", "kind"),
     [
         ("/var/lib", None),
-        ("/users/me", "nfs4"),
-        ("/userswork", None),
-        ("/users/me/fast/state", None),
+        ("/local/x", "nfs4"),
+        ("/localities", None),
+        ("/local/fast/state", None),
         ("/sps/with blank/state", "ceph"),
         ("/data/state", "lustre"),
     ],
