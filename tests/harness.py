@@ -21,6 +21,7 @@ __all__ = [
     "SampleStore",
     "build_table",
     "directory_of_run",
+    "examples",
     "free_port",
     "require",
     "start_server",
@@ -34,6 +35,11 @@ def require(condition: object, reason: str) -> None:
         if os.environ.get("REQUIRE_ALL") == "1":
             pytest.fail(f"REQUIRE_ALL=1, but {reason}")
         pytest.skip(reason)
+
+
+def examples(every_day: int, at_night: int) -> int:
+    """Return how many examples a costly property is tried with: the larger number if CATALOG_SERVICE_TESTS=nightly."""
+    return at_night if os.environ.get("CATALOG_SERVICE_TESTS") == "nightly" else every_day
 
 
 def directory_of_run(factory: pytest.TempPathFactory) -> Path:
