@@ -75,7 +75,7 @@ def child(name: str, *, same: bool = False, text: bool = False, own: bool = True
     return sky_table(name, **{**defaults, **options})
 
 
-PARENT = sky_table(target_rows=200, row_group_rows=64)
+PARENT = sky_table(target_rows=200, row_group_rows=64, margin_arcsec=0.0)
 
 
 def built(base: Path, parents: pa.Table, rows: pa.Table, table: TableConfig, **options: Any) -> BuiltTable:

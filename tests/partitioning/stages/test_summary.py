@@ -45,7 +45,7 @@ def map_counts(release: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("summary")
     write_files(base / "Object", sky_rows(ROWS))
-    return build_all(base, sky_table(target_rows=25))["Object"].directory
+    return build_all(base, sky_table(target_rows=25, margin_arcsec=0.0))["Object"].directory
 
 
 @pytest.fixture(scope="module")
