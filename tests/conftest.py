@@ -1,5 +1,6 @@
 """Shared fixtures: sample catalogs built once, a real server on a free port, system tools."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,9 +9,20 @@ from pathlib import Path
 import pytest
 
 from sample_catalogs.demo import prepare
-from tests.harness import RunningServer, SampleStore, require, start_server, stop_server
+from tests.harness import RunningServer, SampleStore, directory_of_run, require, start_server, stop_server
 
 SAMPLES = Path(__file__).parent.parent / "sample_catalogs"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let this process not wait until what it wrote is on the disk.
+
+    Only a loss of power shows whether it is, and no test can cut that; a build flushes hundreds of files.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +47,11 @@ def chromium() -> str:
 def sample_store(tmp_path_factory: pytest.TempPathFactory) -> SampleStore:
     """Return the demo's catalogs, built once per test run (or reused from CATALOG_SERVICE_TEST_STORE)."""
     kept = os.environ.get("CATALOG_SERVICE_TEST_STORE")
-    directory = Path(kept) if kept else tmp_path_factory.mktemp("samples")
-    prepare(directory)
+    directory = Path(kept) if kept else directory_of_run(tmp_path_factory) / "samples"
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:  # the first process of the run builds, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        prepare(directory)
     return SampleStore(
         root=directory / "catalogs",
         tycho2=SAMPLES / "tycho2" / "tycho2_vt95.parquet",

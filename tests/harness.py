@@ -16,7 +16,17 @@ import pytest
 from partitioning.config import load_config
 from partitioning.pipeline import build
 
-__all__ = ["RunningServer", "SampleStore", "build_table", "free_port", "require", "start_server", "stop_server"]
+__all__ = [
+    "RunningServer",
+    "SampleStore",
+    "build_table",
+    "directory_of_run",
+    "examples",
+    "free_port",
+    "require",
+    "start_server",
+    "stop_server",
+]
 
 
 def require(condition: object, reason: str) -> None:
@@ -25,6 +35,17 @@ def require(condition: object, reason: str) -> None:
         if os.environ.get("REQUIRE_ALL") == "1":
             pytest.fail(f"REQUIRE_ALL=1, but {reason}")
         pytest.skip(reason)
+
+
+def examples(every_day: int, at_night: int) -> int:
+    """Return how many examples a costly property is tried with: the larger number if CATALOG_SERVICE_TESTS=nightly."""
+    return at_night if os.environ.get("CATALOG_SERVICE_TESTS") == "nightly" else every_day
+
+
+def directory_of_run(factory: pytest.TempPathFactory) -> Path:
+    """Return a directory that all processes of a test run share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 EXCUSED_DEG = 1e-9
 """Rows this close to a boundary may be answered either way."""
 
+_ROUGH_DEG = 1e-4
+
 
 class Sky:
     """Positions and ids of one input table."""
@@ -24,13 +26,23 @@ class Sky:
     def separation_deg(self, ra: float, dec: float) -> NDArray[np.float64]:
         """Return the separation of every row from a position, accurate at 0 and at 180 degrees."""
         centre = _vectors(np.array([ra]), np.array([dec]))[0]
-        near = np.linalg.norm(self._vectors - centre, axis=1)
-        far = np.linalg.norm(self._vectors + centre, axis=1)
-        return np.degrees(2 * np.arctan2(near, far))
+        return _separation_deg(self._vectors, centre)
+
+    def _separation_near_deg(self, ra: float, dec: float, radius: float) -> NDArray[np.float64]:
+        """Return separations that are accurate where they are about `radius`, and rough elsewhere.
+
+        That takes a tenth of the time. A scalar product gives an angle to better than 2e-6 degrees, the worst being
+        near 0 and 180.
+        """
+        centre = _vectors(np.array([ra]), np.array([dec]))[0]
+        separation: NDArray[np.float64] = np.degrees(np.arccos(np.clip(self._vectors @ centre, -1, 1)))
+        close = np.flatnonzero(np.abs(separation - radius) < _ROUGH_DEG)
+        separation[close] = _separation_deg(self._vectors[close], centre)
+        return separation
 
     def check_cone(self, ra: float, dec: float, radius: float, found: NDArray[np.int64]) -> int:
         """Assert that `found` are the ids within `radius`; return how many there are."""
-        separation = self.separation_deg(ra, dec)
+        separation = self._separation_near_deg(ra, dec, radius)
         must = self.ids[separation < radius - EXCUSED_DEG]
         may = self.ids[separation <= radius + EXCUSED_DEG]
         where = f"cone {ra!r} {dec!r} {radius!r}"
@@ -39,6 +51,12 @@ class Sky:
         assert missing.size == 0, f"{where}: {missing.size} rows missing, e.g. {missing[:3]}"
         assert surplus.size == 0, f"{where}: {surplus.size} rows too many, e.g. {surplus[:3]}"
         return len(found)
+
+
+def _separation_deg(vectors: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    near = np.linalg.norm(vectors - centre, axis=1)
+    far = np.linalg.norm(vectors + centre, axis=1)
+    return np.degrees(2 * np.arctan2(near, far))
 
 
 def _vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from tests.conformance.oracle import Sky
 from tests.conformance.test_cones import AWKWARD, random_cones
 from tests.harness import RunningServer, build_table, start_server, stop_server
 
-N = 30_000
+N = 12_000
 LARGE = 2**53 + 1
 """First integer that a double cannot hold."""
 
@@ -57,10 +57,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     signed = np.where(ra > 180, ra - 360, ra)
     position = 'ra = "ra"\ndec = "dec"\nid = ["id"]\n'
     root = base / "catalogs"
-    coarse, fine = position + "target_rows = 20_000", position + "target_rows = 300\nrow_group_rows = 50"
+    coarse, fine = position + "target_rows = 8_000", position + "target_rows = 300\nrow_group_rows = 50"
     build_table(root, "coarse", [pa.table(columns)], options=coarse)
     shuffled = pa.table(columns).take(rng.permutation(N))
-    build_table(root, "fine", [shuffled.slice(0, 9_000), shuffled.slice(9_000)], options=fine)
+    build_table(root, "fine", [shuffled.slice(0, 4_000), shuffled.slice(4_000)], options=fine)
     build_table(root, "full_turn", [pa.table({**columns, "ra": with_360})], options=fine)
     build_table(root, "signed", [pa.table({**columns, "ra": signed})], options=fine)
     server = start_server(root, base)

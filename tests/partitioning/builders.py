@@ -1,13 +1,19 @@
 """Small inputs, and what builds of them published."""
 
+import io
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from partitioning.cli import main
 from partitioning.config import BuildConfig, TableConfig
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES
 from partitioning.layout.properties import parse_properties
@@ -117,6 +123,19 @@ def tree(directory: Path) -> dict[str, bytes]:
 def visible(directory: Path) -> dict[str, bytes]:
     """Return every file below a directory that is not hidden, nor below a hidden one."""
     return {name: content for name, content in tree(directory).items() if "/." not in f"/{name}"}
+
+
+def commanded(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process: a process of its own would take a second to start."""
+    command, out, err = ["catalog-partition", *map(str, arguments)], io.StringIO(), io.StringIO()
+    code: Any = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", command)
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code
+    return subprocess.CompletedProcess(command, code or 0, out.getvalue(), err.getvalue())
 
 
 def by_id(table: pa.Table, columns: Iterable[str], key: str = "id") -> list[Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,19 @@ def rows_of(catalog: Path) -> list[Any]:
     return by_id(stored(catalog), [HEALPIX_COLUMN, *COLUMNS])
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a published release of 3000 rows from three files; not to be changed."""
+    directory = tmp_path_factory.mktemp("built")
+    write_files(directory / "Object", sky_rows(ROWS))
+    build_all(directory, TABLE)
+    return directory
+
+
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    """Return a directory with a published release of 3000 rows from three files."""
-    write_files(tmp_path / "Object", sky_rows(ROWS))
-    build_all(tmp_path, TABLE)
+def base(built: Path, tmp_path: Path) -> Path:
+    """Return a copy of `built`, times of files included: an append compares them."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

@@ -18,7 +18,7 @@ from partitioning.helper import help_builds
 from partitioning.lease import lease
 from partitioning.pipeline import build
 from partitioning.stages.run import Share
-from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, visible, write_files
+from tests.partitioning.builders import CREATED, commanded, config, sky_rows, sky_table, tree, visible, write_files
 
 CONFIG = """
 [release]
@@ -136,12 +136,12 @@ def test_a_killed_build_shows_nothing_and_the_next_one_works(base: Path, tmp_pat
 def test_a_dry_run_changes_nothing_and_fails_if_there_are_problems(base: Path, tmp_path: Path) -> None:
     before = tree(base)
     options = ("--input-dir", base / "input", "--dry-run", "--spill", tmp_path)
-    done = run("build", base / "build.toml", *options)
+    done = commanded("build", base / "build.toml", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tiles      " in done.stdout
     assert done.stdout.endswith("no problems found; nothing was written\n")
     assert (tree(base), list(tmp_path.iterdir())) == (before, [])
-    done = run("build", base / "build.toml", *options, "--max-spill", "1kB")
+    done = commanded("build", base / "build.toml", *options, "--max-spill", "1kB")
     assert done.returncode == 1
     assert "problem: spill files will take" in done.stdout
     assert not done.stderr
@@ -165,27 +165,27 @@ def test_append_status_switch_prune(base: Path, tmp_path: Path) -> None:
     pq.write_table(sky_rows(7, seed=8, first_id=3), here / "input/Object/night.parquet")
     changed = sky_rows(200).slice(0, 60)
     pq.write_table(changed, here / "input/Object/part0.parquet")
-    done = run("append", *options)
+    done = commanded("append", *options)
     assert done.returncode == 1
     assert "say --replace Object/part0.parquet if that is meant" in done.stderr
-    done = run("append", *options, "--replace", "Object/part0.parquet", "--dry-run")
+    done = commanded("append", *options, "--replace", "Object/part0.parquet", "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 files, " in done.stdout
-    done = run("append", *options, "--replace", "Object/part0.parquet")
+    done = commanded("append", *options, "--replace", "Object/part0.parquet")
     assert done.returncode == 0, done.stderr
     assert f"published Object_r2: {200 - 67 + 60 + 7} rows" in done.stdout
-    done = run("status", home)
+    done = commanded("status", home)
     assert "release 2 published" in done.stdout
     assert "; idle\n  next: build begins release 3 or higher from all input; append adds new files" in done.stdout
-    assert "Object_r1 is: 200 rows" in run("switch", home, "--release", "1").stdout
+    assert "Object_r1 is: 200 rows" in commanded("switch", home, "--release", "1").stdout
     assert "hats_primary_table_url=Object_r1\n" in (home / "collection.properties").read_text()
-    assert "would be removed" in run("prune", home, "--dry-run").stdout
-    assert run("prune", home).returncode == 0
+    assert "would be removed" in commanded("prune", home, "--dry-run").stdout
+    assert commanded("prune", home).returncode == 0
     names = {path.name for path in home.iterdir()}
     assert names == {"Object_r1", "Object_r1_10arcs", "Object_r1_id", "collection.properties", ".last_release"}
 
 
-ROWS, FILES = 6000, 8
+ROWS, FILES = 3000, 8
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ Number = float | None
 
 POSITIONS: list[tuple[Number, Number]] = [
     (lon, lat)
-    for lon in (0.0, 10.0, 19.9999999, 350.0, 359.9999999, 360.0, -5.0, 725.0, None)
-    for lat in (0.0, 5.0, 90.0, -90.0, 91.0, None)
+    for lon in (0.0, 10.0, 19.9999999, 350.0, 359.9999999, 360.0, -5.0, 725.0)
+    for lat in (0.0, 5.0, 90.0, -90.0)
 ]
+POSITIONS += [(10.0, 91.0), (725.0, 91.0), (10.0, None), (None, 0.0), (None, 90.0), (None, 91.0), (None, None)]
 
 BOXES = [
     (10, -5, 20, 5),

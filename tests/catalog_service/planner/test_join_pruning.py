@@ -59,6 +59,7 @@ from partitioning.sky.regions import Cone
 from partitioning.sky.separation import unit_vectors
 from tests.catalog_service.planner.conditions import circle, contains, own_point
 from tests.catalog_service.planner.worlds import World, make_table, make_world, points_near
+from tests.harness import examples
 
 CONES = (Cone(10.0, 20.0, 1.0), Cone(11.5, 20.0, 1.0), Cone(200.0, -60.0, 3.0), Cone(10.0, 20.0, 0.02))
 """Regions that conditions speak of; the first two overlap."""
@@ -439,7 +440,7 @@ def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[i
     return found[0], found[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80, 200), deadline=None)
 @given(queries())
 def test_pruned_tables_give_the_same_rows(query: tuple[int, From, Both | None]) -> None:
     seed, source, where = query

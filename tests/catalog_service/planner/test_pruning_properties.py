@@ -46,6 +46,7 @@ from tests.catalog_service.planner.worlds import (
     plan_one,
     points_near,
 )
+from tests.harness import examples
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -73,7 +74,7 @@ def rows_for(rng: np.random.Generator, condition: Condition) -> tuple[Floats, Fl
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60, 150), deadline=None)
 @given(conditions, seeds, st.sampled_from(sorted(FORMS_OF_RA)))
 def test_no_matching_row_is_lost(condition: Condition, seed: int, form: str) -> None:
     rng = np.random.default_rng(seed)
@@ -82,7 +83,7 @@ def test_no_matching_row_is_lost(condition: Condition, seed: int, form: str) -> 
     assert not lost_rows(world, condition).any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40, 100), deadline=None)
 @given(conditions, seeds, st.floats(-4, 1.5).map(lambda power: 10.0**power))
 def test_no_row_placed_away_from_its_own_position_is_lost(condition: Condition, seed: int, scatter_deg: float) -> None:
     rng = np.random.default_rng(seed)
@@ -97,7 +98,7 @@ def test_no_row_placed_away_from_its_own_position_is_lost(condition: Condition, 
     assert not lost_rows(world, condition).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30, 60), deadline=None)
 @given(st.lists(cones() | polygons(), min_size=2, max_size=4), seeds)
 def test_all_bounds_of_a_conjunction_are_used(parts: list[Condition], seed: int) -> None:
     """Each further bound can only take tiles away."""

@@ -30,7 +30,7 @@ from catalog_service.storage.statistics import StatisticsCache
 from partitioning.layout.manifest import ROW_GROUPS_FILE
 from partitioning.layout.paths import MANIFEST_DIR
 from partitioning.layout.statistics import read_statistics
-from tests.harness import build_table
+from tests.harness import build_table, examples
 
 N = 900
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - UTC, as stored
@@ -185,7 +185,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(80, 250), deadline=None)
 @given(condition=conditions)
 def test_pruned_files_give_the_same_rows(published: Published, condition: str) -> None:
     published.check(condition)

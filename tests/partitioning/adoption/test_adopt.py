@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.regions import Cone
 from partitioning.stages.publish import current_release
 from tests.foreign import GOOD_ROWS, ROWS, good_table, pixels, rows, tile_groups, tracts, tree_state, write_hats
+from tests.partitioning.builders import commanded
 
 CREATED = "2026-01-02T03:04:05Z"
 
@@ -385,8 +385,7 @@ def test_command_line(tmp_path: Path) -> None:
     columns = ["--ra", "ra", "--dec", "dec", "--id", "id"]
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "partitioning.cli", "adopt", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return commanded("adopt", *arguments)
 
     done = run(tmp_path / "foreign", *place, *columns)
     assert (done.returncode, done.stderr) == (0, "")

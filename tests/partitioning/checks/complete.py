@@ -296,7 +296,7 @@ def store_index(catalog: Path, release: Path, parts: list[pa.Table]) -> None:
     (catalog / "manifest").mkdir(exist_ok=True)
     for number, part in enumerate(parts):
         path = catalog / index_part_path(number)
-        pq.write_table(part, path, row_group_size=200, write_page_checksum=True)
+        pq.write_table(part, path, row_group_size=100, write_page_checksum=True)
         footers.append(pq.read_metadata(path))
         footers[-1].set_file_path(f"index/part.{number}.parquet")
         size, checksum = path.stat().st_size, file_checksum(path)

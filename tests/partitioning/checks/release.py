@@ -13,7 +13,7 @@ from partitioning.sky.healpix import Pixel
 from tests.partitioning.builders import build_all, sky_rows, sky_table, write_files
 from tests.partitioning.checks.complete import complete
 
-ROWS = 700
+ROWS = 420
 THRESHOLD_ARCSEC = 10.0
 FILES = 3
 

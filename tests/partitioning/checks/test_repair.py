@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from partitioning.exceptions import LayoutError
 from partitioning.layout.checksums import write_checksums
 from partitioning.layout.manifest import read_manifest
 from partitioning.lease import lease
-from tests.partitioning.builders import leaves, tree
+from tests.partitioning.builders import commanded, leaves, tree
 from tests.partitioning.checks.complete import store_manifest
 from tests.partitioning.checks.release import checked
 
@@ -183,27 +182,22 @@ def test_a_table_that_is_not_there_is_not_made(release: Path) -> None:
 # Command line
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "partitioning.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_commands(release: Path, tmp_path: Path) -> None:
     table, report = release.parent, tmp_path / "report.json"
-    done = run("verify", table, "--sample", "10%", "--workers", "2")
+    done = commanded("verify", table, "--sample", "10%", "--workers", "2")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Object_r1: clean; ")
     spoil(release / "point_map.fits")
-    done = run("verify", table, "--full", "--json", report)
+    done = commanded("verify", table, "--full", "--json", report)
     assert done.returncode == 1
     assert "checksum: Object_r1/point_map.fits: its xxh3-128 is not" in done.stdout
     assert "findings; " in done.stdout.splitlines()[-1]
     told: dict[str, Any] = json.loads(report.read_text())
     assert told["findings"][0]["check"] == "checksum"
-    done = run("repair", table, "--part", "maps")
+    done = commanded("repair", table, "--part", "maps")
     assert done.returncode == 0
     assert "rebuilt Object_r1/point_map.fits" in done.stdout
-    assert run("verify", table, "--release", "1").returncode == 0
+    assert commanded("verify", table, "--release", "1").returncode == 0
 
 
 @pytest.mark.parametrize(

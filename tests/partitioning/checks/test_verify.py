@@ -42,7 +42,7 @@ from tests.partitioning.checks.complete import (
     store_margin,
     tables_by_tile,
 )
-from tests.partitioning.checks.release import THRESHOLD_ARCSEC, checked, found
+from tests.partitioning.checks.release import ROWS, THRESHOLD_ARCSEC, checked, found
 
 Tables = dict[Pixel, pa.Table]
 
@@ -482,8 +482,11 @@ def test_partition_info(release: Path) -> None:
 
 def test_properties(release: Path) -> None:
     for name in ("hats.properties", "properties"):
-        edit_text(release / name, "hats_nrows=700", "hats_nrows=701")
-    assert "hats_nrows is '701', not '700'" in found(checked(release), "properties", "hats.properties")[0].detail
+        edit_text(release / name, f"hats_nrows={ROWS}", f"hats_nrows={ROWS + 1}")
+    assert (
+        f"hats_nrows is '{ROWS + 1}', not '{ROWS}'"
+        in found(checked(release), "properties", "hats.properties")[0].detail
+    )
 
 
 def test_property_files_differ(release: Path) -> None:
@@ -798,7 +801,7 @@ def test_index_entries(release: Path, column: str, change: str) -> None:
         "id": lambda table: set_value(table, column, 300, value + (1 if column == "id" else "!")),
         "index": lambda table: set_value(table, HEALPIX_COLUMN, 300, pixel_range(pixel)[0] + (index % 2)),
         "tile": lambda table: set_value(table, "Npix", 300, pixel.number + 1),
-        "unsorted": lambda table: swapped(table, 300, 500),
+        "unsorted": lambda table: swapped(table, 300, 400),
     }
     edit_index(release, column, changed[change])
     report = checked(release)
@@ -807,9 +810,7 @@ def test_index_entries(release: Path, column: str, change: str) -> None:
 
 
 def test_unsorted_over_parts(release: Path) -> None:
-    edit_index(
-        release, "id", lambda table: pa.concat_tables([table.slice(400, 400), table.slice(0, 400), table.slice(800)])
-    )
+    edit_index(release, "id", lambda table: pa.concat_tables([table.slice(240), table.slice(0, 240)]))
     assert found(checked(release), "index", index_part_path(1))
 
 
