@@ -15,6 +15,7 @@ from .exceptions import ConfigurationError
 from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
+from .services.cone_columns import Labels
 from .services.explain import ExplainService
 from .services.lanes import Lanes
 from .services.limits import Limits
@@ -82,7 +83,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         limits=limits,
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
-        cones=ConeService(catalogs, queries),
+        cones=ConeService(catalogs, queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         metadata=MetadataService(catalogs, lanes, limits, site),
         scratch=scratch,
         poll_s=config.poll_s,

@@ -12,6 +12,7 @@ from ..models.wire import CatalogList, ConeRequest, DirectPlan, Explanation, Que
 from ..services.cone import ConeSearch
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
+from .cone_parameters import nearest_first
 from .parameters import language
 from .responses import ResultResponse, api_error, unless_disconnected
 
@@ -72,7 +73,13 @@ async def cone(
     try:
         columns = tuple(asked.columns.split(",")) if asked.columns else None
         search = ConeSearch(
-            table=asked.table, ra_deg=asked.ra, dec_deg=asked.dec, radius_deg=asked.radius_deg, columns=columns
+            table=asked.table,
+            ra_deg=asked.ra,
+            dec_deg=asked.dec,
+            radius_deg=asked.radius_deg,
+            columns=columns,
+            with_distance=asked.distance,
+            nearest_first=nearest_first(asked.order),
         )
         options = ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec)
         return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))
