@@ -102,6 +102,8 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between; '*': all; default: main ones.")
     ] = None,
+    distance: Annotated[bool, typer.Option("--distance", help="Add the distance in degrees as the column _r.")] = False,
+    order: Annotated[str | None, typer.Option(help="'distance': the nearest rows first.")] = None,
     maxrec: Maxrec = None,
     shown_format: Format = None,
     out: Out = None,
@@ -111,7 +113,15 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     radius_deg = parse_angle(radius, name="radius")
     chosen = _chosen_format(shown_format, out)
     request = ConeRequest(
-        table=table, ra=ra, dec=dec, radius_deg=radius_deg, columns=columns, maxrec=maxrec, format=_requested(chosen)
+        table=table,
+        ra=ra,
+        dec=dec,
+        radius_deg=radius_deg,
+        columns=columns,
+        distance=distance,
+        order=order,
+        maxrec=maxrec,
+        format=_requested(chosen),
     )
     _deliver(url, request, chosen, out)
 

@@ -100,6 +100,8 @@ class Config(BaseSettings):
     """Largest MAXREC; higher requests are clamped."""
     cone_max_radius_deg: float = Field(180.0, gt=0, le=180)
     """Largest radius of a Simple Cone Search in degrees."""
+    cone_ucd1: bool = False
+    """Whether Simple Cone Searches label columns as version 1.03 wants literally, for callers that do not choose."""
     max_query_bytes: int = Field(262_144, ge=1024)
     """Longest query text in bytes."""
     poll_s: float = Field(2.0, gt=0, le=86_400)

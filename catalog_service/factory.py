@@ -16,6 +16,7 @@ from .planner.batches import BatchLimits
 from .services.beside import Beside
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
+from .services.cone_columns import Labels
 from .services.explain import ExplainService
 from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
@@ -104,7 +105,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         limits=limits,
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
-        cones=ConeService(catalogs, queries),
+        cones=ConeService(catalogs, queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         metadata=MetadataService(catalogs, lanes, limits, site),
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),

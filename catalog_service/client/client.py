@@ -78,7 +78,7 @@ class CatalogClient:
         """Address of the service."""
         return self._transport.url
 
-    def cone(  # noqa: PLR0913 - one parameter for each of the interface, the last three by name only
+    def cone(  # noqa: PLR0913 - one parameter for each of the interface, the last five by name only
         self,
         ra: Any,
         dec: Any = None,
@@ -86,6 +86,8 @@ class CatalogClient:
         *,
         table: str,
         columns: str | Sequence[str] | None = None,
+        distance: bool = False,
+        order: str | None = None,
         maxrec: int | None = None,
     ) -> Result:
         """Return the rows of a table within a radius of a position, the boundary included.
@@ -103,6 +105,10 @@ class CatalogClient:
             ``schema.table``.
         columns
             Names, as a sequence or separated by commas; None: the table's principal columns; ``"*"``: all.
+        distance
+            Whether the first column is ``_r``, the distance from the position in degrees.
+        order
+            ``"distance"``: the nearest rows first, so that `maxrec` keeps the nearest; None: as they come.
         maxrec
             Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
 
@@ -122,6 +128,8 @@ class CatalogClient:
             dec=dec_deg,
             radius_deg=radius_deg,
             columns=columns if columns is None or isinstance(columns, str) else ",".join(columns),
+            distance=distance,
+            order=order,
             maxrec=maxrec,
         )
         return ResultStream(self.open(request)).read_all()
@@ -212,7 +220,7 @@ class CatalogClient:
         CatalogServiceError
             The error that the service answered with, in its own class.
         """
-        body = {name: value for name, value in asdict(request).items() if value is not None}
+        body = {name: value for name, value in asdict(request).items() if value is not None and value is not False}
         if isinstance(request, QueryRequest):
             return self._transport.post(f"{_API}/query", body)
         return self._transport.get(f"{_API}/cone", {name: str(value) for name, value in body.items()})

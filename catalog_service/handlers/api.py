@@ -14,6 +14,7 @@ from ..services.parameters import language
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 from .coding import coded
+from .cone_parameters import nearest_first
 from .responses import ResultResponse, api_error, unless_disconnected
 
 __all__ = ["router"]
@@ -73,7 +74,13 @@ async def cone(
     try:
         columns = tuple(asked.columns.split(",")) if asked.columns else None
         search = ConeSearch(
-            table=asked.table, ra_deg=asked.ra, dec_deg=asked.dec, radius_deg=asked.radius_deg, columns=columns
+            table=asked.table,
+            ra_deg=asked.ra,
+            dec_deg=asked.dec,
+            radius_deg=asked.radius_deg,
+            columns=columns,
+            with_distance=asked.distance,
+            nearest_first=nearest_first(asked.order),
         )
         options = coded(request, ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec))
         return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))

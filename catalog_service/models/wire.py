@@ -142,6 +142,10 @@ class ConeRequest:
     radius_deg: float
     columns: str | None = None
     """Comma-separated names; None: the table's principal columns, ``*``: all."""
+    distance: bool = False
+    """Whether the first column is ``_r``, the distance from the position in degrees."""
+    order: str | None = None
+    """``distance``: the nearest rows first; None: as they come."""
     maxrec: int | None = None
     format: str = "arrow"
 

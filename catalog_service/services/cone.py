@@ -1,27 +1,29 @@
 """Cone searches: the same path as a query, entered with a tree instead of a text."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..exceptions import NotFoundError, ParameterError
 from ..models.query import ResolvedQuery
-from ..models.schema import Column, SkyPosition, Table
+from ..models.schema import Table
 from ..models.tree import (
     Circle,
     ColumnRef,
     Comparison,
     Contains,
+    Distance,
+    Expr,
     IntegerLiteral,
+    OrderItem,
     Point,
     RealLiteral,
     Select,
-    SelectItem,
     TableRef,
 )
 from ..models.user import Identity
 from .catalogs import Catalogs
+from .cone_columns import Labels, cone_items
 from .query import Delivery, QueryService, ResultOptions
 
 __all__ = ["ConeSearch", "ConeService"]
@@ -38,6 +40,12 @@ class ConeSearch:
     radius_deg: float
     columns: tuple[str, ...] | None = None
     """Names, ``("*",)`` for all, ``()`` for id and position, None for the principal columns."""
+    labels: Labels = Labels.TABLE
+    """How the columns are labelled."""
+    with_distance: bool = False
+    """Whether the first column is ``_r``, the distance from the centre in degrees."""
+    nearest_first: bool = False
+    """Whether rows are sorted by distance; a cut result then has the nearest ones."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.ra_deg):
@@ -49,11 +57,22 @@ class ConeSearch:
 
 
 class ConeService:
-    """Answers cone searches."""
+    """Answers cone searches.
 
-    def __init__(self, catalogs: Catalogs, queries: QueryService) -> None:
+    Parameters
+    ----------
+    catalogs
+        What is published.
+    queries
+        Runs them.
+    labels
+        How results of the protocol are labelled for callers that do not choose.
+    """
+
+    def __init__(self, catalogs: Catalogs, queries: QueryService, labels: Labels = Labels.UCD1PLUS) -> None:
         self._catalogs = catalogs
         self._queries = queries
+        self.labels = labels
 
     async def run(self, cone: ConeSearch, identity: Identity, options: ResultOptions) -> Delivery:
         """Run a cone search; return when its first bytes are there.
@@ -82,38 +101,30 @@ def _cone_query(table: Table, cone: ConeSearch) -> ResolvedQuery:
     position = table.position
     if position is None:
         raise ParameterError(f"table {table.full_name} has no positions; a cone search needs them")
-    columns = _chosen(table, position, cone.columns)
     by_name = table.columns_by_folded_name
     ra, dec = (ColumnRef(0, by_name[name.lower()]) for name in (position.ra, position.dec))
-    circle = Circle(centre=_point(cone.ra_deg, cone.dec_deg), radius=RealLiteral(cone.radius_deg))
-    select = Select(
-        items=tuple(SelectItem(ColumnRef(0, column), column=column) for column in columns),
-        source=TableRef(0, table, table.name),
-        where=Comparison("=", Contains(Point(ra, dec), circle), IntegerLiteral(1)),
+    point, centre = Point(ra, dec), _point(cone.ra_deg, cone.dec_deg)
+    distance = Distance(point, centre)
+    items = cone_items(
+        table, position, cone.columns, labels=cone.labels, distance=distance if cone.with_distance else None
     )
-    return ResolvedQuery(select, columns)
+    circle = Circle(centre=centre, radius=RealLiteral(cone.radius_deg))
+    select = Select(
+        items=items,
+        source=TableRef(0, table, table.name),
+        where=Comparison("=", Contains(point, circle), IntegerLiteral(1)),
+        order_by=_by_distance(table, distance) if cone.nearest_first else (),
+    )
+    return ResolvedQuery(select, tuple(item.column for item in items if item.column is not None))
+
+
+def _by_distance(table: Table, distance: Distance) -> tuple[OrderItem, ...]:
+    """Return the sort keys of the nearest rows; equal distances are in the order of the table's key."""
+    by_name = table.columns_by_folded_name
+    key = (by_name[name.lower()] for name in table.primary_key if name.lower() in by_name)
+    keys: tuple[Expr, ...] = (distance, *(ColumnRef(0, column) for column in key))
+    return tuple(OrderItem(expr, nulls_first=False) for expr in keys)
 
 
 def _point(ra_deg: float, dec_deg: float) -> Point:
     return Point(RealLiteral(ra_deg), RealLiteral(dec_deg))
-
-
-def _chosen(table: Table, position: SkyPosition, names: Sequence[str] | None) -> tuple[Column, ...]:
-    """Return the columns to deliver; id and position come with the principal ones."""
-    needed = {position.ra, position.dec, *table.primary_key}
-    if names is None and any(column.principal for column in table.columns):
-        return tuple(column for column in table.columns if column.principal or column.name in needed)
-    if names is None or tuple(names) == ("*",):
-        return table.columns
-    if not names:
-        return tuple(column for column in table.columns if column.name in needed)
-    return tuple(_column(table, name) for name in names)
-
-
-def _column(table: Table, name: str) -> Column:
-    column = table.columns_by_folded_name.get(name.strip().strip('"').lower())
-    if column is None:
-        close = get_close_matches(name, [c.name for c in table.columns], n=1)
-        hint = f"Did you mean {close[0]}?" if close else None
-        raise ParameterError(f"table {table.full_name} has no column {name!r}.", remedy=hint)
-    return column

@@ -5,7 +5,7 @@ identity (inode, size, time) of pointers and schema files and loads a new snapsh
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -135,7 +135,8 @@ class Registry:
         name, path = directory.name, directory / SCHEMA_FILE
         felis = read_felis(path) if path.is_file() else FelisSchema(name)
         rule = self._rules.get(name, self._default)
-        stored = _with_parents(_newest(_load_table(name, pointer, felis) for pointer in pointers))
+        found = _newest(_load_table(name, pointer, felis) for pointer in pointers)
+        stored = _with_known_keys(_with_parents(found))
         schema = Schema(
             name=name,
             tables=tuple(sorted((s.table for s in stored), key=_table_order)),
@@ -228,6 +229,20 @@ def _with_parent(stored: StoredTable, tables: Mapping[str, StoredTable]) -> Stor
     if parent is None or index is None or key in stored.indexes or parent.release != placement.parent_release:
         return stored
     return replace(stored, indexes={**stored.indexes, key: IdIndex(index.flat, is_own=False)})
+
+
+def _with_known_keys(tables: tuple[StoredTable, ...]) -> tuple[StoredTable, ...]:
+    """Return the tables without the foreign keys of which a column, here or there, is not published."""
+    known = frozenset((one.table.full_name, column.name) for one in tables for column in one.table.columns)
+    return tuple(replace(one, table=_with_known_keys_of(one.table, known)) for one in tables)
+
+
+def _with_known_keys_of(table: Table, known: frozenset[tuple[str, str]]) -> Table:
+    def places(key: ForeignKey) -> Iterator[tuple[str, str]]:
+        for here, there in key.column_pairs:
+            yield from ((key.from_table, here), (key.target_table, there))
+
+    return replace(table, foreign_keys=tuple(key for key in table.foreign_keys if known.issuperset(places(key))))
 
 
 def _release_directory(pointer: Path) -> Path:

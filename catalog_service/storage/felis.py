@@ -2,7 +2,8 @@
 
 Felis is the Rubin project's schema language. Used per column: ``description``, ``ivoa:ucd``, ``ivoa:unit`` (or
 ``fits:tunit``), ``votable:utype``, ``tap:principal``, ``tap:column_index``, ``tap:std``, ``length``; per table:
-``primaryKey``, ``constraints`` of type ForeignKey, ``tap:table_index``. Nothing is required but names.
+``primaryKey``, ``constraints`` of type ForeignKey, ``tap:table_index``. Nothing is required but names. Columns may come
+from other files (`felis_resources`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from ..exceptions import ConfigurationError
+from .felis_resources import with_resources
 
 __all__ = ["FelisColumn", "FelisKey", "FelisSchema", "FelisTable", "parse_felis", "read_felis"]
 
@@ -76,11 +78,14 @@ def read_felis(path: Path) -> FelisSchema:
         If the file is not YAML or not a Felis schema; the message names file and place.
     """
     try:
-        body = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        return parse_felis(body)
+        return parse_felis(with_resources(_load(path), path.parent, _load, below=(path,)))
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         msg = f"{path}: not a Felis schema: {error!r}"
         raise ConfigurationError(msg, remedy="Check the file with `felis validate`.") from error
+
+
+def _load(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def parse_felis(body: Mapping[str, Any]) -> FelisSchema:

@@ -180,6 +180,11 @@ def test_keys_name_tables_in_full(described: Path) -> None:
     )
 
 
+def test_keys_to_what_is_not_published_are_left_out(described: Path) -> None:
+    publish(described, "epochs", [stored("ra"), stored("dec")], release=2)
+    assert registry(described).snapshot.stored["sky.epochs"].table.foreign_keys == ()
+
+
 def test_names_that_differ_by_case_are_refused(tmp_path: Path) -> None:
     publish(tmp_path, "stars", [*RA_DEC, stored("RA")])
     with pytest.raises(ConfigurationError, match="'ra' and 'RA' differ by case") as refused:

@@ -188,13 +188,13 @@ def test_network_file_systems_are_known(tmp_path: Path, directory: str, kind: st
 
 def test_a_database_is_not_put_on_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catalog_service.storage.sqlite.network_file_system", lambda _directory: "nfs4")
-    with pytest.raises(ConfigurationError, match=r"network file system \\(nfs4\\).*Set state_dir"):
+    with pytest.raises(ConfigurationError, match=r"network file system \(nfs4\).*Set state_dir"):
         open_database(tmp_path / "jobs.db")
 
 
 def test_a_directory_is_held_by_one(tmp_path: Path) -> None:
     first = Holding(tmp_path / "jobs")
-    with pytest.raises(ConfigurationError, match=r"in use by another service \\(process [0-9]+\\)"):
+    with pytest.raises(ConfigurationError, match=r"in use by another service \(process [0-9]+\)"):
         Holding(tmp_path / "jobs")
     first.close()
     Holding(tmp_path / "jobs").close()
