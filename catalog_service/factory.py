@@ -12,6 +12,7 @@ from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
+from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
@@ -20,6 +21,7 @@ from .services.lanes import Lanes
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
+from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 
 __all__ = ["Services", "build_services"]
@@ -41,6 +43,9 @@ class Services:
     explain: ExplainService
     cones: ConeService
     metadata: MetadataService
+    uploads: UploadService
+    upload_files: ScratchDirectory
+    """Uploaded tables of synchronous requests."""
     scratch: ScratchDirectory
     """Files of this process; removed at the end, or by the next one if it is killed."""
     poll_s: float
@@ -48,6 +53,7 @@ class Services:
     async def close(self) -> None:
         """Stop the workers and remove scratch files."""
         await self.lanes.close()
+        self.upload_files.close()
         self.scratch.close()
 
 
@@ -59,13 +65,14 @@ def build_services(config: Config, *, public_url: str) -> Services:
     ConfigurationError
         If `state_dir` cannot be written, the catalog root is missing or a catalog in it is damaged.
     """
-    scratch = _scratch(config)
+    scratch, upload_files = _scratch(config, "tap_schema"), _scratch(config, "uploads")
     try:
         catalogs = Catalogs(_registry(config), scratch.path)
     except PartitioningError as error:
         raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
-    lanes = _lanes(config, _worker_config(config, scratch, catalogs))
+    lanes = _lanes(config, _worker_config(config, (scratch, upload_files), catalogs))
+    uploads = UploadService(lanes, _upload_limits(config), upload_files.path)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
         maxrec_default=min(config.maxrec_default, config.maxrec_hard),
@@ -74,7 +81,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads)
     site = SiteInfo(config.title, public_url.rstrip("/"), datetime.now(UTC))
     return Services(
         catalogs=catalogs,
@@ -83,15 +90,28 @@ def build_services(config: Config, *, public_url: str) -> Services:
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
-        metadata=MetadataService(catalogs, lanes, limits, site),
+        metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
+        uploads=uploads,
+        upload_files=upload_files,
         scratch=scratch,
         poll_s=config.poll_s,
     )
 
 
-def _scratch(config: Config) -> ScratchDirectory:
+def _upload_limits(config: Config) -> UploadLimits:
+    return UploadLimits(
+        size_bytes=config.upload_mb * 1_000_000,
+        caps=UploadCaps(
+            inflated_bytes=config.upload_inflated_mb * 1_000_000,
+            rows=config.upload_rows,
+            columns=config.upload_columns,
+        ),
+    )
+
+
+def _scratch(config: Config, name: str) -> ScratchDirectory:
     try:
-        return ScratchDirectory(config.state_dir / "tap_schema")
+        return ScratchDirectory(config.state_dir / name)
     except OSError as error:
         raise ConfigurationError(f"state_dir {config.state_dir} cannot be used: {error.strerror}") from error
 
@@ -120,10 +140,10 @@ def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     )
 
 
-def _worker_config(config: Config, scratch: ScratchDirectory, catalogs: Catalogs) -> WorkerConfig:
+def _worker_config(config: Config, scratch: tuple[ScratchDirectory, ...], catalogs: Catalogs) -> WorkerConfig:
     foreign = [f"{directory.rstrip('/')}/" for directory in catalogs.published.foreign_directories]
     return WorkerConfig(
-        allowed_directories=(f"{config.catalog_root}/", f"{scratch.path}/", *foreign),
+        allowed_directories=(f"{config.catalog_root}/", *(f"{one.path}/" for one in scratch), *foreign),
         temp_directory=str(config.state_dir / "workers"),
         memory_limit_bytes=config.worker_memory_mb * 1_000_000,
         max_temp_bytes=config.worker_spill_mb * 1_000_000,

@@ -36,6 +36,10 @@ class Parameters:
         for name, value in items:
             self._values.setdefault(name.upper(), []).append(value)
 
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return the values of a parameter that may be given several times."""
+        return tuple(self._values.get(name, ()))
+
     def one(self, name: str) -> str | None:
         """Return the value of a parameter, None if absent.
 
@@ -89,7 +93,7 @@ async def read_parameters(request: Request) -> Parameters:
     Raises
     ------
     RequestError
-        If the body is too long or malformed, or holds a file.
+        If the body is too long or malformed.
     """
     items = list(request.query_params.multi_items())
     if request.method == "POST":
@@ -97,8 +101,6 @@ async def read_parameters(request: Request) -> Parameters:
             form = await request.form()
         except HTTPException as error:
             raise http_error(error) from error
-        if any(not isinstance(value, str) for _, value in form.multi_items()):
-            raise ParameterError("table uploads are not supported by this service")
         items += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     return Parameters(items)
 
@@ -109,11 +111,9 @@ def query_text(parameters: Parameters) -> QueryText:
     Raises
     ------
     ParameterError
-        If LANG or QUERY is missing or LANG unknown, or a table is uploaded.
+        If LANG or QUERY is missing or LANG unknown.
     """
     asked = language(parameters.required("LANG"))
-    if parameters.one("UPLOAD") is not None:
-        raise ParameterError("table uploads are not supported by this service")
     request = parameters.one("REQUEST")
     if request is not None and request != "doQuery":
         raise ParameterError(f"REQUEST={_shown(request)} is not supported here; use doQuery or leave it out")

@@ -19,6 +19,7 @@ from ..writers.negotiate import OUTPUT_FORMATS
 from .catalogs import Catalogs
 from .lanes import Lanes
 from .limits import Limits
+from .uploads import UploadLimits
 
 __all__ = ["MetadataService", "SiteInfo"]
 
@@ -41,7 +42,8 @@ class SiteInfo:
 class MetadataService:
     """Describes the service to a caller; every answer comes from memory."""
 
-    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, site: SiteInfo) -> None:
+    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, uploads: UploadLimits, site: SiteInfo) -> None:
+        self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
         self._limits = limits
@@ -69,6 +71,7 @@ class MetadataService:
             language_features=declared_features(),
             formats=OUTPUT_FORMATS,
             limits=self._limits,
+            uploads=self._uploads,
         )
 
     def availability(self) -> str:

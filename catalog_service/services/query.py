@@ -13,7 +13,7 @@ import structlog
 from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError
 from ..language.pipeline import result_position
-from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ScanPlan
+from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ScanPlan, UploadSource
 from ..models.user import Identity
 from ..planner.batches import BatchLimits
 from ..version import VERSION
@@ -25,6 +25,7 @@ from .catalogs import Catalogs, Published
 from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
+from .uploads import UploadService
 
 __all__ = ["Delivery", "QueryService", "ResultOptions"]
 
@@ -144,9 +145,14 @@ class QueryService:
         Published limits.
     batch
         How much one step of a large query reads.
+    uploads
+        Reads tables that come with a query.
     """
 
-    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits) -> None:
+    def __init__(
+        self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits, uploads: UploadService
+    ) -> None:
+        self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
         self._limits = limits
@@ -163,13 +169,21 @@ class QueryService:
         # texts within the limit are recorded whole; one letter is one byte or more
         recorded = query.text[: self._limits.max_query_bytes]
         audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid)
-        published = self._catalogs.published
         try:
+            published = await self._published(query.uploads, audit)
             resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options)
         except BaseException as error:
             audit.failed(error)
             raise
+
+    async def _published(self, uploads: tuple[UploadSource, ...], audit: _Audit) -> Published:
+        """Return what is published, and the tables that came with the query."""
+        published = self._catalogs.published
+        if not uploads:
+            return published
+        limits = {"timeout_s": self._limits.sync_timeout_s, "started": audit.started}
+        return published.with_uploads(await self._uploads.read(uploads, audit.query_id, **limits, is_job=False))
 
     async def run_resolved(
         self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
