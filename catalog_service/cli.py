@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
@@ -36,7 +36,8 @@ from .client.output import FileFormat, open_output, write_answer
 from .client.positions import parse_angle
 from .client.preview import printable
 from .client.terminal import print_listing, print_result
-from .models.wire import ConeRequest, QueryRequest
+from .client.transport import Answer
+from .models.wire import ConeRequest, ConesRequest, QueryRequest
 
 __all__ = ["app", "exit_code_of", "main"]
 
@@ -102,11 +103,23 @@ _DEFAULT_URL: Final = "http://127.0.0.1:8000"
 # A declination such as -37 looks like an option; unknown options are arguments here.
 @app.command(context_settings={"ignore_unknown_options": True})
 def cone(  # noqa: PLR0913 - one parameter for each argument and option
-    ra: Annotated[float, typer.Argument(help="Right ascension, ICRS, degrees.")],
-    dec: Annotated[float, typer.Argument(help="Declination, ICRS, degrees.")],
-    radius: Annotated[str, typer.Argument(help="Degrees, or with a unit: 1deg, 5', 5arcmin, 30\", 30arcsec.")],
-    table: Annotated[str, typer.Option(help="SCHEMA.TABLE to search.")],
+    ra: Annotated[float | None, typer.Argument(help="Right ascension, ICRS, degrees.")] = None,
+    dec: Annotated[float | None, typer.Argument(help="Declination, ICRS, degrees.")] = None,
+    radius: Annotated[
+        str | None, typer.Argument(help="Degrees, or with a unit: 1deg, 5', 5arcmin, 30\", 30arcsec.")
+    ] = None,
     *,
+    table: Annotated[str, typer.Option(help="SCHEMA.TABLE to search.")],
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Search around every row of this file instead: VOTable, CSV, Parquet, Arrow, JSON.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    within: Annotated[str | None, typer.Option("--radius", help="With --targets: radius, as above.")] = None,
+    nearest: Annotated[bool, typer.Option("--nearest", help="With --targets: the nearest row only.")] = False,
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between; '*': all; default: main ones.")
     ] = None,
@@ -116,12 +129,27 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     url: Url = _DEFAULT_URL,
 ) -> None:
     """Find the rows of a table within a radius of a position: cone 56.75 24.12 1deg --table tycho2.stars."""
-    radius_deg = parse_angle(radius, name="radius")
     chosen = _chosen_format(shown_format, out)
+    if targets is not None:
+        if within is None or ra is not None:
+            raise ParameterError("With --targets give the radius as --radius, and no position.")
+        many = ConesRequest(
+            table=table,
+            radius_deg=parse_angle(within, name="radius"),
+            columns=columns,
+            match="nearest" if nearest else "all",
+            maxrec=maxrec,
+            format=_requested(chosen),
+        )
+        _deliver(url, lambda client: client.open_cones(many, targets), chosen, out)
+        return
+    if ra is None or dec is None or radius is None:
+        raise ParameterError("Give RA, DEC and RADIUS, or --targets FILE and --radius.")
+    radius_deg = parse_angle(radius, name="radius")
     request = ConeRequest(
         table=table, ra=ra, dec=dec, radius_deg=radius_deg, columns=columns, maxrec=maxrec, format=_requested(chosen)
     )
-    _deliver(url, request, chosen, out)
+    _deliver(url, lambda client: client.open(request), chosen, out)
 
 
 @app.command()
@@ -130,6 +158,10 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
     *,
     file: Annotated[Path | None, typer.Option(help="Read the query from a file.", exists=True, dir_okay=False)] = None,
     lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
+    upload: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE: a table to send along, TAP_UPLOAD.NAME in the query; may be repeated."),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell what would be read, and why; run nothing.")] = False,
     maxrec: Maxrec = None,
     shown_format: Format = None,
@@ -142,7 +174,8 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
         return
     chosen = _chosen_format(shown_format, out)
     request = QueryRequest(query=_query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
-    _deliver(url, request, chosen, out)
+    uploads = dict(_named_file(text) for text in upload or ())
+    _deliver(url, lambda client: client.open(request, uploads), chosen, out)
 
 
 @app.command(name="explain")
@@ -275,10 +308,18 @@ def _query_text(adql: str | None, file: Path | None) -> str:
     return sys.stdin.read() if adql == "-" else str(adql)
 
 
-def _deliver(url: str, request: QueryRequest | ConeRequest, chosen: ShownFormat, out: Path | None) -> None:
+def _named_file(text: str) -> tuple[str, Path]:
+    """Return (name, file) of ``NAME=FILE``."""
+    name, equals, file = text.partition("=")
+    if not name or not equals or not Path(file).is_file():
+        raise ParameterError(f"--upload {text!r} is not NAME=FILE, with a file that exists.")
+    return name, Path(file)
+
+
+def _deliver(url: str, ask: Callable[[CatalogClient], Answer], chosen: ShownFormat, out: Path | None) -> None:
     with _client(url) as client, warnings.catch_warnings():
         warnings.simplefilter("ignore", OverflowWarning)
-        answer = client.open(request)
+        answer = ask(client)
         if chosen is ShownFormat.TABLE:
             result = ResultStream(answer).read_all()
             print_result(Console(), result)

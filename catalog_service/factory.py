@@ -16,6 +16,7 @@ from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
+from .services.cones import ConesService
 from .services.explain import ExplainService
 from .services.lanes import Lanes
 from .services.limits import Limits
@@ -42,6 +43,7 @@ class Services:
     queries: QueryService
     explain: ExplainService
     cones: ConeService
+    many_cones: ConesService
     metadata: MetadataService
     uploads: UploadService
     upload_files: ScratchDirectory
@@ -90,6 +92,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries),
+        many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
         uploads=uploads,
         upload_files=upload_files,

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, pages, tap, vosi
+from .handlers import api, cone, health, pages, tap, uploads_api, vosi
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -71,7 +71,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, vosi, cone, api, health, pages):
+    for module in (tap, vosi, cone, api, uploads_api, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes

@@ -174,6 +174,17 @@ class Transport:
         """
         return self._send("POST", f"{self.url}{path}", body=json.dumps(body).encode())
 
+    def post_bytes(self, path: str, body: bytes, content_type: str) -> Answer:
+        """Return the answer to a POST request with a body of some type; raises as `post` does."""
+        return self._send("POST", f"{self.url}{path}", body=body, headers={"Content-Type": content_type})
+
+    def post_form(self, path: str, fields: Mapping[str, str], files: Mapping[str, bytes]) -> Answer:
+        """Return the answer to a POST request with a form of fields and files; raises as `post` does."""
+        parts: list[tuple[str, str | tuple[str, bytes]]] = [*fields.items()]
+        parts += [(name, (name, content)) for name, content in files.items()]
+        body, content_type = urllib3.encode_multipart_formdata(parts)
+        return self.post_bytes(path, body, content_type)
+
     def json(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON that a GET request, or a POST request with a JSON body, is answered with.
 
@@ -193,10 +204,10 @@ class Transport:
         """Close all connections."""
         self._pool.clear()
 
-    def _send(self, method: str, url: str, *, body: bytes | None) -> Answer:
+    def _send(self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str] | None = None) -> Answer:
         waited_s = 0.0
         while True:
-            response = self._open(method, url, body=body)
+            response = self._open(method, url, body=body, headers=headers or {})
             if response.status < 300:
                 return Answer(response, url.partition("?")[0])
             error = _service_error(response, url)
@@ -206,10 +217,13 @@ class Transport:
             time.sleep(wait_s)
             waited_s += wait_s
 
-    def _open(self, method: str, url: str, *, body: bytes | None) -> urllib3.BaseHTTPResponse:
-        headers = None if body is None else {**self._pool.headers, "Content-Type": "application/json"}
+    def _open(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        content_type = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**self._pool.headers, **content_type, **headers}
         try:
-            return self._pool.request(method, url, body=body, headers=headers, preload_content=False)
+            return self._pool.request(method, url, body=body, headers=sent, preload_content=False)
         except (HTTPError, OSError) as error:
             raise self._connection_error(error) from error
 

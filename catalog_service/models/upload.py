@@ -11,7 +11,7 @@ __all__ = ["ROW_NUMBER", "UPLOAD_SCHEMA", "UploadCaps", "UploadQuery", "Uploaded
 UPLOAD_SCHEMA: Final = "TAP_UPLOAD"
 """Schema of uploaded tables (TAP 1.1 section 2.7.7)."""
 
-ROW_NUMBER: Final = Column(name="_row", datatype=DataType.LONG, stored_name="_row")
+ROW_NUMBER: Final = Column(name="_uploaded_row", datatype=DataType.LONG, stored_name="_row")
 """Number of an uploaded row, from 0; in the file, but not among the columns of the table."""
 
 

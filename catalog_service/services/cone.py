@@ -24,7 +24,7 @@ from ..models.user import Identity
 from .catalogs import Catalogs
 from .query import Delivery, QueryService, ResultOptions
 
-__all__ = ["ConeSearch", "ConeService"]
+__all__ = ["ConeSearch", "ConeService", "chosen_columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def _cone_query(table: Table, cone: ConeSearch) -> ResolvedQuery:
     position = table.position
     if position is None:
         raise ParameterError(f"table {table.full_name} has no positions; a cone search needs them")
-    columns = _chosen(table, position, cone.columns)
+    columns = chosen_columns(table, position, cone.columns)
     by_name = table.columns_by_folded_name
     ra, dec = (ColumnRef(0, by_name[name.lower()]) for name in (position.ra, position.dec))
     circle = Circle(centre=_point(cone.ra_deg, cone.dec_deg), radius=RealLiteral(cone.radius_deg))
@@ -98,7 +98,7 @@ def _point(ra_deg: float, dec_deg: float) -> Point:
     return Point(RealLiteral(ra_deg), RealLiteral(dec_deg))
 
 
-def _chosen(table: Table, position: SkyPosition, names: Sequence[str] | None) -> tuple[Column, ...]:
+def chosen_columns(table: Table, position: SkyPosition, names: Sequence[str] | None) -> tuple[Column, ...]:
     """Return the columns to deliver; id and position come with the principal ones."""
     needed = {position.ra, position.dec, *table.primary_key}
     if names is None and any(column.principal for column in table.columns):

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -192,6 +192,38 @@ class QueryService:
         audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
         try:
             return await self._deliver(resolved, self._catalogs.published, audit, options)
+        except BaseException as error:
+            audit.failed(error)
+            raise
+
+    async def run_built(
+        self,
+        uploads: tuple[UploadSource, ...],
+        build: Callable[[Published], ResolvedQuery],
+        text: str,
+        identity: Identity,
+        options: ResultOptions,
+    ) -> Delivery:
+        """Run a query that is built of what is published and of tables that came with it.
+
+        Parameters
+        ----------
+        uploads
+            The tables; `build` finds them among the uploads of what it is given, in this order.
+        build
+            Returns the query.
+        text, identity, options
+            As for `run_resolved`.
+
+        Raises
+        ------
+        CatalogServiceError
+            Any of its classes; the error carries the query's id.
+        """
+        audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
+        try:
+            published = await self._published(uploads, audit)
+            return await self._deliver(build(published), published, audit, options)
         except BaseException as error:
             audit.failed(error)
             raise

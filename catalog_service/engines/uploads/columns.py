@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from catalog_service.exceptions import UploadError
 from catalog_service.models.schema import Column, DataType
+from catalog_service.models.upload import ROW_NUMBER
 
 from .incoming import FACTS, SIZE, Tally
 
@@ -121,6 +122,8 @@ def _check_names(names: Sequence[str], tally: Tally) -> None:
                 f"column {number} has no usable name.",
                 f"Names have 1 to {_LONGEST_NAME} printable characters.",
             )
+        if name.lower() == ROW_NUMBER.name:
+            raise tally.error(f"the name {name!r} of column {number} is used by the service.", "Rename it.")
         twin = seen.setdefault(name.lower(), number)
         if twin != number:
             raise tally.error(

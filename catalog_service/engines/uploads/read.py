@@ -126,7 +126,8 @@ class _Writing:
         self._incoming = incoming
         self._tally = tally
         self._columns = described_columns(incoming.schema, tally)
-        self._stored = stored_schema(incoming.schema).append(pa.field(ROW_NUMBER.name, pa.int64(), nullable=False))
+        row_number = pa.field(str(ROW_NUMBER.stored_name), pa.int64(), nullable=False)
+        self._stored = stored_schema(incoming.schema).append(row_number)
         self._most: dict[str, float] = {}
 
     def run(self) -> UploadedTable:
