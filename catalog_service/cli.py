@@ -113,7 +113,7 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     targets: Annotated[
         Path | None,
         typer.Option(
-            help="Search around every row of this file instead: VOTable, CSV, Parquet, Arrow, JSON.",
+            help="Search around every row of this VOTable, CSV, Parquet, Arrow or JSON.",
             exists=True,
             dir_okay=False,
         ),
