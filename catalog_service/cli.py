@@ -6,7 +6,7 @@ Commands raise; `main` alone turns errors into messages and exit codes.
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
@@ -19,6 +19,7 @@ from rich.console import Console
 from .cli_parts import DEFAULT_URL, AsJson, Maxrec, Url, extra, open_client, print_json, print_records, query_text
 from .client import (
     AccessError,
+    CatalogClient,
     CatalogServiceError,
     ConnectionFailedError,
     NotFoundError,
@@ -33,8 +34,9 @@ from .client.output import FileFormat, open_output, write_answer
 from .client.positions import parse_angle
 from .client.preview import printable
 from .client.terminal import print_result
+from .client.transport import Answer
 from .job_commands import download, jobs_app
-from .models.wire import ConeRequest, QueryRequest
+from .models.wire import ConeRequest, ConesRequest, QueryRequest
 
 __all__ = ["app", "exit_code_of", "main"]
 
@@ -94,11 +96,23 @@ _PIPE_CLOSED: Final = 141
 # A declination such as -37 looks like an option; unknown options are arguments here.
 @app.command(context_settings={"ignore_unknown_options": True})
 def cone(  # noqa: PLR0913 - one parameter for each argument and option
-    ra: Annotated[float, typer.Argument(help="Right ascension, ICRS, degrees.")],
-    dec: Annotated[float, typer.Argument(help="Declination, ICRS, degrees.")],
-    radius: Annotated[str, typer.Argument(help="Degrees, or with a unit: 1deg, 5', 5arcmin, 30\", 30arcsec.")],
-    table: Annotated[str, typer.Option(help="SCHEMA.TABLE to search.")],
+    ra: Annotated[float | None, typer.Argument(help="Right ascension, ICRS, degrees.")] = None,
+    dec: Annotated[float | None, typer.Argument(help="Declination, ICRS, degrees.")] = None,
+    radius: Annotated[
+        str | None, typer.Argument(help="Degrees, or with a unit: 1deg, 5', 5arcmin, 30\", 30arcsec.")
+    ] = None,
     *,
+    table: Annotated[str, typer.Option(help="SCHEMA.TABLE to search.")],
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Search around every row of this VOTable, CSV, Parquet, Arrow or JSON.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    within: Annotated[str | None, typer.Option("--radius", help="With --targets: radius, as above.")] = None,
+    nearest: Annotated[bool, typer.Option("--nearest", help="With --targets: the nearest row only.")] = False,
     columns: Annotated[
         str | None, typer.Option(help="Names with commas between; '*': all; default: main ones.")
     ] = None,
@@ -110,8 +124,23 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     url: Url = DEFAULT_URL,
 ) -> None:
     """Find the rows of a table within a radius of a position: cone 56.75 24.12 1deg --table tycho2.stars."""
-    radius_deg = parse_angle(radius, name="radius")
     chosen = _chosen_format(shown_format, out)
+    if targets is not None:
+        if within is None or ra is not None:
+            raise ParameterError("With --targets give the radius as --radius, and no position.")
+        many = ConesRequest(
+            table=table,
+            radius_deg=parse_angle(within, name="radius"),
+            columns=columns,
+            match="nearest" if nearest else "all",
+            maxrec=maxrec,
+            format=_requested(chosen),
+        )
+        _deliver(url, lambda client: client.open_cones(many, targets), chosen, out)
+        return
+    if ra is None or dec is None or radius is None:
+        raise ParameterError("Give RA, DEC and RADIUS, or --targets FILE and --radius.")
+    radius_deg = parse_angle(radius, name="radius")
     request = ConeRequest(
         table=table,
         ra=ra,
@@ -123,7 +152,7 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
         maxrec=maxrec,
         format=_requested(chosen),
     )
-    _deliver(url, request, chosen, out)
+    _deliver(url, lambda client: client.open(request), chosen, out)
 
 
 @app.command()
@@ -132,6 +161,10 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
     *,
     file: Annotated[Path | None, typer.Option(help="Read the query from a file.", exists=True, dir_okay=False)] = None,
     lang: Annotated[str, typer.Option(help="Language of the query: ADQL, or QSERV for Qserv's SQL.")] = "ADQL",
+    upload: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE: a table to send along, TAP_UPLOAD.NAME in the query; may be repeated."),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell what would be read, and why; run nothing.")] = False,
     maxrec: Maxrec = None,
     shown_format: Format = None,
@@ -144,7 +177,8 @@ def query(  # noqa: PLR0913 - one parameter for each argument and option
         return
     chosen = _chosen_format(shown_format, out)
     request = QueryRequest(query=query_text(adql, file), lang=lang, maxrec=maxrec, format=_requested(chosen))
-    _deliver(url, request, chosen, out)
+    uploads = dict(_named_file(text) for text in upload or ())
+    _deliver(url, lambda client: client.open(request, uploads), chosen, out)
 
 
 @app.command(name="explain")
@@ -271,10 +305,18 @@ def _requested(chosen: ShownFormat) -> str:
     return "arrow" if chosen is ShownFormat.TABLE else FileFormat(chosen.value).requested
 
 
-def _deliver(url: str, request: QueryRequest | ConeRequest, chosen: ShownFormat, out: Path | None) -> None:
+def _named_file(text: str) -> tuple[str, Path]:
+    """Return (name, file) of ``NAME=FILE``."""
+    name, equals, file = text.partition("=")
+    if not name or not equals or not Path(file).is_file():
+        raise ParameterError(f"--upload {text!r} is not NAME=FILE, with a file that exists.")
+    return name, Path(file)
+
+
+def _deliver(url: str, ask: Callable[[CatalogClient], Answer], chosen: ShownFormat, out: Path | None) -> None:
     with open_client(url) as client, warnings.catch_warnings():
         warnings.simplefilter("ignore", OverflowWarning)
-        answer = client.open(request)
+        answer = ask(client)
         if chosen is ShownFormat.TABLE:
             result = ResultStream(answer).read_all()
             print_result(Console(), result)

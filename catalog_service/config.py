@@ -49,7 +49,7 @@ class Config(BaseSettings):
     schemas: dict[str, SchemaConfig] = Field(default_factory=dict)
     """Rules by schema name."""
     state_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / f"catalog-service-{os.getuid()}")
-    """Directory on a local disk for TAP_SCHEMA files, spools and spills; created if missing."""
+    """Directory on a local disk for TAP_SCHEMA files, uploaded tables, spools and spills; created if missing."""
     public_url: str | None = Field(None, pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Address under which clients reach the service, without a trailing slash; default: the one it listens on."""
     title: str = "Catalog service"
@@ -104,6 +104,14 @@ class Config(BaseSettings):
     """Whether Simple Cone Searches label columns as version 1.03 wants literally, for callers that do not choose."""
     max_query_bytes: int = Field(262_144, ge=1024)
     """Longest query text in bytes."""
+    upload_mb: int = Field(100, ge=1, le=100_000)
+    """Largest body in MB of a request that brings tables along."""
+    upload_inflated_mb: int = Field(500, ge=1, le=1_000_000)
+    """Largest content of one uploaded table in MB, unpacked."""
+    upload_rows: int = Field(1_000_000, ge=1, le=1_000_000_000)
+    """Most rows of one uploaded table."""
+    upload_columns: int = Field(1000, ge=1, le=100_000)
+    """Most columns of one uploaded table."""
     poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 

@@ -11,6 +11,7 @@
     |  |  |- QueryTypeError            operand or argument types do not fit
     |  |  |- QueryRefusedError         a construct that is never run (COPY, ATTACH, two statements, ...)
     |  |- QueryValueError              a value of the data made the query fail (CAST, overflow)
+    |  |- UploadError                  an uploaded table cannot be read
     |  |- LimitError                   a published limit was hit; names limit, value and remedy
     |     |- QueryTimeoutError (408)
     |     |- RequestTooLargeError (413)
@@ -50,6 +51,7 @@ __all__ = [
     "ServerError",
     "StorageError",
     "UnavailableError",
+    "UploadError",
     "WorkerCrashedError",
 ]
 
@@ -156,6 +158,12 @@ class QueryValueError(RequestError):
     """A value in the data made the query fail, such as text that is no number in a CAST."""
 
     code = "bad_value"
+
+
+class UploadError(RequestError):
+    """An uploaded table cannot be read; the message names it and tells why."""
+
+    code = "bad_upload"
 
 
 class LimitError(RequestError):

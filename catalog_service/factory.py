@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from partitioning.exceptions import PartitioningError
@@ -12,11 +13,13 @@ from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
+from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.beside import Beside
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.cone_columns import Labels
+from .services.cones import ConesService
 from .services.explain import ExplainService
 from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
@@ -28,6 +31,7 @@ from .services.lanes import Lanes
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
+from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.holding import Holding
 from .storage.jobs import JobStore
@@ -55,11 +59,15 @@ class Services:
     queries: QueryService
     explain: ExplainService
     cones: ConeService
+    many_cones: ConesService
     metadata: MetadataService
     jobs: JobService
     job_documents: JobDocuments
     runner: JobRunner
     kept: JobKeeping
+    uploads: UploadService
+    upload_files: ScratchDirectory
+    """Uploaded tables of synchronous requests."""
     scratch: ScratchDirectory
     """Files of this process; removed at the end, or by the next one if it is killed."""
     poll_s: float
@@ -69,6 +77,7 @@ class Services:
         await self.runner.close()
         await self.lanes.close()
         self.kept.close()
+        self.upload_files.close()
         self.scratch.close()
 
 
@@ -80,13 +89,15 @@ def build_services(config: Config, *, public_url: str) -> Services:
     ConfigurationError
         If `state_dir` cannot be written, the catalog root is missing or a catalog in it is damaged.
     """
-    scratch = _scratch(config)
+    scratch, upload_files = _scratch(config, "tap_schema"), _scratch(config, "uploads")
     try:
         catalogs = Catalogs(_registry(config), scratch.path)
     except PartitioningError as error:
         raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
-    lanes = _lanes(config, _worker_config(config, scratch, catalogs))
+    kept = _job_keeping(config, f"{public_url.rstrip('/')}/tap/async")
+    lanes = _lanes(config, _worker_config(config, (scratch.path, upload_files.path, kept.results.root), catalogs))
+    uploads = UploadService(lanes, _upload_limits(config), upload_files.path)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
         maxrec_default=min(config.maxrec_default, config.maxrec_hard),
@@ -95,8 +106,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch)
-    kept = _job_keeping(config, f"{public_url.rstrip('/')}/tap/async")
+    queries = QueryService(catalogs, lanes, limits, batch, uploads)
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -106,7 +116,10 @@ def build_services(config: Config, *, public_url: str) -> Services:
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(catalogs, queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
-        metadata=MetadataService(catalogs, lanes, limits, site),
+        many_cones=ConesService(queries),
+        metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
+        uploads=uploads,
+        upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
         runner=runner,
@@ -116,9 +129,20 @@ def build_services(config: Config, *, public_url: str) -> Services:
     )
 
 
-def _scratch(config: Config) -> ScratchDirectory:
+def _upload_limits(config: Config) -> UploadLimits:
+    return UploadLimits(
+        size_bytes=config.upload_mb * 1_000_000,
+        caps=UploadCaps(
+            inflated_bytes=config.upload_inflated_mb * 1_000_000,
+            rows=config.upload_rows,
+            columns=config.upload_columns,
+        ),
+    )
+
+
+def _scratch(config: Config, name: str) -> ScratchDirectory:
     try:
-        return ScratchDirectory(config.state_dir / "tap_schema")
+        return ScratchDirectory(config.state_dir / name)
     except OSError as error:
         raise ConfigurationError(f"state_dir {config.state_dir} cannot be used: {error.strerror}") from error
 
@@ -187,10 +211,10 @@ def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     )
 
 
-def _worker_config(config: Config, scratch: ScratchDirectory, catalogs: Catalogs) -> WorkerConfig:
+def _worker_config(config: Config, ours: tuple[Path, ...], catalogs: Catalogs) -> WorkerConfig:
     foreign = [f"{directory.rstrip('/')}/" for directory in catalogs.published.foreign_directories]
     return WorkerConfig(
-        allowed_directories=(f"{config.catalog_root}/", f"{scratch.path}/", *foreign),
+        allowed_directories=(f"{config.catalog_root}/", *(f"{one}/" for one in ours), *foreign),
         temp_directory=str(config.state_dir / "workers"),
         memory_limit_bytes=config.worker_memory_mb * 1_000_000,
         max_temp_bytes=config.worker_spill_mb * 1_000_000,

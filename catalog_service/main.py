@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, jobs_api, pages, tap, uws, vosi
+from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -42,6 +42,9 @@ _START_FAILED = 3
 
 _BODY_BYTES_PER_QUERY_BYTE = 8
 """A body may be so many times as long as the longest query, since its encoding takes up to 6 bytes for one."""
+
+_UPLOAD_PATHS = ("/tap/sync", "/tap/async", "/api/v1/query-uploads")
+"""Where tables may come along."""
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -72,10 +75,11 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, health, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(_BodyLimit, max_bytes=_BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes)
+    room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
+    app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
     app.add_middleware(_SecurityHeaders)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -108,22 +112,36 @@ async def _remove_expired(services: Services) -> None:
 class _BodyLimit:
     """Stops reading a request's body when it is longer than any request of ours; plain ASGI."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, upload_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._upload_bytes = upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         room = self._max_bytes
+        limit = f"limit of {self._max_bytes} bytes"
+        if _brings_tables(scope):
+            room = max(room, self._upload_bytes)
+            limit = f"limit of {room / 1e6:g} MB for uploads (upload_mb)"
 
         async def receive_within_limit() -> Message:
             nonlocal room
             message = await receive()
             room -= len(message.get("body", b""))
             if room < 0:
-                raise HTTPException(413, f"the request's body is longer than the limit of {self._max_bytes} bytes")
+                raise HTTPException(413, f"the request's body is longer than the {limit}")
             return message
 
         await self._app(scope, receive_within_limit, send)
+
+
+def _brings_tables(scope: Scope) -> bool:
+    """Whether a request may hold uploaded tables: a form of several parts, or the targets of cones."""
+    path: str = scope.get("path", "")
+    if path == "/api/v1/cones":
+        return True
+    kind: bytes = dict(scope.get("headers", ())).get(b"content-type", b"")
+    return path.startswith(_UPLOAD_PATHS) and kind.lower().startswith(b"multipart/form-data")
 
 
 class _SecurityHeaders:

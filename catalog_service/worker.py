@@ -29,11 +29,13 @@ from .delivery import Delivery, FrameSender, SpoolError, batch_rows
 from .engines.base import BatchStream, Engine, QueryCancelledError, WorkerConfig
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
+from .engines.uploads.read import read_upload, too_large
 from .exceptions import CatalogServiceError, ConfigurationError, ServerError, UnavailableError
 from .models import frames
-from .models.frames import End
+from .models.frames import End, Task
 from .models.query import EngineQuery, Outcome, ResultFormat
 from .models.schema import Column, DataType
+from .models.upload import UploadQuery
 from .result_file import FileSender, ResultFileError
 from .result_parts import write_parts
 
@@ -61,7 +63,7 @@ class Worker:
         self._engine = engine
         self._config = config
         self._sender = FrameSender(connection.sendall)
-        self._queries: queue.SimpleQueue[tuple[EngineQuery, float]] = queue.SimpleQueue()
+        self._queries: queue.SimpleQueue[tuple[Task, float]] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
 
@@ -70,8 +72,8 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         self._sender.frame(frames.READY, json.dumps({"pid": os.getpid()}).encode())
         while True:
-            query, remaining_s = self._queries.get()
-            end = self._serve(query, remaining_s)
+            task, remaining_s = self._queries.get()
+            end = self._read(task) if isinstance(task, UploadQuery) else self._serve(task, remaining_s)
             self._idle.set()
             self._sender.frame(frames.END, frames.encode_end(end))
 
@@ -112,10 +114,28 @@ class Worker:
         sha256 = file.finish()
         return Outcome(rows=delivery.rows, overflow=delivery.overflow, bytes_out=file.data_bytes, sha256=sha256)
 
+    def _read(self, query: UploadQuery) -> End:
+        """Read an uploaded table. It is not interrupted: one that takes too long costs the worker."""
+        self._sender.reset()
+        started = time.monotonic()
+        try:
+            table = read_upload(query)
+        except Exception as error:  # noqa: BLE001 - as in `_serve`
+            cause: Exception = error
+            if isinstance(error, MemoryError):
+                cause = too_large(query)
+            elif isinstance(error, OSError):
+                cause = spill_error(self._config)
+            described = self._describe(cause, query)
+            return End(error=described, rss_bytes=_rss_bytes())
+        self._sender.head(overflow=None)
+        self._sender.data(table.to_json())
+        return End(outcome=Outcome(rows=table.rows, seconds=time.monotonic() - started), rss_bytes=_rss_bytes())
+
     def _progress(self, done: int, total: int) -> None:
         self._sender.frame(frames.PROGRESS, json.dumps({"done": done, "total": total}).encode())
 
-    def _describe(self, error: Exception, query: EngineQuery) -> CatalogServiceError:
+    def _describe(self, error: Exception, query: Task) -> CatalogServiceError:
         """Return what the user learns of an error; the log learns everything."""
         match error:
             case CatalogServiceError():
@@ -133,7 +153,7 @@ class Worker:
         described.query_id = query.query_id
         if isinstance(described, ServerError):
             detail = "".join(traceback.format_exception(error))
-            sql = (query.sql or query.batches[0])[:_LOGGED_SQL_CHARACTERS]
+            sql = "" if isinstance(query, UploadQuery) else (query.sql or query.batches[0])[:_LOGGED_SQL_CHARACTERS]
             _log("query_failed", query_id=query.query_id, code=described.code, detail=detail, sql=sql)
         return described
 
@@ -149,6 +169,9 @@ class Worker:
                 if kind == frames.QUERY:
                     self._idle.clear()
                     self._queries.put(frames.decode_query(payload))
+                elif kind == frames.UPLOAD:
+                    self._idle.clear()
+                    self._queries.put((frames.decode_upload(payload), 0.0))
                 elif kind == frames.CANCEL:
                     self._cancel()
         except Exception:  # noqa: BLE001 - whatever it is, nobody listens from here on

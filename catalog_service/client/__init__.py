@@ -28,6 +28,7 @@ from ..exceptions import (
     ServerError,
     StorageError,
     UnavailableError,
+    UploadError,
     WorkerCrashedError,
 )
 from .client import CatalogClient
@@ -63,5 +64,6 @@ __all__ = [
     "TransferAbortedError",
     "UnavailableError",
     "UnexpectedAnswerError",
+    "UploadError",
     "WorkerCrashedError",
 ]

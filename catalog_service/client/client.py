@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ..models.wire import (
     CatalogList,
     ColumnInfo,
     ConeRequest,
+    ConesRequest,
     DirectPlan,
     Explanation,
     JobInfo,
@@ -22,10 +23,11 @@ from .conversion import load_extra
 from .errors import UnexpectedAnswerError
 from .jobs import JOBS_PATH, Job
 from .notebook import Listing
-from .positions import resolve_cone
+from .positions import resolve_cone, to_degrees
 from .results import Result
 from .stream import ResultStream
 from .transport import Answer, Transport
+from .uploads import table_bytes, target_table
 
 if TYPE_CHECKING:
     import pyvo
@@ -134,7 +136,64 @@ class CatalogClient:
         )
         return ResultStream(self.open(request)).read_all()
 
-    def query(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> Result:
+    def cones(  # noqa: PLR0913 - one parameter for each of the interface, most by name only
+        self,
+        targets: Any,
+        radius: Any = None,
+        *,
+        table: str,
+        match: str = "all",
+        columns: str | Sequence[str] | None = None,
+        maxrec: int | None = None,
+        ra: str | None = None,
+        dec: str | None = None,
+        id: str | None = None,  # noqa: A002 - as the service calls it
+        radius_column: str | None = None,
+    ) -> Result:
+        """Return the rows of a table around each of many targets: in ``_target`` which, in ``_r`` how far, degrees.
+
+        Parameters
+        ----------
+        targets
+            Positions: a ``SkyCoord`` of many, a table of pyarrow, pandas, polars or astropy with degrees ICRS, or the
+            path of a file (VOTable, CSV, Parquet, Arrow or JSON).
+        radius
+            As for `cone`, the same for all; or leave it out and name the column of the targets in `radius_column`.
+        table, columns, maxrec
+            As for `cone`.
+        match
+            ``"all"`` rows within the radius, or the ``"nearest"`` one.
+        ra, dec, id
+            Columns of the targets; None: those that names or UCDs tell, and for `id` else the number of the row.
+
+        Raises
+        ------
+        UploadError
+            If the service cannot read the targets.
+        LimitError
+            If there are too many.
+        """
+        request = ConesRequest(
+            table=table,
+            radius_deg=None if radius is None else to_degrees(radius, name="radius"),
+            radius_column=radius_column,
+            ra=ra,
+            dec=dec,
+            id=id,
+            columns=columns if columns is None or isinstance(columns, str) else ",".join(columns),
+            match=match,
+            maxrec=maxrec,
+        )
+        return ResultStream(self.open_cones(request, targets)).read_all()
+
+    def query(
+        self,
+        query: str,
+        *,
+        lang: str = "ADQL",
+        maxrec: int | None = None,
+        uploads: Mapping[str, Any] | None = None,
+    ) -> Result:
         """Return the rows of a query.
 
         Parameters
@@ -145,24 +204,36 @@ class CatalogClient:
             Its language: ``"ADQL"``, or ``"QSERV"`` for the SQL of Qserv.
         maxrec
             Most rows to return; None: the service's default. A cut result emits an `OverflowWarning`.
+        uploads
+            Tables to send along, by name; the query finds them as ``TAP_UPLOAD.<name>``. Each is the path of a file, or
+            a table of pyarrow, pandas, polars or astropy.
 
         Raises
         ------
         QueryError
             If the query is at fault; `line` and `column` tell where.
+        UploadError
+            If the service cannot read an uploaded table.
         LimitError
             If it hits a limit of the service.
         TransferAbortedError
             If the result breaks off.
         """
-        return self.stream(query, lang=lang, maxrec=maxrec).read_all()
+        return self.stream(query, lang=lang, maxrec=maxrec, uploads=uploads).read_all()
 
-    def stream(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> ResultStream:
+    def stream(
+        self,
+        query: str,
+        *,
+        lang: str = "ADQL",
+        maxrec: int | None = None,
+        uploads: Mapping[str, Any] | None = None,
+    ) -> ResultStream:
         """Run a query and return its record batches as they arrive, for results larger than the memory.
 
         Use it in a ``with`` block. Errors are those of `query`; those of the transfer are raised by the iteration.
         """
-        return ResultStream(self.open(QueryRequest(query=query, lang=lang, maxrec=maxrec)))
+        return ResultStream(self.open(QueryRequest(query=query, lang=lang, maxrec=maxrec), uploads))
 
     def submit(
         self,
@@ -210,8 +281,15 @@ class CatalogClient:
             Job(self._transport, JobInfo.from_json(one)) for one in self._transport.json(f"{JOBS_PATH}?last={last}")
         ]
 
-    def open(self, request: QueryRequest | ConeRequest) -> Answer:
+    def open(self, request: QueryRequest | ConeRequest, uploads: Mapping[str, Any] | None = None) -> Answer:
         """Send a request and return the bytes of the answer as they arrive, in the format that the request names.
+
+        Parameters
+        ----------
+        request
+            What to ask.
+        uploads
+            Tables to send along with a query, as for `query`.
 
         Raises
         ------
@@ -221,9 +299,18 @@ class CatalogClient:
             The error that the service answered with, in its own class.
         """
         body = {name: value for name, value in asdict(request).items() if value is not None and value is not False}
+        if uploads:
+            files = {name: table_bytes(table) for name, table in uploads.items()}
+            return self._transport.post_form(f"{_API}/query-uploads", {n: str(v) for n, v in body.items()}, files)
         if isinstance(request, QueryRequest):
             return self._transport.post(f"{_API}/query", body)
         return self._transport.get(f"{_API}/cone", {name: str(value) for name, value in body.items()})
+
+    def open_cones(self, request: ConesRequest, targets: Any) -> Answer:
+        """Send targets and return the bytes of the answer as they arrive; raises as `open` does."""
+        asked = urlencode({name: value for name, value in asdict(request).items() if value is not None})
+        content = table_bytes(target_table(targets))
+        return self._transport.post_bytes(f"{_API}/cones?{asked}", content, "application/octet-stream")
 
     def explain(self, query: str, *, lang: str = "ADQL", maxrec: int | None = None) -> Explanation:
         """Return what a query would read, and why, without running it; print it for a summary.

@@ -181,6 +181,17 @@ class Transport:
         """
         return self._send("POST", f"{self.url}{path}", body=json.dumps(body).encode())
 
+    def post_bytes(self, path: str, body: bytes, content_type: str) -> Answer:
+        """Return the answer to a POST request with a body of some type; raises as `post` does."""
+        return self._send("POST", f"{self.url}{path}", body=body, headers={"Content-Type": content_type})
+
+    def post_form(self, path: str, fields: Mapping[str, str], files: Mapping[str, bytes]) -> Answer:
+        """Return the answer to a POST request with a form of fields and files; raises as `post` does."""
+        parts: list[tuple[str, str | tuple[str, bytes]]] = [*fields.items()]
+        parts += [(name, (name, content)) for name, content in files.items()]
+        body, content_type = urllib3.encode_multipart_formdata(parts)
+        return self.post_bytes(path, body, content_type)
+
     def json(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON that a GET request, or a POST request with a JSON body, is answered with.
 

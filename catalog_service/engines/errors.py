@@ -13,6 +13,7 @@ from catalog_service.exceptions import (
     ServerError,
     StorageError,
 )
+from catalog_service.models.frames import Task
 from catalog_service.models.query import EngineQuery
 
 from .base import WorkerConfig
@@ -31,10 +32,10 @@ _SQL_EXCERPT: Final = "\n\nLINE "
 _ALLOCATION_FAILED: Final = ("bad_alloc", "malloc of size", "realloc of size", "mmap")
 
 
-def timeout_error(query: EngineQuery) -> QueryTimeoutError:
+def timeout_error(query: Task) -> QueryTimeoutError:
     """Return the error for a query that hit its time limit."""
     remedy = "Ask for a smaller region, fewer columns, or fewer tables; `TOP n` without ORDER BY stops early."
-    if query.target is None:
+    if isinstance(query, EngineQuery) and query.target is None:
         remedy = f"Run it as an asynchronous job, which may take longer. {remedy}"
     return QueryTimeoutError(f"The query hit its time limit of {query.timeout_s:g} s.", remedy=remedy)
 

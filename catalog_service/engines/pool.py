@@ -13,8 +13,7 @@ from catalog_service.exceptions import (
     UnavailableError,
     WorkerCrashedError,
 )
-from catalog_service.models.frames import End
-from catalog_service.models.query import EngineQuery
+from catalog_service.models.frames import End, Task
 
 from .base import WorkerConfig
 from .process import WorkerProcess
@@ -122,7 +121,7 @@ class WorkerPool:
         if self._scratch is not None:
             self._scratch.close()
 
-    async def run(self, query: EngineQuery) -> QueryResult:
+    async def run(self, query: Task) -> QueryResult:
         """Run a query; return once its first rows are there, or it failed.
 
         Waiting for a free worker counts against the query's time limit. A crash costs the query that ran: it is not
@@ -184,7 +183,7 @@ class WorkerPool:
             restarts=self._restarts,
         )
 
-    async def _acquire(self, query: EngineQuery, deadline: float) -> WorkerProcess:
+    async def _acquire(self, query: Task, deadline: float) -> WorkerProcess:
         if self._is_closed:
             raise _closed_error()
         while self._idle:
@@ -199,7 +198,7 @@ class WorkerPool:
             raise self._busy_error(f"{len(self._waiting)} queries are waiting already")
         return await self._wait_for_worker(query, deadline)
 
-    async def _wait_for_worker(self, query: EngineQuery, deadline: float) -> WorkerProcess:
+    async def _wait_for_worker(self, query: Task, deadline: float) -> WorkerProcess:
         future: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
@@ -247,7 +246,7 @@ class WorkerPool:
         else:
             self._hand_over(worker)
 
-    def _lose(self, worker: WorkerProcess, query: EngineQuery) -> CatalogServiceError:
+    def _lose(self, worker: WorkerProcess, query: Task) -> CatalogServiceError:
         """Replace a worker that is gone; return the error for its query."""
         if self._is_closed:
             return _closed_error()

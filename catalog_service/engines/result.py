@@ -8,8 +8,8 @@ from typing import Final, Self
 
 from catalog_service.exceptions import CatalogServiceError
 from catalog_service.models import frames
-from catalog_service.models.frames import End
-from catalog_service.models.query import EngineQuery, Outcome, ResultPart
+from catalog_service.models.frames import End, Task
+from catalog_service.models.query import Outcome, ResultPart
 
 from .base import QueryCancelledError
 from .channel import ChannelClosedError
@@ -47,11 +47,11 @@ class QueryResult(AsyncIterator[bytes]):
     def __init__(
         self,
         worker: WorkerProcess,
-        query: EngineQuery,
+        query: Task,
         deadline: float,
         *,
         released: Callable[[WorkerProcess, End], None],
-        lost: Callable[[WorkerProcess, EngineQuery], CatalogServiceError],
+        lost: Callable[[WorkerProcess, Task], CatalogServiceError],
     ) -> None:
         self._worker = worker
         self._query = query
@@ -76,10 +76,9 @@ class QueryResult(AsyncIterator[bytes]):
             If it was closed meanwhile.
         """
         remaining_s = max(0.001, self._deadline - asyncio.get_running_loop().time())
-        payload = frames.encode_query(self._query, remaining_s=remaining_s)
         async with self._reading:
             try:
-                await self._worker.channel.send(frames.encode_frame(frames.QUERY, payload))
+                await self._worker.channel.send(frames.encode_task(self._query, remaining_s=remaining_s))
                 kind = frames.PROGRESS
                 while kind == frames.PROGRESS:
                     kind, payload = await self._worker.channel.next_frame()

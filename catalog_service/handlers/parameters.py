@@ -3,7 +3,6 @@
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from ..exceptions import ParameterError
 from ..services.parameters import Parameters
 from .responses import http_error
 
@@ -16,7 +15,7 @@ async def read_parameters(request: Request) -> Parameters:
     Raises
     ------
     RequestError
-        If the body is too long or malformed, or holds a file.
+        If the body is too long or malformed.
     """
     items = list(request.query_params.multi_items())
     if request.method == "POST":
@@ -24,7 +23,5 @@ async def read_parameters(request: Request) -> Parameters:
             form = await request.form()
         except HTTPException as error:
             raise http_error(error) from error
-        if any(not isinstance(value, str) for _, value in form.multi_items()):
-            raise ParameterError("table uploads are not supported by this service")
         items += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     return Parameters(items)

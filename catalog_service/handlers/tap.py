@@ -1,5 +1,7 @@
 """``/tap/sync``: synchronous queries (TAP 1.1 section 2)."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -9,6 +11,7 @@ from ..services.parameters import query_text, result_options
 from .coding import coded
 from .parameters import read_parameters
 from .responses import ResultResponse, tap_error, unless_disconnected
+from .uploads import Uploads
 
 __all__ = ["router"]
 
@@ -16,11 +19,12 @@ router = APIRouter(prefix="/tap", tags=["TAP"])
 
 
 @router.api_route("/sync", methods=["GET", "POST"], summary="Run an ADQL query and stream its result")
-async def sync_query(request: Request, services: ServicesDep, caller: Caller) -> Response:
-    """Run QUERY in LANG; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
+async def sync_query(request: Request, services: ServicesDep, caller: Caller, uploads: Uploads) -> Response:
+    """Run QUERY in LANG, with the tables of UPLOAD; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
     try:
         parameters = await read_parameters(request)
         query, options = query_text(parameters), coded(request, result_options(parameters))
+        query = replace(query, uploads=await uploads.tables(request, parameters))
         work = services.queries.run(query, caller, options)
         return ResultResponse(await unless_disconnected(request, work))
     except CatalogServiceError as error:

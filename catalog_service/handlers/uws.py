@@ -16,6 +16,7 @@ from ..services.job_documents import instant
 from ..services.parameters import Parameters, shown
 from .parameters import read_parameters
 from .responses import file_response, tap_error, unless_disconnected, xml
+from .uploads import Uploads
 
 __all__ = ["router"]
 
@@ -53,13 +54,14 @@ async def jobs(request: Request, services: ServicesDep, caller: Caller) -> Respo
 
 @router.post("", summary="Create a job")
 @_errors_as_votable
-async def create(request: Request, services: ServicesDep, caller: Caller) -> Response:
+async def create(request: Request, services: ServicesDep, caller: Caller, uploads: Uploads) -> Response:
     """Create a job from the parameters of a query; with PHASE=RUN it is queued at once."""
     parameters = await read_parameters(request)
     run = parameters.one("PHASE")
     if run not in {None, "RUN"}:
         raise ParameterError(f"PHASE={shown(run or '')} is not RUN; leave it out to start the job later")
-    job = await services.jobs.create(parameters.items, caller, run=run is not None)
+    tables = await uploads.tables(request, parameters)
+    job = await services.jobs.create(parameters.items, caller, uploads=tables, run=run is not None)
     return _see(services.job_documents.job_url(job))
 
 
@@ -123,10 +125,13 @@ async def change_execution(job_id: str, request: Request, services: ServicesDep,
 
 @router.post("/{job_id}/parameters", summary="Change parameters of a job that was not started")
 @_errors_as_votable
-async def change_parameters(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
-    """Replace parameters by those posted."""
+async def change_parameters(
+    job_id: str, request: Request, services: ServicesDep, caller: Caller, uploads: Uploads
+) -> Response:
+    """Replace parameters by those posted; uploaded tables are added."""
     parameters = await read_parameters(request)
-    await services.jobs.set_parameters(job_id, caller, parameters.items)
+    tables = await uploads.tables(request, parameters)
+    await services.jobs.set_parameters(job_id, caller, parameters.items, tables)
     return _see(services.job_documents.job_url(await services.jobs.job(job_id, caller)))
 
 

@@ -1,6 +1,7 @@
 """Types of resolved expressions."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from ..models.schema import Column, DataType
@@ -188,9 +189,15 @@ def common_type(types: Iterable[DataType]) -> DataType | None:
 
 def query_columns(query: Query) -> tuple[Column, ...]:
     """Return the result columns of a resolved query."""
+    is_mixed = False
     while not isinstance(query, Select):
+        is_mixed = is_mixed or isinstance(query, SetOperation)
         query = query.left if isinstance(query, SetOperation) else query.body
-    return tuple(item.column for item in query.items if item.column is not None)
+    columns = tuple(item.column for item in query.items if item.column is not None)
+    if not is_mixed:
+        return columns
+    # a bound of the left operand's values is none of the other's
+    return tuple(column if column.most is None else replace(column, most=None) for column in columns)
 
 
 def _arithmetic_type(expr: Unary | Binary) -> DataType:

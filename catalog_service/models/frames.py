@@ -4,6 +4,7 @@ A frame is one kind byte, a 4-byte big-endian length, and that many bytes:
 
 ``S``  parent to worker, once: set up (JSON of the worker's configuration)
 ``Q``  parent to worker: a query (JSON of `EngineQuery` and the seconds left of its time limit)
+``U``  parent to worker: an uploaded table to read (JSON of `UploadQuery`); its data frames are an `UploadedTable`
 ``C``  parent to worker: cancel the running query (empty)
 ``R``  worker to parent, once: ready for a query (JSON: pid)
 ``H``  worker to parent: head, before any data (JSON: overflow true/false, or null when not yet known)
@@ -24,6 +25,7 @@ from catalog_service.exceptions import CatalogServiceError
 
 from .query import EngineQuery, FileStamp, Outcome, ResultFormat
 from .schema import Column, DataType
+from .upload import UploadQuery
 
 __all__ = [
     "CANCEL",
@@ -37,19 +39,24 @@ __all__ = [
     "QUERY",
     "READY",
     "SETUP",
+    "UPLOAD",
     "End",
+    "Task",
     "decode_end",
     "decode_header",
     "decode_query",
+    "decode_upload",
     "encode_end",
     "encode_frame",
     "encode_header",
     "encode_json_frame",
     "encode_query",
+    "encode_task",
 ]
 
 SETUP: Final = b"S"
 QUERY: Final = b"Q"
+UPLOAD: Final = b"U"
 CANCEL: Final = b"C"
 READY: Final = b"R"
 HEAD: Final = b"H"
@@ -63,6 +70,9 @@ MAX_FRAME_BYTES: Final = 1 << 20
 """Data frames are at most this long, so that the parent never holds more of a result."""
 
 _HEADER: Final = struct.Struct(">cI")
+
+Task = EngineQuery | UploadQuery
+"""What a worker is given to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +118,18 @@ def encode_query(query: EngineQuery, *, remaining_s: float) -> bytes:
     for column, described in zip(query.columns, body["columns"], strict=True):
         described["datatype"] = column.datatype.value
     return json.dumps({"query": body, "remaining_s": remaining_s}).encode()
+
+
+def encode_task(task: Task, *, remaining_s: float) -> bytes:
+    """Return the frame that gives a worker something to do."""
+    if isinstance(task, UploadQuery):
+        return encode_json_frame(UPLOAD, task.to_json())
+    return encode_frame(QUERY, encode_query(task, remaining_s=remaining_s))
+
+
+def decode_upload(payload: bytes) -> UploadQuery:
+    """Return the request of a ``U`` frame's payload."""
+    return UploadQuery.from_json(json.loads(payload))
 
 
 def decode_query(payload: bytes) -> tuple[EngineQuery, float]:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .schema import DataType
 from .tree import (
     Between,
     Binary,
+    Cast,
     Circle,
     ColumnRef,
     Comparison,
@@ -53,7 +55,10 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """Two points that are at most, or at least, a constant number of degrees apart, but for rounding."""
+    """Two points that are at most, or at least, a constant number of degrees apart, but for rounding.
+
+    Of a separation that is compared with a column whose largest value is known, that is the constant.
+    """
 
     first: Expr
     second: Expr
@@ -96,14 +101,46 @@ def separation(condition: Expr) -> Separation | None:
     contains = containment(condition)
     match condition if contains is None else contains:
         case Contains(inner=inner, outer=Circle(centre=centre, radius=radius)):
-            most = constant(radius)
+            most = _upper(radius)
             return Separation(inner, centre, most) if most is not None and 0 <= most <= 180 else None
         case Between(operand=value, high=high, negated=False):
-            return _compared("<=", value, constant(high))
+            return _compared("<=", value, _upper(high))
         case Comparison(op=op, left=left, right=right) if op in MIRRORED:
-            return _compared(op, left, constant(right)) or _compared(MIRRORED[op], right, constant(left))
+            mirrored = MIRRORED[op]
+            return _compared(op, left, _limit(op, right)) or _compared(mirrored, right, _limit(mirrored, left))
         case _:
             return None
+
+
+def _limit(op: str, expr: Expr) -> float | None:
+    """Return the constant with which ``op`` compares something, or one that is farther where ``op`` holds."""
+    return _upper(expr) if op in {"<", "<=", "="} else constant(expr)
+
+
+def _upper(expr: Expr) -> float | None:
+    """Return a constant that no value of a radius exceeds: of literals, columns with a bound, and their multiples."""
+    known = constant(expr)
+    if known is not None:
+        return known
+    match expr:
+        case ColumnRef(column=column):
+            return column.most
+        case InUnit(operand=inner, factor=factor) if factor > 0:
+            return _times(_upper(inner), factor)
+        case Cast(operand=inner, target=DataType.DOUBLE):
+            return _upper(inner)
+        case Binary(op="*", left=left, right=right):
+            scaled, by = (left, constant(right)) if constant(left) is None else (right, constant(left))
+            return _times(_upper(scaled), by) if by is not None and by > 0 else None
+        case Binary(op="/", left=inner, right=right):
+            divisor = constant(right)
+            return _times(_upper(inner), 1 / divisor) if divisor is not None and divisor > 0 else None
+        case _:
+            return None
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 def _compared(op: str, value: Expr, limit: float | None) -> Separation | None:

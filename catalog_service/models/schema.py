@@ -66,6 +66,8 @@ class Column:
     """Whether stored values, or elements of stored lists, may be NaN, which means NULL; in adopted tables only."""
     is_mixed: bool = False
     """Whether some files store it in a narrower type; in adopted tables only."""
+    most: float | None = None
+    """Largest stored value, None if that is not known; in uploaded tables only."""
 
 
 TILE_NUMBER: Final = Column(

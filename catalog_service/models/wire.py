@@ -29,6 +29,7 @@ __all__ = [
     "CatalogList",
     "ColumnInfo",
     "ConeRequest",
+    "ConesRequest",
     "DirectPlan",
     "Explanation",
     "JobFile",
@@ -146,6 +147,28 @@ class ConeRequest:
     """Whether the first column is ``_r``, the distance from the position in degrees."""
     order: str | None = None
     """``distance``: the nearest rows first; None: as they come."""
+    maxrec: int | None = None
+    format: str = "arrow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConesRequest:
+    """Cones around many targets; the body of the request is the table of the targets."""
+
+    table: str
+    radius_deg: float | None = None
+    """One radius for all; else `radius_column`."""
+    radius_column: str | None = None
+    """Column of the targets that holds the radius of each cone, degrees."""
+    ra: str | None = None
+    """Columns of the targets' positions; None: those that UCDs or names tell."""
+    dec: str | None = None
+    id: str | None = None
+    """Column of the targets that comes back as ``_target``; None: the main identifier, ``id``, or the row's number."""
+    columns: str | None = None
+    """As in `ConeRequest`."""
+    match: str = "all"
+    """``all``, or ``nearest``."""
     maxrec: int | None = None
     format: str = "arrow"
 

@@ -11,14 +11,16 @@ from ..models.schema import SkyPosition, Table
 from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, CommonTableRef, Query, Select, SubqueryRef, With
 from ..models.walk import base_tables, from_sources, walk
-from .joins import Derived, table_bounds
+from .joins import NO_DERIVED, Derived, table_bounds
 
 __all__ = ["derived_positions"]
 
 Lookup = Callable[[Table], StoredTable]
 
 
-def derived_positions(tree: Query, lookup: Lookup, found: FoundIds) -> dict[int, Derived]:
+def derived_positions(
+    tree: Query, lookup: Lookup, found: FoundIds, uploaded: Mapping[int, Derived] = NO_DERIVED
+) -> dict[int, Derived]:
     """Return the positions that derived and common tables of a query pass on, by source number.
 
     Parameters
@@ -29,11 +31,13 @@ def derived_positions(tree: Query, lookup: Lookup, found: FoundIds) -> dict[int,
         Gives the published release of a table.
     found
         Where the rows of ids lie.
+    uploaded
+        Positions of uploaded tables, which are among the result.
     """
     nodes = [node for part in _in_order(tree) for node in reversed(list(walk(part)))]  # what is inside comes first
     references = [node for node in nodes if isinstance(node, SubqueryRef | CommonTableRef)]
     common = {table.name.text: table.query for table in tree.tables} if isinstance(tree, With) else {}
-    passed_on: dict[int, Derived] = {}
+    passed_on = dict(uploaded)
     done: dict[str, Derived | None] = {}
     for node in references:
         if isinstance(node, SubqueryRef):

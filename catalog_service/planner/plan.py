@@ -17,7 +17,7 @@ from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
 from .derived import derived_positions
-from .joins import Derived, table_bounds
+from .joins import NO_DERIVED, Derived, table_bounds
 from .prune import Bounds, choose_tiles, merged_ranges, position_box
 
 __all__ = ["plan"]
@@ -40,13 +40,14 @@ class _Known:
     statistics: Statistics
 
 
-def plan(
+def plan(  # noqa: PLR0913 - the query, and what was looked up for it
     query: ResolvedQuery,
     lookup: Lookup,
     *,
     visible_schemas: Collection[str],
     found: FoundIds | None = None,
     statistics: Statistics = NO_STATISTICS,
+    uploaded: Mapping[int, Derived] = NO_DERIVED,
 ) -> ScanPlan:
     """Return which files each base table of `query` needs.
 
@@ -62,9 +63,11 @@ def plan(
         Where the rows of the ids lie that `wanted_ids` names.
     statistics
         Bounds of the columns that `wanted_statistics` names.
+    uploaded
+        Where the positions lie that the query reads of uploaded tables.
     """
     planned: dict[int, _Planned] = {}
-    known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}), statistics)
+    known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}, uploaded), statistics)
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
             planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))

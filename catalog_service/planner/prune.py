@@ -15,7 +15,7 @@ from partitioning.sky.regions import Box, Cone, ConvexPolygon, Polygon, bounding
 
 from ..models.query import RaDecBox
 from ..models.stored import StoredTable
-from .regions import AllOf, AnyOf, Enlarged, RegionExpr, cover_expr
+from .regions import AllOf, AnyOf, Around, Enlarged, RegionExpr, cover_expr
 
 __all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
 
@@ -167,5 +167,5 @@ def _around(expr: RegionExpr) -> Cone | None:
         case Enlarged(part, by_deg):
             inner = _around(part)
             return None if inner is None else replace(inner, radius_deg=min(inner.radius_deg + by_deg, 180.0))
-        case AnyOf() | Box():
+        case AnyOf() | Around() | Box():
             return None

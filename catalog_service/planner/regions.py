@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Final
 
 from partitioning.exceptions import RegionError
-from partitioning.sky.coverage import Coverage, cover, intersection, union
+from partitioning.sky.coverage import Coverage, cover, enlarged, intersection, union
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 
 from ..models.near import Separation, separation
@@ -35,7 +35,17 @@ from ..models.tree import (
 from ..models.walk import conjuncts
 from .scisql_regions import scisql_region
 
-__all__ = ["AllOf", "AnyOf", "Enlarged", "RegionExpr", "condition_regions", "conjuncts", "cover_expr", "own_position"]
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Around",
+    "Enlarged",
+    "RegionExpr",
+    "condition_regions",
+    "conjuncts",
+    "cover_expr",
+    "own_position",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,16 @@ class Enlarged:
     by_deg: float
 
 
-RegionExpr = Region | AllOf | AnyOf | Enlarged
+@dataclass(frozen=True, slots=True, eq=False)
+class Around:
+    """Cells that hold the positions of some rows."""
+
+    cells: Coverage
+    order: int
+    """Of the cells."""
+
+
+RegionExpr = Around | Region | AllOf | AnyOf | Enlarged
 
 _NOWHERE: Final = AnyOf(())
 
@@ -87,6 +106,8 @@ def cover_expr(expr: RegionExpr, pad_deg: float) -> Coverage:
             return union(*(cover_expr(part, pad_deg) for part in parts))
         case Enlarged(part, by_deg):
             return cover_expr(part, pad_deg + by_deg)
+        case Around(cells, order):
+            return enlarged(cells, pad_deg, finest=order)
         case _:
             return cover(expr, pad_deg)
 

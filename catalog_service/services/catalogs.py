@@ -28,6 +28,8 @@ class Published:
     tap_schema_dir: Path
     statistics: StatisticsCache = field(default_factory=StatisticsCache)
     """Of columns that queries constrained."""
+    uploads: tuple[Table, ...] = ()
+    """Tables that came with one query; only what is published for it has them."""
     _visible: dict[Identity, VisibleCatalogs] = field(default_factory=dict)
 
     def lookup(self, table: Table) -> StoredTable:
@@ -47,8 +49,15 @@ class Published:
     def visible(self, identity: Identity) -> VisibleCatalogs:
         """Return what `identity` may see; kept, since names are indexed once per state."""
         if identity not in self._visible:
-            self._visible[identity] = VisibleCatalogs(self.schemas, identity)
+            self._visible[identity] = VisibleCatalogs(self.schemas, identity, self.uploads)
         return self._visible[identity]
+
+    def with_uploads(self, uploads: tuple[StoredTable, ...]) -> "Published":
+        """Return what is published for one query that brought tables along."""
+        if not uploads:
+            return self
+        stored = {**self.stored, **{one.table.full_name: one for one in uploads}}
+        return replace(self, stored=stored, uploads=tuple(one.table for one in uploads), _visible={})
 
     @cached_property
     def foreign_directories(self) -> tuple[str, ...]:

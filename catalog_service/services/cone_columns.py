@@ -10,7 +10,7 @@ from ..exceptions import ParameterError
 from ..models.schema import Column, DataType, SkyPosition, Table
 from ..models.tree import Cast, ColumnRef, Distance, Expr, SelectItem
 
-__all__ = ["Labels", "cone_items"]
+__all__ = ["Labels", "chosen_columns", "cone_items"]
 
 
 class Labels(Enum):
@@ -64,7 +64,7 @@ def cone_items(
     ParameterError
         If the table lacks a named column.
     """
-    columns = _chosen(table, position, names)
+    columns = chosen_columns(table, position, names)
     if labels is Labels.TABLE:
         items = [_item(column) for column in columns]
     else:
@@ -76,8 +76,21 @@ def cone_items(
     return tuple(items)
 
 
-def _chosen(table: Table, position: SkyPosition, names: Sequence[str] | None) -> tuple[Column, ...]:
-    """Return the columns to deliver; id and position come with the principal ones."""
+def chosen_columns(table: Table, position: SkyPosition, names: Sequence[str] | None) -> tuple[Column, ...]:
+    """Return the columns to deliver; id and position come with the principal ones.
+
+    Parameters
+    ----------
+    table, position
+        The table and its columns of the position.
+    names
+        Of columns; ``("*",)``: all, ``()``: id and position, None: the principal columns.
+
+    Raises
+    ------
+    ParameterError
+        If the table lacks a named column.
+    """
     needed = {position.ra, position.dec, *table.primary_key}
     if names is None and any(column.principal for column in table.columns):
         return tuple(column for column in table.columns if column.principal or column.name in needed)

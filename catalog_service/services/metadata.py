@@ -16,6 +16,7 @@ from .job_limits import JobLimits
 from .lanes import Lanes
 from .limits import Limits
 from .templates import TEMPLATES
+from .uploads import UploadLimits
 
 __all__ = ["MetadataService", "SiteInfo"]
 
@@ -34,7 +35,8 @@ class SiteInfo:
 class MetadataService:
     """Describes the service to a caller; every answer comes from memory."""
 
-    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, site: SiteInfo) -> None:
+    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, uploads: UploadLimits, site: SiteInfo) -> None:
+        self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
         self._limits = limits
@@ -63,6 +65,7 @@ class MetadataService:
             formats=OUTPUT_FORMATS,
             limits=self._limits,
             jobs=self._site.job_limits,
+            uploads=self._uploads,
         )
 
     def availability(self) -> str:

@@ -91,11 +91,9 @@ def query_text(parameters: Parameters) -> QueryText:
     Raises
     ------
     ParameterError
-        If LANG or QUERY is missing or LANG unknown, or a table is uploaded.
+        If LANG or QUERY is missing or LANG unknown.
     """
     asked = language(parameters.required("LANG"))
-    if parameters.one("UPLOAD") is not None:
-        raise ParameterError("table uploads are not supported by this service")
     request = parameters.one("REQUEST")
     if request is not None and request != "doQuery":
         raise ParameterError(f"REQUEST={shown(request)} is not supported here; use doQuery or leave it out")

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import structlog
 from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError, ParameterError
 from ..language.pipeline import result_position
-from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan
+from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.user import Identity
 from ..planner.batches import BatchLimits
 from ..version import VERSION
@@ -26,6 +26,7 @@ from .catalogs import Catalogs, Published
 from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
+from .uploads import UploadService
 
 __all__ = ["Delivery", "QueryService", "ResultFile", "ResultOptions"]
 
@@ -182,9 +183,14 @@ class QueryService:
         Published limits.
     batch
         How much one step of a large query reads.
+    uploads
+        Reads tables that come with a query.
     """
 
-    def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits) -> None:
+    def __init__(
+        self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits, uploads: UploadService
+    ) -> None:
+        self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
         self._limits = limits
@@ -211,13 +217,32 @@ class QueryService:
         recorded = query.text[: self._limits.max_query_bytes]
         job_id = None if file is None else file.job_id
         audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid, job_id)
-        published = self._catalogs.published
         try:
+            published = await self._published(query.uploads, audit, file)
             resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options, file)
         except BaseException as error:
             audit.failed(error)
             raise
+
+    async def _published(
+        self, uploads: tuple[UploadSource, ...], audit: _Audit, file: ResultFile | None = None
+    ) -> Published:
+        """Return what is published, and the tables that came with the query."""
+        published = self._catalogs.published
+        if not uploads:
+            return published
+        tables = await self._uploads.read(
+            uploads,
+            audit.query_id,
+            timeout_s=self._timeout_s(file),
+            started=audit.started,
+            is_job=file is not None,
+        )
+        return published.with_uploads(tables)
+
+    def _timeout_s(self, file: ResultFile | None) -> float:
+        return self._limits.sync_timeout_s if file is None else file.timeout_s
 
     async def run_resolved(
         self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
@@ -226,6 +251,38 @@ class QueryService:
         audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
         try:
             return await self._deliver(resolved, self._catalogs.published, audit, options)
+        except BaseException as error:
+            audit.failed(error)
+            raise
+
+    async def run_built(
+        self,
+        uploads: tuple[UploadSource, ...],
+        build: Callable[[Published], ResolvedQuery],
+        text: str,
+        identity: Identity,
+        options: ResultOptions,
+    ) -> Delivery:
+        """Run a query that is built of what is published and of tables that came with it.
+
+        Parameters
+        ----------
+        uploads
+            The tables; `build` finds them among the uploads of what it is given, in this order.
+        build
+            Returns the query.
+        text, identity, options
+            As for `run_resolved`.
+
+        Raises
+        ------
+        CatalogServiceError
+            Any of its classes; the error carries the query's id.
+        """
+        audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
+        try:
+            published = await self._published(uploads, audit)
+            return await self._deliver(build(published), published, audit, options)
         except BaseException as error:
             audit.failed(error)
             raise
@@ -261,7 +318,7 @@ class QueryService:
             format=options.format.format,
             gzip=options.gzip and options.format.is_text,
             max_rows=max_rows,
-            timeout_s=self._limits.sync_timeout_s if file is None else file.timeout_s,
+            timeout_s=self._timeout_s(file),
             spent_s=time.perf_counter() - audit.started,
             infos=infos,
             position=position,

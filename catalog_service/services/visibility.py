@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..models.schema import Schema, Table
+from ..models.upload import UPLOAD_SCHEMA
 from ..models.user import Identity
 
 __all__ = ["VisibleCatalogs"]
@@ -23,10 +24,13 @@ class VisibleCatalogs:
         All schemas published now, TAP_SCHEMA included.
     identity
         Who asks.
+    uploads
+        Tables that came with the query: found by their whole names, and no part of any list of what is published.
     """
 
     all_schemas: tuple[Schema, ...]
     identity: Identity
+    uploads: tuple[Table, ...] = ()
 
     @cached_property
     def schemas(self) -> tuple[Schema, ...]:
@@ -51,6 +55,8 @@ class VisibleCatalogs:
 
     def find(self, schema: str | None, table: str) -> tuple[Table, ...]:
         """Return the visible tables of that name, ignoring case; without a schema, of any schema."""
+        if schema is not None and schema.upper() == UPLOAD_SCHEMA:
+            return tuple(t for t in self.uploads if t.name.lower() == table.lower())
         if schema is not None:
             found = self._by_name.get(schema.lower(), {}).get(table.lower())
             return () if found is None else (found,)
@@ -64,7 +70,7 @@ class VisibleCatalogs:
 
     def table_names(self) -> tuple[str, ...]:
         """Return all visible names as ``schema.table``, for suggestions."""
-        return tuple(table.full_name for table in self.tables())
+        return tuple(table.full_name for table in (*self.uploads, *self.tables()))
 
 
 def _by_folded_name(schema: Schema) -> dict[str, Table]:

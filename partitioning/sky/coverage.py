@@ -90,12 +90,13 @@ def widened(coverage: Coverage) -> Coverage:
     return union(coverage, around(coverage.ravel() - np.tile([0, 1], len(coverage))))
 
 
-def enlarged(coverage: Coverage, by_deg: float) -> Coverage:
+def enlarged(coverage: Coverage, by_deg: float, *, finest: int = _AROUND_ORDER) -> Coverage:
     """Return a coverage of all positions within `by_deg` of one in `coverage`: its cells and their neighbours.
 
-    The cells are at least four times as wide as that. Of coverages of very many such cells it is the whole sky.
+    The cells are at least four times as wide as that, and of order `finest` at most. Of coverages of very many such
+    cells it is the whole sky.
     """
-    order = int(np.clip(math.floor(math.log2(_CELL_DEG / max(4 * by_deg, 1e-12))), -1, _AROUND_ORDER))
+    order = int(np.clip(math.floor(math.log2(_CELL_DEG / max(4 * by_deg, 1e-12))), -1, finest))
     if order < 0:
         return WHOLE_SKY
     shift = order_shift(order)

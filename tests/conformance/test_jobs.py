@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import pyvo
 import requests
+from astropy.table import Table
 
 from tests.harness import RunningServer, SampleStore, start_server, stop_server
 
@@ -388,3 +389,27 @@ def test_an_empty_result_in_parts_is_one_empty_part(url: str) -> None:
     assert finished(job) == "COMPLETED"
     (part,) = requests.get(f"{job}/results/result", timeout=30).text.split()
     assert pq.read_table(io.BytesIO(requests.get(part, timeout=30).content)).schema.names == ["ra"]
+
+
+def test_a_job_keeps_the_tables_that_came_with_it(jobs_server: RunningServer) -> None:
+    service = pyvo.dal.TAPService(f"{jobs_server.url}/tap")
+    targets = Table({"name": ["a", "b"], "ra": [56.75, 10.0], "dec": [24.12, -80.0]})
+    query = (
+        "SELECT t.name, COUNT(*) AS n FROM TAP_UPLOAD.mine AS t JOIN tycho2.stars AS s "
+        "ON DISTANCE(POINT(t.ra, t.dec), POINT(s.ra, s.dec)) < 0.5 GROUP BY t.name ORDER BY t.name"
+    )
+    expected = service.run_sync(query, uploads={"mine": targets}).to_table()
+    assert len(expected) == 2
+    job = service.submit_job(query, uploads={"mine": targets})
+    kept = {path.name for path in results_of(jobs_server) if list(path.glob("uploads/*"))}
+    assert job.job_id in kept
+    job.run().wait(timeout=30)
+    assert (job.fetch_result().to_table() == expected).all()
+    job.delete()
+    assert job.job_id not in {path.name for path in results_of(jobs_server)}
+    address = f"{jobs_server.url}/tap/async"
+    missing = requests.post(
+        address, data={"LANG": "ADQL", "QUERY": query, "UPLOAD": "mine,param:other"}, allow_redirects=False, timeout=30
+    )
+    assert missing.status_code == 400
+    assert "no part called 'other'" in missing.text

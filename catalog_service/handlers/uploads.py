@@ -1,0 +1,119 @@
+"""Tables that come with a request: ``UPLOAD`` and parts of a multipart body (TAP 1.1 section 2.7.7), or a body."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from ..dependencies import ServicesDep
+from ..exceptions import ParameterError
+from ..models.query import UploadSource
+from ..services.parameters import Parameters
+from ..services.uploads import UploadRoom, UploadService
+from .responses import http_error
+
+__all__ = ["Reception", "Uploads"]
+
+_PREFIX: Final = "param:"
+_SHOWN: Final = 60
+_COPY_BYTES: Final = 1 << 20
+
+
+class Reception:
+    """Takes in the tables of one request and keeps them until its answer is done."""
+
+    def __init__(self, uploads: UploadService, room: UploadRoom) -> None:
+        self._uploads = uploads
+        self._room = room
+
+    async def tables(self, request: Request, parameters: Parameters) -> tuple[UploadSource, ...]:
+        """Return the tables that ``UPLOAD=name,param:part;...`` names; the parameter may be repeated.
+
+        Raises
+        ------
+        ParameterError
+            If it is malformed, a name is none, or a part is missing; also if it names an address, since nothing is
+            fetched.
+        LimitError
+            If there are too many tables.
+        """
+        pairs = [_pair(text) for value in parameters.all("UPLOAD") for text in value.split(";") if text.strip()]
+        self._uploads.check([name for name, _ in pairs])
+        if not pairs:
+            return ()
+        form = await _form(request)
+        return tuple([await self._part(name, _found(form, part)) for name, part in pairs])
+
+    async def files(self, request: Request) -> tuple[UploadSource, ...]:
+        """Return the files of a form as tables that are called as their fields are."""
+        form = await _form(request)
+        parts = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
+        self._uploads.check([name for name, _ in parts])
+        return tuple([await self._part(name, part) for name, part in parts])
+
+    async def body(self, request: Request, name: str) -> UploadSource:
+        """Return the body of a request as one table."""
+        path = self._room.file(name)
+        try:
+            with path.open("wb") as target:
+                async for piece in request.stream():
+                    await asyncio.to_thread(target.write, piece)
+        except HTTPException as error:
+            raise http_error(error) from error
+        return UploadSource(name, path, request.headers.get("content-type"))
+
+    async def _part(self, name: str, part: UploadFile | str) -> UploadSource:
+        path = self._room.file(name)
+        if isinstance(part, str):
+            path.write_text(part, encoding="utf-8")
+            return UploadSource(name, path)
+        await asyncio.to_thread(_copy, part, path)
+        return UploadSource(name, path, part.content_type)
+
+
+async def _reception(services: ServicesDep) -> AsyncIterator[Reception]:
+    """Give room for the tables of a request; it is cleared when the answer is sent, or the client has gone."""
+    with services.uploads.room() as room:
+        yield Reception(services.uploads, room)
+
+
+Uploads = Annotated[Reception, Depends(_reception)]
+
+
+async def _form(request: Request) -> FormData:
+    try:
+        return await request.form() if request.method == "POST" else FormData()
+    except HTTPException as error:
+        raise http_error(error) from error
+
+
+def _copy(part: UploadFile, path: Path) -> None:
+    part.file.seek(0)
+    with path.open("wb") as target:
+        shutil.copyfileobj(part.file, target, _COPY_BYTES)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, comma, address = (piece.strip() for piece in text.partition(","))
+    if not comma or not address:
+        raise ParameterError(f"UPLOAD={text[:_SHOWN]!r} is not of the form name,param:part")
+    if not address.lower().startswith(_PREFIX):
+        raise ParameterError(
+            f"UPLOAD={text[:_SHOWN]!r} names an address, and nothing is fetched from one; "
+            "send the table in the same request, as name,param:part"
+        )
+    return name, address[len(_PREFIX) :]
+
+
+def _found(form: FormData, name: str) -> UploadFile | str:
+    """Return the one part of a form that is called so, ignoring case as for all parameters."""
+    parts = [part for key, part in form.multi_items() if key.lower() == name.lower()]
+    if len(parts) != 1:
+        count = "no part" if not parts else f"{len(parts)} parts"
+        raise ParameterError(f"the request has {count} called {name[:_SHOWN]!r}, to which UPLOAD refers")
+    return parts[0]
