@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 from benchmarks.serving import build_catalog, emit, running_server, synthetic_sky
 
 COLUMNS = ["id", "ra", "dec", "u_mag", "g_mag", "r_mag", "i_mag", "z_mag", "y_mag", "pm_ra"]
-FORMATS = ["arrow", "parquet", "votable", "csv", "votable/td"]
+FORMATS = ["arrow", "parquet", "votable", "fits", "csv", "tsv", "json", "votable/td"]
 
 
 class PeakMemory:

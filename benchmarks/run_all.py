@@ -13,6 +13,7 @@ BENCHMARKS = {
     "bench_partition": ["--rows", "10000000"],
     "bench_streaming": [],
     "bench_http_streaming": [],
+    "bench_gzip": [],
     "bench_cones": ["--rows", "10000000"],
     "bench_near": [],
     "bench_ids": [],

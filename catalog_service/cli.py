@@ -69,8 +69,10 @@ class ShownFormat(Enum):
     TABLE = "table"
     ARROW = "arrow"
     CSV = "csv"
+    FITS = "fits"
     JSON = "json"
     PARQUET = "parquet"
+    TSV = "tsv"
     VOTABLE = "votable"
 
 
@@ -78,8 +80,10 @@ _FORMATS_BY_SUFFIX: Final = {
     ".arrow": ShownFormat.ARROW,
     ".arrows": ShownFormat.ARROW,
     ".csv": ShownFormat.CSV,
+    ".fits": ShownFormat.FITS,
     ".json": ShownFormat.JSON,
     ".parquet": ShownFormat.PARQUET,
+    ".tsv": ShownFormat.TSV,
     ".vot": ShownFormat.VOTABLE,
     ".xml": ShownFormat.VOTABLE,
 }
@@ -296,7 +300,7 @@ def _chosen_format(asked: ShownFormat | None, out: Path | None) -> ShownFormat:
         return ShownFormat.TABLE if sys.stdout.isatty() else ShownFormat.CSV
     if asked is ShownFormat.TABLE and out is not None:
         raise ParameterError("The format 'table' is for the terminal.", remedy="Choose another --format for --out.")
-    if asked in {ShownFormat.ARROW, ShownFormat.PARQUET} and out is None and sys.stdout.isatty():
+    if asked in {ShownFormat.ARROW, ShownFormat.FITS, ShownFormat.PARQUET} and out is None and sys.stdout.isatty():
         raise ParameterError(f"A terminal cannot show {asked.value}.", remedy="Add --out FILE.")
     return asked
 

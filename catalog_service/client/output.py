@@ -1,7 +1,7 @@
 """Results written as files: the formats that the command line offers.
 
-Arrow, Parquet and JSON are written from the Arrow stream, which proves by itself that it is complete. CSV and
-VOTable are the service's own bytes: CSV tells by a header whether the result was cut, VOTable at its end.
+Arrow, Parquet and JSON are written from the Arrow stream, which proves by itself that it is complete. CSV, TSV, FITS
+and VOTable are the service's own bytes: a VOTable tells at its end whether the result was cut, the others by a header.
 """
 
 import base64
@@ -39,19 +39,16 @@ class FileFormat(Enum):
 
     ARROW = "arrow"
     CSV = "csv"
+    FITS = "fits"
     JSON = "json"
     PARQUET = "parquet"
+    TSV = "tsv"
     VOTABLE = "votable"
 
     @property
     def requested(self) -> str:
         """The format that the service is asked for."""
-        return self.value if self in {FileFormat.CSV, FileFormat.VOTABLE} else "arrow"
-
-    @property
-    def is_text(self) -> bool:
-        """Whether a terminal can show it."""
-        return self in {FileFormat.CSV, FileFormat.JSON, FileFormat.VOTABLE}
+        return "arrow" if self in {FileFormat.ARROW, FileFormat.JSON, FileFormat.PARQUET} else self.value
 
 
 @contextmanager
@@ -88,7 +85,7 @@ def write_answer(answer: Answer, file_format: FileFormat, sink: BinaryIO) -> boo
     ServerError
         If the service failed while sending it.
     """
-    if file_format is FileFormat.CSV:
+    if file_format in {FileFormat.CSV, FileFormat.FITS, FileFormat.TSV}:
         _copy(answer, sink)
         return answer.headers.get(OVERFLOW_HEADER) == "true"
     if file_format is FileFormat.VOTABLE:

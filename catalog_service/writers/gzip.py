@@ -1,8 +1,8 @@
 """gzip as a content coding (RFC 1952) whose pieces are deflated or merely stored, as their receiver has use for it.
 
 Deflating costs a core for each 30 to 70 MB/s and saves a quarter (BINARY2) to two thirds (TABLEDATA): a gain on a slow
-line, a loss on a fast one. Most clients ask for gzip without knowing which line they are on. So the first bytes are
-deflated, and later ones only while sending takes longer than deflating does.
+line, a loss on a fast one. Most clients ask for gzip without knowing which line they are on. So the first megabyte is
+deflated, and then only as much as takes no longer than sending has waited so far.
 """
 
 import time
@@ -32,6 +32,9 @@ class GzipStream:
         self._checksum = 0
         self._size = 0
         self._seconds_per_byte = 0.0
+        """What deflating took last."""
+        self._spare_s = 0.0
+        """Time that sending has waited, less what was spent on deflating."""
 
     def encode(self, content: bytes | memoryview, waited_s: float) -> bytes:
         """Return the next bytes of the stream.
@@ -43,10 +46,14 @@ class GzipStream:
         waited_s
             How long the piece before took to send.
         """
-        gains = self._size < _FIRST_BYTES or waited_s > self._seconds_per_byte * len(content)
+        self._spare_s += waited_s
+        is_first = self._size < _FIRST_BYTES
+        is_paid_for = self._spare_s > self._seconds_per_byte * len(content)
         self._checksum = zlib.crc32(content, self._checksum)
         self._size += len(content)
-        return self._start() + (self._deflated(content) if gains else b"".join(_stored(memoryview(content))))
+        return self._start() + (
+            self._deflated(content) if is_first or is_paid_for else b"".join(_stored(memoryview(content)))
+        )
 
     def end(self) -> bytes:
         """Return the end of the stream: checksum and size, by which a reader knows that it is whole."""
@@ -60,7 +67,9 @@ class GzipStream:
         started = time.perf_counter()
         deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         deflated = deflate.compress(content) + deflate.flush(zlib.Z_SYNC_FLUSH)
-        self._seconds_per_byte = (time.perf_counter() - started) / max(1, len(content))
+        spent_s = time.perf_counter() - started
+        self._seconds_per_byte = spent_s / max(1, len(content))
+        self._spare_s = max(0.0, self._spare_s - spent_s)
         return deflated
 
 

@@ -55,7 +55,7 @@ def join_rows(cells: list[pa.Array], separator: str, end_of_row: str) -> bytes:
     """Return the rows of a batch as UTF-8 text: cells with a separator between them; NULL is an empty cell."""
     rows = pc.binary_join_element_wise(*cells, separator, null_handling="replace", null_replacement="")
     joined = pc.binary_join(pa.ListArray.from_arrays([0, len(rows)], rows), end_of_row)
-    return bytes(joined[0].as_buffer()) + end_of_row.encode() if len(rows) else b""
+    return b"".join((joined[0].as_buffer(), end_of_row.encode())) if len(rows) else b""
 
 
 def join_lists(array: pa.Array, elements: pa.Array, separator: str) -> pa.Array:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io.votable import parse_single_table
+from astropy.table import Table
 
 from catalog_service.cli import exit_code_of, main
 from catalog_service.client import ConnectionFailedError, TransferAbortedError
@@ -87,12 +88,17 @@ def test_negative_declinations_are_positions(run: Command, dec: str) -> None:
 
 
 def test_every_format_holds_the_same_rows(run: Command, tmp_path: Path) -> None:
-    paths = {suffix: tmp_path / f"stars.{suffix}" for suffix in ("csv", "json", "parquet", "arrow", "vot")}
+    paths = {
+        suffix: tmp_path / f"stars.{suffix}" for suffix in ("csv", "tsv", "json", "fits", "parquet", "arrow", "vot")
+    }
     for path in paths.values():
         done = run(*CONE, "--out", str(path))
         assert (done.code, done.out, done.err) == (0, "", "")
     expected = sorted(int(row["tyc_row"]) for row in rows_of(paths["csv"].read_text()))
     assert len(expected) > 50
+    tsv = csv.DictReader(io.StringIO(paths["tsv"].read_text()), dialect="excel-tab")
+    assert sorted(int(row["tyc_row"]) for row in tsv) == expected
+    assert sorted(Table.read(paths["fits"], hdu=1)["tyc_row"].tolist()) == expected
     assert sorted(row["tyc_row"] for row in json.loads(paths["json"].read_text())) == expected
     assert sorted(pq.read_table(paths["parquet"])["tyc_row"].to_pylist()) == expected
     assert sorted(pa.ipc.open_stream(paths["arrow"]).read_all()["tyc_row"].to_pylist()) == expected
@@ -108,7 +114,7 @@ def test_a_query_comes_from_argument_file_or_standard_input(run: Command, tmp_pa
     assert len(rows_of(outputs[0].out)) == 2
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "votable", "arrow"])
+@pytest.mark.parametrize("form", ["csv", "tsv", "fits", "json", "votable", "arrow"])
 def test_a_cut_result_warns(run: Command, form: str) -> None:
     done, out = run.binary("query", "SELECT ra FROM tycho2.stars", "--maxrec", "3", "--format", form)
     assert done.code == 0
@@ -137,7 +143,7 @@ def test_an_error_points_at_its_place(run: Command) -> None:
         (("columns", "tycho2.star"), 4, "tycho2.star"),
         (("query",), 2, "one query"),
         (("query", "SELECT 1", "--file", "/dev/null"), 2, "one query"),
-        (("query", "SELECT 1", "--out", "x.fits"), 2, "--format"),
+        (("query", "SELECT 1", "--out", "x.xlsx"), 2, "--format"),
         (("query", "SELECT 1", "--out", "x.csv", "--format", "table"), 2, "terminal"),
         (("query", "SELECT ra FRM tycho2.stars"), 3, "FRM"),
         (("frobnicate",), 2, "frobnicate"),

@@ -167,6 +167,14 @@ def test_no_number_is_left_for_null() -> None:
         encode(FITS, [batch_of([{"n": value} for value in (-(2**63), 2**63 - 1, None)], columns)], columns)
 
 
+def test_texts_that_fits_cannot_hold() -> None:
+    columns = (Column(name="t", datatype=DataType.TEXT),)
+    texts = ["a\0b", 'tab\tquote"', "  before, not behind  ", "", None]
+    content = encode(FITS, [batch_of([{"t": text} for text in texts], columns)], columns)
+    read = [row["t"] for row in rows_of(content, columns)]
+    assert read == ["a\ufffdb", 'tab\tquote"', "  before, not behind", None, None]
+
+
 def test_long_texts_among_short_ones_lie_in_the_heap() -> None:
     columns = (Column(name="t", datatype=DataType.TEXT), Column(name="n", datatype=DataType.INT))
     texts = ["a" * 100_000, *(f"é{i}" if i % 3 else None for i in range(2000))]
