@@ -1,4 +1,4 @@
-"""VOSI 1.1: ``/tap/capabilities``, ``/tap/availability``, ``/tap/tables``."""
+"""VOSI 1.1 and DALI: ``/tap/capabilities``, ``/tap/availability``, ``/tap/tables``, ``/tap/examples``."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -23,6 +23,12 @@ def capabilities(services: ServicesDep) -> Response:
 def availability(services: ServicesDep) -> Response:
     """Return the VOSI availability document."""
     return xml(services.metadata.availability())
+
+
+@router.get("/examples", summary="Queries to begin with")
+def examples(services: ServicesDep, caller: Caller) -> Response:
+    """Return example queries on the tables that the caller may see (DALI 1.1 section 2.3)."""
+    return Response(services.metadata.examples_page(caller), media_type="application/xhtml+xml")
 
 
 @router.get("/tables", summary="Schemas, tables and columns")

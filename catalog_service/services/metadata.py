@@ -12,6 +12,7 @@ from ..models.user import Identity
 from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, TableSummary
 from ..writers.negotiate import OUTPUT_FORMATS
 from .catalogs import Catalogs
+from .examples import examples_of
 from .job_limits import JobLimits
 from .lanes import Lanes
 from .limits import Limits
@@ -105,6 +106,14 @@ class MetadataService:
         """Return the HTML of the home page."""
         return TEMPLATES.get_template("home.html").render(
             title=self._site.title, url=self._site.public_url, catalogs=self.catalogs(identity)
+        )
+
+    def examples_page(self, identity: Identity) -> str:
+        """Return queries to begin with, as XHTML that clients can read, too (DALI 1.1 section 2.3)."""
+        published = self._catalogs.published
+        examples = examples_of(published.visible(identity), published.lookup)
+        return TEMPLATES.get_template("examples.xhtml").render(
+            title=self._site.title, url=self._site.public_url, examples=examples
         )
 
     def _table(self, identity: Identity, name: str) -> Table:

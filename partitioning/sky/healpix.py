@@ -9,7 +9,7 @@ import hpgeom
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORDER", "SKY_STOP", "Pixel", "order_shift", "pixel_range", "radec_to_index"]
+__all__ = ["ORDER", "SKY_STOP", "Pixel", "index_centre", "order_shift", "pixel_range", "radec_to_index"]
 
 ORDER: Final = 29
 """Order of the stored spatial index, the column ``_healpix_29``."""
@@ -40,6 +40,12 @@ def pixel_range(pixel: Pixel) -> tuple[int, int]:
     """Return the half-open order-29 index range ``[start, stop)`` that `pixel` covers."""
     shift = order_shift(pixel.order)
     return pixel.number << shift, (pixel.number + 1) << shift
+
+
+def index_centre(index: int) -> tuple[float, float]:
+    """Return (RA, Dec) in degrees of the centre of an order-29 pixel; RA in [0, 360)."""
+    ra, dec = hpgeom.pixel_to_angle(1 << ORDER, index)
+    return float(ra), float(dec)
 
 
 def radec_to_index(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -42,6 +42,11 @@ def adql(server: RunningServer, query: str, **parameters: str) -> tuple[int, dic
     return get(f"{server.url}/tap/sync", LANG="ADQL", QUERY=query, RESPONSEFORMAT="csv", **parameters)
 
 
+def test_examples_name_no_closed_schema(half_open: RunningServer) -> None:
+    status, _, text = get(f"{half_open.url}/tap/examples")
+    assert (status, "tycho2.stars" in text, "survey" in text) == (200, True, False)
+
+
 def test_a_schema_without_a_rule_does_not_exist(half_open: RunningServer) -> None:
     assert adql(half_open, "SELECT TOP 1 ra FROM tycho2.stars")[0] == 200
     for answer in (
