@@ -90,6 +90,8 @@ class ResolvedQuery:
     columns: tuple[Column, ...]
     """Result columns, in order, with unique names, types, units and UCDs."""
     relaxations: tuple[str, ...] = ()
+    is_long: bool = False
+    """Whether the text is so long that each step over the tree is taken beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class ScanPlan:
     """Size of the chosen files: an upper bound of the bytes read."""
     tables: tuple[TablePlan, ...] = ()
     """One for each base table, in the order of their sources."""
+    is_lookup: bool = False
+    """Whether a few ids choose a few files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +210,8 @@ class EngineQuery:
     """Result columns that hold an ICRS position, for the VOTable's COOSYS."""
     stamps: tuple[FileStamp, ...] = ()
     """Adopted files that the query reads, and how they must still look."""
+    expects_few: bool = False
+    """Whether few rows of few files are likely, so that they are best fetched at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
