@@ -1,4 +1,7 @@
-"""What handlers are given: the services, and who asks."""
+"""What handlers are given: the services, and who asks.
+
+Coroutines, though nothing is awaited: the web framework would run plain functions in threads, which takes longer.
+"""
 
 from typing import Annotated
 
@@ -10,13 +13,13 @@ from .models.user import ANONYMOUS, Identity
 __all__ = ["Caller", "ServicesDep", "get_identity", "get_services"]
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the services of this application."""
     services: Services = request.app.state.services
     return services
 
 
-def get_identity() -> Identity:
+async def get_identity() -> Identity:
     """Return who asks. The one place where a request becomes an identity; without credentials, anonymous."""
     return ANONYMOUS
 

@@ -7,6 +7,7 @@ interrupt raise the same class.
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ __all__ = ["DuckDBEngine", "DuckDBStream"]
 _SETTABLE: Final = ("max_execution_time",)
 """What stays settable after the lock, per cursor and by us alone: SET never comes from users."""
 
+
+_FEW_ROWS: Final = 2048
+"""So many rows are fetched at once: one unit of DuckDB's."""
 
 _FAILURES: Final = (duckdb.Error, pa.ArrowException, OSError, MemoryError)
 """What DuckDB and Arrow raise."""
@@ -178,6 +182,10 @@ class _Run:
     def readers(self) -> Iterator[pa.RecordBatchReader]:
         """Yield the rows of each statement whose rows are the result; run before it what it needs."""
         batches, total = self.query.batches, len(self.query.batches)
+        few = self._few() if self.query.expects_few and not batches else None
+        if few is not None:
+            yield few
+            return
         if batches and not self.query.sql:
             for done, sql in enumerate(batches):
                 self.progress(done, total)
@@ -198,6 +206,15 @@ class _Run:
         statement = _single_select(sql)
         self._limit_time()
         return self.cursor.sql(statement).to_arrow_reader(self.batch_rows)
+
+    def _few(self) -> pa.RecordBatchReader | None:
+        """Return all rows if they are few, else None: a stream prepares its statement twice, which takes a ms."""
+        statement = _single_select(f"SELECT * FROM ({self.query.sql}\n) LIMIT {_FEW_ROWS + 1}")  # noqa: S608  # our own
+        self._limit_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the rows are copied once more
+            rows: pa.Table = self.cursor.execute(statement).to_arrow_table()
+        return rows.to_reader(self.batch_rows) if rows.num_rows <= _FEW_ROWS else None
 
     def _limit_time(self) -> None:
         """Have the next statement end with the query's time."""

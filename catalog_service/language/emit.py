@@ -49,11 +49,12 @@ class _Emitter:
         self._scans = scans
         self._common = {PARTIAL_ROWS: quoted(PARTIAL_ROWS)}
         self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
-        for node in walk(tree):
+        nodes = tuple(walk(tree))
+        for node in nodes:
             if isinstance(node, ColumnRef):
                 self._used[node.source][node.column.name] = node.column
-        self._positions = position_columns(tree)
-        for node in walk(tree):
+        self._positions = position_columns(nodes)
+        for node in nodes:
             index = stored_index(node, scans)
             if index is not None:
                 assert isinstance(node, FunctionCall)

@@ -1,13 +1,12 @@
 """FROM items to SQL: base tables as scans of exactly the files that the planner chose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.query import RaDecBox, TableScan
 from ..models.schema import TILE_NUMBER, Column, Table
-from ..models.tree import ColumnRef, FunctionCall, Query, Select, SubqueryRef, TableRef
-from .rewrite import walk
+from ..models.tree import ColumnRef, FunctionCall, Node, Select, SubqueryRef, TableRef
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES
 
@@ -63,14 +62,19 @@ def scan_sql(scan: TableScan, columns: Sequence[Column], conditions: Sequence[st
     return f"{source} WHERE {' AND '.join(filters)}" if filters else source
 
 
-def position_columns(tree: Query) -> PositionColumns:
+def position_columns(nodes: Iterable[Node]) -> PositionColumns:
     """Return the columns that hold positions: tables' own, also where derived tables pass them on.
 
     Those of tables that we built are finite; of adopted ones, if that was checked.
+
+    Parameters
+    ----------
+    nodes
+        All nodes of a query, parents first.
     """
     found = PositionColumns()
     derived: list[SubqueryRef] = []
-    for node in walk(tree):
+    for node in nodes:
         if isinstance(node, TableRef):
             _add_own(node, found)
         elif isinstance(node, SubqueryRef) and isinstance(node.query, Select):

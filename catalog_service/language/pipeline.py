@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..exceptions import LimitError
 from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, SplitQuery, TableScan
-from ..models.tree import ColumnRef, Query, Select, SetOperation, TableRef
+from ..models.tree import ColumnRef, Query, Select, SetOperation
+from ..models.walk import base_tables
 from .adql import parse_adql
 from .emit import emit_query
 from .limits import MAX_DEPTH
 from .qserv import parse_qserv
 from .resolve import SchemaView, resolve_query
-from .rewrite import walk
 from .split import split_query
 
 __all__ = ["SchemaView", "emit", "emit_split", "parse", "resolve", "result_position", "split"]
@@ -110,7 +110,7 @@ def emit_split(
 def result_position(resolved: ResolvedQuery) -> tuple[str, str] | None:
     """Return the names of the result columns that are a table's own position, None if no table's both are there."""
     select = _leftmost(resolved.tree)
-    tables = {node.source: node.table for node in walk(select) if isinstance(node, TableRef)}
+    tables = {} if select.source is None else {ref.source: ref.table for ref in base_tables(select.source)}
     found: dict[int, dict[str, str]] = {}
     for item, column in zip(select.items, resolved.columns, strict=True):
         if isinstance(item.expr, ColumnRef):

@@ -1,7 +1,7 @@
 """Generic traversal of query trees: children, walks and rebuilt copies."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from ..models.tree import (
@@ -17,6 +17,7 @@ from ..models.tree import (
     StringLiteral,
     With,
 )
+from ..models.walk import children, slots, walk
 
 __all__ = ["LITERALS", "children", "map_children", "operands", "walk", "walk_expression"]
 
@@ -24,32 +25,6 @@ LITERALS: Final = (IntegerLiteral, RealLiteral, StringLiteral, BooleanLiteral, N
 """Node classes that stand for a constant."""
 
 _QUERIES: Final = (Select, SetOperation, With)
-
-
-_SLOTS: Final[dict[type[Node], tuple[str, ...]]] = {}
-"""Fields that may hold nodes, by class; filled as classes are met."""
-
-
-def _slots(kind: type[Node]) -> tuple[str, ...]:
-    found = _SLOTS.get(kind)
-    if found is None:
-        others = {"span", "frame", "column", "columns", "table"}
-        found = _SLOTS[kind] = tuple(slot.name for slot in fields(kind) if slot.name not in others)
-    return found
-
-
-def children(node: Node) -> Iterator[Node]:
-    """Yield the nodes directly below `node`, in the order of its fields."""
-    for name in _slots(type(node)):
-        value = getattr(node, name)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, Node):
-                    yield item
-                elif isinstance(item, tuple):
-                    yield from item
 
 
 def operands(node: Expr) -> Iterator[Expr]:
@@ -60,15 +35,6 @@ def operands(node: Expr) -> Iterator[Expr]:
     for child in children(node):
         if not isinstance(child, _QUERIES):
             yield cast("Expr", child)
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield `node` and every node below it, subqueries included, without recursion."""
-    waiting = [node]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        waiting += children(current)
 
 
 def walk_expression(expr: Expr) -> Iterator[Expr]:
@@ -87,7 +53,7 @@ def map_children(node: Expr, rewrite: Callable[[Expr], Expr]) -> Expr:
     it may be long, and no pass changes a literal.
     """
     changed: dict[str, Any] = {}
-    for name in _slots(type(node)):
+    for name in slots(type(node)):
         old = getattr(node, name)
         if isinstance(node, InList) and name == "items" and all(isinstance(item, LITERALS) for item in old):
             continue

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from partitioning.layout.flat_index import FlatIndex
+from partitioning.layout.text_index import TextIndex
 from partitioning.sky.coverage import Coverage
 
 __all__ = ["MOST_IDS", "FoundIds", "IdBound", "IdIndex"]
 
-MOST_IDS: Final = 10_000
-"""Ids of all bounds of a query that are looked up: where there are more, reading more tiles is hardly slower."""
+MOST_IDS: Final = 50_000
+"""Ids of all bounds of a query that are looked up: as many as a list of IN may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdIndex:
     """How rows of one table are found by one of its columns."""
 
-    flat: FlatIndex
+    entries: FlatIndex | TextIndex
     is_own: bool = True
     """Whether the index is the table's own. If not, it is that of the parent which places the table's rows: it tells
     nothing of rows without a parent."""
@@ -30,8 +31,8 @@ class IdBound:
     source: int
     column: str
     index: IdIndex
-    ids: tuple[int, ...] = ()
-    """Sorted; empty means the range."""
+    ids: tuple[int, ...] | tuple[str, ...] = ()
+    """Sorted, each once; empty means the range."""
     low: int = 0
     high: int = -1
     """Both inclusive."""

@@ -94,6 +94,8 @@ class ResolvedQuery:
     columns: tuple[Column, ...]
     """Result columns, in order, with unique names, types, units and UCDs."""
     relaxations: tuple[str, ...] = ()
+    is_long: bool = False
+    """Whether the text is so long that each step over the tree is taken beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ class ScanPlan:
     """Size of the chosen files: an upper bound of the bytes read."""
     tables: tuple[TablePlan, ...] = ()
     """One for each base table, in the order of their sources."""
+    is_lookup: bool = False
+    """Whether a few ids choose a few files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +216,8 @@ class EngineQuery:
     """Whether the bytes of the result are to be a gzip stream."""
     stamps: tuple[FileStamp, ...] = ()
     """Adopted files that the query reads, and how they must still look."""
+    expects_few: bool = False
+    """Whether few rows of few files are likely, so that they are best fetched at once."""
     target: str | None = None
     """File to be made for the result, in place of sending it; None: send it."""
     part_bytes: int | None = None

@@ -35,7 +35,7 @@ class StoredTable:
     foreign_directories: tuple[str, ...] = ()
     """Where the files of an adopted table lie."""
     indexes: Mapping[str, IdIndex] = field(default_factory=dict)
-    """Indexes of integer columns, by column."""
+    """Indexes of integer and text columns, by column."""
     columns: Mapping[str, StoredColumn] = field(default_factory=dict)
     """Stored columns, hidden ones included, with their statistics over the whole release; empty if not known."""
 

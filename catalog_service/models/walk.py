@@ -2,25 +2,53 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Final
 
 from .tree import And, CommonTableRef, Expr, FromItem, Join, Node, SubqueryRef, TableRef
 
-__all__ = ["base_tables", "children", "conjuncts", "from_sources", "on_clauses", "walk"]
+__all__ = ["base_tables", "children", "conjuncts", "from_sources", "on_clauses", "slots", "walk"]
 
 
-def children(node: Node) -> Iterator[Node]:
-    """Yield the nodes directly below `node`, in the order of its fields."""
-    for slot in fields(node):
-        yield from _nodes(getattr(node, slot.name))
+_SLOTS: Final[dict[type[Node], tuple[str, ...]]] = {}
+"""Fields that may hold nodes, by class; filled as classes are met."""
+
+_PLAIN: Final = (int, float, str, bool, int | None, float | None, str | None)
+"""Types of fields that hold none."""
+
+
+def slots(kind: type[Node]) -> tuple[str, ...]:
+    """Return the names of the fields of a class that may hold nodes."""
+    found = _SLOTS.get(kind)
+    if found is None:
+        others = {"span", "frame", "column", "columns", "table"}
+        held = [slot for slot in fields(kind) if slot.name not in others and slot.type not in _PLAIN]
+        found = _SLOTS[kind] = tuple(slot.name for slot in held)
+    return found
+
+
+def children(node: Node) -> list[Node]:
+    """Return the nodes directly below `node`, in the order of its fields."""
+    found: list[Node] = []
+    for name in slots(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, Node):
+            found.append(value)
+        elif isinstance(value, tuple):
+            for item in value:
+                if isinstance(item, Node):
+                    found.append(item)
+                elif isinstance(item, tuple):
+                    found += item
+    return found
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield `node` and every node below it, parents first."""
+    """Yield `node` and every node below it, subqueries included, parents first, without recursion."""
     waiting = [node]
     while waiting:
         current = waiting.pop()
         yield current
-        waiting.extend(reversed(list(children(current))))
+        waiting += reversed(children(current))
 
 
 def base_tables(item: FromItem | None) -> Iterator[TableRef]:
@@ -62,11 +90,3 @@ def conjuncts(condition: Expr | None) -> tuple[Expr, ...]:
     if isinstance(condition, And):
         return tuple(part for operand in condition.operands for part in conjuncts(operand))
     return (condition,)
-
-
-def _nodes(value: object) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _nodes(item)

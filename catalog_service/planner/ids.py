@@ -1,13 +1,14 @@
-"""Which parts of a condition name ids of an indexed column.
+"""Which parts of a condition name ids, integers or texts, of an indexed column.
 
 As with regions, what is not recognised bounds nothing. The ids are looked up elsewhere, since that reads from disk.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from ..models.ids import MOST_IDS, IdBound
 from ..models.query import ResolvedQuery
-from ..models.schema import Table
+from ..models.schema import DataType, Table
 from ..models.stored import StoredTable
 from ..models.tree import (
     Between,
@@ -18,6 +19,7 @@ from ..models.tree import (
     IntegerLiteral,
     Or,
     Select,
+    StringLiteral,
     Unary,
 )
 from ..models.walk import base_tables, on_clauses, walk
@@ -29,6 +31,8 @@ _INT64 = range(-(2**63), 2**63)
 
 Column = tuple[int, str]
 """Source and column."""
+
+Ids = tuple[int, ...] | tuple[str, ...]
 
 
 def wanted_ids(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[IdBound, ...]:
@@ -50,13 +54,13 @@ def condition_ids(condition: Expr | None, tables: Mapping[int, StoredTable]) -> 
             (source, column), ids = named
             index = tables[source].indexes.get(column) if source in tables else None
             if index is not None:
-                yield IdBound(source, column, index, tuple(sorted(ids)))
+                yield IdBound(source, column, index, ids)
         elif isinstance(part, Between):
             yield from _range(part, tables)
 
 
-def _named_ids(condition: Expr) -> tuple[Column, frozenset[int]] | None:
-    """Return the column whose values must be some ids, and these."""
+def _named_ids(condition: Expr) -> tuple[Column, Ids] | None:
+    """Return the column whose values must be some ids, and these, sorted."""
     match condition:
         case Comparison(op="=", left=left, right=right):
             column, items = (left, (right,)) if isinstance(left, ColumnRef) else (right, (left,))
@@ -66,18 +70,33 @@ def _named_ids(condition: Expr) -> tuple[Column, frozenset[int]] | None:
             return _either([_named_ids(operand) for operand in operands])
         case _:
             return None
-    ids = [_integer(item) for item in items]
-    if not _is_id(column) or any(number is None for number in ids):
+    if not isinstance(column, ColumnRef):
         return None
-    assert isinstance(column, ColumnRef)
-    return (column.source, column.column.name), frozenset(number for number in ids if number is not None)
+    ids = _ids(items, column)
+    return None if ids is None else ((column.source, column.column.name), ids)
 
 
-def _either(branches: list[tuple[Column, frozenset[int]] | None]) -> tuple[Column, frozenset[int]] | None:
+def _ids(items: Sequence[Expr], column: ColumnRef) -> Ids | None:
+    """Return literals as ids of a column, None if one of them, or the column, is none."""
+    if _is_id(column):
+        numbers = {_integer(item) for item in items}
+        return None if None in numbers else tuple(sorted(number for number in numbers if number is not None))
+    if column.column.datatype is DataType.TEXT and not column.column.is_array:
+        texts = {item.value for item in items if isinstance(item, StringLiteral)}
+        return tuple(sorted(texts)) if all(isinstance(item, StringLiteral) for item in items) else None
+    return None
+
+
+def _either(branches: list[tuple[Column, Ids] | None]) -> tuple[Column, Ids] | None:
     known = [branch for branch in branches if branch is not None]
     if len(known) < len(branches) or len({column for column, _ in known}) != 1:
         return None
-    return known[0][0], frozenset[int]().union(*(ids for _, ids in known))
+    union = {one for _, ids in known for one in ids}  # of one column: all integers or all texts
+    return known[0][0], cast("Ids", tuple(sorted(union, key=_in_order)))
+
+
+def _in_order(ident: int | str) -> Any:
+    return ident
 
 
 def _range(condition: Between, tables: Mapping[int, StoredTable]) -> Iterator[IdBound]:

@@ -5,6 +5,7 @@ Everything happens in memory; no directory is listed and no file opened.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from partitioning.layout.file_map import FileMap
 from partitioning.layout.paths import HEALPIX_COLUMN
@@ -23,6 +24,10 @@ from .prune import Bounds, choose_tiles, merged_ranges, position_box
 __all__ = ["plan"]
 
 Lookup = Callable[[Table], StoredTable]
+
+_FEW_FILES: Final = 4
+_FEW_PLACES: Final = 1000
+"""More ids than these may well give more rows than are fetched at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,15 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
         if isinstance(node, Select) and node.source is not None:
             planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
     tables = tuple(planned[source].table for source in sorted(planned))
+    files, places = sum(len(one.scan.files) for one in planned.values()), sum(map(len, known.ids.values()))
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
-        files=sum(len(one.scan.files) for one in planned.values()),
+        files=files,
         files_total=sum(table.files_total for table in tables),
         rows=sum(table.rows for table in tables),
         size_bytes=sum(table.size_bytes for table in tables),
         tables=tables,
+        is_lookup=bool(known.ids) and files <= _FEW_FILES and places <= _FEW_PLACES,
     )
 
 

@@ -307,8 +307,9 @@ class QueryService:
                 _Columns(empty_result(options.format.format, description, overflow=True)), audit, scan, options
             )
         write = partial(texts_of, resolved, scan, published.lookup, self._batch, max_rows=max_rows)
-        # the texts of many batches take a while to write
-        texts = await asyncio.to_thread(write) if scan.files > self._batch.files else write()
+        # the texts of many batches, and long ones, take a while to write
+        is_long = resolved.is_long or scan.files > self._batch.files
+        texts = await asyncio.to_thread(write) if is_long else write()
         engine_query = EngineQuery(
             query_id=audit.query_id,
             sql=texts.sql,
@@ -323,6 +324,7 @@ class QueryService:
             infos=infos,
             position=position,
             stamps=tuple(stamp for one in scan.scans.values() for stamp in one.stamps),
+            expects_few=scan.is_lookup,
             target=None if file is None else str(file.path),
             max_bytes=None if file is None else file.max_bytes,
             part_bytes=None if file is None or not options.format.in_parts else file.part_bytes,

@@ -18,6 +18,7 @@ from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, 
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
+from partitioning.layout.text_index import TextIndex
 
 from ..exceptions import ConfigurationError
 from ..models.ids import IdIndex
@@ -186,13 +187,22 @@ def _load_table(schema_name: str, pointer: Path, felis: FelisSchema) -> StoredTa
         partitions=_files(directory, manifest),
         placement=manifest.placement,
         foreign_directories=() if adopted is None else adopted.directories,
-        indexes={
-            record.column: IdIndex(FlatIndex(directory.with_name(record.directory), record.rows))
-            for record in manifest.indexes
-            if record.flat
-        },
+        indexes=_indexes(directory, manifest),
         columns={column.name: column for column in manifest.columns},
     )
+
+
+def _indexes(directory: Path, manifest: Manifest) -> dict[str, IdIndex]:
+    """Return the indexes of integers, by their flat arrays, and of texts, by their sorted parts."""
+    types = {column.name: column_type(column.arrow_type) for column in manifest.columns}
+    found = {}
+    for record in manifest.indexes:
+        beside = directory.with_name(record.directory)
+        if record.flat:
+            found[record.column] = IdIndex(FlatIndex(beside, record.rows))
+        elif types.get(record.column) == (DataType.TEXT, False):
+            found[record.column] = IdIndex(TextIndex(beside))
+    return found
 
 
 def _files(directory: Path, manifest: Manifest) -> PartitionMap | FileMap | None:
@@ -228,7 +238,7 @@ def _with_parent(stored: StoredTable, tables: Mapping[str, StoredTable]) -> Stor
     index = None if parent is None else parent.indexes.get(parents_key)
     if parent is None or index is None or key in stored.indexes or parent.release != placement.parent_release:
         return stored
-    return replace(stored, indexes={**stored.indexes, key: IdIndex(index.flat, is_own=False)})
+    return replace(stored, indexes={**stored.indexes, key: IdIndex(index.entries, is_own=False)})
 
 
 def _with_known_keys(tables: tuple[StoredTable, ...]) -> tuple[StoredTable, ...]:

@@ -1,9 +1,12 @@
 """Look-ups in the flat arrays of an id index: where the rows with some ids lie."""
 
+import itertools
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +21,9 @@ _NUMBERS: Final = np.dtype("<i8")
 
 _PAGE: Final = 512
 """Numbers that are read at a time, 4 kB."""
+
+_FEW: Final = 20
+"""So many numbers are sooner searched one by one than all at once."""
 
 Ints = NDArray[np.int64]
 
@@ -34,15 +40,17 @@ class FlatIndex:
     rows: int
     """Entries."""
 
-    def find(self, ids: Ints, most_rows: int) -> tuple[Ints, NDArray[np.bool_]] | None:
+    def find(self, ids: Ints, most_rows: int, deadline: float = inf) -> tuple[Ints, NDArray[np.bool_]] | None:
         """Return the order-29 indices of the rows with some ids, shape ``(R,)``, and whether each id has a row.
 
         Parameters
         ----------
         ids
-            Shape ``(N,)``; sorted.
+            Shape ``(N,)``; sorted, each once.
         most_rows
             More rows than these are not looked up: None is returned.
+        deadline
+            By `time.monotonic`; None is returned if it passes: storage may take milliseconds for each page.
 
         Raises
         ------
@@ -50,17 +58,17 @@ class FlatIndex:
             If the index cannot be read, or is not of the size that the manifest tells.
         """
         with self._open() as (stored, places):
-            spans, total = [], 0
-            for number in ids.tolist():
-                first = stored.position(number, right=False)
-                stop = stored.position(number, right=True)
-                spans.append((first, stop))
-                total += stop - first
-                if total > most_rows:
-                    return None
-            found = [places.numbers(first, stop) for first, stop in spans if stop > first]
-            is_there = np.array([stop > first for first, stop in spans], dtype=np.bool_)
-        return np.concatenate([np.empty(0, dtype=np.int64), *found]), is_there
+            spans = stored.spans(ids, deadline)
+            if spans is None:
+                return None
+            firsts, stops = spans
+            counts = stops - firsts
+            total = int(counts.sum())
+            if total > most_rows:
+                return None
+            before = np.cumsum(counts) - counts
+            found = places.take(np.arange(total) + np.repeat(firsts - before, counts), deadline)
+        return None if found is None else (found, counts > 0)
 
     def find_between(self, low: int, high: int, most_rows: int) -> Ints | None:
         """Return the order-29 indices of the rows with ``low <= id <= high``; None if there are more than `most_rows`.
@@ -89,22 +97,49 @@ class FlatIndex:
 
 
 class _Numbers:
-    """An open file of sorted 64-bit numbers; pages that a search has met are kept."""
+    """An open file of sorted 64-bit numbers."""
 
     def __init__(self, descriptor: int, count: int) -> None:
         self._descriptor, self._count = descriptor, count
-        self._pages: dict[int, Ints] = {}
+        self._pages = -(-count // _PAGE)
+        self._ends: dict[int, int] = {}
+        """Last numbers of the pages that a search has met."""
 
     def position(self, number: int, *, right: bool) -> int:
         """Return where a number is, or would be inserted: before its equals, or after them."""
-        low, high = 0, -(-self._count // _PAGE)
-        while low < high:  # the first page that ends beyond the number
-            middle = (low + high) // 2
-            last = int(self._page(middle)[-1])
-            low, high = (middle + 1, high) if last < number or (right and last == number) else (low, middle)
-        if low * _PAGE >= self._count:
+        page = self._page_of(number, right=right)
+        if page == self._pages:
             return self._count
-        return low * _PAGE + int(np.searchsorted(self._page(low), number, side="right" if right else "left"))
+        return page * _PAGE + int(np.searchsorted(self._page(page), number, side="right" if right else "left"))
+
+    def spans(self, numbers: Ints, deadline: float) -> tuple[Ints, Ints] | None:
+        """Return where the equals of each of some sorted numbers begin and stop; None if that takes too long."""
+        pages = self._pages_of(numbers, deadline)
+        if pages is None:
+            return None
+        firsts = np.full(len(numbers), self._count, dtype=np.int64)
+        stops = firsts.copy()
+        for page, group in _groups(pages):
+            if time.monotonic() > deadline:
+                return None
+            if page == self._pages:
+                continue
+            content, wanted = self._page(page), numbers[group]
+            firsts[group] = page * _PAGE + np.searchsorted(content, wanted, side="left")
+            stops[group] = page * _PAGE + np.searchsorted(content, wanted, side="right")
+            last = group.stop - 1
+            if numbers[last] == content[-1]:  # its equals may go on in the next page
+                stops[last] = self.position(int(numbers[last]), right=True)
+        return firsts, stops
+
+    def take(self, positions: Ints, deadline: float) -> Ints | None:
+        """Return the numbers at some ascending positions; None if that takes too long."""
+        found = np.empty(len(positions), dtype=np.int64)
+        for page, group in _groups(positions // _PAGE):
+            if time.monotonic() > deadline:
+                return None
+            found[group] = self._page(page)[positions[group] - page * _PAGE]
+        return found
 
     def numbers(self, first: int, stop: int) -> Ints:
         """Return the numbers ``[first, stop)``."""
@@ -115,7 +150,44 @@ class _Numbers:
             raise OSError(msg)
         return np.frombuffer(content, _NUMBERS).astype(np.int64)
 
+    def _page_of(self, number: int, *, right: bool) -> int:
+        low, high = 0, self._pages
+        while low < high:  # the first page that ends beyond the number
+            middle = (low + high) // 2
+            last = self._end(middle)
+            low, high = (middle + 1, high) if last < number or (right and last == number) else (low, middle)
+        return low
+
+    def _pages_of(self, numbers: Ints, deadline: float) -> Ints | None:
+        """Return the first page that does not end before each number: a bisection for all of them at once."""
+        if len(numbers) <= _FEW:
+            return np.array([self._page_of(number, right=False) for number in numbers.tolist()], dtype=np.int64)
+        low = np.zeros(len(numbers), dtype=np.int64)
+        high = np.full(len(numbers), self._pages, dtype=np.int64)
+        while (searching := low < high).any():
+            if time.monotonic() > deadline:
+                return None
+            middle = (low + high) // 2
+            pages, which = np.unique(middle[searching], return_inverse=True)
+            ends = np.array([self._end(page) for page in pages.tolist()], dtype=np.int64)[which]
+            beyond = ends < numbers[searching]
+            low[searching] = np.where(beyond, middle[searching] + 1, low[searching])
+            high[searching] = np.where(beyond, high[searching], middle[searching])
+        return low
+
+    def _end(self, page: int) -> int:
+        if page not in self._ends:
+            stop = min((page + 1) * _PAGE, self._count)
+            self._ends[page] = int(self.numbers(stop - 1, stop)[0])
+        return self._ends[page]
+
     def _page(self, page: int) -> Ints:
-        if page not in self._pages:
-            self._pages[page] = self.numbers(page * _PAGE, min((page + 1) * _PAGE, self._count))
-        return self._pages[page]
+        return self.numbers(page * _PAGE, min((page + 1) * _PAGE, self._count))
+
+
+def _groups(pages: Ints) -> Iterator[tuple[int, slice]]:
+    """Yield each page of an ascending array, and where it stands there."""
+    edges = [0, *(np.flatnonzero(np.diff(pages)) + 1).tolist(), len(pages)]
+    for first, stop in itertools.pairwise(edges):
+        if stop > first:
+            yield int(pages[first]), slice(first, stop)

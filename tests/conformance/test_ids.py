@@ -1,5 +1,9 @@
 """Look-ups by id, equal to a look at the input, read only the tiles of their rows; counts of whole tables read none."""
 
+import threading
+import time
+import urllib.request
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -112,3 +116,49 @@ def test_a_count_of_all_rows_reads_nothing(client: CatalogClient, sample_store: 
     condition = "WHERE 1 = 1" if table == "Object" else f"HAVING COUNT(*) > {rows}"
     found, tiles = answer(client, f"SELECT COUNT(*) AS n FROM survey.{table} {condition}")
     assert found.n.tolist() == ([rows] if table == "Object" else [])
+
+
+def test_very_many_ids_hold_nobody_up(client: CatalogClient, server_url: str, sample_store: SampleStore) -> None:
+    """A text as long as a text may be is parsed, resolved, looked up and written beside the event loop."""
+    known = placed(sample_store).objectId.to_numpy()
+    rng = np.random.default_rng(6)
+    wanted = rng.choice(known, 400, replace=False)
+    others = rng.integers(10_000, 100_000, 40_000)
+    text = ",".join(map(str, [*wanted.tolist(), *others.tolist()]))
+    waits: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            with urllib.request.urlopen(f"{server_url}/livez", timeout=30) as response:
+                assert response.status == 200
+            waits.append(time.perf_counter() - started)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        found, _ = answer(client, f"SELECT objectId FROM survey.Object WHERE objectId IN ({text})")
+    finally:
+        done.set()
+        watcher.join()
+    assert sorted(found.objectId) == sorted(wanted.tolist())
+    assert max(waits) < 0.6
+
+
+def test_texts_are_looked_up_as_integers_are(client: CatalogClient, sample_store: SampleStore) -> None:
+    truth = read(sample_store, "TruthSummary", ["id_truth_type", "ra", "dec"])
+    names = truth.id_truth_type[np.isfinite(truth.ra) & np.isfinite(truth.dec)]
+    for name in names.sample(5, random_state=2):
+        found, tiles = answer(client, f"SELECT id_truth_type FROM survey.TruthSummary WHERE id_truth_type = '{name}'")
+        assert (found.id_truth_type.tolist(), tiles) == ([name], 1)
+        matches = "survey.TruthSummary AS t JOIN survey.MatchesTruth AS m ON m.id_truth_type = t.id_truth_type"
+        found, tiles = answer(client, f"SELECT t.id_truth_type FROM {matches} WHERE m.id_truth_type IN ('{name}', 'x')")
+        assert found.id_truth_type.isin([name]).all()
+        assert tiles <= 2
+    wanted = names.sample(2000, random_state=3)
+    text = ", ".join(f"'{name}'" for name in wanted)
+    found, _ = answer(client, f"SELECT id_truth_type FROM survey.TruthSummary WHERE id_truth_type IN ({text}, 'none')")
+    assert sorted(found.id_truth_type) == sorted(wanted)
+    found, tiles = answer(client, "SELECT id_truth_type FROM survey.TruthSummary WHERE id_truth_type = 'none'")
+    assert (len(found), tiles) == (0, 0)

@@ -22,12 +22,24 @@ from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, rel
 from partitioning.layout.properties import format_properties
 from partitioning.sky.healpix import order_shift
 
-__all__ = ["COLUMNS", "FILES", "ROWS", "ROW_GROUPS", "write_simulated_release"]
+__all__ = [
+    "COLUMNS",
+    "FILES",
+    "ROWS",
+    "ROW_GROUPS",
+    "WIDE_COLUMNS",
+    "WIDE_FILES",
+    "write_simulated_release",
+    "write_wide_release",
+]
 
 ROWS = 139_000_000_000
 FILES = 20_000
 ROW_GROUPS = 4_000_000
 COLUMNS = 40
+
+WIDE_COLUMNS = 1_300
+WIDE_FILES = 100_000
 
 _PARENT_FILES = 3_072
 _PARENT_ROWS = 5_500_000_000
@@ -57,6 +69,16 @@ def write_simulated_release(root: Path) -> None:
     separations = np.random.default_rng(1).uniform(0.1, 2.0, FILES) / 3600
     children = _files(orders, numbers, ROWS, separations, ROW_GROUPS // FILES)
     _write_table(root, "ForcedSource", by_parent, children)
+
+
+def write_wide_release(root: Path) -> None:
+    """Write ``sky.Wide``, of `WIDE_COLUMNS` columns in `WIDE_FILES` tiles of order 7, without statistics of columns."""
+    numbers = np.arange(WIDE_FILES, dtype=np.int64)
+    own = Placement(
+        ra_column="ra", dec_column="dec", own_ra_column="ra", own_dec_column="dec", ra_min=0.0, ra_max=359.9
+    )
+    files = _files(np.full(WIDE_FILES, 7), numbers, 20_000_000_000, np.zeros(WIDE_FILES), 1)
+    _write_table(root, "Wide", own, files, columns=WIDE_COLUMNS, statistics=False)
 
 
 def _crowded_tiling() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,12 +112,14 @@ def _files(
     return pa.table(columns).cast(FILES_SCHEMA)
 
 
-def _write_table(root: Path, name: str, placement: Placement, files: pa.Table) -> None:
+def _write_table(
+    root: Path, name: str, placement: Placement, files: pa.Table, *, columns: int = COLUMNS, statistics: bool = True
+) -> None:
     table = root / "sky" / name
     catalog = table / release_name(name, 1)
-    named = ["objectId", "ra", "dec", *(f"flux{number}" for number in range(COLUMNS - 3))]
+    named = ["objectId", "ra", "dec", *(f"flux{number}" for number in range(columns - 3))]
     hidden = [HEALPIX_COLUMN, *({placement.ra_column, placement.dec_column} - {"ra", "dec"})]
-    columns = tuple(
+    stored = tuple(
         StoredColumn(
             name=column,
             arrow_type="int64" if column in {"objectId", HEALPIX_COLUMN} else "double",
@@ -120,13 +144,13 @@ def _write_table(root: Path, name: str, placement: Placement, files: pa.Table) -
         rejected_rows=0,
         schema_fingerprint="0" * 32,
         placement=placement,
-        columns=columns,
+        columns=stored,
         id_columns=("objectId",),
         inputs=tuple(
             InputRecord(number=n, name=f"part{n:06d}.parquet", bytes=1, rows=1, rejected=0) for n in range(len(files))
         ),
     )
-    write_row_groups(catalog, _row_groups(files, named))
+    write_row_groups(catalog, _row_groups(files, named if statistics else []))
     write_manifest(catalog, manifest, files)
     pointer = {"obs_collection": name, "hats_primary_table_url": catalog.name}
     (table / COLLECTION_PROPERTIES).write_text(format_properties(pointer), encoding="utf-8")

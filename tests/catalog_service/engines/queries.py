@@ -51,6 +51,7 @@ def query(
     max_rows: int = 10_000_000,
     timeout_s: float = 30.0,
     query_id: str = "q-1",
+    expects_few: bool = False,
 ) -> EngineQuery:
     return EngineQuery(
         query_id=query_id,
@@ -59,6 +60,7 @@ def query(
         format=result_format,
         max_rows=max_rows,
         timeout_s=timeout_s,
+        expects_few=expects_few,
     )
 
 

@@ -239,3 +239,29 @@ def test_batches_can_be_cancelled(engine: DuckDBEngine, sql: str) -> None:
         values(engine, batched(ENDLESS, "SELECT 1 AS i", sql=sql))
     timer.join()
     assert values(engine, query("SELECT 1 AS i")) == [1]
+
+
+def rows_of(engine: DuckDBEngine, asked: EngineQuery) -> list[dict[str, object]]:
+    with engine.stream(asked, timeout_s=10, batch_rows=10_000) as stream:
+        return [row for batch in stream for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2048, 2049, 30_000])
+def test_few_rows_at_once_are_those_of_a_stream(engine: DuckDBEngine, rows: int) -> None:
+    """In their order, whether they are as few as was expected or not."""
+    asked = query(f"SELECT i, i / 2 AS x, 'a' AS s FROM range({rows}) t(i) ORDER BY hash(i)")
+    few = rows_of(engine, replace(asked, expects_few=True))
+    assert few == rows_of(engine, asked)
+    assert len(few) == rows
+
+
+def test_few_rows_are_refused_timed_and_cancelled_like_a_stream(engine: DuckDBEngine) -> None:
+    for sql in ("SELECT 1) AS t; DROP TABLE x; SELECT * FROM (SELECT 1", "DROP TABLE x"):
+        with pytest.raises((QueryRefusedError, ServerError)):
+            run(engine, query(sql, expects_few=True))
+    with pytest.raises(QueryTimeoutError):
+        run(engine, query(ENDLESS, timeout_s=0.2, expects_few=True))
+    threading.Timer(0.3, engine.cancel).start()
+    with pytest.raises(QueryCancelledError):
+        run(engine, query(ENDLESS, expects_few=True))
+    assert run(engine, query("SELECT 1 AS i, 1.0 AS x, 'a' AS s", expects_few=True)) == 1
