@@ -21,9 +21,10 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m sample_catalogs.demo --directory .demo --port $(PORT) $(if $(ONESHOT),--oneshot)
 
+# some 150 servers, workers and builds are started: none of them is to compile our modules anew
 test: $(VENV)/dev.stamp
 	@sh tests/system_tools.sh
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
