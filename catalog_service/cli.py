@@ -37,6 +37,7 @@ from .client.terminal import print_result
 from .client.transport import Answer
 from .job_commands import download, jobs_app
 from .models.wire import ConeRequest, ConesRequest, QueryRequest
+from .token_command import token_app
 
 __all__ = ["app", "exit_code_of", "main"]
 
@@ -256,6 +257,7 @@ def check_config(
 
 
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(token_app, name="token")
 app.command()(download)
 
 

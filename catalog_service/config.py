@@ -115,6 +115,11 @@ class Config(BaseSettings):
     poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 
+    @property
+    def tokens_dir(self) -> Path:
+        """Directory of access tokens."""
+        return self.state_dir / "tokens"
+
     _file: ClassVar[Path | None] = None
 
     @field_validator("schemas")

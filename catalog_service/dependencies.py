@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from .factory import Services
-from .models.user import ANONYMOUS, Identity
+from .models.user import Identity
 
 __all__ = ["Caller", "ServicesDep", "get_identity", "get_services"]
 
@@ -19,9 +19,15 @@ async def get_services(request: Request) -> Services:
     return services
 
 
-async def get_identity() -> Identity:
-    """Return who asks. The one place where a request becomes an identity; without credentials, anonymous."""
-    return ANONYMOUS
+async def get_identity(request: Request, services: Annotated[Services, Depends(get_services)]) -> Identity:
+    """Return who asks. The one place where a request becomes an identity; without credentials, anonymous.
+
+    Raises
+    ------
+    AuthenticationError
+        If the credentials open nothing.
+    """
+    return await services.identities.identify(request.headers.get("authorization"))
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]

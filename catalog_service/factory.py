@@ -21,6 +21,7 @@ from .services.cone import ConeService
 from .services.cone_columns import Labels
 from .services.cones import ConesService
 from .services.explain import ExplainService
+from .services.identities import IdentityService
 from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
 from .services.job_keeping import JobKeeping
@@ -38,6 +39,7 @@ from .storage.jobs import JobStore
 from .storage.migrations import upgrade
 from .storage.results import ResultStore
 from .storage.sqlite import open_database
+from .storage.tokens import TokenStore
 
 __all__ = ["Services", "build_services"]
 
@@ -65,6 +67,7 @@ class Services:
     job_documents: JobDocuments
     runner: JobRunner
     kept: JobKeeping
+    identities: IdentityService
     uploads: UploadService
     upload_files: ScratchDirectory
     """Uploaded tables of synchronous requests."""
@@ -77,6 +80,7 @@ class Services:
         await self.runner.close()
         await self.lanes.close()
         self.kept.close()
+        self.identities.close()
         self.upload_files.close()
         self.scratch.close()
 
@@ -124,6 +128,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         job_documents=JobDocuments(site.public_url),
         runner=runner,
         kept=kept,
+        identities=IdentityService(TokenStore(config.tokens_dir), _now),
         scratch=scratch,
         poll_s=config.poll_s,
     )

@@ -24,7 +24,7 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
-from .handlers.responses import ClientGoneError, api_error, refusal
+from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
 from .version import VERSION
@@ -153,6 +153,8 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the bundled API documentation pages need inline scripts
         strict = not scope.get("path", "").startswith(("/docs", "/redoc"))
+        is_vo = scope.get("path", "").startswith(("/tap", "/cone"))
+        has_credentials = any(name == b"authorization" for name, _ in scope.get("headers", ()))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -160,6 +162,8 @@ class _SecurityHeaders:
                 headers["X-Content-Type-Options"] = "nosniff"
                 if scope["path"].startswith("/static/"):
                     headers["Cache-Control"] = "no-cache"  # revalidated: a new version must not meet an old script
+                if is_vo and not has_credentials:
+                    challenge(headers)
                 if strict:
                     headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
             await send(message)
@@ -167,9 +171,9 @@ class _SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-async def _unhandled(_request: Request, error: Exception) -> Response:
+async def _unhandled(request: Request, error: Exception) -> Response:
     assert isinstance(error, CatalogServiceError)
-    return api_error(error)
+    return error_for(request, error)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

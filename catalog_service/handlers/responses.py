@@ -7,11 +7,13 @@ from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..exceptions import (
+    AuthenticationError,
     CatalogServiceError,
     NotFoundError,
     RequestError,
@@ -27,6 +29,8 @@ __all__ = [
     "ClientGoneError",
     "ResultResponse",
     "api_error",
+    "challenge",
+    "error_for",
     "file_response",
     "http_error",
     "refusal",
@@ -37,6 +41,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_REALM: Final = "catalog service"
 
 VOTABLE_TYPE: Final = "application/x-votable+xml"
 
@@ -147,18 +153,44 @@ def _error_headers(error: CatalogServiceError) -> dict[str, str]:
 
 def tap_error(error: CatalogServiceError) -> Response:
     """Return a TAP error: HTTP status and a VOTable with QUERY_STATUS=ERROR (DALI 1.1 section 4.2)."""
-    return Response(error_document(str(error)), error.status, _error_headers(error), VOTABLE_TYPE)
+    return _with_challenge(
+        error, Response(error_document(str(error)), error.status, _error_headers(error), VOTABLE_TYPE)
+    )
 
 
 def scs_error(error: CatalogServiceError) -> Response:
-    """Return a cone-search error: HTTP 200 and an INFO named Error (SCS 1.03 section 2.3)."""
-    status = 200 if error.status < 500 else error.status
-    return Response(scs_error_document(str(error)), status, _error_headers(error), "text/xml")
+    """Return a cone-search error: HTTP 200 and an INFO named Error (SCS 1.03 section 2.3).
+
+    Only wrong credentials and our own failures have a status of theirs, which clients act on.
+    """
+    status = error.status if error.status >= 500 or isinstance(error, AuthenticationError) else 200
+    return _with_challenge(error, Response(scs_error_document(str(error)), status, _error_headers(error), "text/xml"))
+
+
+def error_for(request: Request, error: CatalogServiceError) -> Response:
+    """Return an error in the form that the clients of its address read."""
+    path = request.url.path
+    if path.startswith("/cone"):
+        return scs_error(error)
+    return tap_error(error) if path.startswith("/tap") else api_error(error)
+
+
+def challenge(headers: MutableHeaders) -> None:
+    """Tell what credentials are taken; beside an answer to an anonymous caller, that there may be more to see."""
+    if "www-authenticate" not in headers:
+        for scheme in ("Bearer", "Basic"):
+            headers.append("WWW-Authenticate", f'{scheme} realm="{_REALM}"')
 
 
 def api_error(error: CatalogServiceError) -> Response:
     """Return an error of the JSON API."""
-    return JSONResponse({"error": error.to_json()}, error.status, _error_headers(error))
+    return _with_challenge(error, JSONResponse({"error": error.to_json()}, error.status, _error_headers(error)))
+
+
+def _with_challenge(error: CatalogServiceError, response: Response) -> Response:
+    if isinstance(error, AuthenticationError):
+        challenge(response.headers)
+    return response
 
 
 def http_error(error: HTTPException) -> CatalogServiceError:
@@ -170,8 +202,7 @@ def http_error(error: HTTPException) -> CatalogServiceError:
 def refusal(request: Request, error: HTTPException) -> Response:
     """Return the answer to what no route takes (404, 405), in the form that the clients of its address read."""
     described = http_error(error)
-    is_vo = request.url.path.startswith(("/tap", "/cone"))
-    response = tap_error(described) if is_vo else api_error(described)
+    response = error_for(request, described)
     response.status_code = error.status_code
     response.headers.update(error.headers or {})
     return response

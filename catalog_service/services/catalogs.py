@@ -30,7 +30,8 @@ class Published:
     """Of columns that queries constrained."""
     uploads: tuple[Table, ...] = ()
     """Tables that came with one query; only what is published for it has them."""
-    _visible: dict[Identity, VisibleCatalogs] = field(default_factory=dict)
+    _visible: dict[frozenset[str], VisibleCatalogs] = field(default_factory=dict)
+    """By the groups of a caller, on which alone it depends."""
 
     def lookup(self, table: Table) -> StoredTable:
         """Return where a table's rows lie."""
@@ -48,9 +49,9 @@ class Published:
 
     def visible(self, identity: Identity) -> VisibleCatalogs:
         """Return what `identity` may see; kept, since names are indexed once per state."""
-        if identity not in self._visible:
-            self._visible[identity] = VisibleCatalogs(self.schemas, identity, self.uploads)
-        return self._visible[identity]
+        if identity.groups not in self._visible:
+            self._visible[identity.groups] = VisibleCatalogs(self.schemas, identity, self.uploads)
+        return self._visible[identity.groups]
 
     def with_uploads(self, uploads: tuple[StoredTable, ...]) -> "Published":
         """Return what is published for one query that brought tables along."""
