@@ -22,7 +22,6 @@ __all__ = ["BinaryRows"]
 _LENGTH: Final = struct.Struct(">I")
 _TRUE: Final = np.frombuffer(b"Tt1", dtype=np.uint8)
 _FALSE: Final = np.frombuffer(b"Ff0", dtype=np.uint8)
-_BIT: Final = 0x80
 
 
 class BinaryRows:
@@ -56,7 +55,7 @@ class BinaryRows:
         """Note that the stream has ended."""
         self._ended = True
 
-    def take(self) -> list[pa.Array] | None:
+    def take(self, _least: int) -> list[pa.Array] | None:
         """Return the columns of the rows that are whole, None if there are none.
 
         Raises
@@ -191,7 +190,7 @@ def _pieces(content: NDArray[np.uint8], starts: NDArray[np.int64], sizes: NDArra
 def _elements(field: VOField, values: NDArray[np.uint8]) -> pa.Array:
     """Return numbers or truth values from their big-endian bytes."""
     if field.datatype == "bit":
-        return pa.array((values & _BIT) != 0)
+        return pa.array(values != 0)  # the leftmost bit, by the standard; astropy writes another one
     if field.datatype == "boolean":
         return pa.array(np.isin(values, _TRUE), mask=~np.isin(values, np.concatenate([_TRUE, _FALSE])))
     code: Any = np.dtype(field.element.to_pandas_dtype())

@@ -38,10 +38,10 @@ def read_csv(path: Path, tally: Tally, *, delimiter: str) -> Incoming:
 
 def _texts(path: Path, tally: Tally, delimiter: str) -> pa.Table:
     """Return all values as texts."""
-    names = _open(path, delimiter, []).schema.names
-    tally.check_columns(len(names))
     blocks = []
     try:
+        names = _open(path, delimiter, []).schema.names
+        tally.check_columns(len(names))
         for block in _open(path, delimiter, names):
             tally.add_rows(block.num_rows)
             blocks.append(block)

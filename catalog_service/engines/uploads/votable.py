@@ -17,9 +17,9 @@ from xml.parsers import expat
 import pyarrow as pa
 
 from .binary import BinaryRows
-from .cells import cells_array
 from .fields import VOField, vo_field
 from .incoming import BATCH_ROWS, Incoming, Tally
+from .tabledata import TableDataRows
 
 __all__ = ["read_votable"]
 
@@ -38,10 +38,8 @@ class _State:
     closed: bool = False
     """Whether the table was read to its end."""
     serialization: str = ""
-    in_cell: bool = False
+    in_description: bool = False
     text: list[str] = field(default_factory=list)
-    row: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
 
 
 def read_votable(path: Path, tally: Tally) -> Incoming:
@@ -63,9 +61,10 @@ class _Document:
         self._path = path
         self._tally = tally
         self._state = _State()
-        self._binary: BinaryRows | None = None
-        """While its stream is open."""
-        self._done: BinaryRows | None = None
+        self._parser = expat.ParserCreate()
+        self._rows: BinaryRows | TableDataRows | None = None
+        self._stream: BinaryRows | None = None
+        """While its element is open."""
         self._base64 = ""
         self._starts: dict[str, Callable[[dict[str, str]], None]] = {
             "TABLE": self._start_table,
@@ -78,21 +77,17 @@ class _Document:
             "BINARY2": lambda _: self._start_binary("BINARY2"),
             "FITS": self._refuse_fits,
             "STREAM": self._start_stream,
-            "TR": self._start_row,
-            "TD": self._start_cell,
         }
         self._ends: dict[str, Callable[[], None]] = {
             "TABLE": self._end_table,
             "FIELD": self._end_field,
             "DESCRIPTION": self._end_description,
             "STREAM": self._end_stream,
-            "TR": self._end_row,
-            "TD": self._end_cell,
         }
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows; at least one batch, which may be empty."""
-        parser = expat.ParserCreate()
+        parser = self._parser
         parser.buffer_text = True
         parser.buffer_size = 1 << 16
         parser.StartElementHandler = self._start
@@ -117,7 +112,7 @@ class _Document:
             )
         yield from self._ready(1)
         if not sent:
-            yield self._batch([])
+            yield pa.RecordBatch.from_pylist([], schema=_schema(self._state.fields))
 
     # --- what is refused ---
 
@@ -149,9 +144,9 @@ class _Document:
 
     def _characters(self, text: str) -> None:
         state = self._state
-        if state.in_cell:
+        if state.in_description:
             state.text.append(text)
-        elif self._binary is not None:
+        elif self._stream is not None:
             self._decode(text)
 
     # --- the table's description ---
@@ -170,12 +165,12 @@ class _Document:
 
     def _start_text(self, _attributes: dict[str, str]) -> None:
         if self._state.open_field is not None:
-            self._state.in_cell = True
+            self._state.in_description = True
             self._state.text.clear()
 
     def _end_description(self) -> None:
         if self._state.open_field is not None:
-            self._state.in_cell = False
+            self._state.in_description = False
             self._state.open_field["description"] = _WHITE.sub(" ", "".join(self._state.text))
 
     def _end_field(self) -> None:
@@ -193,38 +188,9 @@ class _Document:
         if self._state.fields:
             self._state.closed = True
 
-    # --- TABLEDATA ---
-
     def _start_tabledata(self, _attributes: dict[str, str]) -> None:
-        if not self._state.closed:
-            self._state.serialization = "TABLEDATA"
-
-    def _start_row(self, _attributes: dict[str, str]) -> None:
-        if not self._state.closed:
-            self._tally.add_rows(1)
-            self._state.row = []
-
-    def _start_cell(self, attributes: dict[str, str]) -> None:
-        if not self._state.closed:
-            if attributes.get("encoding", "none") != "none":
-                raise self._tally.error("a cell is encoded (TD encoding=...).", "Write its value as it is.")
-            self._state.in_cell = True
-            self._state.text.clear()
-
-    def _end_cell(self) -> None:
-        if self._state.in_cell:
-            self._state.in_cell = False
-            self._state.row.append("".join(self._state.text))
-
-    def _end_row(self) -> None:
-        state = self._state
-        if state.closed:
-            return
-        if len(state.row) != len(state.fields):
-            raise self._tally.error(
-                f"row {self._tally.rows} has {len(state.row)} cells, but there are {len(state.fields)} columns."
-            )
-        state.rows.append(state.row)
+        if not self._state.closed and self._rows is None:
+            self._rows = TableDataRows(self._parser, tuple(self._state.fields), self._tally)
 
     # --- BINARY and BINARY2 ---
 
@@ -237,49 +203,38 @@ class _Document:
             raise self._tally.error(
                 "its rows are elsewhere (STREAM href=...), and nothing is fetched.", "Upload a VOTable that holds them."
             )
-        if self._state.closed or self._state.serialization not in {"BINARY", "BINARY2"}:
+        if self._state.closed or self._rows is not None or self._state.serialization not in {"BINARY", "BINARY2"}:
             return
         if attributes.get("encoding", "") != "base64":
             raise self._tally.error("its binary rows are not in base64.", 'Write STREAM encoding="base64".')
-        self._binary = BinaryRows(
-            tuple(self._state.fields), self._tally, has_flags=self._state.serialization == "BINARY2"
-        )
+        has_flags = self._state.serialization == "BINARY2"
+        self._rows = self._stream = BinaryRows(tuple(self._state.fields), self._tally, has_flags=has_flags)
 
     def _decode(self, text: str) -> None:
         """Decode base64 as far as it goes."""
-        assert self._binary is not None
+        assert self._stream is not None
         pending = self._base64 + "".join(text.split())
         whole = len(pending) - len(pending) % 4
         self._base64 = pending[whole:]
         try:
-            self._binary.add(base64.b64decode(pending[:whole], validate=True))
+            self._stream.add(base64.b64decode(pending[:whole], validate=True))
         except binascii.Error as error:
             raise self._tally.error("its base64 is damaged.") from error
 
     def _end_stream(self) -> None:
-        if self._binary is not None:
+        if self._stream is not None:
             if self._base64:
                 raise self._tally.error("its base64 is cut short.")
-            self._binary.finish()
-            self._done, self._binary = self._binary, None
+            self._stream.finish()
+            self._stream = None
 
     # --- rows ---
 
     def _ready(self, least: int) -> Iterator[pa.RecordBatch]:
         """Yield what was read, in pieces of at least so many rows."""
-        binary, state = self._binary or self._done, self._state
-        if binary is not None:
-            arrays = binary.take()
-            if arrays is not None:
-                yield pa.RecordBatch.from_arrays(arrays, schema=_schema(state.fields))
-        elif len(state.rows) >= least:
-            rows, state.rows = state.rows, []
-            yield self._batch(rows)
-
-    def _batch(self, rows: list[list[str]]) -> pa.RecordBatch:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._state.fields)
-        arrays = [cells_array(f, cells, self._tally) for f, cells in zip(self._state.fields, columns, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=_schema(self._state.fields))
+        arrays = None if self._rows is None else self._rows.take(least)
+        if arrays is not None:
+            yield pa.RecordBatch.from_arrays(arrays, schema=_schema(self._state.fields))
 
 
 def _schema(fields: list[VOField]) -> pa.Schema:
