@@ -155,7 +155,8 @@ class Delivery:
             return
         self._writer = writer
         chunks = self._encode(self._writer, itertools.chain(first, batches))
-        if self._writer.marks_overflow:
+        # nobody reads the head of a file before its end is written
+        if self._writer.marks_overflow or self._query.target is not None:
             self._send(chunks, overflow=sample.overflow, is_small=complete)
         else:
             self._spool(chunks)

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,9 +11,12 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from ..dependencies import ServicesDep
+from ..dependencies import Caller, ServicesDep
 from ..exceptions import ParameterError
+from ..factory import Services
 from ..models.query import UploadSource
+from ..models.user import Identity
+from ..services.jobs import ResultPath
 from ..services.parameters import Parameters
 from ..services.uploads import UploadRoom, UploadService
 from .responses import http_error
@@ -27,27 +31,29 @@ _COPY_BYTES: Final = 1 << 20
 class Reception:
     """Takes in the tables of one request and keeps them until its answer is done."""
 
-    def __init__(self, uploads: UploadService, room: UploadRoom) -> None:
+    def __init__(self, uploads: UploadService, room: UploadRoom, results: "ResultFinder") -> None:
         self._uploads = uploads
         self._room = room
+        self._results = results
 
     async def tables(self, request: Request, parameters: Parameters) -> tuple[UploadSource, ...]:
-        """Return the tables that ``UPLOAD=name,param:part;...`` names; the parameter may be repeated.
+        """Return the tables that ``UPLOAD=name,address;...`` names; the parameter may be repeated.
+
+        An address is ``param:part``, or that of a result of a job of this service, which is taken from the disk:
+        nothing is ever fetched.
 
         Raises
         ------
         ParameterError
-            If it is malformed, a name is none, or a part is missing; also if it names an address, since nothing is
-            fetched.
+            If it is malformed, a name is none, or a part is missing; also for any other address.
+        NotFoundError
+            If there is no such job or result for this caller.
         LimitError
             If there are too many tables.
         """
         pairs = [_pair(text) for value in parameters.all("UPLOAD") for text in value.split(";") if text.strip()]
         self._uploads.check([name for name, _ in pairs])
-        if not pairs:
-            return ()
-        form = await _form(request)
-        return tuple([await self._part(name, _found(form, part)) for name, part in pairs])
+        return tuple([await self._table(request, name, address) for name, address in pairs])
 
     async def files(self, request: Request) -> tuple[UploadSource, ...]:
         """Return the files of a form as tables that are called as their fields are."""
@@ -67,6 +73,14 @@ class Reception:
             raise http_error(error) from error
         return UploadSource(name, path, request.headers.get("content-type"))
 
+    async def _table(self, request: Request, name: str, address: str) -> UploadSource:
+        if address.lower().startswith(_PREFIX):
+            return await self._part(name, _found(await _form(request), address[len(_PREFIX) :]))
+        path = self._room.file(name)
+        found = await self._results.find(address)
+        await asyncio.to_thread(path.hardlink_to, found.path)
+        return UploadSource(name, path, found.result.content_type)
+
     async def _part(self, name: str, part: UploadFile | str) -> UploadSource:
         path = self._room.file(name)
         if isinstance(part, str):
@@ -76,10 +90,36 @@ class Reception:
         return UploadSource(name, path, part.content_type)
 
 
-async def _reception(services: ServicesDep) -> AsyncIterator[Reception]:
+@dataclass(frozen=True, slots=True)
+class ResultFinder:
+    """Finds results of jobs by their public address."""
+
+    services: Services
+    caller: Identity
+
+    async def find(self, address: str) -> ResultPath:
+        """Return a result that the caller may read.
+
+        Raises
+        ------
+        ParameterError
+            If the address is none of a result.
+        NotFoundError
+            If there is no such job or result for this caller.
+        """
+        job_id, slash, name = address.removeprefix(f"{self.services.job_documents.job_url()}/").partition("/results/")
+        if not slash or "/" in job_id or "/" in name:
+            raise ParameterError(
+                f"UPLOAD names the address {address[:_SHOWN]!r}, and nothing is fetched from addresses.",
+                remedy="Send the table in the same request, as name,param:part, or name the result of a job of yours.",
+            )
+        return await self.services.jobs.result(job_id, self.caller, name)
+
+
+async def _reception(services: ServicesDep, caller: Caller) -> AsyncIterator[Reception]:
     """Give room for the tables of a request; it is cleared when the answer is sent, or the client has gone."""
     with services.uploads.room() as room:
-        yield Reception(services.uploads, room)
+        yield Reception(services.uploads, room, ResultFinder(services, caller))
 
 
 Uploads = Annotated[Reception, Depends(_reception)]
@@ -102,12 +142,7 @@ def _pair(text: str) -> tuple[str, str]:
     name, comma, address = (piece.strip() for piece in text.partition(","))
     if not comma or not address:
         raise ParameterError(f"UPLOAD={text[:_SHOWN]!r} is not of the form name,param:part")
-    if not address.lower().startswith(_PREFIX):
-        raise ParameterError(
-            f"UPLOAD={text[:_SHOWN]!r} names an address, and nothing is fetched from one; "
-            "send the table in the same request, as name,param:part"
-        )
-    return name, address[len(_PREFIX) :]
+    return name, address
 
 
 def _found(form: FormData, name: str) -> UploadFile | str:

@@ -8,7 +8,7 @@ import pyvo
 
 from catalog_service.client import CatalogClient
 from tests.conformance.oracle import Sky
-from tests.harness import SampleStore
+from tests.harness import SampleStore, examples
 
 ARCSEC = 1 / 3600
 
@@ -73,9 +73,10 @@ def adql_ids(client: CatalogClient, condition: str, table: str, ident: str) -> n
 
 @pytest.mark.slow
 def test_random_cones_on_real_stars(client: CatalogClient, stars: Sky) -> None:
-    cones = random_cones(stars, 700, seed=1, largest_deg=20) + AWKWARD
+    count = examples(350, 700)
+    cones = random_cones(stars, count, seed=1, largest_deg=20) + AWKWARD
     rows = [stars.check_cone(*cone, cone_ids(client, cone, "tycho2.stars", "tyc_row")) for cone in cones]
-    assert sum(count > 0 for count in rows) > 300
+    assert sum(found > 0 for found in rows) > count * 3 // 7
 
 
 @pytest.mark.slow

@@ -413,3 +413,27 @@ def test_a_job_keeps_the_tables_that_came_with_it(jobs_server: RunningServer) ->
     )
     assert missing.status_code == 400
     assert "no part called 'other'" in missing.text
+
+
+def test_a_result_of_a_job_can_be_named_as_an_upload(jobs_server: RunningServer, url: str) -> None:
+    """It is taken from the disk, for those who may read it; no other address is looked at."""
+    job = create(url, "SELECT TOP 40 tyc_row, vt_mag FROM tycho2.stars ORDER BY vt_mag", PHASE="RUN")
+    assert finished(job) == "COMPLETED"
+    query = "SELECT COUNT(*) AS n FROM TAP_UPLOAD.bright AS b JOIN tycho2.stars AS s ON s.tyc_row = b.tyc_row"
+    asked = {"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": "csv"}
+    sync = f"{jobs_server.url}/tap/sync"
+    answer = requests.post(sync, {**asked, "UPLOAD": f"bright,{job}/results/result"}, timeout=60)
+    assert answer.text.split() == ['"n"', "40"]
+    chained = create(url, query, PHASE="RUN", RESPONSEFORMAT="csv", UPLOAD=f"bright,{job}/results/result")
+    requests.delete(job, allow_redirects=False, timeout=30)
+    assert finished(chained) == "COMPLETED"  # the table is its own by now
+    for address, status in (
+        (f"{job}/results/result", 404),
+        (f"{url}/{'0' * 32}/results/../../x", 400),
+        (f"{jobs_server.url}/tap/capabilities", 400),
+        ("http://127.0.0.1:1/x.vot", 400),
+        ("file:///etc/hostname", 400),
+        ("vos://cadc.nrc.ca/x", 400),
+    ):
+        refused = requests.post(sync, {**asked, "UPLOAD": f"bright,{address}"}, timeout=60)
+        assert refused.status_code == status, address
