@@ -28,6 +28,10 @@ from catalog_service.models.upload import UploadCaps, UploadedTable, UploadQuery
 Read = Callable[..., tuple[UploadedTable, dict[str, list[Any]]]]
 
 
+# astropy's warnings about what it writes cannot be sent between the processes of a test run
+pytestmark = pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.VOWarning")
+
+
 @pytest.fixture(name="read")
 def reader(tmp_path: Path) -> Read:
     """Return a function that reads bytes as an upload: the table, and its values by the columns' own names."""
