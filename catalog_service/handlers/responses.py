@@ -139,7 +139,8 @@ def http_error(error: HTTPException) -> CatalogServiceError:
 def refusal(request: Request, error: HTTPException) -> Response:
     """Return the answer to what no route takes (404, 405), in the form that the clients of its address read."""
     described = http_error(error)
-    is_vo = request.url.path.startswith(("/tap", "/cone"))
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    is_vo = path.startswith(("/tap", "/cone"))
     response = tap_error(described) if is_vo else api_error(described)
     response.status_code = error.status_code
     response.headers.update(error.headers or {})

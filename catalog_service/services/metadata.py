@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final
+from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..exceptions import NotFoundError
+from ..exceptions import NotFoundError, ParameterError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
 from ..models.user import Identity
@@ -20,6 +21,7 @@ from .catalogs import Catalogs
 from .examples import examples_of
 from .lanes import Lanes
 from .limits import Limits
+from .spots import spot_of
 
 __all__ = ["MetadataService", "SiteInfo"]
 
@@ -27,6 +29,9 @@ _TEMPLATES: Final = Environment(
     loader=PackageLoader("catalog_service", "web/templates"), autoescape=True, undefined=StrictUndefined
 )
 _TEMPLATES.filters |= {"vo_type": vo_type, "delimited": delimited_if_needed}
+
+_TEST_ROWS: Final = 20
+"""Rows of a test query, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,11 @@ class SiteInfo:
     public_url: str
     """Without a trailing slash."""
     started: datetime
+
+    @property
+    def path(self) -> str:
+        """Path of the public address, without a trailing slash; mostly empty."""
+        return urlsplit(self.public_url).path
 
 
 class MetadataService:
@@ -70,6 +80,28 @@ class MetadataService:
             language_features=declared_features(),
             formats=OUTPUT_FORMATS,
             limits=self._limits,
+        )
+
+    def cone_capabilities(self, identity: Identity, name: str) -> str:
+        """Return the VOSI capabilities of one table's cone search (SimpleDALRegExt 1.1 section 3.1).
+
+        Raises
+        ------
+        NotFoundError
+            If the caller can see no such table.
+        ParameterError
+            If it has no positions.
+        """
+        table = self._table(identity, name)
+        if table.position is None:
+            raise ParameterError(f"table {table.full_name} has no positions; a cone search needs them")
+        spot = spot_of(self._catalogs.published.lookup(table))
+        return _TEMPLATES.get_template("cone_capabilities.xml").render(
+            url=self._site.public_url,
+            cone_url=f"{self._site.public_url}/cone/{quote(table.full_name)}",
+            limits=self._limits,
+            spot=spot,
+            radius_deg=0.0 if spot is None else min(spot.radius_deg(_TEST_ROWS), self._limits.cone_max_radius_deg),
         )
 
     def availability(self) -> str:
@@ -108,7 +140,7 @@ class MetadataService:
     def home_page(self, identity: Identity) -> str:
         """Return the HTML of the home page."""
         return _TEMPLATES.get_template("home.html").render(
-            title=self._site.title, url=self._site.public_url, catalogs=self.catalogs(identity)
+            title=self._site.title, url=self._site.public_url, base=self._site.path, catalogs=self.catalogs(identity)
         )
 
     def examples_page(self, identity: Identity) -> str:
@@ -116,7 +148,7 @@ class MetadataService:
         published = self._catalogs.published
         examples = examples_of(published.visible(identity), published.lookup)
         return _TEMPLATES.get_template("examples.xhtml").render(
-            title=self._site.title, url=self._site.public_url, examples=examples
+            title=self._site.title, url=self._site.public_url, base=self._site.path, examples=examples
         )
 
     def _table(self, identity: Identity, name: str) -> Table:
