@@ -70,35 +70,3 @@ def test_tapquery_and_cone_agree(stilts: str, server_url: str) -> None:
     )  # fmt: skip
     assert by_tap.split() == by_cone.split()
     assert len(by_tap.split()) == 66
-
-
-STAGES = {
-    "TMV": "tables document against its schema",
-    "TME": "content of the tables document",
-    "TMS": "content of TAP_SCHEMA",
-    "TMC": "both agree",
-    "CPV": "capabilities document against its schema",
-    "CAP": "content of the capabilities document",
-    "AVV": "availability document against its schema",
-    "QGE": "queries by GET",
-    "QPO": "queries by POST",
-    "MDQ": "columns of results against the metadata",
-    "LOC": "ObsLocTAP",
-    "OBS": "ObsCore",
-    "EXA": "examples",
-}
-"""Stages of taplint that are run: all but those of what does not exist: QAS and UWS (jobs), UPL (uploads)."""
-
-EXPECTED = {
-    "F-LOC-NOTP": "there is no table ivoa.obsplan: catalogs of objects, no observatory's schedule",
-}
-"""What taplint may report, by the beginning of its code, and why that is no fault."""
-
-
-@pytest.mark.slow
-def test_taplint_reports_nothing_unexpected(stilts: str, server_url: str) -> None:
-    report = run(stilts, "taplint", f"tapurl={server_url}/tap", f"stages={' '.join(STAGES)}", "report=EWF")
-    found = [line for line in report.splitlines() if line[:2] in {"E-", "W-", "F-"}]
-    assert [line for line in found if not line.startswith(tuple(EXPECTED))] == []
-    assert {line[:10] for line in found} == set(EXPECTED)
-    assert all(f"Section {stage}:" in report for stage in STAGES)
