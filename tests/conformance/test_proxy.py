@@ -131,3 +131,12 @@ def test_the_home_page_searches_through_the_proxy(public_url: str, chromium: str
         browser.close()
     assert len(asked) >= 5
     assert all(url.startswith((public_url, "data:")) for url in asked)
+
+
+def test_jobs_are_redirected_through_the_proxy(public_url: str) -> None:
+    service = pyvo.dal.TAPService(f"{public_url}/tap")
+    job = service.submit_job("SELECT TOP 3 * FROM tycho2.stars")
+    assert job.url.startswith(f"{public_url}/tap/async/")
+    assert len(job.run().wait(timeout=60).fetch_result()) == 3
+    assert job.result_uri.startswith(f"{public_url}/tap/async/")
+    job.delete()
