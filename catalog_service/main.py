@@ -24,6 +24,7 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
+from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
 from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -78,9 +79,12 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    prefix = path_prefix(public_url)
+    app.add_middleware(WithPrefix, prefix=prefix)
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
     app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
     app.add_middleware(_SecurityHeaders)
+    app.add_middleware(WithoutPrefix, prefix=prefix)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(ClientGoneError)(_gone)

@@ -8,7 +8,7 @@ from ..exceptions import CatalogServiceError
 from .coding import coded
 from .cone_parameters import scs_request
 from .parameters import read_parameters
-from .responses import ResultResponse, scs_error, unless_disconnected
+from .responses import ResultResponse, scs_error, tap_error, unless_disconnected, xml
 
 __all__ = ["router"]
 
@@ -25,3 +25,12 @@ async def simple_cone_search(table: str, request: Request, services: ServicesDep
         return ResultResponse(await unless_disconnected(request, services.cones.run(cone, caller, options)))
     except CatalogServiceError as error:
         return scs_error(error)
+
+
+@router.get("/cone/{table}/capabilities", summary="What the cone search of one table supports")
+def cone_capabilities(table: str, services: ServicesDep, caller: Caller) -> Response:
+    """Return the VOSI capabilities document."""
+    try:
+        return xml(services.metadata.cone_capabilities(caller, table))
+    except CatalogServiceError as error:
+        return tap_error(error)

@@ -169,7 +169,7 @@ def scs_error(error: CatalogServiceError) -> Response:
 
 def error_for(request: Request, error: CatalogServiceError) -> Response:
     """Return an error in the form that the clients of its address read."""
-    path = request.url.path
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if path.startswith("/cone"):
         return scs_error(error)
     return tap_error(error) if path.startswith("/tap") else api_error(error)

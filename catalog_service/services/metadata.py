@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from typing import Final
+from urllib.parse import quote, urlsplit
 
-from ..exceptions import NotFoundError
+from ..exceptions import NotFoundError, ParameterError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
 from ..models.user import Identity
@@ -16,10 +18,14 @@ from .examples import examples_of
 from .job_limits import JobLimits
 from .lanes import Lanes
 from .limits import Limits
+from .spots import spot_of
 from .templates import TEMPLATES
 from .uploads import UploadLimits
 
 __all__ = ["MetadataService", "SiteInfo"]
+
+_TEST_ROWS: Final = 20
+"""Rows of a test query, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,11 @@ class SiteInfo:
     """Without a trailing slash."""
     started: datetime
     job_limits: JobLimits
+
+    @property
+    def path(self) -> str:
+        """Path of the public address, without a trailing slash; mostly empty."""
+        return urlsplit(self.public_url).path
 
 
 class MetadataService:
@@ -69,6 +80,28 @@ class MetadataService:
             uploads=self._uploads,
         )
 
+    def cone_capabilities(self, identity: Identity, name: str) -> str:
+        """Return the VOSI capabilities of one table's cone search (SimpleDALRegExt 1.1 section 3.1).
+
+        Raises
+        ------
+        NotFoundError
+            If the caller can see no such table.
+        ParameterError
+            If it has no positions.
+        """
+        table = self._table(identity, name)
+        if table.position is None:
+            raise ParameterError(f"table {table.full_name} has no positions; a cone search needs them")
+        spot = spot_of(self._catalogs.published.lookup(table))
+        return TEMPLATES.get_template("cone_capabilities.xml").render(
+            url=self._site.public_url,
+            cone_url=f"{self._site.public_url}/cone/{quote(table.full_name)}",
+            limits=self._limits,
+            spot=spot,
+            radius_deg=0.0 if spot is None else min(spot.radius_deg(_TEST_ROWS), self._limits.cone_max_radius_deg),
+        )
+
     def availability(self) -> str:
         """Return the VOSI availability document."""
         return TEMPLATES.get_template("availability.xml").render(
@@ -105,7 +138,7 @@ class MetadataService:
     def home_page(self, identity: Identity) -> str:
         """Return the HTML of the home page."""
         return TEMPLATES.get_template("home.html").render(
-            title=self._site.title, url=self._site.public_url, catalogs=self.catalogs(identity)
+            title=self._site.title, url=self._site.public_url, base=self._site.path, catalogs=self.catalogs(identity)
         )
 
     def examples_page(self, identity: Identity) -> str:
@@ -113,7 +146,7 @@ class MetadataService:
         published = self._catalogs.published
         examples = examples_of(published.visible(identity), published.lookup)
         return TEMPLATES.get_template("examples.xhtml").render(
-            title=self._site.title, url=self._site.public_url, examples=examples
+            title=self._site.title, url=self._site.public_url, base=self._site.path, examples=examples
         )
 
     def _table(self, identity: Identity, name: str) -> Table:

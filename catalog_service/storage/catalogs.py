@@ -238,7 +238,10 @@ def _with_parent(stored: StoredTable, tables: Mapping[str, StoredTable]) -> Stor
     index = None if parent is None else parent.indexes.get(parents_key)
     if parent is None or index is None or key in stored.indexes or parent.release != placement.parent_release:
         return stored
-    return replace(stored, indexes={**stored.indexes, key: IdIndex(index.entries, is_own=False)})
+    table = replace(
+        stored.table, columns=tuple(replace(c, indexed=True) if c.name == key else c for c in stored.table.columns)
+    )
+    return replace(stored, table=table, indexes={**stored.indexes, key: IdIndex(index.entries, is_own=False)})
 
 
 def _with_known_keys(tables: tuple[StoredTable, ...]) -> tuple[StoredTable, ...]:

@@ -5,7 +5,7 @@ The only module that writes VOTable's XML. Sources: VOTable 1.4, DALI 1.1 sectio
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_service.models.schema import Column, DataType
+from catalog_service.models.times import TimeSystem, time_system
 from catalog_service.models.votypes import vo_type
 
 from .base import ResultDescription, Sample
@@ -135,7 +136,22 @@ def _head(description: ResultDescription, unicode_columns: frozenset[str]) -> st
         _field(column, is_unicode=column.name in unicode_columns, is_position=column.name in position)
         for column in description.columns
     )
-    return f'{_OPEN}<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n{infos}{coosys}<TABLE>\n{fields}'
+    systems = f"{coosys}{_time_systems(description.columns)}"
+    return (
+        f'{_OPEN}<RESOURCE type="results">\n<INFO name="QUERY_STATUS" value="OK"/>\n{infos}{systems}<TABLE>\n{fields}'
+    )
+
+
+def _time_systems(columns: Iterable[Column]) -> str:
+    found = dict.fromkeys(system for column in columns if (system := time_system(column)) is not None)
+    return "".join(
+        f'<TIMESYS ID="{one.identifier}" timescale="{one.scale}" refposition="UNKNOWN"{_time_origin(one)}/>\n'
+        for one in found
+    )
+
+
+def _time_origin(system: TimeSystem) -> str:
+    return "" if system.origin is None else f' timeorigin="{system.origin}"'
 
 
 def _tail(*, overflow: bool = False, rows: int | None = None, error: str | None = None) -> str:
@@ -148,7 +164,7 @@ def _tail(*, overflow: bool = False, rows: int | None = None, error: str | None 
 
 
 def _field(column: Column, *, is_unicode: bool, is_position: bool) -> str:
-    spelled = vo_type(column)
+    spelled, time = vo_type(column), time_system(column)
     attributes = {
         "name": column.name,
         "datatype": "unicodeChar" if is_unicode else "char" if is_text_list(column) else spelled.datatype,
@@ -157,7 +173,7 @@ def _field(column: Column, *, is_unicode: bool, is_position: bool) -> str:
         "unit": column.unit,
         "ucd": column.ucd,
         "utype": column.utype,
-        "ref": "icrs" if is_position else None,
+        "ref": "icrs" if is_position else None if time is None else time.identifier,
     }
     written = " ".join(f"{name}={_attribute(value)}" for name, value in attributes.items() if value)
     if not column.description:

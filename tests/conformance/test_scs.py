@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow as pa
@@ -175,6 +176,24 @@ def test_pyvo_sees_ids_positions_and_distances(server_url: str, stars: Sky) -> N
     assert [found[0].id, found[0].pos.ra.deg] == ["1826628", pytest.approx(56.81902695)]
     separation = stars.separation_deg(56.75, 24.12)
     np.testing.assert_allclose(found["_r"], np.sort(separation)[:65], atol=1e-9)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_test_query_of_the_capabilities_has_rows(server_url: str, table: str) -> None:
+    with urllib.request.urlopen(f"{server_url}/cone/{table}/capabilities", timeout=20) as response:
+        root = ET.fromstring(response.read())
+    (capability,) = root.findall("capability[@standardID='ivo://ivoa.net/std/ConeSearch']")
+    assert capability.findtext("interface/accessURL") == f"{server_url}/cone/{table}?"
+    assert [capability.findtext(name) for name in ("maxSR", "maxRecords", "verbosity")] == ["180.0", "10000000", "true"]
+    ra, dec, radius = (capability.findtext(f"testQuery/{name}") or "" for name in ("ra", "dec", "sr"))
+    assert len(votable(server_url, table, RA=ra, DEC=dec, SR=radius).array) > 0
+
+
+def test_tables_without_positions_have_no_cone_search(server_url: str) -> None:
+    for table, status in (("survey.MatchesTruth", 400), ("survey.nothing", 404)):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{server_url}/cone/{table}/capabilities", timeout=20)
+        assert refused.value.code == status
 
 
 @pytest.mark.slow

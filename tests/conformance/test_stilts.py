@@ -77,15 +77,6 @@ def test_tapquery_and_cone_agree(stilts: str, server_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_taplint_of_what_is_there(stilts: str, server_url: str) -> None:
-    """All stages but those of data models that are not here."""
-    stages = "TMV TME TMS TMC CPV CAP AVV QGE QPO QAS UWS MDQ UPL EXA".split()
-    report = run(stilts, "taplint", f"tapurl={server_url}/tap", f"stages={' '.join(stages)}", "report=EWF")
-    found = [line for line in report.splitlines() if line[:2] in {"E-", "W-", "F-"}]
-    assert found == []
-
-
-@pytest.mark.slow
 def test_fits_and_csv(stilts: str, server_url: str, tmp_path: Path) -> None:
     """STILTS finds the same rows in FITS and in text as in a VOTable."""
     shown = {}

@@ -208,3 +208,13 @@ def test_availability_and_health(server_url: str) -> None:
     assert fetch(f"{server_url}/livez")[0] == 200
     assert fetch(f"{server_url}/readyz")[0] == 200
     assert b"<vosi:available>true</vosi:available>" in fetch(f"{server_url}/tap/availability")[2]
+
+
+def test_times_name_their_scale_and_origin(server_url: str) -> None:
+    service = pyvo.dal.TAPService(f"{server_url}/tap")
+    votable = service.search("SELECT TOP 1 visit, expMidptMJD AS t, obsStart FROM survey.Visit").votable
+    (resource,) = votable.resources
+    systems = {system.ID: (system.timescale, system.timeorigin) for system in resource.time_systems}
+    assert systems == {"time_tai_mjd": ("TAI", "MJD-origin"), "time_tai": ("TAI", None)}
+    refs = [field.ref for field in resource.tables[0].fields]
+    assert refs == [None, "time_tai_mjd", "time_tai"]

@@ -2,6 +2,9 @@
 // Home page: columns of a table on demand, and a cone search shown as a table. A search is kept in the address's
 // fragment, which browsers do not send, so that it can be shared: /#table=tycho2.stars&ra=56.75&dec=24.12&radius_deg=1
 
+// The path below which the service is reached, empty without a proxy that has one.
+const BASE = document.currentScript.dataset.base;
+
 function cell(tag, text, className) {
   const element = document.createElement(tag);
   element.textContent = text;
@@ -52,7 +55,7 @@ async function failure(response) {
 async function showColumns(details) {
   const target = details.querySelector(".columns");
   if (!details.open || target.childElementCount) return;
-  const response = await fetch(`/api/v1/catalogs/${encodeURIComponent(details.dataset.table)}`);
+  const response = await fetch(`${BASE}/api/v1/catalogs/${encodeURIComponent(details.dataset.table)}`);
   if (!response.ok) { target.append(cell("p", await failure(response))); return; }
   const { columns } = await response.json();
   const rows = columns.map((c) => [c.name, c.datatype + (c.is_array ? "[]" : ""), c.unit ?? "", c.ucd ?? "", c.description ?? ""]);
@@ -72,7 +75,7 @@ async function runCone(event) {
   target.replaceChildren();
   const started = performance.now();
   try {
-    const response = await fetch(`/api/v1/cone?${query}`);
+    const response = await fetch(`${BASE}/api/v1/cone?${query}`);
     if (!response.ok) throw new Error(await failure(response));
     const [header, ...rows] = parseCsv(await response.text());
     const cut = response.headers.get("X-Overflow") === "true" ? ", more exist" : "";
@@ -93,7 +96,7 @@ async function fillExample() {
   const name = option.value.split(".").map(delimited).join(".");
   const query = `SELECT TOP 1 ${delimited(option.dataset.ra)} AS ra, ${delimited(option.dataset.dec)} AS dec FROM ${name}`;
   const headers = { "Content-Type": "application/json" };
-  const response = await fetch("/api/v1/query", { method: "POST", headers, body: JSON.stringify({ query, format: "csv" }) });
+  const response = await fetch(`${BASE}/api/v1/query`, { method: "POST", headers, body: JSON.stringify({ query, format: "csv" }) });
   if (!response.ok) { status.className = "error"; status.textContent = await failure(response); return; }
   const [, row] = parseCsv(await response.text());
   if (row) [form.elements.ra.value, form.elements.dec.value] = row;
