@@ -5,7 +5,8 @@
     python -m benchmarks.bench_planner --json -
 
 Writes the manifests of a simulated release (20,000 files, 4 million row groups, no data), opens it in a process of its
-own and plans random queries; the same for a table of 1,300 columns in 100,000 tiles, from the text to the SQL. Baselines of the same run: the HEALPix coverage of the cone alone, which every planner
+own and plans random queries; the same for a table of 1,300 columns in 100,000 tiles, from the text to the SQL.
+Baselines of the same run: the HEALPix coverage of the cone alone, which every planner
 needs, and the tile filter of `hats` on the same tiles, where that is installed.
 """
 
