@@ -5,7 +5,8 @@
     python -m benchmarks.bench_planner --json -
 
 Writes the manifests of a simulated release (20,000 files, 4 million row groups, no data), opens it in a process of its
-own and plans random queries. Baselines of the same run: the HEALPix coverage of the cone alone, which every planner
+own and plans random queries; the same for a table of 1,300 columns in 100,000 tiles, from the text to the SQL.
+Baselines of the same run: the HEALPix coverage of the cone alone, which every planner
 needs, and the tile filter of `hats` on the same tiles, where that is installed.
 """
 
@@ -25,7 +26,16 @@ import hpgeom
 import numpy as np
 
 from partitioning.layout.manifest import read_partition_map
-from tests.scale.simulated_release import COLUMNS, FILES, ROW_GROUPS, ROWS, write_simulated_release
+from tests.scale.simulated_release import (
+    COLUMNS,
+    FILES,
+    ROW_GROUPS,
+    ROWS,
+    WIDE_COLUMNS,
+    WIDE_FILES,
+    write_simulated_release,
+    write_wide_release,
+)
 
 REPEATS = 200
 RADIUS_DEG = 1 / 60
@@ -52,6 +62,8 @@ def run(root: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.scale.open_and_plan", str(root)]
     figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     catalog = root / "sky" / "ForcedSource" / "ForcedSource_r1"
+    with tempfile.TemporaryDirectory() as directory:
+        wide = wide_figures(Path(directory))
     coverage_ms, hats_ms = coverage_baseline(), hats_baseline(catalog)
     planned_ms = figures["cone_60_arcsec"]["median_ms"]
     return {
@@ -64,8 +76,18 @@ def run(root: Path) -> dict[str, Any]:
         "coverage_baseline_ms": coverage_ms,
         "ratio_to_coverage": planned_ms / coverage_ms,
         "hats_filter_baseline_ms": hats_ms,
+        "wide": wide,
         "ratio_to_hats_filter": None if hats_ms is None else planned_ms / hats_ms,
     }
+
+
+def wide_figures(root: Path) -> dict[str, Any]:
+    """Return what opening a wide table takes, and going from texts to SQL."""
+    write_wide_release(root / "catalogs")
+    (root / "state").mkdir()
+    command = [sys.executable, "-m", "tests.scale.plan_texts", str(root / "catalogs"), str(root / "state")]
+    figures: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {"columns": WIDE_COLUMNS, "files": WIDE_FILES, **figures}
 
 
 def coverage_baseline() -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import sys
@@ -225,6 +226,8 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     with _listen(host, port) as listener:
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
         app = create_app(config, public_url=url)
+        gc.collect()
+        gc.freeze()  # what was loaded stays; looking through it again and again would hold up queries
         structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
         options = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
         server = uvicorn.Server(options)

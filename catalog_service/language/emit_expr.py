@@ -60,7 +60,7 @@ from .functions import AGGREGATES, FUNCTIONS
 from .ivo import STORED_INDEX
 from .rewrite import LITERALS
 from .sqltext import bound, double, quoted, text
-from .types import SQL_TYPES, common_type, numeric_type, query_columns, type_of
+from .types import SQL_TYPES, common_type, is_array, numeric_type, query_columns, type_of
 from .windows import ROW_FUNCTIONS, order_sql, rows_sql
 
 __all__ = ["ExpressionWriter"]
@@ -131,7 +131,7 @@ class ExpressionWriter:
             InList: self._in_list,
             InQuery: self._in_query,
             Like: self._like,
-            IsNull: lambda expr: f"({self.value(expr.operand)} IS {'NOT ' if expr.negated else ''}NULL)",
+            IsNull: lambda expr: f"({self._tested(expr.operand)} IS {'NOT ' if expr.negated else ''}NULL)",
             Exists: lambda expr: f"EXISTS ({self._write_query(expr.query)})",
         }
 
@@ -203,7 +203,7 @@ class ExpressionWriter:
             return f"({bound(STORED_INDEX, self._computed(call.args[0], DataType.LONG), self.value(index))})"
         kind = type_of(call)
         if function.is_common:
-            listed = ", ".join(self._typed(arg, kind) for arg in call.args)
+            listed = ", ".join(self._tested(arg, kind) for arg in call.args)
             return function.templates[0].format(args=listed)
         number = numeric_type(call.args)
         exact = function.integer_template is not None and number is DataType.LONG
@@ -288,8 +288,8 @@ class ExpressionWriter:
     def _comparison(self, op: str, left: Expr, right: Expr) -> str:
         number = _number(right)
         if op == "<=>":
-            op = "IS NOT DISTINCT FROM"
-        elif number is not None and left not in self._keys:
+            return self._same(left, right)
+        if number is not None and left not in self._keys:
             if isinstance(left, Contains | Intersects) and number in {0, 1} and op in {"=", "<>"}:
                 inside = relation(left, self._degrees, self.value)
                 return inside if (number == 1) == (op == "=") else f"(NOT {inside})"
@@ -302,6 +302,19 @@ class ExpressionWriter:
         if kind is not None and not kind.is_integer:
             return f"({self._typed(left, kind)} {op} {self._typed(right, kind)})"
         return f"({self.value(left)} {op} {self.value(right)})"
+
+    def _same(self, left: Expr, right: Expr) -> str:
+        """Return whether two values are equal, or both NULL."""
+        kind = common_type([type_of(left), type_of(right)])
+        typed = None if kind is None or kind.is_integer else kind
+        return f"({self._tested(left, typed)} IS NOT DISTINCT FROM {self._tested(right, typed)})"
+
+    def _tested(self, expr: Expr, kind: DataType | None = None) -> str:
+        """Return a value, of type `kind` if that is given, where NULL counts."""
+        sql = self.value(expr) if kind is None else self._typed(expr, kind)
+        if type_of(expr) not in {DataType.TEXT, DataType.BINARY} or isinstance(expr, LITERALS) or is_array(expr):
+            return sql
+        return f"({bound(_GIVEN, sql)})"
 
     def _with_constant(self, op: str, left: Expr, number: float) -> str | None:
         """Return a comparison with a constant in the type of `left`, None where doubles compare exactly anyway."""
@@ -354,6 +367,10 @@ class ExpressionWriter:
 
 
 _WHOLE_QUOTIENT: Final = "CASE WHEN {1} <> 0 THEN {0} // {1} END"
+_GIVEN: Final = "CASE WHEN {0} IS NOT NULL THEN {0} END"
+"""The text itself, hidden from DuckDB's scans: where a row group has one value besides NULLs, and no dictionary,
+version 2.0 finds NULL in all of its rows."""
+
 _FINITE_QUOTIENT: Final = "CASE WHEN isfinite({0} / {1}) THEN {0} / {1} END"
 
 

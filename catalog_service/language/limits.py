@@ -105,22 +105,23 @@ def check_tree(tree: Node) -> None:
         if depth > MAX_DEPTH:
             raise too_deep(node.span)
         counts["node"] += 1
+        counted = "node"
         match node:
             case Join():
-                counts["join"] += 1
+                counts[counted := "join"] += 1
             case SetOperation():
-                counts["arm"] += 1
+                counts[counted := "arm"] += 1
             case InList():
-                counts["item"] += len(node.items)
+                counts[counted := "item"] += len(node.items)
                 counts["node"] -= len(node.items)
             case PolygonShape() if len(node.vertices) > MAX_VERTICES:
                 raise too_many_vertices(node.span)
             case _:
                 pass
-        for what, (limit, words, remedy) in _LIMITS.items():
-            if counts[what] > limit:
-                message = f"the query has more than {limit} {words}, the limit."
-                raise error_at(LimitError, message, node.span, remedy=remedy)
+        limit, words, remedy = _LIMITS[counted]
+        if counts[counted] > limit:
+            message = f"the query has more than {limit} {words}, the limit."
+            raise error_at(LimitError, message, node.span, remedy=remedy)
 
 
 _LIMITS: Final = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class StoredTable:
         """Number of data files of the release."""
         return 1 if self.partitions is None else len(self.partitions)
 
-    @property
+    @cached_property
     def max_separation_deg(self) -> float:
         """Largest separation between a row's own position and the one that places it."""
         if self.partitions is None or len(self.partitions) == 0:

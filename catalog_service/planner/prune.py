@@ -75,18 +75,22 @@ def _by_position(stored: StoredTable, bounds: Bounds) -> Chosen:
     if own is None:
         coverage = reduce(intersection, shared)
         return Chosen(partitions.select(coverage), coverage)
-    return _choose_by_level(partitions, own, shared)
+    return _choose_by_level(partitions, own, shared, stored.max_separation_deg)
 
 
-def _choose_by_level(partitions: PartitionMap | FileMap, own: RegionExpr, shared: list[Coverage]) -> Chosen:
+def _choose_by_level(
+    partitions: PartitionMap | FileMap, own: RegionExpr, shared: list[Coverage], farthest_deg: float
+) -> Chosen:
     """Test tiles in groups of like separation, each against the region enlarged by that separation."""
 
     def covered(pad_deg: float) -> Coverage:
         return reduce(intersection, [*shared, cover_expr(own, pad_deg)])
 
-    top = float(_separation_levels(partitions.separations_deg.max(initial=0.0)))
+    top = float(_separation_levels(farthest_deg))
     everywhere = covered(top)
     candidates = partitions.select(everywhere)
+    if farthest_deg == 0:  # every row is placed by its own position
+        return Chosen(candidates, everywhere)
     levels = _separation_levels(partitions.separations_deg[candidates])
     chosen: list[NDArray[np.int64]] = []
     widest = EMPTY

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.scale.simulated_release import COLUMNS, FILES, ROW_GROUPS, ROWS, write_simulated_release
+from tests.scale.simulated_release import COLUMNS, FILES, ROW_GROUPS, ROWS, write_simulated_release, write_wide_release
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +55,17 @@ def test_it_opens_in_2_s_and_100_mb(figures: dict[str, Any]) -> None:
 def test_cones_are_planned_in_2_ms(figures: dict[str, Any], query: str, files: int) -> None:
     assert figures[query]["median_ms"] < 2
     assert figures[query]["files"] <= files
+
+
+def test_a_wide_table_of_very_many_tiles_is_small_and_planned_fast(tmp_path: Path) -> None:
+    """1,300 columns, 100,000 tiles: processor time from the text to the SQL, since the machine is not ours alone."""
+    write_wide_release(tmp_path / "catalogs")
+    (tmp_path / "state").mkdir()
+    command = [sys.executable, "-m", "tests.scale.plan_texts", str(tmp_path / "catalogs"), str(tmp_path / "state")]
+    wide = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert wide["registry_mb"] < 100
+    assert wide["cone_60_arcsec"]["files"] == 1
+    for query in ("cone_60_arcsec", "cone_1_deg"):
+        assert wide[query]["cpu_p50_ms"] < 5
+        assert wide[query]["cpu_p99_ms"] < 10
+    assert wide["cone_60_arcsec_all_columns"]["cpu_p50_ms"] < 60

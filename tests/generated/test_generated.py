@@ -1,0 +1,140 @@
+"""Generated queries have one answer, however the tables are stored: in few tiles, in many, in batches, in one file.
+
+``GENERATED_QUERIES`` sets how many are asked (2,000), ``GENERATED_FIRST`` the number of the first: a nightly run takes
+other ones each time.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pytest
+
+from catalog_service.language.pipeline import emit, parse, resolve
+from catalog_service.models.query import PARTIAL_ROWS, Language, QueryText, ResolvedQuery
+from catalog_service.models.tree import TableRef
+from catalog_service.models.user import ANONYMOUS
+from catalog_service.models.walk import walk
+from catalog_service.planner.batches import BatchLimits
+from catalog_service.services.batching import EngineTexts, texts_of
+from catalog_service.services.catalogs import Published
+from catalog_service.services.planning import planned
+from tests.generated.queries import Generated, generate
+from tests.generated.sky import Sky, make_sky
+
+pytestmark = pytest.mark.slow
+
+QUERIES = int(os.environ.get("GENERATED_QUERIES", "2000"))
+FIRST = int(os.environ.get("GENERATED_FIRST", "0"))
+SHARE = 125
+"""Queries of one test."""
+MOST = 1_000_000
+
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    return make_sky(tmp_path_factory.mktemp("generated"))
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("LOAD parquet; SET parquet_metadata_cache = true")  # the same small files again and again
+        yield connection
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Runs a query in every way."""
+
+    sky: Sky
+    runner: asyncio.Runner
+    engine: duckdb.DuckDBPyConnection
+
+    def resolved(self, query: Generated, published: Published) -> ResolvedQuery:
+        language = Language.QSERV if query.is_qserv else Language.ADQL
+        return resolve(parse(QueryText(query.text, language)), published.visible(ANONYMOUS))
+
+    def plain(self, query: Generated) -> Rows:
+        """Return the rows from one file a table."""
+        tree = self.resolved(query, self.sky.coarse)
+        scans = {node.source: self.sky.plain_scan(node.table) for node in walk(tree.tree) if isinstance(node, TableRef)}
+        return self.engine.execute(emit(tree, scans, max_rows=MOST)).fetchall()
+
+    def stored(self, query: Generated, published: Published, limits: BatchLimits) -> tuple[Rows, bool]:
+        """Return the rows from tiles, as the service asks for them; and whether that was in batches."""
+        work = planned(self.resolved(query, published), published, ANONYMOUS)
+        tree, scan = self.runner.run(work)
+        texts = texts_of(tree, scan, published.lookup, limits, max_rows=MOST)
+        return self.run(texts), bool(texts.batches)
+
+    def run(self, texts: EngineTexts) -> Rows:
+        if not texts.batches:
+            return self.engine.execute(texts.sql).fetchall()
+        if not texts.sql:
+            rows = [row for text in texts.batches for row in self.engine.execute(text).fetchall()]
+            return rows[: texts.most_rows]
+        for number, text in enumerate(texts.batches):
+            into = f"INSERT INTO {PARTIAL_ROWS}" if number else f"CREATE OR REPLACE TEMP TABLE {PARTIAL_ROWS} AS"
+            self.engine.execute(f"{into} {text}")
+        return self.engine.execute(texts.sql).fetchall()
+
+
+@pytest.fixture(scope="module")
+def answers(sky: Sky, runner: asyncio.Runner, engine: duckdb.DuckDBPyConnection) -> Answers:
+    return Answers(sky, runner, engine)
+
+
+def same(one: Rows, other: Rows, *, is_ordered: bool) -> bool:
+    return one == other if is_ordered else Counter(one) == Counter(other)
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + QUERIES, SHARE))
+def test_one_answer(answers: Answers, first: int) -> None:
+    """Of single rows just the same; numbers are such that their sums are exact in any order."""
+    whole, few = BatchLimits(), BatchLimits(files=4)
+    empty, cut, shared = 0, 0, min(SHARE, FIRST + QUERIES - first)
+    for seed in range(first, first + shared):
+        query = generate(seed)
+        expected = answers.plain(query)
+        for published, limits in ((answers.sky.coarse, whole), (answers.sky.fine, whole), (answers.sky.fine, few)):
+            if limits is few and seed % 3:
+                continue
+            found, in_batches = answers.stored(query, published, limits)
+            cut += in_batches
+            where = "coarse" if published is answers.sky.coarse else "in batches" if limits is few else "fine"
+            assert same(expected, found, is_ordered=query.is_ordered), f"{seed}, {where}: {query.text}"
+        empty += not expected
+    assert empty < shared * 2 // 3 or shared < SHARE, "the queries find too little to show anything"
+    assert cut or shared < SHARE, "no query was cut into batches"
+
+
+def test_queries_are_many_and_differ() -> None:
+    texts = {generate(seed).text for seed in range(QUERIES)}
+    assert len(texts) > 0.99 * QUERIES
+    for word in (
+        "JOIN",
+        "LEFT",
+        "EXISTS",
+        "GROUP BY",
+        "UNION",
+        "CASE",
+        "CONTAINS",
+        "DISTANCE",
+        "areaspec",
+        "WITH",
+        "TOP",
+    ):
+        assert sum(word in text for text in texts) > QUERIES / 200, word
