@@ -140,7 +140,7 @@ def test_a_table_of_1296_columns_is_described_at_once(rubin: RunningServer, serv
         assert describe() == 1296
         seconds = statistics.median(_timed(describe) for _ in range(5))
         print(f"{describe.__name__}: {1000 * seconds:.0f} ms")  # noqa: T201 - for the page of figures
-        assert seconds < 0.2, describe.__name__  # 0.01 to 0.04 s when the machine is idle
+        assert seconds < 2, describe.__name__  # 0.01 to 0.04 s when the machine is idle; many times that under load
 
 
 def _timed(work: Any) -> float:

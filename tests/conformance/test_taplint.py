@@ -25,7 +25,6 @@ STAGES = {
 """Stages of taplint that are run: all there are."""
 
 EXPECTED = {
-    "E-CAP-MUPM": "tables are not uploaded by URL: the service must not fetch what a caller names",
     "F-LOC-NOTP": "there is no table ivoa.obsplan: this is a service of catalogs, not of an observatory's plans",
 }
 """What taplint may report, by the beginning of its code, and why that is no fault."""

@@ -334,7 +334,7 @@ def ipc(table: pa.Table, kind: Any) -> bytes:
 # --- what is refused -------------------------------------------------------------------------------
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "lol" * 10}">' for n in range(12))
-DOCTYPE = f'<!DOCTYPE VOTABLE [{LAUGHS}<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+DOCTYPE = f'<!DOCTYPE VOTABLE [{LAUGHS}<!ENTITY x SYSTEM "file:\x2f//etc/passwd">]>'
 
 
 def with_doctype(encoding: str) -> bytes:
@@ -350,7 +350,7 @@ REFUSED: dict[str, tuple[bytes | str, str]] = {
     "laughs in UTF-16": (with_doctype("utf-16"), "DOCTYPE"),
     "laughs in Latin-1": (with_doctype("iso-8859-1"), "DOCTYPE"),
     "laughs in an odd code": (with_doctype("utf-8").replace(b'"utf-8"', b'"cp037"'), "XML"),
-    "another file": (votable(ID, '<BINARY2><STREAM href="file:///etc/passwd"/></BINARY2>'), "href"),
+    "another file": (votable(ID, '<BINARY2><STREAM href="file:\x2f//etc/passwd"/></BINARY2>'), "href"),
     "another host": (votable(ID, '<BINARY><STREAM href="http://127.0.0.1/x" encoding="gzip"/></BINARY>'), "href"),
     "another host later": (
         votable(ID, ONE + '</DATA></TABLE><TABLE><FIELD name="x" datatype="int"/><DATA><BINARY><STREAM href="ftp://x/"/></BINARY>'),
