@@ -26,6 +26,7 @@ from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
 from .services.job_keeping import JobKeeping
 from .services.job_limits import JobLimits
+from .services.job_making import JobMaker
 from .services.job_runner import JobRunner
 from .services.jobs import JobService
 from .services.lanes import Lanes
@@ -111,7 +112,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
     queries = QueryService(catalogs, lanes, limits, batch, uploads)
-    runner = JobRunner(kept, queries, slots=config.batch_workers)
+    runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
         catalogs=catalogs,

@@ -1,28 +1,26 @@
 """Runs queued jobs, as many at a time as there are workers for them, and takes up what a stop has interrupted."""
 
 import asyncio
-import hashlib
 import logging
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from functools import partial
+from typing import Final, ParamSpec
 
 from ..exceptions import CatalogServiceError, QueryTimeoutError, ServerError
-from ..models.job import Job, JobResult, Phase, Progress
+from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
 from .job_keeping import JobKeeping
-from .parameters import Parameters, query_text, result_options
-from .query import Delivery, QueryService, ResultFile, ResultOptions
+from .job_making import JobMaker
+from .query import Delivery
 
 __all__ = ["JobRunner"]
+
+P = ParamSpec("P")
 
 _LOG: Final = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS: Final = 2
-_PARTS_S: Final = 0.5
-"""Seconds between looks for new parts of a result."""
-_LIST_OF_URIS: Final = "text/uri-list"
 _LOOK_AGAIN_S: Final = 30.0
 """After a failure of the store; otherwise the queue is looked at when something changes."""
 
@@ -42,18 +40,18 @@ class JobRunner:
     ----------
     kept
         Jobs and their files.
-    queries
-        Runs queries.
+    maker
+        Makes their results.
     slots
         Jobs that run at the same time.
     """
 
-    def __init__(self, kept: JobKeeping, queries: QueryService, *, slots: int) -> None:
+    def __init__(self, kept: JobKeeping, maker: JobMaker, *, slots: int) -> None:
         self._kept = kept
         self._store = kept.store
         self._results = kept.results
         self._beside = kept.beside
-        self._queries = queries
+        self._maker = maker
         self._slots = slots
         self._running: dict[str, _Execution] = {}
         self._wake = asyncio.Event()
@@ -123,7 +121,7 @@ class JobRunner:
             try:
                 while len(self._running) < self._slots and await self._begin_next():
                     pass
-            except Exception:  # noqa: BLE001 - whatever it is costs this job alone
+            except Exception:  # noqa: BLE001 - such as a full disk: the next look may succeed
                 _LOG.exception("the queue of jobs cannot be read; trying again")
                 asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._wake.set)
 
@@ -132,105 +130,60 @@ class JobRunner:
         job = await self._beside(self._store.next_queued)
         if job is None:
             return False
-        started, attempts = self._kept.clock(), job.attempts + 1
-        changes = {"phase": Phase.EXECUTING, "started": started, "attempts": attempts}
-        if await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **changes):
-            begun = replace(job, phase=Phase.EXECUTING, started=started, attempts=attempts)
-            self._running[job.job_id] = _Execution(asyncio.create_task(self._execute(begun)))
-            self._kept.changes.tell(job.job_id)
+        # known as running before it is claimed, so that whoever stops it meanwhile finds it
+        claimed = asyncio.Event()
+        task = asyncio.create_task(self._execute(job, claimed))
+        self._running[job.job_id] = _Execution(task)
+        task.add_done_callback(lambda _: self._ended(job.job_id))
+        waiting = asyncio.create_task(claimed.wait())
+        try:
+            await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
         return True
 
-    async def _execute(self, job: Job) -> None:
+    def _ended(self, job_id: str) -> None:
+        del self._running[job_id]
+        self._kept.changes.tell(job_id)
+        self._wake.set()
+
+    async def _execute(self, job: Job, claimed: asyncio.Event) -> None:
         try:
-            done = await self._make(job)
-            await self._beside(self._complete, job, done)
+            job = replace(job, phase=Phase.EXECUTING, started=self._kept.clock(), attempts=job.attempts + 1)
+            begun = {"phase": job.phase, "started": job.started, "attempts": job.attempts}
+            if await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **begun):
+                claimed.set()
+                self._kept.changes.tell(job.job_id)
+                done = await self._maker.make(job, partial(self._under_way, job.job_id))
+                await self._settled(self._complete, job, done)
         except asyncio.CancelledError:
-            await self._beside(self._results.discard, job.job_id, job.attempts)
+            await asyncio.to_thread(self._results.discard, job.job_id, job.attempts)
             raise
         except CatalogServiceError as error:
             await self._end(job, error)
         except Exception:  # noqa: BLE001 - whatever it is costs this job alone
             _LOG.exception("job %s failed for a reason that is our fault", job.job_id)
             await self._end(job, ServerError("The job failed for a reason that is our fault."))
-        finally:
-            del self._running[job.job_id]
-            self._kept.changes.tell(job.job_id)
-            self._wake.set()
 
-    async def _make(self, job: Job) -> Done:
-        """Run the job's query; return when its result is on the disk."""
-        parameters = Parameters(job.parameters)
-        query, options = replace(query_text(parameters), uploads=job.uploads), result_options(parameters)
-        directory = await self._beside(self._results.begin, job.job_id, job.attempts)
-        path = directory / ("part" if options.format.in_parts else f"result{options.format.suffix}")
-        limits = self._kept.limits
-        file = ResultFile(
-            path=path,
-            part_bytes=limits.part_bytes,
-            max_bytes=limits.result_bytes,
-            timeout_s=job.execution_s,
-            job_id=job.job_id,
-        )
-        delivery = await self._queries.run(query, job.owner, options, file)
-        self._running[job.job_id].delivery = delivery
-        noting = asyncio.create_task(self._note_parts(job, delivery, options, directory.name))
-        try:
-            async for chunk in delivery.chunks():  # only what is known without a worker
-                await self._beside(_append, path, chunk)
-        finally:
-            noting.cancel()
-            await asyncio.wait({noting})
-        done = await self._beside(self._done, job, delivery, options, path)
-        await self._beside(self._results.commit, job.job_id, job.attempts, done)
-        return done
-
-    async def _note_parts(self, job: Job, delivery: Delivery, options: ResultOptions, directory: str) -> None:
-        """Tell of the parts of a result while more are made."""
-        noted = 0
-        while options.format.in_parts:
-            await asyncio.sleep(_PARTS_S)
-            if len(delivery.parts) > noted:
-                noted = len(delivery.parts)
-                results = _part_results(delivery, options, directory)
-                await self._beside(self._store.change, job.job_id, [Phase.EXECUTING], results=results)
-                self._kept.changes.tell(job.job_id)
-
-    def _done(self, job: Job, delivery: Delivery, options: ResultOptions, path: Path) -> Done:
-        """Return what an execution has made; the parts of a result are listed in a file of their own."""
-        outcome, parts = delivery.outcome, _part_results(delivery, options, path.parent.name)
-        assert outcome is not None
-        content_type = options.format.content_type
-        if parts:
-            path, content_type = path.with_suffix(".uris"), _LIST_OF_URIS
-            addresses = [f"{self._kept.jobs_url}/{job.job_id}/results/{part.name}\r\n" for part in parts]
-            path.write_text("".join(addresses), encoding="ascii", newline="")
-        result = JobResult(
-            name="result",
-            file=f"{path.parent.name}/{path.name}",
-            content_type=content_type,
-            size_bytes=path.stat().st_size,
-            sha256=outcome.sha256 or _digest(path),
-            rows=outcome.rows,
-        )
-        return Done((result, *parts), outcome.overflow)
-
-    def _complete(self, job: Job, done: Done) -> None:
-        ended = self._kept.clock()
-        self._store.change(
-            job.job_id,
-            [Phase.EXECUTING],
-            phase=Phase.COMPLETED,
-            results=done.results,
-            overflow=done.overflow,
-            ended=ended,
-        )
+    def _under_way(self, job_id: str, delivery: Delivery) -> None:
+        self._running[job_id].delivery = delivery
 
     async def _end(self, job: Job, error: CatalogServiceError) -> None:
-        try:
-            await self._beside(self._results.discard, job.job_id, job.attempts)
-            await self._beside(self._fail, job, error)
-        except Exception:  # noqa: BLE001 - whatever it is costs this job alone
-            _LOG.exception("the failure of job %s cannot be noted", job.job_id)
+        await asyncio.to_thread(self._results.discard, job.job_id, job.attempts)
+        await self._settled(self._fail, job, error)
+
+    async def _settled(self, note: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Note how a job ended, however long it takes: until then it counts as running."""
+        while True:
+            try:
+                return await self._beside(note, *args, **kwargs)
+            except Exception:  # noqa: BLE001 - such as a full disk
+                _LOG.exception("the end of a job cannot be noted; trying again")
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _complete(self, job: Job, done: Done) -> None:
+        ended = {"results": done.results, "overflow": done.overflow, "ended": self._kept.clock()}
+        self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.COMPLETED, **ended)
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
         """Note how a job failed; one that ran too long counts as aborted (UWS 1.1 section 2.1.5)."""
@@ -243,29 +196,3 @@ class JobRunner:
             error_status=error.status,
             ended=self._kept.clock(),
         )
-
-
-def _append(path: Path, chunk: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _part_results(delivery: Delivery, options: ResultOptions, directory: str) -> tuple[JobResult, ...]:
-    return tuple(
-        JobResult(
-            name=Path(part.file).stem,
-            file=f"{directory}/{part.file}",
-            content_type=options.format.content_type,
-            size_bytes=part.size_bytes,
-            sha256=part.sha256,
-            rows=part.rows,
-        )
-        for part in delivery.parts
-    )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

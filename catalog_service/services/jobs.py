@@ -121,7 +121,7 @@ class JobService:
         """
         with self._kept.changes.watch(job_id) as event:
             job = await self.job(job_id, identity)
-            if job.phase not in ACTIVE or (phase is not None and job.phase.value != phase):
+            if wait_s == 0 or job.phase not in ACTIVE or (phase is not None and job.phase.value != phase):
                 return job
             try:
                 async with asyncio.timeout(self._kept.limits.wait(wait_s)):
@@ -229,7 +229,7 @@ class JobService:
     async def _destroy(self, job: Job) -> None:
         await self._beside(self._store.remove, job.job_id)
         await self._runner.stop(job.job_id)
-        await self._beside(self._results.remove, job.job_id)
+        await asyncio.to_thread(self._results.remove, job.job_id)
         self._kept.changes.tell(job.job_id)
 
     async def _change(self, job: Job, phases: Iterable[Phase], **changes: object) -> None:
