@@ -79,6 +79,13 @@ def test_a_cone_in_a_pipe_is_csv(run: Command) -> None:
     assert all(abs(float(row["dec"]) - 24.12) <= 1 for row in rows)
 
 
+def test_a_cone_may_have_distances_and_the_nearest_first(run: Command) -> None:
+    found = run(*CONE, "--distance", "--order", "distance", "--maxrec", "3", "--columns", "tyc_row")
+    rows = rows_of(found.out)
+    assert [row["tyc_row"] for row in rows] == ["1826628", "1826627", "1826626"]
+    assert [round(float(row["_r"]), 6) for row in rows] == [0.063549, 0.076015, 0.080089]
+
+
 @pytest.mark.parametrize("dec", ["-37", "-37.0", "-3.7e1"])
 def test_negative_declinations_are_positions(run: Command, dec: str) -> None:
     found = run("cone", "10", dec, "1deg", "--table", "tycho2.stars", "--columns", "tyc_row,dec")
@@ -139,6 +146,7 @@ def test_an_error_points_at_its_place(run: Command) -> None:
         (("cone", "1", "2", "3furlongs", "--table", "tycho2.stars"), 2, "arcmin"),
         (("cone", "1", "-91", "1", "--table", "tycho2.stars"), 2, "-91"),
         (("cone", "1", "2", "3"), 2, "--table"),
+        (("cone", "1", "2", "3", "--table", "tycho2.stars", "--order", "vt_mag"), 2, "ORDER=distance"),
         (("cone", "1", "2", "3", "--table", "tycho2.star"), 4, "tycho2.stars"),
         (("columns", "tycho2.star"), 4, "tycho2.star"),
         (("query",), 2, "one query"),
