@@ -76,6 +76,9 @@ class Worker:
             end = self._read(task) if isinstance(task, UploadQuery) else self._serve(task, remaining_s)
             self._idle.set()
             self._sender.frame(frames.END, frames.encode_end(end))
+            del end  # an error holds the frames that it went through, and their data
+            if isinstance(task, UploadQuery):
+                pa.default_memory_pool().release_unused()
 
     def _serve(self, query: EngineQuery, remaining_s: float) -> End:
         started = time.monotonic()
@@ -121,13 +124,12 @@ class Worker:
         try:
             table = read_upload(query)
         except Exception as error:  # noqa: BLE001 - as in `_serve`
-            cause: Exception = error
-            if isinstance(error, MemoryError):
-                cause = too_large(query)
-            elif isinstance(error, OSError):
+            no_room = isinstance(error, MemoryError)
+            cause: Exception = too_large(query) if no_room else error
+            if isinstance(error, OSError):
                 cause = spill_error(self._config)
-            described = self._describe(cause, query)
-            return End(error=described, rss_bytes=_rss_bytes())
+            # address space that was torn into pieces is not had back
+            return End(error=self._describe(cause, query), rss_bytes=_rss_bytes(), retire=no_room)
         self._sender.head(overflow=None)
         self._sender.data(table.to_json())
         return End(outcome=Outcome(rows=table.rows, seconds=time.monotonic() - started), rss_bytes=_rss_bytes())

@@ -69,9 +69,16 @@ def read_upload(query: UploadQuery) -> UploadedTable:
         Path(query.target).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             raise
+        if _is_shortage(error):
+            raise MemoryError from error
         raise tally.error("it is damaged, or cut short.") from error
     finally:
         plain.unlink(missing_ok=True)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Return whether the process has no room left for memory or for a thread."""
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or "temporarily unavailable" in str(error)
 
 
 def _unpacked(source: Path, plain: Path, tally: Tally) -> Path:
@@ -152,6 +159,8 @@ class _Writing:
                 kept_values(array, column.name, field.type, self._tally)
                 for array, column, field in zip(batch.columns, self._columns, self._stored, strict=False)
             ]
+            # what is unpacked only here, such as values that were listed once
+            self._tally.add_bytes(max(0, sum(array.nbytes for array in arrays) - batch.nbytes))
             for column, array in zip(self._columns, arrays, strict=True):
                 self._note_most(column, array)
             numbers = pa.array(range(first, first + batch.num_rows), pa.int64())

@@ -459,3 +459,12 @@ def test_damaged_votables(read: Read, kind: str) -> None:
             damaged[rng.randrange(len(good))] = rng.choice([0, 60, 62, 34, 65, 255, rng.randrange(256)])
         with contextlib.suppress(UploadError, LimitError):
             read(bytes(damaged))
+
+
+def test_values_that_are_listed_once(read: Read) -> None:
+    """Values of a dictionary count as often as they occur."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2_000, np.int32)), pa.array(["x" * 100_000]))
+    content = ipc(pa.table({"s": texts}), pa.ipc.new_stream)
+    assert len(content) < 200_000
+    with pytest.raises(LimitError, match="unpacked larger"):
+        read(content, inflated_bytes=50_000_000)
