@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ..exceptions import AccessError, NotFoundError
+from ..exceptions import AccessError, CatalogServiceError, NotFoundError
 from ..models.job import ACTIVE, Job, JobResult, Phase, Progress
 from ..models.query import UploadSource
 from ..models.user import ANONYMOUS, Identity
@@ -215,7 +215,9 @@ class JobService:
         for result in job.results:
             if result.name == name:
                 return ResultPath(result, self._results.path(job_id, result))
-        raise NotFoundError(f"job {job_id} has no result {name[:40]!r}; it is {job.phase.value}.")
+        # clients such as astroquery look here for the reason of a failure
+        reason = "." if job.error is None else f": {CatalogServiceError.from_json(job.error)}"
+        raise NotFoundError(f"job {job_id} has no result {name[:40]!r}; it is {job.phase.value}{reason}")
 
     def progress(self, job: Job) -> Progress | None:
         """Return how far an executing job is, None if that is not known."""

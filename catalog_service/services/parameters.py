@@ -44,10 +44,10 @@ class Parameters:
         Raises
         ------
         ParameterError
-            If it was given more than once with different values.
+            If it was given more than once with different values; astroquery repeats itself.
         """
         values = self._values.get(name, [])
-        if len(values) > 1:
+        if len(set(values)) > 1:
             raise ParameterError(f"parameter {name} is given {len(values)} times; give it once")
         return values[0] if values else None
 
