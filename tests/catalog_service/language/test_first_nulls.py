@@ -13,7 +13,7 @@ from catalog_service.language.rewrite import walk
 from catalog_service.models.query import Language, QueryText, TableScan
 from catalog_service.models.tree import TableRef
 
-from .store import SOURCE, VIEW, VISIT
+from .store import VIEW
 
 ROWS, VISITS = 3000, 1500
 
