@@ -73,8 +73,17 @@ def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
     return ParsedQuery(tree, relaxations(words, tree))
 
 
-def parsed_tree(words: Sequence[Word], text: str, parser: Lark) -> Query:
+def parsed_tree(words: Sequence[Word], text: str, parser: Lark, quote: str = '"') -> Query:
     """Return the tree of the words of a text, which is within the limits.
+
+    Parameters
+    ----------
+    words, text
+        The words, and the text that they stand in.
+    parser
+        Of the language.
+    quote
+        What names are quoted with in it: a double quote or a backtick.
 
     Raises
     ------
@@ -86,7 +95,7 @@ def parsed_tree(words: Sequence[Word], text: str, parser: Lark) -> Query:
     try:
         tree = cast("Query", parser.parse(words))
     except UnexpectedToken as error:
-        raise _syntax_error(error, words, text) from None
+        raise _syntax_error(error, words, text, quote) from None
     check_tree(tree)
     return tree
 
@@ -220,7 +229,7 @@ def _advance(table: Any, stack: list[Any], terminal: str) -> bool:
     return False
 
 
-def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str) -> QueryError:
+def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str, quote: str) -> QueryError:
     """Return the error for the first word that fits no rule."""
     word: Any = error.token
     index = len(words) if word.type == "$END" else next(i for i, w in enumerate(words) if w is word)
@@ -234,7 +243,7 @@ def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str) -> Q
     if special is not None:
         return special
     message = f"unexpected {_described(word)}: {what}"
-    return error_at(QuerySyntaxError, message, word.span, remedy=_advice(word, before, expected))
+    return error_at(QuerySyntaxError, message, word.span, remedy=_advice(word, before, expected, quote))
 
 
 def _special_case(word: Word, before: Word | None, expected: Collection[str]) -> QueryError | None:
@@ -266,15 +275,15 @@ _STRUCTURE: Final = frozenset({*_CLAUSES, *_SET_WORDS, "AND", "AS", "BY", "ON", 
 """Reserved words that nobody takes for a name."""
 
 
-def _advice(word: Word, before: Word | None, expected: Collection[str]) -> str | None:
+def _advice(word: Word, before: Word | None, expected: Collection[str], quote: str) -> str | None:
     """Return what to do, where a rule of the language surprises people."""
     upper, previous = word.value.upper(), "" if before is None else before.type
     if upper in {"DISTINCT", "TOP"}:
         return "SELECT is followed by DISTINCT, if any, then by TOP n, if any."
     if "NAME" in expected and upper in _RESERVED and (upper not in _STRUCTURE or previous == "AS"):
-        return _quote_advice(word)
+        return _quote_advice(word, quote)
     if before is not None and previous in {"FUNCTION", "GEOMETRY", "AGGREGATE"} and expected == {"_LPAR"}:
-        return _quote_advice(before)
+        return _quote_advice(before, quote)
     if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
         return f"{previous} takes an unsigned integer."
     if upper == "FLOAT":
@@ -293,5 +302,6 @@ def _advice(word: Word, before: Word | None, expected: Collection[str]) -> str |
 _RESERVED: Final = SQL_RESERVED | ADQL_RESERVED
 
 
-def _quote_advice(word: Word) -> str:
-    return f'{word.value.upper()} is a reserved word; as a name, write it in double quotes: "{word.value}".'
+def _quote_advice(word: Word, quote: str) -> str:
+    marks = "double quotes" if quote == '"' else "backticks"
+    return f"{word.value.upper()} is a reserved word; as a name, write it in {marks}: {quote}{word.value}{quote}."

@@ -28,7 +28,7 @@ from ..models.tree import (
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
 from .emit_healpix import stored_index
-from .emit_near import NearJoin, near_join
+from .emit_near import NearJoin, near_join, near_outside
 from .emit_stored import StoredColumnWriter, stored_conditions
 from .rewrite import walk
 from .sqltext import quoted
@@ -50,6 +50,7 @@ class _Emitter:
         self._common = {PARTIAL_ROWS: quoted(PARTIAL_ROWS)}
         self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
         nodes = tuple(walk(tree))
+        self._has_outer_join = any(isinstance(node, Join) and node.kind.is_outer for node in nodes)
         for node in nodes:
             if isinstance(node, ColumnRef):
                 self._used[node.source][node.column.name] = node.column
@@ -87,19 +88,27 @@ class _Emitter:
         stored = StoredColumnWriter(self.query, self._positions).value
         for source, condition in stored_conditions(select):
             self._conditions[source].append(stored(condition))
+        values = [write(item.expr) for item in select.items]
         items = ", ".join(
-            f"{write(item.expr)} AS {quoted(item.column.name)}" for item in select.items if item.column is not None
+            f"{value} AS {quoted(item.column.name)}"
+            for value, item in zip(values, select.items, strict=True)
+            if item.column is not None
         )
         parts = [f"SELECT {'DISTINCT ' if select.distinct else ''}{items}"]
-        if select.source is not None:
+        near = near_outside(select)
+        if near is not None:
+            parts += self._near_outside(select, near)
+        elif select.source is not None:
             parts.append(f"FROM {self._from(select.source)}")
-        if select.where is not None:
+        if near is None and select.where is not None:
             parts.append(f"WHERE {self._write(select.where)}")
         if select.group_by:
             parts.append(f"GROUP BY {', '.join(write(key) for key in select.group_by)}")
         if select.having is not None:
             parts.append(f"HAVING {write(select.having)}")
-        return " ".join([*parts, *order_sql(select.order_by, write), *_cut(select, limit)])
+        # of distinct rows nothing is left out beforehand, and they are ordered by their columns only
+        hidden = values if self._has_outer_join and not select.distinct else None
+        return " ".join([*parts, *order_sql(select.order_by, write, hidden), *_cut(select, limit)])
 
     def _write(self, expr: Expr) -> str:
         """Return an expression of single rows: of WHERE or ON."""
@@ -107,8 +116,10 @@ class _Emitter:
 
     def _set_operation(self, query: SetOperation, limit: int | None) -> str:
         word = f"{query.op} ALL" if query.all else query.op
-        combined = f"({self.query(query.left)}) {word} ({self.query(query.right)})"
-        return " ".join([combined, *order_sql(query.order_by, self._write), *_cut(query, limit)])
+        combined, hidden = f"({self.query(query.left)}) {word} ({self.query(query.right)})", None
+        if self._has_outer_join and any(item.nulls_first for item in query.order_by):
+            combined, hidden = f'SELECT * FROM ({combined}) AS "u"', _columns_of(query)  # noqa: S608  # our own
+        return " ".join([combined, *order_sql(query.order_by, self._write, hidden), *_cut(query, limit)])
 
     # --- FROM ---
 
@@ -132,6 +143,16 @@ class _Emitter:
             case TableName():
                 raise TypeError(item)
 
+    def _near_outside(self, select: Select, near: NearJoin) -> list[str]:
+        """Return FROM and WHERE of a subquery whose rows lie close to one outside: found by cells, tested as it is."""
+        assert select.source is not None
+        assert select.where is not None
+        write = ExpressionWriter(self.query, self._positions)
+        name = f'"t{near.repeated_source}"'
+        item = near.cells.repeated(self._from(select.source), name, write.position(near.repeated), near.column)
+        meets = near.cells.meets(write.position(near.point), name, near.column)
+        return [f"FROM {item}", f"WHERE ({meets} AND {write.value(select.where)})"]
+
     def _near_join(self, join: Join, near: NearJoin) -> str:
         """Return a join whose pairs are found by cells; ON is tested of them as it is."""
         assert join.on is not None
@@ -143,6 +164,14 @@ class _Emitter:
         left, right = (repeated, right) if near.repeats_left else (left, repeated)
         meets = near.cells.meets(write.position(near.point), name, near.column)
         return f"({left} {join.kind.value} JOIN {right} ON ({meets} AND {write.value(join.on)}))"
+
+
+def _columns_of(query: Query) -> list[str]:
+    """Return the columns of a set operation called ``u``: those of its first SELECT."""
+    while isinstance(query, SetOperation):
+        query = query.left
+    assert isinstance(query, Select)
+    return [f'"u".{quoted(item.column.name)}' for item in query.items if item.column is not None]
 
 
 def _cut(query: Select | SetOperation, limit: int | None) -> list[str]:

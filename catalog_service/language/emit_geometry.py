@@ -21,6 +21,7 @@ import numpy as np
 from partitioning.sky.regions import ConvexPolygon, Polygon
 from partitioning.sky.separation import EDGE_TOLERANCE_DEG, unit_vectors
 
+from ..models.comparisons import MIRRORED, constant
 from ..models.tree import (
     Area,
     Circle,
@@ -29,10 +30,8 @@ from ..models.tree import (
     Distance,
     Expr,
     FunctionCall,
-    IntegerLiteral,
     Point,
     PolygonShape,
-    RealLiteral,
 )
 from .emit_shapes import area_value, polygon_value
 from .sqltext import bound, double
@@ -60,7 +59,7 @@ def contains_point(condition: Contains, degrees: Degrees) -> str:
         return _in_polygon(point, shape, degrees)
     assert isinstance(shape, Circle)
     assert isinstance(shape.centre, Point)
-    radius = _number(shape.radius)
+    radius = constant(shape.radius)
     if radius is not None:
         return _compare("<=", point, shape.centre, radius + EDGE_TOLERANCE_DEG if radius >= 0 else -1.0, degrees)
     return f"({distance(point, shape.centre, degrees)} <= {degrees(shape.radius)} + {double(EDGE_TOLERANCE_DEG)})"
@@ -94,9 +93,6 @@ def distance(first: Expr, second: Expr, degrees: Degrees) -> str:
     return bound(f"degrees(2e0 * atan2(sqrt(abs({near})), sqrt(abs({far}))))", *args)
 
 
-_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-
-
 def _compare(op: str, first: Point, second: Point, limit_deg: float, degrees: Degrees) -> str:
     """Return the condition that the separation of two points is ``op limit_deg``, exactly."""
     antipodal = 90 < limit_deg <= 180
@@ -106,7 +102,7 @@ def _compare(op: str, first: Point, second: Point, limit_deg: float, degrees: De
         always = (limit_deg > 180) == (op in {"<", "<="})
         return bound(f"({haversine} {'>=' if always else '<'} 0e0)", *args)
     threshold = math.sin(math.radians((180 - limit_deg if antipodal else limit_deg) / 2)) ** 2
-    return bound(f"({haversine} {_MIRRORED[op] if antipodal else op} {double(threshold)})", *args)
+    return bound(f"({haversine} {MIRRORED[op] if antipodal else op} {double(threshold)})", *args)
 
 
 Names = list[tuple[str, str]]
@@ -129,7 +125,7 @@ def _arguments(points: tuple[Point, ...], degrees: Degrees) -> tuple[Names, tupl
     for point in points:
         pair = []
         for coordinate in (point.ra, point.dec):
-            value = _number(coordinate)
+            value = constant(coordinate)
             if value is not None:
                 pair.append(double(value))
             else:
@@ -140,18 +136,14 @@ def _arguments(points: tuple[Point, ...], degrees: Degrees) -> tuple[Names, tupl
 
 
 def _cosine(point: Point, name: str) -> str:
-    dec = _number(point.dec)
+    dec = constant(point.dec)
     return f"cos(radians({name}))" if dec is None else double(math.cos(math.radians(dec)))
-
-
-def _number(expr: Expr) -> float | None:
-    return float(expr.value) if isinstance(expr, IntegerLiteral | RealLiteral) else None
 
 
 def is_constant(shape: PolygonShape) -> bool:
     """Return whether all corners of a polygon are numbers."""
     numbers = (number for vertex in shape.vertices if isinstance(vertex, Point) for number in (vertex.ra, vertex.dec))
-    return all(_number(number) is not None for number in numbers)
+    return all(constant(number) is not None for number in numbers)
 
 
 def _region(shape: PolygonShape) -> Polygon:
@@ -161,7 +153,7 @@ def _region(shape: PolygonShape) -> Polygon:
 def position(point: Expr) -> tuple[float, float]:
     """Return the coordinates of a point of numbers."""
     assert isinstance(point, Point)
-    ra, dec = _number(point.ra), _number(point.dec)
+    ra, dec = constant(point.ra), constant(point.dec)
     assert ra is not None
     assert dec is not None
     return ra, dec

@@ -24,13 +24,14 @@ from ..models.tree import (
     Join,
     JoinKind,
     Point,
+    Select,
     SubqueryRef,
     TableRef,
 )
 from ..models.walk import base_tables, conjuncts, from_sources, walk
 from .sqltext import double, quoted
 
-__all__ = ["Cells", "NearJoin", "near_join"]
+__all__ = ["Cells", "NearJoin", "near_join", "near_outside"]
 
 _MAX_RADIUS_DEG: Final = 10.0
 """Of wider joins a good part of all pairs is in the answer: cells would not help."""
@@ -191,7 +192,7 @@ class NearJoin:
 def near_join(join: Join, scans: Mapping[int, TableScan]) -> NearJoin | None:
     """Return how to run a join by cells; None where ON demands no such separation, or cells do not help.
 
-    Of an inner join the side with fewer files is repeated; of an outer one that whose unmatched rows are dropped.
+    Of an inner join the side with fewer rows is repeated; of an outer one that whose unmatched rows are dropped.
     """
     near = _nearest(join)
     if near is None or _joins_by_key(join):
@@ -201,23 +202,42 @@ def near_join(join: Join, scans: Mapping[int, TableScan]) -> NearJoin | None:
     sides = [at_left for at_left in _droppable(join.kind) if not isinstance(_side(join, at_left), Join)]
     if not sides:
         return None
-    repeats_left = min(sides, key=lambda at_left: _files(_side(join, at_left), scans))
+    repeats_left = min(sides, key=lambda at_left: _rows(_side(join, at_left), scans))
     point, repeated = (right, left) if repeats_left else (left, right)
     column = _free_name(_side(join, repeats_left))
     return NearJoin(Cells(near.radius_deg), repeats_left, point, repeated, column)
 
 
+def near_outside(select: Select) -> NearJoin | None:
+    """Return how to find by cells the rows of a subquery that lie close to a row of the query around it.
+
+    None where its WHERE demands no such separation, or cells do not help. FROM is a single item: its rows are repeated.
+    Each meets a row outside in one cube only, so that neither EXISTS nor an aggregate sees it twice.
+    """
+    item = select.source
+    if not isinstance(item, TableRef | SubqueryRef | CommonTableRef):
+        return None
+    near = _narrowest(near for near in near_conditions(select.where) if item.source in near.sources)
+    if near is None:
+        return None
+    first_is_own = near.sources[0] == item.source
+    own, outer = (near.first, near.second) if first_is_own else (near.second, near.first)
+    return NearJoin(Cells(near.radius_deg), repeats_left=True, point=outer, repeated=own, column=_free_name(item))
+
+
 def _nearest(join: Join) -> Near | None:
     """Return the narrowest separation that ON demands of rows of the two sides."""
     left, right = from_sources(join.left), from_sources(join.right)
-    found = [
+    return _narrowest(
         near
         for near in near_conditions(join.on)
-        if near.radius_deg <= _MAX_RADIUS_DEG
-        and not left.isdisjoint(near.sources)
-        and not right.isdisjoint(near.sources)
-    ]
-    return min(found, key=lambda near: near.radius_deg, default=None)
+        if not left.isdisjoint(near.sources) and not right.isdisjoint(near.sources)
+    )
+
+
+def _narrowest(found: Iterable[Near]) -> Near | None:
+    near = min(found, key=lambda near: near.radius_deg, default=None)
+    return None if near is None or near.radius_deg > _MAX_RADIUS_DEG else near
 
 
 def _droppable(kind: JoinKind) -> tuple[bool, ...]:
@@ -229,8 +249,8 @@ def _side(join: Join, at_left: bool) -> FromItem:  # noqa: FBT001
     return join.left if at_left else join.right
 
 
-def _files(item: FromItem, scans: Mapping[int, TableScan]) -> int:
-    return sum(len(scans[node.source].files) for node in walk(item) if isinstance(node, TableRef))
+def _rows(item: FromItem, scans: Mapping[int, TableScan]) -> int:
+    return sum(scans[node.source].rows for node in walk(item) if isinstance(node, TableRef))
 
 
 def _joins_by_key(join: Join) -> bool:

@@ -38,7 +38,7 @@ def parse_qserv(text: str) -> ParsedQuery:
     if other is not None:
         return parse_qserv(other)
     refuse_statements(words, text)
-    return ParsedQuery(parsed_tree(words, text, _parser()), language=Language.QSERV)
+    return ParsedQuery(parsed_tree(words, text, _parser(), "`"), language=Language.QSERV)
 
 
 @cache

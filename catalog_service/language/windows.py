@@ -46,11 +46,28 @@ ROW_FUNCTIONS: Final[Mapping[str, RowFunction]] = {function.name: function for f
 """Functions by canonical name."""
 
 
-def order_sql(order_by: Sequence[OrderItem], write: Callable[[Expr], str]) -> list[str]:
-    """Return ORDER BY, if any; NULLs come last in either direction unless the query says otherwise."""
+def order_sql(
+    order_by: Sequence[OrderItem], write: Callable[[Expr], str], columns: Sequence[str] | None = None
+) -> list[str]:
+    """Return ORDER BY, if any; NULLs come last in either direction unless the query says otherwise.
+
+    Parameters
+    ----------
+    order_by
+        Keys: expressions, or positions of result columns.
+    write
+        Writes an expression.
+    columns
+        Result columns in SQL, given where an outer join may have made the NULLs: those that come first get a key of
+        their own. DuckDB 2.0 would leave out rows that cannot be among the first of a LIMIT before it joins them, so
+        that their partners look as if they had none, and come first.
+    """
     keys = []
     for item in order_by:
         key = str(item.expr.value) if isinstance(item.expr, IntegerLiteral) else write(item.expr)
+        if columns is not None and item.nulls_first:
+            value = columns[item.expr.value - 1] if isinstance(item.expr, IntegerLiteral) else key
+            keys.append(f"({value} IS NULL) DESC")
         direction = "DESC" if item.descending else "ASC"
         keys.append(f"{key} {direction} NULLS {'FIRST' if item.nulls_first else 'LAST'}")
     return [f"ORDER BY {', '.join(keys)}"] if keys else []

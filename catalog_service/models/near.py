@@ -1,9 +1,9 @@
 """Conditions on the separation of two positions, however they are written: read off here for planner and language."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
+from .comparisons import MIRRORED, constant
 from .schema import DataType
 from .tree import (
     Between,
@@ -19,16 +19,12 @@ from .tree import (
     IntegerLiteral,
     InUnit,
     Point,
-    RealLiteral,
-    Unary,
 )
 from .walk import conjuncts
 
 __all__ = [
-    "MIRRORED",
     "Near",
     "Separation",
-    "constant",
     "containment",
     "demands_one",
     "near_condition",
@@ -64,10 +60,6 @@ class Separation:
     second: Expr
     most_deg: float | None = None
     least_deg: float | None = None
-
-
-MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
-"""Operators of comparisons, and what they are with the sides exchanged."""
 
 
 def near_conditions(condition: Expr | None) -> Iterator[Near]:
@@ -206,18 +198,6 @@ def without_null(expr: Expr) -> Expr:
             return inner
         case _:
             return expr
-
-
-def constant(expr: Expr) -> float | None:
-    """Return the value of a numeric literal, signs included; arithmetic is folded in resolution."""
-    match expr:
-        case IntegerLiteral(value=value) | RealLiteral(value=value):
-            return float(value)
-        case Unary(op=op, operand=operand):
-            unsigned = constant(operand)
-            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
-        case _:
-            return None
 
 
 def _is_stored(point: Expr) -> bool:

@@ -139,6 +139,8 @@ class TableScan:
     """Of adopted files: how they must still look."""
     tiles: tuple[int, ...] = ()
     """Numbers of the files in the table's partition map; empty for a table of one plain file."""
+    rows: int = 0
+    """Rows stored in the files."""
 
 
 @dataclass(frozen=True, slots=True)

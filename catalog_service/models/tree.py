@@ -555,6 +555,11 @@ class JoinKind(Enum):
     FULL = "FULL"
     CROSS = "CROSS"
 
+    @property
+    def is_outer(self) -> bool:
+        """Whether rows without a partner are kept, with NULLs in its place."""
+        return self in {JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL}
+
 
 @dataclass(frozen=True, slots=True)
 class Join(Node):

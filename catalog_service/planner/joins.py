@@ -64,7 +64,6 @@ NO_DERIVED: Final[Mapping[int, Derived]] = {}
 
 _KEEPS_LEFT: Final = (JoinKind.LEFT, JoinKind.FULL)
 _KEEPS_RIGHT: Final = (JoinKind.RIGHT, JoinKind.FULL)
-_OUTER: Final = (JoinKind.LEFT, JoinKind.RIGHT, JoinKind.FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def _descend(item: FromItem, known: _Facts, sources: _Sources) -> Iterator[tuple
     if isinstance(item, TableRef | SubqueryRef | CommonTableRef):
         yield item.source, known
     elif isinstance(item, Join):
-        if item.kind not in _OUTER:
+        if not item.kind.is_outer:
             yield from _descend(item.left, known, sources)
             yield from _descend(item.right, known, sources)
             return
@@ -176,7 +175,7 @@ def _certain(item: FromItem, sources: _Sources) -> _Facts:
     """Return what the ON clauses inside a FROM item say of all of its rows: those of inner joins."""
     if not isinstance(item, Join):
         return _Facts()
-    facts = _Facts() if item.kind in _OUTER else _facts(item.on, sources)
+    facts = _Facts() if item.kind.is_outer else _facts(item.on, sources)
     if item.kind not in _KEEPS_RIGHT:
         facts += _certain(item.left, sources)
     if item.kind not in _KEEPS_LEFT:

@@ -4,15 +4,12 @@ By De Morgan's laws, which hold with NULL as well: ``NOT (a OR b)`` is true wher
 ``NOT (x >= 1)`` where ``x < 1`` is.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
+from ..models.comparisons import OPPOSITE
 from ..models.tree import And, Between, Comparison, Expr, Not, Or
 
-__all__ = ["OPPOSITE", "without_not"]
-
-OPPOSITE: Final[Mapping[str, str]] = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+__all__ = ["without_not"]
 
 
 def without_not(condition: Expr, *, negated: bool = False) -> Expr:

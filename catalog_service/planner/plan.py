@@ -99,9 +99,10 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
     partitions = stored.partitions
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
-        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas)
+        scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas, rows=stored.rows)
         return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
     chosen = choose_tiles(stored, bounds)
+    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     scan = TableScan(
         stored.table,
         stored.paths(chosen.tiles),
@@ -111,8 +112,8 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
         own_index=stored.has_own_index,
         stamps=stored.stamps(chosen.tiles),
         tiles=tuple(chosen.tiles.tolist()),
+        rows=rows,
     )
-    rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
     files = len(chosen.tiles)
     return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds)))

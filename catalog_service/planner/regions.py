@@ -14,6 +14,7 @@ from partitioning.exceptions import RegionError
 from partitioning.sky.coverage import Coverage, cover, enlarged, intersection, union
 from partitioning.sky.regions import Box, Cone, Polygon, Region
 
+from ..models.comparisons import MIRRORED, constant
 from ..models.near import Separation, separation
 from ..models.schema import SkyPosition
 from ..models.tree import (
@@ -29,8 +30,6 @@ from ..models.tree import (
     Or,
     Point,
     PolygonShape,
-    RealLiteral,
-    Unary,
 )
 from ..models.walk import conjuncts
 from .scisql_regions import scisql_region
@@ -82,8 +81,6 @@ class Around:
 RegionExpr = Around | Region | AllOf | AnyOf | Enlarged
 
 _NOWHERE: Final = AnyOf(())
-
-_MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 _HOLDS: Final = {("=", 1.0), ("<>", 0.0), (">", 0.0), (">=", 1.0)}
 """Comparisons of 1 or 0 with a constant that are true of 1 alone."""
@@ -151,8 +148,8 @@ def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, 
     """``CONTAINS(POINT(ra, dec), shape) = 1``, also of a circle about either point, and INTERSECTS of these."""
     op, left, right = condition.op, _without_null(condition.left), _without_null(condition.right)
     if not isinstance(left, Contains | Intersects):
-        op, left, right = _MIRRORED.get(op, op), right, left
-    if (op, _constant(right)) not in _HOLDS:
+        op, left, right = MIRRORED.get(op, op), right, left
+    if (op, constant(right)) not in _HOLDS:
         return None
     match left:
         case Contains(inner=inner, outer=outer):
@@ -164,7 +161,7 @@ def _contains_region(condition: Comparison, positions: Positions) -> tuple[int, 
         case _:
             return None
     for about, shape in pairs:
-        position, reach = (about.centre, _constant(about.radius)) if isinstance(about, Circle) else (about, 0.0)
+        position, reach = (about.centre, constant(about.radius)) if isinstance(about, Circle) else (about, 0.0)
         source, region = own_position(position, positions), _shape(shape)
         if source is not None and region is not None and reach is not None and reach >= 0:
             return source, Enlarged(region, reach) if reach and isinstance(left, Intersects) else region
@@ -176,7 +173,7 @@ def _scisql_region(condition: Comparison, positions: Positions) -> tuple[int, Re
     call, value = condition.left, condition.right
     if not isinstance(call, FunctionCall):
         call, value = value, call
-    if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or _constant(value) != 1:
+    if condition.op != "=" or not isinstance(call, FunctionCall) or len(call.args) < 3 or constant(value) != 1:
         return None
     source, numbers = own_position(Point(*call.args[:2]), positions), _constants(call.args[2:])
     try:
@@ -292,8 +289,8 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
         return []
     op, left, right = part.op, part.left, part.right
     if isinstance(right, ColumnRef):
-        op, left, right = _MIRRORED.get(op, op), right, left
-    value = _constant(right)
+        op, left, right = MIRRORED.get(op, op), right, left
+    value = constant(right)
     if not isinstance(left, ColumnRef) or value is None:
         return []
     key = (left.source, left.column.name)
@@ -308,17 +305,5 @@ def _column_bounds(part: Expr) -> list[tuple[tuple[int, str], float, float]]:
 
 
 def _constants(exprs: Iterable[Expr]) -> tuple[float, ...] | None:
-    values = [_constant(expr) for expr in exprs]
+    values = [constant(expr) for expr in exprs]
     return None if any(value is None for value in values) else tuple(value for value in values if value is not None)
-
-
-def _constant(expr: Expr) -> float | None:
-    """Return the value of a numeric literal, signs included; arithmetic is folded before planning."""
-    match expr:
-        case IntegerLiteral(value=value) | RealLiteral(value=value):
-            return float(value)
-        case Unary(op=op, operand=operand):
-            unsigned = _constant(operand)
-            return None if unsigned is None else (-unsigned if op == "-" else unsigned)
-        case _:
-            return None

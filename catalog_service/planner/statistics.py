@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.statistics import microseconds
 
+from ..models.comparisons import MIRRORED, OPPOSITE
 from ..models.query import ResolvedQuery
 from ..models.schema import Column, DataType, Table
 from ..models.statistics import ColumnKey, FileBounds, Statistics
@@ -41,7 +42,6 @@ from ..models.tree import (
     Unary,
 )
 from ..models.walk import base_tables, conjuncts, on_clauses, walk
-from .negation import OPPOSITE
 
 __all__ = ["Kept", "kept_files", "wanted_statistics"]
 
@@ -62,8 +62,6 @@ class Kept(NamedTuple):
     is_strict: bool
     """Whether the condition is never true of NULLs in place of a row, such as an outer join puts there."""
 
-
-_MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 _MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?")
 
@@ -215,7 +213,7 @@ def _atom(condition: Expr, known: FileBounds, *, negated: bool) -> Mask:
         case Comparison(op=op, left=left, right=right):
             op = OPPOSITE[op] if negated else op
             if _column(left) is None:
-                return _compare(_MIRRORED[op], _value(left, _column(right)), known)
+                return _compare(MIRRORED[op], _value(left, _column(right)), known)
             return _compare(*_exactly(op, _value(right, _column(left)), known), known)
         case Between(operand=operand, low=low, high=high, negated=is_not):
             column = _column(operand)

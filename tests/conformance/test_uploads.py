@@ -487,7 +487,8 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "gzip bomb": (gzip.compress(b"x\n") + gzip.compress(bytes(20_000_000)) * 30, "upload_inflated_mb"),
         "Parquet bomb": (text.getvalue(), "larger|memory"),
         "a stream elsewhere": (
-            table.format(field, '<BINARY><STREAM href="file:\x2f//etc/passwd"/></BINARY>').encode(), "nothing is fetched"
+            table.format(field, '<BINARY><STREAM href="file:\x2f//etc/passwd"/></BINARY>').encode(),
+            "nothing is fetched",
         ),
         "cut VOTable": (table.format(field, rows.replace("&l11;", "x")).encode()[:-30], "well-formed"),
         "HTML": (b"<html><head><title>Not found</title></head></html>", "no VOTable"),

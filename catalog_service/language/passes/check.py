@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...exceptions import QueryRefusedError, QueryTypeError
+from ...models.comparisons import constant
 from ...models.schema import DataType
 from ...models.tree import (
     Aggregate,
@@ -43,7 +44,6 @@ from ..functions import AGGREGATES, FUNCTIONS
 from ..rewrite import LITERALS, walk_expression
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
 from ..windows import ROW_FUNCTIONS
-from .fold import constant
 
 __all__ = ["check", "require_condition", "require_sortable"]
 

@@ -16,7 +16,7 @@ from ...models.tree import Binary, Cast, Expr, IntegerLiteral, NullLiteral, Real
 from ..errors import error_at
 from ..rewrite import map_children
 
-__all__ = ["constant", "fold"]
+__all__ = ["fold"]
 
 _MAX_INTEGER: Final = 2**63 - 1
 
@@ -51,11 +51,6 @@ def fold(expr: Expr) -> Expr:
             return _real(op, float(left.value), float(right.value), span)
         case other:
             return other
-
-
-def constant(expr: Expr) -> float | None:
-    """Return the value of a numeric literal, None for anything else."""
-    return float(expr.value) if isinstance(expr, IntegerLiteral | RealLiteral) else None
 
 
 def _integer(op: str, left: int, right: int, span: Span) -> Expr:

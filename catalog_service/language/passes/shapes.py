@@ -24,6 +24,7 @@ from partitioning.sky.regions import Polygon
 from partitioning.sky.separation import unit_vectors
 
 from ...exceptions import QueryRefusedError, QueryTypeError
+from ...models.comparisons import constant
 from ...models.schema import DataType
 from ...models.tree import (
     Area,
@@ -55,7 +56,7 @@ from ..limits import MAX_VERTICES, too_many_vertices
 from ..rewrite import map_children
 from ..stcs import is_icrs, numbers_shape, parse_region
 from ..types import GEOMETRIES, is_array, type_of, type_word
-from .fold import constant, fold
+from .fold import fold
 
 __all__ = ["shapes"]
 

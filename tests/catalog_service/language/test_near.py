@@ -319,6 +319,63 @@ def test_derived_and_common_tables(crowd: Crowd) -> None:
     assert counted == [(len({i for i, _ in matches(a, b, 0.5)}),)]
 
 
+SEPARATIONS = [
+    "DISTANCE(POINT(o.ra, o.dec), POINT(i.ra, i.dec)) < 0.5",
+    "CONTAINS(POINT(i.ra, i.dec), CIRCLE(o.ra, o.dec, 0.5)) = 1",
+    "0.5 >= DISTANCE(i.ra, i.dec, o.ra, o.dec)",
+]
+
+
+@pytest.mark.parametrize("near", SEPARATIONS)
+@pytest.mark.parametrize("inner", ["B", "(SELECT id, ra, dec FROM B)"])
+def test_subqueries_about_rows_close_to_one_outside(crowd: Crowd, near: str, inner: str) -> None:
+    """EXISTS, aggregates and values: each row of the subquery counts once."""
+    sky, a, b = crowd
+    a, b = [*a, *NOWHERE, (0, 90), (0, 0)], [*b, *NOWHERE, (180, 90), (math.nan, 0), (0, -999)]
+    sky.fill(a, b)
+    found = {(one, other) for one, other in matches(a, b, 0.5) if other % 3}
+    counts = [sum(one == i for one, _ in found) for i in range(len(a))]
+    assert 0 < min(filter(None, counts)) < max(counts)
+
+    def by_cells(query: str) -> list[tuple[Any, ...]]:
+        rows = sky.run(query)
+        assert "unnest" in sky.sql
+        return sorted(rows, key=lambda row: row[0])
+
+    rest = f"FROM {inner} AS i WHERE {near} AND MOD(i.id, 3) > 0"
+    ids = [(i,) for i, count in enumerate(counts) if count]
+    assert by_cells(f"SELECT o.id FROM A AS o WHERE EXISTS (SELECT 1 {rest})") == ids
+    alone = [(i,) for i, count in enumerate(counts) if not count]
+    assert by_cells(f"SELECT o.id FROM A AS o WHERE NOT EXISTS (SELECT i.id {rest})") == alone
+    assert by_cells(f"SELECT o.id, (SELECT COUNT(*) {rest}) AS n FROM A AS o") == list(enumerate(counts))
+    greatest = [max((j for i, j in found if i == one), default=None) for one in range(len(a))]
+    assert by_cells(f"SELECT o.id, (SELECT MAX(i.id) {rest}) AS n FROM A AS o") == list(enumerate(greatest))
+    many = sorted((i,) for i, count in enumerate(counts) if i in {j for one, j in found if one == i})
+    assert by_cells(f"SELECT o.id FROM A AS o WHERE o.id IN (SELECT i.id {rest})") == many
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "NOT EXISTS (SELECT 1 FROM B AS i WHERE {0} >= 0.5)",
+        "EXISTS (SELECT 1 FROM B AS i WHERE {0} < 0.5 OR i.id = 1)",
+        "EXISTS (SELECT 1 FROM B AS i LEFT JOIN A AS j ON i.id = j.id WHERE {0} < 0.5)",
+        "EXISTS (SELECT 1 FROM B AS i WHERE {0} < 11)",
+    ],
+)
+def test_other_subqueries_are_left_as_they_are(crowd: Crowd, condition: str) -> None:
+    sky, _, _ = crowd
+    sky.run(f"SELECT o.id FROM A AS o WHERE {condition.format('DISTANCE(o.ra, o.dec, i.ra, i.dec)')}")
+    assert "unnest" not in sky.sql
+
+
+def test_the_side_of_fewer_rows_is_repeated() -> None:
+    resolved = resolve(parse(QueryText(f"{IDS} A a JOIN B b ON {NEAR} < 0.5")), View((PLAIN, ADOPTED)))
+    for rows, column_of_cells in (((5, 500), '"t0"."cell" = '), ((500, 5), '"t1"."_cell" = ')):
+        scans = {n: TableScan(table, ("a", "b"), rows=rows[n]) for n, table in enumerate((PLAIN, ADOPTED))}
+        assert column_of_cells in emit(resolved, scans, max_rows=10)
+
+
 def test_computed_columns_of_derived_tables(crowd: Crowd) -> None:
     sky, a, b = crowd
     moved: list[Position] = [(ra + 360, -dec) for ra, dec in a if ra is not None and dec is not None]

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from catalog_service.exceptions import CatalogServiceError
+from catalog_service.exceptions import CatalogServiceError, QuerySyntaxError
 from catalog_service.language.pipeline import parse, resolve
 from catalog_service.models.query import Language, QueryText
 from tests.catalog_service.language.mariadb import MariaDb, Row, insert, running_mariadb
@@ -297,3 +297,11 @@ def test_random_texts_mean_what_they_mean_to_mariadb(store: Store, oracle: Maria
             wrong.append((query, mine if isinstance(mine, str) else mine[:3], theirs[:3]))
     assert compared > 200
     assert not wrong, f"{len(wrong)} of {compared} differ; the first: {wrong[:3]}"
+
+
+@pytest.mark.parametrize("word", ["order", "group", "select", "union"])
+def test_a_reserved_word_is_advised_to_be_put_in_backticks(word: str) -> None:
+    with pytest.raises(QuerySyntaxError) as caught:
+        parse(QueryText(f"SELECT objectId AS {word} FROM sky.Object", Language.QSERV))
+    assert f"{word.upper()} is a reserved word; as a name, write it in backticks: `{word}`." in str(caught.value)
+    parse(QueryText(f"SELECT objectId AS `{word}` FROM sky.Object", Language.QSERV))
