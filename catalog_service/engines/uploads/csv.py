@@ -23,7 +23,7 @@ _DIGITS: Final = r"^[+-]?[0-9]+$"
 _NUMBER: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _BOOLEAN: Final = r"^(?i:true|false)$"
 _TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?$"
-_NULLS: Final = pa.array(["nan", "null"])
+_NULLS: Final = ("nan", "null")
 """What stands for a missing number, whatever its case."""
 
 
@@ -70,7 +70,7 @@ def _open(path: Path, delimiter: str, names: list[str]) -> csv.CSVStreamingReade
 def typed_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return texts as integers, numbers, truth values or times, if all of them are such; else as they are."""
     trimmed = pc.utf8_trim_whitespace(texts)
-    known = pc.if_else(pc.is_in(pc.utf8_lower(trimmed), _NULLS), None, trimmed)
+    known = pc.if_else(pc.is_in(pc.utf8_lower(trimmed), pa.array(_NULLS)), None, trimmed)
     if known.null_count == len(known):
         return texts
     if _all(known, _INTEGER):
