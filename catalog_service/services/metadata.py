@@ -137,8 +137,13 @@ class MetadataService:
 
     def home_page(self, identity: Identity) -> str:
         """Return the HTML of the home page."""
+        catalogs = self.catalogs(identity)
         return TEMPLATES.get_template("home.html").render(
-            title=self._site.title, url=self._site.public_url, base=self._site.path, catalogs=self.catalogs(identity)
+            title=self._site.title,
+            url=self._site.public_url,
+            base=self._site.path,
+            catalogs=catalogs,
+            first_table=_first_table(catalogs),
         )
 
     def examples_page(self, identity: Identity) -> str:
@@ -156,6 +161,12 @@ class MetadataService:
             close = get_close_matches(name, visible.table_names(), n=1)
             raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
         return table
+
+
+def _first_table(catalogs: CatalogList) -> str:
+    """Return a table for a first query: one with positions, if there is any."""
+    tables = [table for schema in catalogs.schemas for table in schema.tables]
+    return next((table.name for table in tables if table.ra is not None), tables[0].name)
 
 
 def _summary(table: Table) -> TableSummary:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -47,6 +48,40 @@ def test_columns_appear_on_demand(page: Page) -> None:
     details.locator("summary").click()
     expect(details.locator("tbody tr")).to_have_count(4)
     expect(details).to_contain_text("pos.eq.ra;meta.main")
+
+
+def test_a_query_is_run(page: Page) -> None:
+    page.get_by_label("Text").fill("SELECT TOP 3 tyc_row, vt_mag FROM tycho2.stars ORDER BY vt_mag")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#query-status")).to_contain_text("3 rows")
+    expect(page.locator("#query-result tbody tr")).to_have_count(3)
+    page.get_by_label("Text").fill("SELECT vt_mga FROM tycho2.stars")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#query-status.error")).to_contain_text("line 1, column 8")
+
+
+def test_a_query_is_explained(page: Page) -> None:
+    page.get_by_label("Text").fill("SELECT ra FROM tycho2.stars WHERE 1 = CONTAINS(POINT(ra, dec), CIRCLE(56, 24, 1))")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator("#query-status")).to_contain_text("files, at most")
+    expect(page.locator("#query-result")).to_contain_text("meet the region")
+
+
+def test_a_job_is_begun_kept_and_deleted(page: Page) -> None:
+    page.get_by_label("Text").fill("SELECT TOP 7 ra FROM tycho2.stars")
+    page.get_by_role("button", name="Run as a job").click()
+    job = page.locator("#jobs li").first
+    expect(job).to_contain_text("COMPLETED")
+    expect(job).to_contain_text("7 rows")
+    with page.expect_download() as loading:
+        job.locator("a").click()
+    assert pq.read_table(loading.value.path()).num_rows == 7
+    page.reload()
+    expect(page.locator("#jobs li")).to_have_count(1)
+    page.locator("#jobs li").first.get_by_role("button", name="Delete").click()
+    expect(page.locator("#jobs li")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#jobs li")).to_have_count(0)
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Page, server_url: str) -> None:

@@ -70,7 +70,7 @@ async function runCone(event) {
   history.replaceState(null, "", `#${query}`);
   query.set("format", "csv");
   button.disabled = true;
-  status.className = "";
+  status.className = "status";
   status.textContent = "Searching…";
   target.replaceChildren();
   const started = performance.now();
@@ -83,7 +83,7 @@ async function runCone(event) {
     status.textContent = `${found} (${Math.round(performance.now() - started)} ms)`;
     if (rows.length) target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
   } catch (error) {
-    status.className = "error";
+    status.className = "status error";
     status.textContent = error.message;
   } finally {
     button.disabled = false;
@@ -97,7 +97,7 @@ async function fillExample() {
   const query = `SELECT TOP 1 ${delimited(option.dataset.ra)} AS ra, ${delimited(option.dataset.dec)} AS dec FROM ${name}`;
   const headers = { "Content-Type": "application/json" };
   const response = await fetch(`${BASE}/api/v1/query`, { method: "POST", headers, body: JSON.stringify({ query, format: "csv" }) });
-  if (!response.ok) { status.className = "error"; status.textContent = await failure(response); return; }
+  if (!response.ok) { status.className = "status error"; status.textContent = await failure(response); return; }
   const [, row] = parseCsv(await response.text());
   if (row) [form.elements.ra.value, form.elements.dec.value] = row;
 }
