@@ -69,6 +69,10 @@ class Config(BaseSettings):
     """Files that one step of a large query reads; what can be done in steps is, with bounded memory and progress."""
     batch_mb: int = Field(8000, ge=1)
     """Size of these files in MB."""
+    scan_mb: int = Field(1000, ge=1)
+    """Size of the files in MB beyond which a synchronous query is large; such leave one of the `workers` to others."""
+    scan_files: int = Field(1000, ge=1)
+    """Number of files beyond which a synchronous query is large."""
     queue_length: int = Field(200, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
 

@@ -27,7 +27,7 @@ from .services.job_keeping import JobKeeping
 from .services.job_limits import JobLimits
 from .services.job_runner import JobRunner
 from .services.jobs import JobService
-from .services.lanes import Lanes
+from .services.lanes import Lanes, ScanLimits
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.query import QueryService
@@ -45,6 +45,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 _OVERSHOOT_BYTES: Final = 1 << 30
 """A result is cut after the batch of rows that passes its limit."""
+_METADATA_BYTES: Final = 256_000_000
+"""Memory of the worker that reads TAP_SCHEMA."""
 _BATCH_NICE: Final = 10
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
 
@@ -202,12 +204,20 @@ def _registry(config: Config) -> Registry:
 
 def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     return Lanes(
-        interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
+        interactive=WorkerPool(
+            worker, size=config.workers, max_queued=config.queue_length, reserved=min(1, config.workers - 1)
+        ),
         batch=WorkerPool(
             replace(worker, nice=_BATCH_NICE, max_result_bytes=config.result_mb * 1_000_000 + _OVERSHOOT_BYTES),
             size=config.batch_workers,
             max_queued=config.queue_length,
         ),
+        metadata=WorkerPool(
+            replace(worker, threads=1, memory_limit_bytes=min(worker.memory_limit_bytes, _METADATA_BYTES)),
+            size=1,
+            max_queued=config.queue_length,
+        ),
+        limits=ScanLimits(files=config.scan_files, size_bytes=config.scan_mb * 1_000_000),
     )
 
 

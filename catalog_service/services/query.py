@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from ..engines.result import QueryResult
+from ..engines.turns import Claim
 from ..exceptions import CatalogServiceError, ParameterError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
@@ -331,7 +332,9 @@ class QueryService:
             part_suffix=options.format.suffix,
         )
         self._lanes.allow(published.foreign_directories)
-        return Delivery(await self._lanes.pool(is_job=file is not None).run(engine_query), audit, scan, options)
+        pool = self._lanes.pool(scan, is_job=file is not None)
+        claim = Claim(owner=audit.identity.name, is_large=self._lanes.is_large(scan))
+        return Delivery(await pool.run(engine_query, claim), audit, scan, options)
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:
