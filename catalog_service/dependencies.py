@@ -3,6 +3,7 @@
 Coroutines, though nothing is awaited: the web framework would run plain functions in threads, which takes longer.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,9 +20,14 @@ async def get_services(request: Request) -> Services:
     return services
 
 
-async def get_identity() -> Identity:
+async def get_identity(request: Request) -> Identity:
     """Return who asks. The one place where a request becomes an identity; without credentials, anonymous."""
-    return ANONYMOUS
+    return _at_address(ANONYMOUS, request)
+
+
+def _at_address(identity: Identity, request: Request) -> Identity:
+    """Return an identity with the address that the request comes from."""
+    return identity if request.client is None else replace(identity, address=request.client.host)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]

@@ -15,6 +15,7 @@ from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
 from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
+from .services.admission import Admission
 from .services.beside import Beside
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
@@ -30,7 +31,8 @@ from .services.jobs import JobService
 from .services.lanes import Lanes, ScanLimits
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
-from .services.query import QueryService
+from .services.quarantine import Quarantine
+from .services.query import Guards, QueryService
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.holding import Holding
@@ -108,7 +110,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=_guards(config))
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -128,6 +130,18 @@ def build_services(config: Config, *, public_url: str) -> Services:
         kept=kept,
         scratch=scratch,
         poll_s=config.poll_s,
+    )
+
+
+def _guards(config: Config) -> Guards:
+    return Guards(
+        admission=Admission(
+            per_user=config.queries_per_user,
+            per_address=config.queries_per_address,
+            queued=config.queued_per_user,
+        ),
+        quarantine=Quarantine(config.quarantine_s),
+        reader_stall_s=config.reader_stall_s,
     )
 
 

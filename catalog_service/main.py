@@ -24,6 +24,7 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
+from .handlers.connection import HttpProtocol
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -218,7 +219,15 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
         app = create_app(config, public_url=url)
         structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
-        options = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        options = uvicorn.Config(
+            app,
+            http=HttpProtocol,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            proxy_headers=bool(config.trusted_proxies),  # else anybody could say to be at another address
+            forwarded_allow_ips=list(config.trusted_proxies),
+        )
         server = uvicorn.Server(options)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
