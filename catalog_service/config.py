@@ -69,8 +69,24 @@ class Config(BaseSettings):
     """Files that one step of a large query reads; what can be done in steps is, with bounded memory and progress."""
     batch_mb: int = Field(8000, ge=1)
     """Size of these files in MB."""
+    scan_mb: int = Field(1000, ge=1)
+    """Size of the files in MB beyond which a synchronous query is large; such leave one of the `workers` to others."""
+    scan_files: int = Field(1000, ge=1)
+    """Number of files beyond which a synchronous query is large."""
     queue_length: int = Field(200, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
+    queries_per_user: int = Field(12, ge=1)
+    """Synchronous queries of one user that run at the same time; more wait."""
+    queries_per_address: int = Field(8, ge=1)
+    """Synchronous queries that run at the same time, of all anonymous callers at one address; more wait."""
+    queued_per_user: int = Field(50, ge=0)
+    """Queries of one user, or anonymous address, that may wait; more are refused with 503."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies whose `X-Forwarded-For` tells the caller's address."""
+    reader_stall_s: float = Field(10.0, gt=0, le=86_400)
+    """Seconds after which a client that takes nothing of its result is cut off, if others wait for its worker."""
+    quarantine_s: float = Field(600.0, gt=0, le=8_640_000)
+    """Seconds for which a query that ended its worker twice is refused."""
 
     async_timeout_s: float = Field(14_400.0, gt=0, le=8_640_000)
     """Time limit of an asynchronous job's execution in seconds."""

@@ -3,6 +3,7 @@
 Coroutines, though nothing is awaited: the web framework would run plain functions in threads, which takes longer.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -27,7 +28,8 @@ async def get_identity(request: Request, services: Annotated[Services, Depends(g
     AuthenticationError
         If the credentials open nothing.
     """
-    return await services.identities.identify(request.headers.get("authorization"))
+    identity = await services.identities.identify(request.headers.get("authorization"))
+    return identity if request.client is None else replace(identity, address=request.client.host)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]

@@ -15,6 +15,7 @@ from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
 from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
+from .services.admission import Admission
 from .services.beside import Beside
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
@@ -29,10 +30,11 @@ from .services.job_limits import JobLimits
 from .services.job_making import JobMaker
 from .services.job_runner import JobRunner
 from .services.jobs import JobService
-from .services.lanes import Lanes
+from .services.lanes import Lanes, ScanLimits
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
-from .services.query import QueryService
+from .services.quarantine import Quarantine
+from .services.query import Guards, QueryService
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.holding import Holding
@@ -48,6 +50,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 _OVERSHOOT_BYTES: Final = 1 << 30
 """A result is cut after the batch of rows that passes its limit."""
+_METADATA_BYTES: Final = 256_000_000
+"""Memory of the worker that reads TAP_SCHEMA."""
 _BATCH_NICE: Final = 10
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
 
@@ -111,7 +115,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=_guards(config))
     runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -132,6 +136,18 @@ def build_services(config: Config, *, public_url: str) -> Services:
         identities=IdentityService(TokenStore(config.tokens_dir), _now),
         scratch=scratch,
         poll_s=config.poll_s,
+    )
+
+
+def _guards(config: Config) -> Guards:
+    return Guards(
+        admission=Admission(
+            per_user=config.queries_per_user,
+            per_address=config.queries_per_address,
+            queued=config.queued_per_user,
+        ),
+        quarantine=Quarantine(config.quarantine_s),
+        reader_stall_s=config.reader_stall_s,
     )
 
 
@@ -208,12 +224,20 @@ def _registry(config: Config) -> Registry:
 
 def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     return Lanes(
-        interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
+        interactive=WorkerPool(
+            worker, size=config.workers, max_queued=config.queue_length, reserved=min(1, config.workers - 1)
+        ),
         batch=WorkerPool(
             replace(worker, nice=_BATCH_NICE, max_result_bytes=config.result_mb * 1_000_000 + _OVERSHOOT_BYTES),
             size=config.batch_workers,
             max_queued=config.queue_length,
         ),
+        metadata=WorkerPool(
+            replace(worker, threads=1, memory_limit_bytes=min(worker.memory_limit_bytes, _METADATA_BYTES)),
+            size=1,
+            max_queued=config.queue_length,
+        ),
+        limits=ScanLimits(files=config.scan_files, size_bytes=config.scan_mb * 1_000_000),
     )
 
 

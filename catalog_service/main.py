@@ -25,6 +25,7 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
+from .handlers.connection import HttpProtocol
 from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
 from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
 from .language.pipeline import parse
@@ -229,7 +230,15 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
         gc.collect()
         gc.freeze()  # what was loaded stays; looking through it again and again would hold up queries
         structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
-        options = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        options = uvicorn.Config(
+            app,
+            http=HttpProtocol,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            proxy_headers=bool(config.trusted_proxies),  # else anybody could say to be at another address
+            forwarded_allow_ips=list(config.trusted_proxies),
+        )
         server = uvicorn.Server(options)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from .base import WorkerConfig
 from .process import WorkerProcess
 from .result import QueryResult
 from .scratch import ScratchDirectory
+from .turns import Claim, Turns
 
 __all__ = ["PoolStats", "WorkerPool"]
 
@@ -66,18 +66,26 @@ class WorkerPool:
         Queries that may wait for a worker; more are refused.
     queries_per_worker
         A worker is replaced after so many queries.
+    reserved
+        Workers that large queries leave to others.
     """
 
     def __init__(
-        self, config: WorkerConfig, size: int, *, max_queued: int = 200, queries_per_worker: int = 2000
+        self,
+        config: WorkerConfig,
+        size: int,
+        *,
+        max_queued: int = 200,
+        queries_per_worker: int = 2000,
+        reserved: int = 0,
     ) -> None:
         self._config = config
         self._size = size
         self._max_queued = max_queued
         self._queries_per_worker = queries_per_worker
         self._idle: list[WorkerProcess] = []
-        self._busy: set[WorkerProcess] = set()
-        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._busy: dict[WorkerProcess, Claim] = {}
+        self._turns: Turns[WorkerProcess] = Turns(size - reserved)
         self._tasks: set[asyncio.Task[None]] = set()
         self._reaping: set[asyncio.Task[None]] = set()
         self._scratch: ScratchDirectory | None = None
@@ -107,10 +115,9 @@ class WorkerPool:
     async def close(self) -> None:
         """Kill the workers; queries that run or wait fail with `UnavailableError`."""
         self._is_closed = True
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(_closed_error())
+        for waiter in self._turns.clear():
+            if not waiter.turn.done():
+                waiter.turn.set_exception(_closed_error())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -121,7 +128,7 @@ class WorkerPool:
         if self._scratch is not None:
             self._scratch.close()
 
-    async def run(self, query: Task) -> QueryResult:
+    async def run(self, query: Task, claim: Claim = Claim()) -> QueryResult:  # noqa: B008 - frozen
         """Run a query; return once its first rows are there, or it failed.
 
         Waiting for a free worker counts against the query's time limit. A crash costs the query that ran: it is not
@@ -131,11 +138,14 @@ class WorkerPool:
         ----------
         query
             What to run. Its `timeout_s` counts from `spent_s` ago.
+        claim
+            Decides when it is its turn.
 
         Raises
         ------
         UnavailableError
-            If the queue is full, or no worker became free in time, or the pool is closed.
+            If the queue is full, or holds too many queries of the same owner, or no worker became free in time, or
+            the pool is closed.
         WorkerCrashedError
             If the worker ended before its first rows.
         CatalogServiceError
@@ -143,7 +153,7 @@ class WorkerPool:
         """
         self._queries += 1
         deadline = asyncio.get_running_loop().time() + query.timeout_s - query.spent_s
-        worker = await self._acquire(query, deadline)
+        worker = await self._acquire(query, claim, deadline)
         worker.queries += 1
         result = QueryResult(worker, query, deadline, released=self._release, lost=self._lose)
         try:
@@ -170,69 +180,97 @@ class WorkerPool:
         """Whether at least one worker can serve queries."""
         return bool(self._idle or self._busy) and not self._is_closed
 
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return self._size
+
+    def has_idle(self) -> bool:
+        """Whether a worker is free."""
+        return bool(self._idle)
+
+    def is_awaited(self) -> bool:
+        """Whether a query would run now if a worker became free."""
+        return not self._idle and self._turns.waits_for_worker(self._busy.values())
+
     def stats(self) -> PoolStats:
         """Return figures for monitoring."""
         return PoolStats(
             size=self._size,
             busy=len(self._busy),
             idle=len(self._idle),
-            queued=len(self._waiting),
+            queued=len(self._turns),
             unreaped=len(self._reaping),
             queries=self._queries,
             crashes=self._crashes,
             restarts=self._restarts,
         )
 
-    async def _acquire(self, query: Task, deadline: float) -> WorkerProcess:
+    async def _acquire(self, query: Task, claim: Claim, deadline: float) -> WorkerProcess:
+        """Wait until it is the query's turn."""
         if self._is_closed:
             raise _closed_error()
-        while self._idle:
-            worker = self._idle.pop()
-            worker.channel.unwatch()
-            if worker.channel.at_end():  # it died this very moment
-                self._replace(worker)
-                continue
-            self._busy.add(worker)
-            return worker
-        if len(self._waiting) >= self._max_queued:
-            raise self._busy_error(f"{len(self._waiting)} queries are waiting already")
-        return await self._wait_for_worker(query, deadline)
-
-    async def _wait_for_worker(self, query: Task, deadline: float) -> WorkerProcess:
-        future: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+        waiter = self._turns.join(claim)
+        self._dispatch()
         try:
+            if not waiter.turn.done():
+                self._check_room(claim)
             async with asyncio.timeout_at(deadline):
-                return await future
+                return await waiter.turn
         except BaseException as error:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._hand_over(future.result())
+            if waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
+                self._hand_over(waiter.turn.result())
             if isinstance(error, TimeoutError):
-                reason = f"no worker became free within the time limit of {query.timeout_s:g} s"
-                raise self._busy_error(reason) from error
+                raise self._busy_error(self._why_it_waited(query, claim)) from error
             raise
         finally:
-            if future in self._waiting:
-                self._waiting.remove(future)
+            self._turns.leave(waiter)
+
+    def _check_room(self, claim: Claim) -> None:
+        """Refuse a query that has just joined the queue if there are too many in it."""
+        others = len(self._turns) - 1
+        if others >= self._max_queued:
+            raise self._busy_error(f"{others} queries are waiting already, the limit is {self._max_queued}")
+        if claim.most_waiting is not None and (of_owner := self._turns.of_owner(claim.owner) - 1) >= claim.most_waiting:
+            raise self._busy_error(
+                f"{of_owner} of your queries are waiting already, the limit is {claim.most_waiting} (queued_per_user)"
+            )
+
+    def _why_it_waited(self, query: Task, claim: Claim) -> str:
+        limit = f"within the time limit of {query.timeout_s:g} s"
+        of_owner = sum(one.owner == claim.owner for one in self._busy.values())
+        if claim.most_running is not None and of_owner >= claim.most_running:
+            return f"{of_owner} of your queries were running, the limit is {claim.most_running}, and none ended {limit}"
+        return f"no worker became free {limit}"
 
     def _busy_error(self, reason: str) -> UnavailableError:
         """Return an error that asks to come back when about half of the queue is done."""
         error = UnavailableError(f"The service is busy: {reason}.", remedy="Try again later.")
-        wait_s = len(self._waiting) * self._typical_s / (2 * self._size)
+        wait_s = len(self._turns) * self._typical_s / (2 * self._size)
         error.retry_after_s = max(1, min(_LONGEST_RETRY_AFTER_S, round(wait_s)))
         return error
 
     def _hand_over(self, worker: WorkerProcess) -> None:
-        """Give a free worker to the query that waits longest."""
-        self._busy.discard(worker)
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                self._busy.add(worker)
-                future.set_result(worker)
-                return
+        """Take back a worker, for the next query."""
+        self._busy.pop(worker, None)
         self._idle.append(worker)
         worker.channel.watch(lambda: self._lose_idle(worker))
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Give free workers to queries that wait; to be called whenever a query joins, or one ends."""
+        while self._idle:
+            worker = self._idle[-1]
+            if worker.channel.at_end():  # it died this very moment
+                self._lose_idle(worker)
+                continue
+            waiter = self._turns.next(self._busy.values())
+            if waiter is None:
+                return
+            self._idle.pop()
+            worker.channel.unwatch()
+            self._busy[worker] = waiter.claim
+            waiter.turn.set_result(worker)
 
     def _release(self, worker: WorkerProcess, end: End) -> None:
         if end.outcome is not None:
@@ -243,6 +281,7 @@ class WorkerPool:
             return  # it was killed meanwhile
         if end.retire or worn_out or too_large or self._is_outdated(worker):
             self._replace(worker)
+            self._dispatch()
         else:
             self._hand_over(worker)
 
@@ -252,6 +291,7 @@ class WorkerPool:
             return _closed_error()
         self._crashes += 1
         self._replace(worker)
+        self._dispatch()
         error = WorkerCrashedError(f"The process that ran the query ended unexpectedly (query {query.query_id}).")
         error.query_id = query.query_id
         return error
@@ -267,7 +307,7 @@ class WorkerPool:
             self._keep(self._tasks, asyncio.get_running_loop().create_task(self._bring_up()))
 
     def _discard(self, worker: WorkerProcess) -> None:
-        self._busy.discard(worker)
+        self._busy.pop(worker, None)
         if worker in self._idle:
             worker.channel.unwatch()
             self._idle.remove(worker)

@@ -25,6 +25,9 @@ _START_TIMEOUT_S: Final = 30.0
 _INHERITED: Final = ("PATH", "LANG", "TZ")
 """Environment that workers get; secrets of the service stay with it. Linker variables (``LD_*``) go along as well."""
 
+_MALLOC: Final = {"MIMALLOC_ARENA_RESERVE": "64MiB"}
+"""Arrow's allocator takes address space, which is limited, in steps of 1 GiB by default."""
+
 
 class WorkerProcess:
     """A worker that was started; `wait_ready` before use."""
@@ -109,4 +112,5 @@ class WorkerProcess:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in ours.items() if name in _INHERITED or name.startswith("LD_")}
+    kept = {name: text for name, text in ours.items() if name in _INHERITED or name.startswith("LD_")}
+    return kept | _MALLOC

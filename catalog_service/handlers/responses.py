@@ -24,6 +24,7 @@ from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
 from ..services.jobs import ResultPath
 from ..services.query import Delivery
 from ..writers.votable import error_document, scs_error_document
+from .connection import abort, unsent_bytes
 
 __all__ = [
     "ClientGoneError",
@@ -44,6 +45,8 @@ T = TypeVar("T")
 
 _REALM: Final = "catalog service"
 
+_LOOK_S: Final = 1.0
+"""Seconds between looks whether a client still takes what it is sent."""
 VOTABLE_TYPE: Final = "application/x-votable+xml"
 
 
@@ -95,11 +98,14 @@ class ResultResponse(Response):
         if delivery.overflow is not None:
             self.headers[OVERFLOW_HEADER] = "true" if delivery.overflow else "false"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the result; stop the query when the client goes away."""
         sending, gone = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_disconnected(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED, timeout=_LOOK_S))[0]:
+                if self._delivery.has_stalled(unsent_bytes(scope)):
+                    self._delivery.note_stalled()
+                    abort(scope)
             if sending.done():
                 sending.result()
         finally:

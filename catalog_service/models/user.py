@@ -1,6 +1,6 @@
 """Who asks: every request carries an identity, anonymous is one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["ANONYMOUS", "Identity"]
@@ -13,6 +13,8 @@ class Identity:
     name: str
     groups: frozenset[str] = frozenset()
     is_admin: bool = False
+    address: str = field(default="", compare=False)
+    """Where the request comes from: anonymous callers are told apart by it. Empty if it is not known."""
 
     def may_read(self, access: str | None) -> bool:
         """Return whether a schema with access rule `access` is open to this caller.

@@ -4,36 +4,81 @@ import asyncio
 from dataclasses import dataclass
 
 from ..engines.pool import WorkerPool
+from ..models.query import ScanPlan
+from .tap_schema import TAP_SCHEMA
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "ScanLimits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLimits:
+    """What a query may read before it counts as a large one."""
+
+    files: int
+    size_bytes: int
+
+    def is_large(self, scan: ScanPlan) -> bool:
+        """Whether a query by this plan may take long."""
+        return scan.files > self.files or scan.size_bytes > self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The pools of worker processes."""
+    """The pools of worker processes.
+
+    Large synchronous queries hold all interactive workers but one at most. This is the simplest rule under which a
+    short query never waits behind them, whenever it comes: what is left is one worker that only short queries hold,
+    and the larger part of the machine still scans. A lane of its own for scans would leave workers idle whenever
+    there are none, or only such; to stop a scan for a short query would waste what it has read.
+
+    Where there is one interactive worker only, large queries run in the batch lane, between the jobs.
+    """
 
     interactive: WorkerPool
-    """Runs synchronous queries."""
+    """Runs synchronous queries; the last worker is reserved for those that are not large."""
     batch: WorkerPool
     """Runs asynchronous jobs: few workers, of low priority."""
+    metadata: WorkerPool
+    """Runs queries that read TAP_SCHEMA alone, with which clients begin: one small worker."""
+    limits: ScanLimits
 
     async def start(self) -> None:
         """Start all workers and wait until they are ready."""
-        await asyncio.gather(self.interactive.start(), self.batch.start())
+        await asyncio.gather(*(pool.start() for pool in self._pools))
 
     async def close(self) -> None:
         """Kill all workers."""
-        await asyncio.gather(self.interactive.close(), self.batch.close())
+        await asyncio.gather(*(pool.close() for pool in self._pools))
 
     def allow(self, directories: tuple[str, ...]) -> None:
         """Let queries that start from now on read `directories` as well."""
-        self.interactive.allow(directories)
-        self.batch.allow(directories)
+        for pool in self._pools:
+            pool.allow(directories)
 
     def ready(self) -> bool:
         """Whether short queries can be served."""
         return self.interactive.ready()
 
-    def pool(self, *, is_job: bool) -> WorkerPool:
-        """Return the pool that runs a query."""
-        return self.batch if is_job else self.interactive
+    def is_large(self, scan: ScanPlan) -> bool:
+        """Whether a query by this plan leaves a worker to others."""
+        return self.limits.is_large(scan)
+
+    def pool(self, scan: ScanPlan | None = None, *, is_job: bool) -> WorkerPool:
+        """Return the pool that runs a query; `scan` is None for what reads no table, such as an uploaded file."""
+        if is_job:
+            return self.batch
+        if scan is None:
+            return self.interactive
+        if _is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
+            return self.metadata
+        return self.batch if self.interactive.size == 1 and self.is_large(scan) else self.interactive
+
+    @property
+    def _pools(self) -> tuple[WorkerPool, ...]:
+        return self.interactive, self.batch, self.metadata
+
+
+def _is_metadata(scan: ScanPlan) -> bool:
+    """Whether a query reads nothing but TAP_SCHEMA."""
+    schemas = {one.table.schema_name for one in scan.scans.values()}
+    return schemas == {TAP_SCHEMA.name}

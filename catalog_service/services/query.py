@@ -11,8 +11,10 @@ from typing import Final
 
 import structlog
 
+from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
-from ..exceptions import CatalogServiceError, ParameterError
+from ..engines.turns import Claim
+from ..exceptions import CatalogServiceError, ParameterError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.user import Identity
@@ -21,14 +23,17 @@ from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import IN_PARTS, NegotiatedFormat, negotiate
 from ..writers.select import empty_result
+from .admission import Admission
 from .batching import texts_of
 from .catalogs import Catalogs, Published
 from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
+from .quarantine import Quarantine
+from .stalls import ReceiverWatch
 from .uploads import UploadService
 
-__all__ = ["Delivery", "QueryService", "ResultFile", "ResultOptions"]
+__all__ = ["Delivery", "Guards", "QueryService", "ResultFile", "ResultOptions"]
 
 _AUDIT = structlog.get_logger("audit")
 
@@ -58,6 +63,16 @@ class ResultFile:
     max_bytes: int
     timeout_s: float
     job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """What keeps one caller's queries from costing the others."""
+
+    admission: Admission
+    quarantine: Quarantine
+    reader_stall_s: float
+    """How long a receiver may take nothing of its result while others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,24 @@ class _Audit:
             self.record("failed", message=repr(error))
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What is looked after while a worker runs a query."""
+
+    pool: WorkerPool
+    query: EngineQuery
+    quarantine: Quarantine
+    receiver: ReceiverWatch
+
+    def crashed(self) -> None:
+        """Remember that the worker ended."""
+        self.quarantine.note(self.query)
+
+    def has_stalled(self, unsent: int) -> bool:
+        """Whether the receiver takes nothing while others wait for the worker."""
+        return self.receiver.has_stalled(unsent) and self.pool.is_awaited()
+
+
 class _Columns:
     """The answer to MAXREC=0: columns without rows, made without running anything."""
 
@@ -115,7 +148,15 @@ class _Columns:
 class Delivery:
     """A result on its way: final bytes, streamed; close it when the receiver has gone."""
 
-    def __init__(self, result: QueryResult | _Columns, audit: _Audit, scan: ScanPlan, options: ResultOptions) -> None:
+    def __init__(
+        self,
+        result: QueryResult | _Columns,
+        audit: _Audit,
+        scan: ScanPlan,
+        options: ResultOptions,
+        watch: _Watch | None = None,
+    ) -> None:
+        self._watch = watch
         self._result = result
         self._audit = audit
         self._scan = scan
@@ -153,6 +194,8 @@ class Delivery:
             status = "ok" if outcome is not None and not outcome.overflow else "overflow"
             self._record(status, rows=0 if outcome is None else outcome.rows, bytes_out=sent)
         except CatalogServiceError as error:
+            if self._watch is not None and isinstance(error, WorkerCrashedError):
+                self._watch.crashed()
             self._record(error.code, bytes_out=sent, message=str(error))
             if not self._result.body_complete:
                 raise
@@ -163,6 +206,20 @@ class Delivery:
         """Stop the query if it still runs and free its worker."""
         await self._result.close()
         self._record("cancelled")
+
+    def has_stalled(self, unsent: int) -> bool:
+        """Whether its receiver holds a worker for nothing while others wait; to be asked about every second.
+
+        Parameters
+        ----------
+        unsent
+            Bytes that the receiver has not taken yet.
+        """
+        return self._watch is not None and self._result.outcome is None and self._watch.has_stalled(unsent)
+
+    def note_stalled(self) -> None:
+        """Note, before it is closed, that its receiver is given up."""
+        self._record("stalled")
 
     def _record(self, status: str, **facts: object) -> None:
         if not self._recorded:
@@ -185,11 +242,21 @@ class QueryService:
         How much one step of a large query reads.
     uploads
         Reads tables that come with a query.
+    guards
+        Keep one caller's queries from costing the others.
     """
 
-    def __init__(
-        self, catalogs: Catalogs, lanes: Lanes, limits: Limits, batch: BatchLimits, uploads: UploadService
+    def __init__(  # noqa: PLR0913 - made once, by the factory
+        self,
+        catalogs: Catalogs,
+        lanes: Lanes,
+        limits: Limits,
+        batch: BatchLimits,
+        uploads: UploadService,
+        *,
+        guards: Guards,
     ) -> None:
+        self._guards = guards
         self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
@@ -238,6 +305,7 @@ class QueryService:
             timeout_s=self._timeout_s(file),
             started=audit.started,
             is_job=file is not None,
+            claim=self._claim(audit, file),
         )
         return published.with_uploads(tables)
 
@@ -331,7 +399,25 @@ class QueryService:
             part_suffix=options.format.suffix,
         )
         self._lanes.allow(published.foreign_directories)
-        return Delivery(await self._lanes.pool(is_job=file is not None).run(engine_query), audit, scan, options)
+        pool = self._lanes.pool(scan, is_job=file is not None)
+        receiver = ReceiverWatch(self._guards.reader_stall_s)
+        watch = _Watch(pool, engine_query, self._guards.quarantine, receiver)
+        result = await self._begin(watch, self._claim(audit, file, is_large=self._lanes.is_large(scan)))
+        return Delivery(result, audit, scan, options, watch)
+
+    def _claim(self, audit: _Audit, file: ResultFile | None, *, is_large: bool = False) -> Claim:
+        """Return what decides when it is a query's turn; how many jobs a user has is limited elsewhere."""
+        if file is not None:
+            return Claim(owner=audit.identity.name)
+        return self._guards.admission.claim(audit.identity, is_large=is_large)
+
+    async def _begin(self, watch: _Watch, claim: Claim) -> QueryResult:
+        self._guards.quarantine.check(watch.query)
+        try:
+            return await watch.pool.run(watch.query, claim)
+        except WorkerCrashedError:
+            watch.crashed()
+            raise
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

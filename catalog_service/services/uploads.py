@@ -11,6 +11,7 @@ from typing import Final
 
 from partitioning.layout.paths import PLAIN_FILE
 
+from ..engines.turns import Claim
 from ..exceptions import LimitError, ParameterError, UploadError, WorkerCrashedError
 from ..models.query import UploadSource
 from ..models.schema import Table
@@ -119,8 +120,15 @@ class UploadService:
                 remedy="Put them together, or ask several queries.",
             )
 
-    async def read(
-        self, sources: tuple[UploadSource, ...], query_id: str, *, timeout_s: float, started: float, is_job: bool
+    async def read(  # noqa: PLR0913 - what is read, for whom, and for how long
+        self,
+        sources: tuple[UploadSource, ...],
+        query_id: str,
+        *,
+        timeout_s: float,
+        started: float,
+        is_job: bool,
+        claim: Claim,
     ) -> tuple[StoredTable, ...]:
         """Have workers read uploaded tables; return these as queries find them.
 
@@ -134,6 +142,8 @@ class UploadService:
             Its time limit in seconds, and when that began, by ``time.perf_counter``.
         is_job
             Which lane the query runs in.
+        claim
+            Decides when it is its turn.
 
         Raises
         ------
@@ -155,12 +165,12 @@ class UploadService:
                 timeout_s=timeout_s,
                 spent_s=time.perf_counter() - started,
             )
-            tables.append(_stored(await self._read(query, is_job=is_job)))
+            tables.append(_stored(await self._read(query, claim, is_job=is_job)))
         return tuple(tables)
 
-    async def _read(self, query: UploadQuery, *, is_job: bool) -> UploadedTable:
+    async def _read(self, query: UploadQuery, claim: Claim, *, is_job: bool) -> UploadedTable:
         try:
-            async with await self._lanes.pool(is_job=is_job).run(query) as result:
+            async with await self._lanes.pool(is_job=is_job).run(query, claim) as result:
                 return UploadedTable.from_json(b"".join([piece async for piece in result]))
         except WorkerCrashedError as error:
             raise UploadError(

@@ -17,6 +17,7 @@ import pytest
 
 from catalog_service.engines.pool import WorkerPool
 from catalog_service.engines.process import WorkerProcess
+from catalog_service.engines.turns import Claim
 from catalog_service.exceptions import LimitError, QueryTimeoutError, UnavailableError, WorkerCrashedError
 from catalog_service.models.query import EngineQuery, ResultFormat
 from tests.catalog_service.engines.queries import (
@@ -365,6 +366,34 @@ def test_murder_under_load(tmp_path: Path) -> None:
         await until(lambda: pool.stats().idle == 2 and pool.stats().unreaped == 0)
 
     with_pool(tmp_path, scenario)
+
+
+def test_callers_at_their_caps_get_all_back_after_kills_and_cancellations(tmp_path: Path) -> None:
+    """Whatever ends a query, its caller may run another one: nothing is counted that does not run."""
+
+    async def scenario(pool: WorkerPool) -> None:
+        claims = [Claim(owner=owner, is_large=True, most_running=1, most_waiting=50) for owner in "ab"]
+
+        async def ask(number: int) -> None:
+            async with await pool.run(numbers(1000) if number % 3 else query(FLOOD), claims[number % 2]) as result:
+                await anext(result)
+                await asyncio.sleep(0.05)
+
+        asked = [asyncio.create_task(ask(number)) for number in range(24)]
+        for task in asked[::4]:
+            await asyncio.sleep(0.2)
+            assert len(busy_pids(pool)) <= 2
+            for pid in busy_pids(pool)[:1]:
+                os.kill(pid, signal.SIGKILL)
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        await until(lambda: pool.stats().idle == 3)
+        assert pool.stats().queued == pool.stats().busy == 0
+        for claim in claims:
+            async with asyncio.timeout(20), await pool.run(numbers(10), claim) as result:
+                assert b"".join([piece async for piece in result])
+
+    with_pool(tmp_path, scenario, size=3)
 
 
 def test_a_query_that_a_worker_cannot_read_costs_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

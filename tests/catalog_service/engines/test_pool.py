@@ -20,6 +20,7 @@ from astropy.table import Table
 from catalog_service.engines.base import QueryCancelledError
 from catalog_service.engines.pool import WorkerPool
 from catalog_service.engines.result import QueryResult
+from catalog_service.engines.turns import Claim
 from catalog_service.exceptions import (
     ConfigurationError,
     LimitError,
@@ -441,7 +442,7 @@ def test_a_bloated_or_broken_worker_is_replaced(runner: asyncio.Runner, place: P
         pool = WorkerPool(make_config(place), size=1)
         await pool.start()
         for end in (End(rss_bytes=1 << 40), End(retire=True)):
-            worker = await pool._acquire(numbers(1), asyncio.get_running_loop().time() + 10)
+            worker = await pool._acquire(numbers(1), Claim(), asyncio.get_running_loop().time() + 10)
             pool._release(worker, end)
             await fetch(pool, numbers(1))
             assert not psutil.pid_exists(worker.pid)
@@ -540,7 +541,9 @@ def test_workers_get_no_secrets(runner: asyncio.Runner, place: Path, monkeypatch
         worker = psutil.Process(pool._idle[0].pid)
         environment = worker.environ()
         assert "CATALOG_SERVICE_TOKEN" not in environment
-        assert set(environment) <= {"PATH", "LANG", "TZ"} | {n for n in environment if n.startswith(("LD_", "LC_"))}
+        assert set(environment) <= {"PATH", "LANG", "TZ", "MIMALLOC_ARENA_RESERVE"} | {
+            n for n in environment if n.startswith(("LD_", "LC_"))
+        }
         assert worker.nice() == 5
         assert os.getsid(worker.pid) == worker.pid, "a signal to the terminal's group does not reach it"
         limits = _proc_file(worker.pid, "limits")
