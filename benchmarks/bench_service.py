@@ -153,9 +153,8 @@ async def beside_scans(target: Target, seconds: float) -> dict[str, Any]:
         *(repeat(tally, partial(target.ask, path), think_s=0.1) for path, tally in metadata.items()),
     )
     figures = {"short_alone": alone, "short_beside_scans": short, "scans": scans}
-    return {name: tally.figures() for name, tally in figures.items()} | {
-        "metadata_beside_scans": {path.partition("async")[1] or path: tally.figures() for path, tally in metadata.items()}
-    }
+    answers = {path.partition("async")[1] or path: tally.figures() for path, tally in metadata.items()}
+    return {name: tally.figures() for name, tally in figures.items()} | {"metadata_beside_scans": answers}
 
 
 async def ramp(target: Target) -> dict[str, Any]:
