@@ -17,6 +17,7 @@ BENCHMARKS = {
     "bench_cones": ["--rows", "10000000"],
     "bench_near": [],
     "bench_ids": [],
+    "bench_service": ["--rows", "3000000", "--kills", "60"],
 }
 
 
