@@ -274,11 +274,10 @@ def test_kept_footers_are_those_of_the_files_that_are_there(engine: DuckDBEngine
     write_shard(path, rows=1000)
     kept = scan(path, keeps_footers=True)
     cached = query("SELECT memory_usage_bytes AS i FROM duckdb_memory() WHERE tag = 'OBJECT_CACHE'")
-    before = values(engine, cached)[0]
     assert run(engine, replace(kept, keeps_footers=False)) == 1000
-    assert values(engine, cached) == [before]
+    without = values(engine, cached)[0]
     assert run(engine, kept) == run(engine, replace(kept, expects_few=True)) == 1000
-    assert values(engine, cached)[0] > before
+    assert values(engine, cached)[0] > without + 500
     write_shard(path, rows=2000)
     os.utime(path, (2e9, 2e9))
     assert run(engine, kept) == 2000
