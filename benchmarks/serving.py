@@ -36,7 +36,15 @@ def synthetic_sky(path: Path, rows: int, *, seed: int = 42, files: int = 10) -> 
         pq.write_table(pa.table(columns), path / f"sky{number:03d}.parquet")
 
 
-def build_catalog(directory: Path, name: str, inputs: Path, *, ident: str, options: str = "") -> dict[str, float]:
+def build_catalog(
+    directory: Path,
+    name: str,
+    inputs: Path,
+    *,
+    ident: str,
+    position: tuple[str, str] = ("ra", "dec"),
+    options: str = "",
+) -> dict[str, float]:
     """Partition the Parquet files below `inputs` as ``bench.<name>`` unless that is done; return rows/s."""
     root = directory / "catalogs"
     if (root / "bench" / name / "collection.properties").is_file():
@@ -44,7 +52,7 @@ def build_catalog(directory: Path, name: str, inputs: Path, *, ident: str, optio
     config = directory / f"{name}.toml"
     config.write_text(
         f'[release]\nroot = "{root}"\nschema = "bench"\n[[table]]\nname = "{name}"\n'
-        f'input = ["{inputs}/*.parquet"]\nra = "ra"\ndec = "dec"\nid = ["{ident}"]\n{options}\n'
+        f'input = ["{inputs}/*.parquet"]\nra = "{position[0]}"\ndec = "{position[1]}"\nid = ["{ident}"]\n{options}\n'
     )
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "partitioning.cli", "build", str(config)], check=True, stdout=sys.stderr)

@@ -25,7 +25,7 @@ from .stamps import check_stamps
 
 __all__ = ["DuckDBEngine", "DuckDBStream"]
 
-_SETTABLE: Final = ("max_execution_time",)
+_SETTABLE: Final = ("max_execution_time", "parquet_metadata_cache")
 """What stays settable after the lock, per cursor and by us alone: SET never comes from users."""
 
 
@@ -195,7 +195,7 @@ class _Run:
         for done, sql in enumerate(batches):
             self.progress(done, total)
             _single_select(sql)
-            self._limit_time()
+            self._set_up()
             into = f"INSERT INTO {PARTIAL_ROWS}" if done else f"CREATE TEMP TABLE {PARTIAL_ROWS} AS"
             self.cursor.execute(f"{into} {sql}")
         if batches:
@@ -204,22 +204,23 @@ class _Run:
 
     def _reader(self, sql: str) -> pa.RecordBatchReader:
         statement = _single_select(sql)
-        self._limit_time()
+        self._set_up()
         return self.cursor.sql(statement).to_arrow_reader(self.batch_rows)
 
     def _few(self) -> pa.RecordBatchReader | None:
         """Return all rows if they are few, else None: a stream prepares its statement twice, which takes a ms."""
         statement = _single_select(f"SELECT * FROM ({self.query.sql}\n) LIMIT {_FEW_ROWS + 1}")  # noqa: S608  # our own
-        self._limit_time()
+        self._set_up()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the rows are copied once more
             rows: pa.Table = self.cursor.execute(statement).to_arrow_table()
         return rows.to_reader(self.batch_rows) if rows.num_rows <= _FEW_ROWS else None
 
-    def _limit_time(self) -> None:
-        """Have the next statement end with the query's time."""
+    def _set_up(self) -> None:
+        """Have the next statement end with the query's time, and use the footers that are kept, if it may."""
         left_ms = round((self.deadline - time.monotonic()) * 1000)
-        self.cursor.execute(f"SET SESSION max_execution_time = {max(1, left_ms)}")
+        footers = "SET SESSION parquet_metadata_cache = true;" if self.query.keeps_footers else ""
+        self.cursor.execute(f"{footers} SET SESSION max_execution_time = {max(1, left_ms)}")
 
 
 def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:

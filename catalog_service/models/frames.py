@@ -18,8 +18,11 @@ After ``E`` the worker is free for the next query. End of file without ``E`` mea
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
+
+import orjson
 
 from catalog_service.exceptions import CatalogServiceError
 
@@ -113,11 +116,17 @@ def decode_header(header: bytes) -> tuple[bytes, int]:
 
 def encode_query(query: EngineQuery, *, remaining_s: float) -> bytes:
     """Return the payload of a ``Q`` frame; `remaining_s` is what is left of the query's time limit."""
-    body = asdict(query)
-    body["format"] = query.format.value
-    for column, described in zip(query.columns, body["columns"], strict=True):
-        described["datatype"] = column.datatype.value
-    return json.dumps({"query": body, "remaining_s": remaining_s}).encode()
+    # orjson writes dataclasses and enumerations itself, in a twentieth of the time of `asdict`; named tuples it refuses
+    return orjson.dumps({"query": query, "remaining_s": remaining_s}, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return what orjson does not write itself as something that it does."""
+    if isinstance(value, FileStamp):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
 
 
 def encode_task(task: Task, *, remaining_s: float) -> bytes:
@@ -134,7 +143,7 @@ def decode_upload(payload: bytes) -> UploadQuery:
 
 def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
     """Return (query, seconds left of its time limit) of a ``Q`` frame's payload."""
-    frame: dict[str, Any] = json.loads(payload)
+    frame: dict[str, Any] = orjson.loads(payload)
     body: dict[str, Any] = frame["query"]
     columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
     position, stamps, batches = body.pop("position"), body.pop("stamps"), body.pop("batches")

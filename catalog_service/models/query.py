@@ -186,8 +186,10 @@ class ScanPlan:
     """Size of the chosen files: an upper bound of the bytes read."""
     tables: tuple[TablePlan, ...] = ()
     """One for each base table, in the order of their sources."""
-    is_lookup: bool = False
-    """Whether a few ids choose a few files."""
+    expects_few: bool = False
+    """Whether few rows of few files are likely: of a few ids, or of a small region."""
+    reads_few_tiles: bool = False
+    """Whether all it reads is a few tiles of our own releases, whose files never change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +222,8 @@ class EngineQuery:
     """Adopted files that the query reads, and how they must still look."""
     expects_few: bool = False
     """Whether few rows of few files are likely, so that they are best fetched at once."""
+    keeps_footers: bool = False
+    """Whether the worker keeps the footers of the files for the queries after this one."""
     target: str | None = None
     """File to be made for the result, in place of sending it; None: send it."""
     part_bytes: int | None = None

@@ -19,13 +19,15 @@ from ..models.tree import Select
 from ..models.walk import base_tables, walk
 from .derived import derived_positions
 from .joins import NO_DERIVED, Derived, table_bounds
-from .prune import Bounds, choose_tiles, merged_ranges, position_box
+from .prune import Bounds, choose_tiles, expected_rows, merged_ranges, position_box
 
 __all__ = ["plan"]
 
 Lookup = Callable[[Table], StoredTable]
 
 _FEW_FILES: Final = 4
+_FEW_ROWS: Final = 20
+"""So many rows by the mean density of the tiles are few even where it is a hundred times as dense."""
 _FEW_PLACES: Final = 1000
 """More ids than these may well give more rows than are fetched at once."""
 
@@ -34,6 +36,7 @@ _FEW_PLACES: Final = 1000
 class _Planned:
     scan: TableScan
     table: TablePlan
+    expected_rows: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
             planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
     tables = tuple(planned[source].table for source in sorted(planned))
     files, places = sum(len(one.scan.files) for one in planned.values()), sum(map(len, known.ids.values()))
+    few_ids = bool(known.ids) and places <= _FEW_PLACES
+    few_rows = sum(one.expected_rows for one in planned.values()) <= _FEW_ROWS
     return ScanPlan(
         scans={source: one.scan for source, one in planned.items()},
         files=files,
@@ -85,7 +90,8 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
         rows=sum(table.rows for table in tables),
         size_bytes=sum(table.size_bytes for table in tables),
         tables=tables,
-        is_lookup=bool(known.ids) and files <= _FEW_FILES and places <= _FEW_PLACES,
+        expects_few=bool(planned) and files <= _FEW_FILES and (few_ids or few_rows),
+        reads_few_tiles=files <= _FEW_FILES and all(one.table.kind == "tiles" for one in planned.values()),
     )
 
 
@@ -100,7 +106,8 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
     if partitions is None:
         schemas = visible if stored.table.schema_name == "TAP_SCHEMA" else None
         scan = TableScan(stored.table, (stored.plain_path(),), visible_schemas=schemas, rows=stored.rows)
-        return _Planned(scan, TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole"))
+        table = TablePlan(source, 1, 1, stored.rows, stored.size_bytes, "file", "no tiles: read whole")
+        return _Planned(scan, table, stored.rows)
     chosen = choose_tiles(stored, bounds)
     rows, size_bytes = (int(sizes[chosen.tiles].sum()) for sizes in (partitions.rows, partitions.size_bytes))
     scan = TableScan(
@@ -116,7 +123,8 @@ def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple
     )
     kind = "adopted files" if isinstance(partitions, FileMap) else "tiles"
     files = len(chosen.tiles)
-    return _Planned(scan, TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds)))
+    table = TablePlan(source, files, len(partitions), rows, size_bytes, kind, _why(bounds))
+    return _Planned(scan, table, expected_rows(partitions, chosen))
 
 
 def _why(bounds: Bounds) -> str:

@@ -17,7 +17,7 @@ from ..models.query import RaDecBox
 from ..models.stored import StoredTable
 from .regions import AllOf, AnyOf, Around, Enlarged, RegionExpr, cover_expr
 
-__all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "merged_ranges", "position_box"]
+__all__ = ["Bound", "Bounds", "Chosen", "choose_tiles", "expected_rows", "merged_ranges", "position_box"]
 
 MAX_RANGES: Final = 4
 """More OR-ed index ranges cost DuckDB more than they save (measured: 4 merged ranges or the hull are best)."""
@@ -128,6 +128,24 @@ def merged_ranges(partitions: PartitionMap | FileMap, chosen: Chosen) -> tuple[t
 def _all_inside(starts: NDArray[np.int64], stops: NDArray[np.int64], coverage: Coverage) -> bool:
     at = np.searchsorted(coverage[:, 0], starts, side="right") - 1
     return bool((at >= 0).all() and (stops <= coverage[np.maximum(at, 0), 1]).all())
+
+
+def expected_rows(partitions: PartitionMap | FileMap, chosen: Chosen) -> float:
+    """Return how many rows the coverage holds if each chosen tile has its rows evenly; all, if it is unbounded."""
+    rows, coverage = partitions.rows[chosen.tiles], chosen.coverage
+    if coverage is None or len(chosen.tiles) == 0:
+        return float(rows.sum())
+    starts, stops = partitions.starts[chosen.tiles], partitions.stops[chosen.tiles]
+    before = np.concatenate(([0.0], np.cumsum(coverage[:, 1] - coverage[:, 0], dtype=np.float64)))
+
+    def covered(upto: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how much of the coverage lies below."""
+        at = np.searchsorted(coverage[:, 0], upto, side="right") - 1
+        last = np.minimum(upto, coverage[np.maximum(at, 0), 1]) - coverage[np.maximum(at, 0), 0]
+        return np.where(at < 0, 0.0, before[np.maximum(at, 0)] + last)
+
+    shares = (covered(stops) - covered(starts)) / np.maximum(stops - starts, 1)
+    return float((rows * shares).sum())
 
 
 def position_box(stored: StoredTable, own: RegionExpr | None) -> RaDecBox | None:

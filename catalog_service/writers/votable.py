@@ -6,6 +6,7 @@ The only module that writes VOTable's XML. Sources: VOTable 1.4, DALI 1.1 sectio
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -163,6 +164,7 @@ def _tail(*, overflow: bool = False, rows: int | None = None, error: str | None 
     return f"{info}</RESOURCE>\n{_CLOSE}"
 
 
+@lru_cache(maxsize=4096)
 def _field(column: Column, *, is_unicode: bool, is_position: bool) -> str:
     spelled, time = vo_type(column), time_system(column)
     attributes = {

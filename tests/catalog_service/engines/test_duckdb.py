@@ -1,4 +1,5 @@
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -265,3 +266,18 @@ def test_few_rows_are_refused_timed_and_cancelled_like_a_stream(engine: DuckDBEn
     with pytest.raises(QueryCancelledError):
         run(engine, query(ENDLESS, expects_few=True))
     assert run(engine, query("SELECT 1 AS i, 1.0 AS x, 'a' AS s", expects_few=True)) == 1
+
+
+def test_kept_footers_are_those_of_the_files_that_are_there(engine: DuckDBEngine, directory: Path) -> None:
+    """They are kept for queries that ask for it; a file that was replaced is read anew."""
+    path = directory / "shards" / "kept.parquet"
+    write_shard(path, rows=1000)
+    kept = scan(path, keeps_footers=True)
+    cached = query("SELECT memory_usage_bytes AS i FROM duckdb_memory() WHERE tag = 'OBJECT_CACHE'")
+    assert run(engine, replace(kept, keeps_footers=False)) == 1000
+    without = values(engine, cached)[0]
+    assert run(engine, kept) == run(engine, replace(kept, expects_few=True)) == 1000
+    assert values(engine, cached)[0] > without + 500
+    write_shard(path, rows=2000)
+    os.utime(path, (2e9, 2e9))
+    assert run(engine, kept) == 2000

@@ -36,7 +36,10 @@ from catalog_service.models.tree import (
     With,
 )
 from catalog_service.planner.plan import plan
+from catalog_service.planner.prune import Chosen, expected_rows
 from partitioning.layout.manifest import Placement
+from partitioning.sky.coverage import cover
+from partitioning.sky.regions import Cone
 from tests.catalog_service.planner.conditions import circle, contains, number, own_point, point
 from tests.catalog_service.planner.worlds import (
     World,
@@ -97,6 +100,35 @@ def test_sums_speak_of_the_chosen_tiles(stars: World) -> None:
     assert everything.files == everything.files_total == 768
     (table,) = everything.tables
     assert (table.files, table.files_total, table.reason) == (768, 768, "no position or id constraint")
+
+
+@pytest.mark.parametrize("radius_deg", [0.5, 5.0, 20.0, 90.0])
+def test_expected_rows_are_those_of_a_region_of_even_density(radius_deg: float) -> None:
+    rng = np.random.default_rng(5)
+    even = make_world(rng, make_table("stars"), anywhere(rng, 200_000), finest=2, splitting=1.0)
+    partitions = even.stored.partitions
+    assert partitions is not None
+    coverage = cover(Cone(40.0, 10.0, radius_deg))
+    chosen = Chosen(partitions.select(coverage), coverage)
+    share = (1 - np.cos(np.radians(radius_deg))) / 2
+    # coverages are somewhat larger than their cones
+    assert 0.9 * share < expected_rows(partitions, chosen) / 200_000 < 2.5 * share
+
+
+def test_few_rows_are_expected_of_small_regions_of_few_tiles(stars: World) -> None:
+    where = {radius: contains(circle(40.0, 10.0, radius)) for radius in (0.1, 5.0, 60.0)}
+    assert [plan_one(stars, region)[1].expects_few for region in where.values()] == [True, False, False]
+    assert not plan_one(stars, None)[1].expects_few
+    assert not planned(selecting(None), stars).expects_few
+
+
+def test_footers_are_kept_of_few_tiles_only(stars: World) -> None:
+    assert plan_one(stars, NEAR)[1].reads_few_tiles
+    assert not plan_one(stars, None)[1].reads_few_tiles
+    table = make_table("Visit", "visit", position=None)
+    plain = StoredTable(table, Path("/c/sky/Visit/Visit_r2"), 2, 7, 99, None, None)
+    query = ResolvedQuery(selecting(TableRef(0, table, "v")), (ONE,))
+    assert not plan(query, lambda _: plain, visible_schemas={"sky"}).reads_few_tiles
 
 
 def test_no_constraint_means_no_filter(stars: World) -> None:
