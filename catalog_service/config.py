@@ -112,6 +112,8 @@ class Config(BaseSettings):
     """Most rows of one uploaded table."""
     upload_columns: int = Field(1000, ge=1, le=100_000)
     """Most columns of one uploaded table."""
+    metrics: Literal["public", "admin"] = "public"
+    """Who may read `/metrics`: everybody, or operators alone."""
     poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 

@@ -30,6 +30,7 @@ from .services.jobs import JobService
 from .services.lanes import Lanes
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
+from .services.metrics import Metrics, MetricsPage
 from .services.query import QueryService
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
@@ -63,6 +64,7 @@ class Services:
     metadata: MetadataService
     jobs: JobService
     job_documents: JobDocuments
+    metrics: MetricsPage
     runner: JobRunner
     kept: JobKeeping
     uploads: UploadService
@@ -106,7 +108,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads)
+    metrics = Metrics()
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, recorder=metrics)
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -122,6 +125,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
+        metrics=MetricsPage(metrics, lanes, kept.store, kept.beside, config.metrics == "public"),
         runner=runner,
         kept=kept,
         scratch=scratch,

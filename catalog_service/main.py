@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
+from .handlers import api, cone, health, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
+from .handlers.metrics import CountedResponses
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
 from .models.query import QueryText
@@ -75,12 +76,13 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, health, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
     app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
     app.add_middleware(_SecurityHeaders)
+    app.add_middleware(CountedResponses, metrics=services.metrics.metrics)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(ClientGoneError)(_gone)
