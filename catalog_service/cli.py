@@ -35,6 +35,7 @@ from .client.positions import parse_angle
 from .client.preview import printable
 from .client.terminal import print_result
 from .client.transport import Answer
+from .history_commands import history
 from .job_commands import download, jobs_app
 from .models.wire import ConeRequest, ConesRequest, QueryRequest
 
@@ -257,6 +258,7 @@ def check_config(
 
 app.add_typer(jobs_app, name="jobs")
 app.command()(download)
+app.command()(history)
 
 
 def exit_code_of(error: CatalogServiceError) -> int:

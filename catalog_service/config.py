@@ -114,6 +114,8 @@ class Config(BaseSettings):
     """Most columns of one uploaded table."""
     metrics: Literal["public", "admin"] = "public"
     """Who may read `/metrics`: everybody, or operators alone."""
+    history_days: float = Field(30.0, ge=0, le=36_500)
+    """Days for which users can list their queries; 0: no history is kept."""
     poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 

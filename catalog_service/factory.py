@@ -21,6 +21,7 @@ from .services.cone import ConeService
 from .services.cone_columns import Labels
 from .services.cones import ConesService
 from .services.explain import ExplainService
+from .services.history import HistoryService
 from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
 from .services.job_keeping import JobKeeping
@@ -32,8 +33,10 @@ from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
 from .services.metrics import Metrics, MetricsPage
 from .services.query import QueryService
+from .services.recording import Recorders
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
+from .storage.history import HistoryStore
 from .storage.holding import Holding
 from .storage.jobs import JobStore
 from .storage.migrations import upgrade
@@ -48,6 +51,10 @@ _OVERSHOOT_BYTES: Final = 1 << 30
 """A result is cut after the batch of rows that passes its limit."""
 _BATCH_NICE: Final = 10
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
+
+
+_HISTORY_PATIENCE_S: Final = 2.0
+"""A history that is held by another process soon drops what comes."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Services:
     jobs: JobService
     job_documents: JobDocuments
     metrics: MetricsPage
+    history: HistoryService
     runner: JobRunner
     kept: JobKeeping
     uploads: UploadService
@@ -78,6 +86,7 @@ class Services:
         """Stop jobs and workers and remove scratch files."""
         await self.runner.close()
         await self.lanes.close()
+        await self.history.close()
         self.kept.close()
         self.upload_files.close()
         self.scratch.close()
@@ -108,8 +117,9 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    metrics = Metrics()
-    queries = QueryService(catalogs, lanes, limits, batch, uploads, recorder=metrics)
+    metrics, history = Metrics(), _history(config)
+    recorder = Recorders(metrics, history)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, recorder=recorder)
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -125,7 +135,15 @@ def build_services(config: Config, *, public_url: str) -> Services:
         upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
-        metrics=MetricsPage(metrics, lanes, kept.store, kept.beside, config.metrics == "public"),
+        metrics=MetricsPage(
+            metrics=metrics,
+            lanes=lanes,
+            jobs=kept.store,
+            beside=kept.beside,
+            history=history,
+            is_public=config.metrics == "public",
+        ),
+        history=history,
         runner=runner,
         kept=kept,
         scratch=scratch,
@@ -170,6 +188,15 @@ def _job_keeping(config: Config, jobs_url: str) -> JobKeeping:
         jobs_url=jobs_url,
         clock=_now,
     )
+
+
+def _history(config: Config) -> HistoryService:
+    store = None
+    if config.history_days:
+        directory = config.state_dir / "history"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store = HistoryStore(open_database(directory / "queries.db", patience_s=_HISTORY_PATIENCE_S))
+    return HistoryService(store, days=config.history_days, clock=_now)
 
 
 def _job_limits(config: Config) -> JobLimits:

@@ -15,6 +15,7 @@ from ..models.user import Identity
 from ..storage.jobs import JobStore
 from ..version import VERSION
 from .beside import Beside
+from .history import HistoryService
 from .lanes import Lanes
 from .operators import check_operator
 
@@ -93,6 +94,7 @@ class MetricsPage(Collector):
     lanes: Lanes
     jobs: JobStore
     beside: Beside
+    history: HistoryService
     is_public: bool
     """Whether everybody may read it, or operators alone."""
     _phases: Mapping[Phase, int] = field(default_factory=dict)
@@ -121,6 +123,9 @@ class MetricsPage(Collector):
         for phase in _WAITING_PHASES:
             jobs.add_metric([phase.value.lower()], self._phases.get(phase, 0))
         yield jobs
+        yield CounterMetricFamily(
+            f"{_NAMESPACE}_history_dropped", "Queries missing in the history.", value=self.history.dropped
+        )
 
 
 def _pool_figures(pools: Mapping[str, PoolStats]) -> Iterator[Metric]:
