@@ -35,6 +35,7 @@ from .client.positions import parse_angle
 from .client.preview import printable
 from .client.terminal import print_result
 from .client.transport import Answer
+from .history_commands import history
 from .job_commands import download, jobs_app
 from .models.wire import ConeRequest, ConesRequest, QueryRequest
 from .token_command import token_app
@@ -259,6 +260,7 @@ def check_config(
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(token_app, name="token")
 app.command()(download)
+app.command()(history)
 
 
 def exit_code_of(error: CatalogServiceError) -> int:

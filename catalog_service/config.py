@@ -128,6 +128,10 @@ class Config(BaseSettings):
     """Most rows of one uploaded table."""
     upload_columns: int = Field(1000, ge=1, le=100_000)
     """Most columns of one uploaded table."""
+    metrics: Literal["public", "admin"] = "public"
+    """Who may read `/metrics`: everybody, or operators alone."""
+    history_days: float = Field(30.0, ge=0, le=36_500)
+    """Days for which users can list their queries; 0: no history is kept."""
     poll_s: float = Field(2.0, gt=0, le=86_400)
     """Seconds between looks for newly published releases."""
 

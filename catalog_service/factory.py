@@ -22,6 +22,7 @@ from .services.cone import ConeService
 from .services.cone_columns import Labels
 from .services.cones import ConesService
 from .services.explain import ExplainService
+from .services.history import HistoryService
 from .services.identities import IdentityService
 from .services.job_changes import JobChanges
 from .services.job_documents import JobDocuments
@@ -33,10 +34,13 @@ from .services.jobs import JobService
 from .services.lanes import Lanes, ScanLimits
 from .services.limits import Limits
 from .services.metadata import MetadataService, SiteInfo
+from .services.metrics import Metrics, MetricsPage
 from .services.quarantine import Quarantine
 from .services.query import Guards, QueryService
+from .services.recording import Recorders
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
+from .storage.history import HistoryStore
 from .storage.holding import Holding
 from .storage.jobs import JobStore
 from .storage.migrations import upgrade
@@ -56,6 +60,10 @@ _BATCH_NICE: Final = 10
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
 
 
+_HISTORY_PATIENCE_S: Final = 2.0
+"""A history that is held by another process soon drops what comes."""
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that handlers call, and what must be started and stopped."""
@@ -70,6 +78,8 @@ class Services:
     metadata: MetadataService
     jobs: JobService
     job_documents: JobDocuments
+    metrics: MetricsPage
+    history: HistoryService
     runner: JobRunner
     kept: JobKeeping
     identities: IdentityService
@@ -84,6 +94,7 @@ class Services:
         """Stop jobs and workers and remove scratch files."""
         await self.runner.close()
         await self.lanes.close()
+        await self.history.close()
         self.kept.close()
         self.identities.close()
         self.upload_files.close()
@@ -115,7 +126,9 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=_guards(config))
+    metrics, history = Metrics(), _history(config)
+    recorder = Recorders(metrics, history)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=_guards(config), recorder=recorder)
     runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -131,6 +144,15 @@ def build_services(config: Config, *, public_url: str) -> Services:
         upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
+        metrics=MetricsPage(
+            metrics=metrics,
+            lanes=lanes,
+            jobs=kept.store,
+            beside=kept.beside,
+            history=history,
+            is_public=config.metrics == "public",
+        ),
+        history=history,
         runner=runner,
         kept=kept,
         identities=IdentityService(TokenStore(config.tokens_dir), _now),
@@ -188,6 +210,15 @@ def _job_keeping(config: Config, jobs_url: str) -> JobKeeping:
         jobs_url=jobs_url,
         clock=_now,
     )
+
+
+def _history(config: Config) -> HistoryService:
+    store = None
+    if config.history_days:
+        directory = config.state_dir / "history"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store = HistoryStore(open_database(directory / "queries.db", patience_s=_HISTORY_PATIENCE_S))
+    return HistoryService(store, days=config.history_days, clock=_now)
 
 
 def _job_limits(config: Config) -> JobLimits:

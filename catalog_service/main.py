@@ -24,8 +24,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, jobs_api, pages, tap, uploads_api, uws, vosi
+from .handlers import api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
 from .handlers.connection import HttpProtocol
+from .handlers.metrics import CountedResponses
 from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
 from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
 from .language.pipeline import parse
@@ -67,6 +68,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(services.lanes.start(), asyncio.to_thread(parse, QueryText("SELECT 1")))
+        await services.history.start()
         await services.runner.start()
         chores = [asyncio.create_task(_poll_releases(services)), asyncio.create_task(_remove_expired(services))]
         try:
@@ -78,7 +80,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, health, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     prefix = path_prefix(public_url)
@@ -86,6 +88,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
     app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
     app.add_middleware(_SecurityHeaders)
+    app.add_middleware(CountedResponses, metrics=services.metrics.metrics)
     app.add_middleware(WithoutPrefix, prefix=prefix)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)

@@ -15,6 +15,7 @@ from ..models.wire import (
     Explanation,
     JobInfo,
     JobRequest,
+    QueryInfo,
     QueryRequest,
     TableDetail,
     TableSummary,
@@ -280,6 +281,27 @@ class CatalogClient:
         return [
             Job(self._transport, JobInfo.from_json(one)) for one in self._transport.json(f"{JOBS_PATH}?last={last}")
         ]
+
+    def queries(self, *, last: int = 100, since: str | None = None, everybody: bool = False) -> Listing[QueryInfo]:
+        """Return your queries that have ended, the newest first; without a token, none.
+
+        Parameters
+        ----------
+        last
+            At most so many.
+        since
+            Only queries that began then or later, an ISO time; UTC if it names no other.
+        everybody
+            Queries of everybody, for operators.
+
+        Raises
+        ------
+        AccessError
+            If you ask for the queries of everybody and are no operator.
+        """
+        asked = {"last": last, "since": since, "all": "true" if everybody else None}
+        given = urlencode({name: value for name, value in asked.items() if value is not None})
+        return Listing(QueryInfo(**one) for one in self._transport.json(f"{_API}/queries?{given}"))
 
     def open(self, request: QueryRequest | ConeRequest, uploads: Mapping[str, Any] | None = None) -> Answer:
         """Send a request and return the bytes of the answer as they arrive, in the format that the request names.

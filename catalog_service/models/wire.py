@@ -13,6 +13,7 @@
 ``POST /api/v1/jobs/ID/abort``          `JobInfo`
 ``DELETE /api/v1/jobs/ID``              nothing
 ``GET /api/v1/jobs/ID/results/NAME``    the file of a result
+``GET /api/v1/queries?last=&since=``     a list of `QueryInfo`, the newest first
 any error                               ``{"error": {code, message, line, column, remedy, query_id}}``
 ======================================  ==============================================================
 
@@ -35,6 +36,7 @@ __all__ = [
     "JobFile",
     "JobInfo",
     "JobRequest",
+    "QueryInfo",
     "QueryRequest",
     "SchemaInfo",
     "TableDetail",
@@ -310,3 +312,30 @@ class JobInfo:
                 "results": tuple(JobFile(**one) for one in body.get("results", ())),
             }
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryInfo:
+    """A query that has ended."""
+
+    query_id: str
+    query: str
+    """Its text, the first 10,000 characters; of a cone, a description."""
+    owner: str
+    """Who asked."""
+    started: str
+    """ISO time in UTC."""
+    seconds: float
+    """Until the last byte."""
+    status: str
+    """``ok``, ``overflow``, ``cancelled``, ``failed``, or the code of an error."""
+    message: str | None = None
+    """Of an error."""
+    rows: int = 0
+    bytes_out: int = 0
+    files: int = 0
+    """Data files that it read, of `files_total` of its tables."""
+    files_total: int = 0
+    job_id: str | None = None
+    """Of the job that ran it."""
+    runid: str | None = None

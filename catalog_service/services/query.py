@@ -5,9 +5,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -17,6 +18,7 @@ from ..engines.turns import Claim
 from ..exceptions import CatalogServiceError, ParameterError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
+from ..models.record import QueryRecord
 from ..models.user import Identity
 from ..planner.batches import BatchLimits
 from ..version import VERSION
@@ -30,6 +32,7 @@ from .lanes import Lanes
 from .limits import Limits
 from .planning import planned, resolved_text
 from .quarantine import Quarantine
+from .recording import Recorder
 from .stalls import ReceiverWatch
 from .uploads import UploadService
 
@@ -83,11 +86,13 @@ class _Audit:
     identity: Identity
     text: str
     runid: str | None
+    recorder: Recorder
     job_id: str | None = None
     started: float = field(default_factory=time.perf_counter)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def record(self, status: str, *, scan: ScanPlan | None = None, **facts: object) -> None:
-        """Write the one line that every query leaves."""
+    def record(self, status: str, *, scan: ScanPlan | None = None, **facts: Any) -> None:
+        """Write the one line that every query leaves, and tell the recorder."""
         planned = (
             {} if scan is None else {"files": scan.files, "files_total": scan.files_total, "bytes": scan.size_bytes}
         )
@@ -96,6 +101,24 @@ class _Audit:
         if self.job_id is not None:
             names["job"] = self.job_id
         _AUDIT.info("query", status=status, seconds=seconds, **names, **planned, **facts)
+        self._tell(status, seconds, ScanPlan({}) if scan is None else scan, **facts)
+
+    def _tell(self, status: str, seconds: float, scan: ScanPlan, **facts: Any) -> None:
+        record = QueryRecord(
+            query_id=self.query_id,
+            owner=self.identity.name,
+            text=self.text,
+            runid=self.runid,
+            job_id=self.job_id,
+            started=self.started_at,
+            seconds=seconds,
+            status=status,
+            files=scan.files,
+            files_total=scan.files_total,
+            bytes_planned=scan.size_bytes,
+            **facts,
+        )
+        self.recorder.record(record)
 
     def failed(self, error: BaseException) -> None:
         """Write the line of a query that ended before its first byte."""
@@ -221,7 +244,7 @@ class Delivery:
         """Note, before it is closed, that its receiver is given up."""
         self._record("stalled")
 
-    def _record(self, status: str, **facts: object) -> None:
+    def _record(self, status: str, **facts: Any) -> None:
         if not self._recorded:
             self._recorded = True
             self._audit.record(status, scan=self._scan, **facts)
@@ -244,9 +267,11 @@ class QueryService:
         Reads tables that come with a query.
     guards
         Keep one caller's queries from costing the others.
+    recorder
+        Is told of every query that has ended.
     """
 
-    def __init__(  # noqa: PLR0913 - made once, by the factory
+    def __init__(  # noqa: PLR0913 - what a query goes through, each injected
         self,
         catalogs: Catalogs,
         lanes: Lanes,
@@ -255,8 +280,10 @@ class QueryService:
         uploads: UploadService,
         *,
         guards: Guards,
+        recorder: Recorder,
     ) -> None:
         self._guards = guards
+        self._recorder = recorder
         self._uploads = uploads
         self._catalogs = catalogs
         self._lanes = lanes
@@ -282,8 +309,7 @@ class QueryService:
         """
         # texts within the limit are recorded whole; one letter is one byte or more
         recorded = query.text[: self._limits.max_query_bytes]
-        job_id = None if file is None else file.job_id
-        audit = _Audit(secrets.token_hex(8), identity, recorded, options.runid, job_id)
+        audit = self._audit(identity, recorded, options, file)
         try:
             published = await self._published(query.uploads, audit, file)
             resolved = await resolved_text(query, published, identity, self._limits)
@@ -291,6 +317,10 @@ class QueryService:
         except BaseException as error:
             audit.failed(error)
             raise
+
+    def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
+        job_id = None if file is None else file.job_id
+        return _Audit(secrets.token_hex(8), identity, text, options.runid, self._recorder, job_id)
 
     async def _published(
         self, uploads: tuple[UploadSource, ...], audit: _Audit, file: ResultFile | None = None
@@ -316,7 +346,7 @@ class QueryService:
         self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
     ) -> Delivery:
         """Run a query that some other front end built; `text` describes it in the audit line."""
-        audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
+        audit = self._audit(identity, text, options)
         try:
             return await self._deliver(resolved, self._catalogs.published, audit, options)
         except BaseException as error:
@@ -347,7 +377,7 @@ class QueryService:
         CatalogServiceError
             Any of its classes; the error carries the query's id.
         """
-        audit = _Audit(secrets.token_hex(8), identity, text, options.runid)
+        audit = self._audit(identity, text, options)
         try:
             published = await self._published(uploads, audit)
             return await self._deliver(build(published), published, audit, options)

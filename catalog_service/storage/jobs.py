@@ -123,6 +123,16 @@ class JobStore:
         with self._engine.connect() as connection:
             return frozenset(connection.execute(sa.select(JOBS.c.job_id)).scalars())
 
+    def numbers(self, phases: Iterable[Phase]) -> dict[Phase, int]:
+        """Return how many jobs there are in each of `phases` that has any."""
+        statement = (
+            sa.select(JOBS.c.phase, sa.func.count())
+            .where(JOBS.c.phase.in_([phase.value for phase in phases]))
+            .group_by(JOBS.c.phase)
+        )
+        with self._engine.connect() as connection:
+            return {Phase(phase): number for phase, number in connection.execute(statement)}
+
     def waiting(self, owner: str | None = None) -> int:
         """Return how many jobs are queued, of one owner or of all."""
         statement = sa.select(sa.func.count()).where(JOBS.c.phase == Phase.QUEUED.value)

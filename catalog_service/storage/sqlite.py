@@ -10,11 +10,18 @@ from .local_disk import network_file_system
 
 __all__ = ["open_database"]
 
-_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000", "foreign_keys = ON")
+_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 
-def open_database(path: Path) -> sa.Engine:
+def open_database(path: Path, *, patience_s: float = 10.0) -> sa.Engine:
     """Open a database file; it is created if missing.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    patience_s
+        How long a statement waits while another process holds the database, seconds.
 
     Raises
     ------
@@ -25,12 +32,12 @@ def open_database(path: Path) -> sa.Engine:
     if kind is not None:
         msg = f"the directory {path.parent} is on a network file system ({kind}), where SQLite loses data."
         raise ConfigurationError(msg, remedy="Set state_dir to a directory on a local disk.")
-    engine = sa.create_engine(f"sqlite:///{path}")
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": patience_s})
     sa.event.listen(engine, "connect", _prepare)
     try:
         with engine.connect():
             pass
-    except sa.exc.OperationalError as error:
+    except sa.exc.DatabaseError as error:
         msg = f"the database {path} cannot be opened: {error.orig}."
         raise ConfigurationError(msg, remedy="Check the directory's rights and space.") from error
     return engine
