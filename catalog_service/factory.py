@@ -232,6 +232,8 @@ def _job_limits(config: Config) -> JobLimits:
         queued_per_owner=config.jobs_queued_per_user,
         queued=config.jobs_queued,
         free_bytes=config.free_space_mb * 1_000_000,
+        parameters_bytes=2 * config.max_query_bytes,
+        uploads=UploadLimits().tables,
         wait_s=config.job_wait_s,
     )
 

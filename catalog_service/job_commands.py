@@ -107,6 +107,8 @@ def download(
 
 
 def _target(job: Job, file: JobFile, out: Path | None, *, several: bool) -> Path:
+    if Path(file.name).name != file.name:
+        raise ParameterError(f"the service names a result {file.name!r}, which is no name of a file.")
     suffix = _SUFFIXES.get(file.content_type.partition(";")[0], "")
     if several:
         directory = out or Path(job.job_id)

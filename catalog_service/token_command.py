@@ -22,6 +22,7 @@ Config = Annotated[Path | None, typer.Option(help="Configuration (TOML) of the s
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.@+-]{0,63}")
 _GROUP: Final = re.compile(r"[\w.-]{1,64}")
+_MOST_DAYS: Final = 36_500
 _NOBODY: Final = frozenset({"anonymous"})
 _LISTED: Final = ("token_id", "name", "groups", "admin", "created", "expires", "state")
 
@@ -41,6 +42,8 @@ def create(
     wrong = [one for one in group or () if not _GROUP.fullmatch(one)]
     if wrong:
         raise ParameterError(f"{wrong[0]!r} cannot be a group.", remedy="Use letters, digits and any of . - _")
+    if days is not None and not days <= _MOST_DAYS:
+        raise ParameterError(f"--days {days:g} is too many.", remedy=f"At most {_MOST_DAYS}, or leave it out.")
     store = _store(config)
     from .models.user import Identity  # noqa: PLC0415 - as in `_store`
 

@@ -125,15 +125,12 @@ class Job:
         """
         file, target = self._file(name), Path(path)
         partial = target.with_name(f"{target.name}.{file.sha256[:16]}.part")
-        have, vain = _size(partial), 0
-        while have < file.size_bytes or not partial.exists():
-            try:
-                self._fetch(file, partial, have)
-            except TransferAbortedError:
-                vain = 0 if _size(partial) > have else vain + 1
-                if vain == _MOST_VAIN_TRIES:
-                    raise
-            have = _size(partial)
+        most, vain = _size(partial), 0
+        while _size(partial) < file.size_bytes or not partial.exists():
+            failure = self._fetch(file, partial, _size(partial))
+            most, vain = (_size(partial), 0) if _size(partial) > most else (most, vain + 1)
+            if vain == _MOST_VAIN_TRIES:
+                raise failure or TransferAbortedError(f"Result {name!r} of job {self.job_id} arrives cut short.")
         _check_digest(file, partial)
         partial.replace(target)
         return target
@@ -173,14 +170,18 @@ class Job:
         self._check_end()
         raise NotFoundError(f"job {self.job_id} has no result {name!r}.")
 
-    def _fetch(self, file: JobFile, partial: Path, have: int) -> None:
-        """Add what is missing to a partial file."""
+    def _fetch(self, file: JobFile, partial: Path, have: int) -> TransferAbortedError | None:
+        """Add what is missing to a partial file; return what broke it off, if anything did."""
         headers = {"Range": f"bytes={have}-", "If-Range": f'"{file.sha256}"', "Accept-Encoding": "identity"}
         with self._transport.get(self._result_path(file), headers=headers) as answer, partial.open("ab") as sink:
             if answer.status != 206:
                 sink.truncate(0)
-            while chunk := answer.read(_CHUNK_BYTES):
-                sink.write(chunk)
+            try:
+                while chunk := answer.read(_CHUNK_BYTES):
+                    sink.write(chunk)
+            except TransferAbortedError as error:
+                return error
+        return None
 
 
 def _size(path: Path) -> int:

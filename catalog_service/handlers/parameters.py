@@ -3,6 +3,7 @@
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
+from ..exceptions import ParameterError
 from ..services.parameters import Parameters
 from .responses import http_error
 
@@ -23,5 +24,7 @@ async def read_parameters(request: Request) -> Parameters:
             form = await request.form()
         except HTTPException as error:
             raise http_error(error) from error
+        except (UnicodeError, LookupError) as error:
+            raise ParameterError("the form cannot be read in the charset that it names; send UTF-8") from error
         items += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     return Parameters(items)

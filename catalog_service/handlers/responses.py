@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
@@ -127,6 +128,13 @@ class _LargeFileResponse(FileResponse):
     """Reads in pieces that keep up with a fast network."""
 
     chunk_size = 1 << 20
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file; one that was removed at this very moment is not found."""
+        if await asyncio.to_thread(Path(self.path).is_file):
+            await super().__call__(scope, receive, send)
+        else:
+            await error_for(Request(scope), NotFoundError("the result was removed."))(scope, receive, send)
 
 
 def file_response(found: ResultPath) -> Response:

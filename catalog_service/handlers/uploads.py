@@ -12,7 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import ParameterError
+from ..exceptions import NotFoundError, ParameterError
 from ..factory import Services
 from ..models.query import UploadSource
 from ..models.user import Identity
@@ -78,7 +78,10 @@ class Reception:
             return await self._part(name, _found(await _form(request), address[len(_PREFIX) :]))
         path = self._room.file(name)
         found = await self._results.find(address)
-        await asyncio.to_thread(path.hardlink_to, found.path)
+        try:
+            await asyncio.to_thread(path.hardlink_to, found.path)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"the result {found.result.name!r} was removed.") from error
         return UploadSource(name, path, found.result.content_type)
 
     async def _part(self, name: str, part: UploadFile | str) -> UploadSource:
@@ -107,13 +110,18 @@ class ResultFinder:
         NotFoundError
             If there is no such job or result for this caller.
         """
-        job_id, slash, name = address.removeprefix(f"{self.services.job_documents.job_url()}/").partition("/results/")
+        documents = self.services.job_documents
+        places = [one for one in (documents.job_url(), documents.api_url) if address.startswith(f"{one}/")]
+        job_id, slash, name = address[len(places[0]) + 1 :].partition("/results/") if places else ("", "", "")
         if not slash or "/" in job_id or "/" in name:
             raise ParameterError(
                 f"UPLOAD names the address {address[:_SHOWN]!r}, and nothing is fetched from addresses.",
                 remedy="Send the table in the same request, as name,param:part, or name the result of a job of yours.",
             )
-        return await self.services.jobs.result(job_id, self.caller, name)
+        found = await self.services.jobs.result(job_id, self.caller, name)
+        if found.result.content_type == "text/uri-list":
+            raise ParameterError("this result is a list of its parts; name a part, such as .../results/part-00000")
+        return found
 
 
 async def _reception(services: ServicesDep, caller: Caller) -> AsyncIterator[Reception]:
@@ -130,6 +138,8 @@ async def _form(request: Request) -> FormData:
         return await request.form() if request.method == "POST" else FormData()
     except HTTPException as error:
         raise http_error(error) from error
+    except (UnicodeError, LookupError) as error:
+        raise ParameterError("the form cannot be read in the charset that it names; send UTF-8") from error
 
 
 def _copy(part: UploadFile, path: Path) -> None:

@@ -1,5 +1,6 @@
 """``/tap/async``: asynchronous queries (TAP 1.1 section 2, UWS 1.1)."""
 
+import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import wraps
@@ -164,7 +165,7 @@ async def part(job_id: str, child: str, services: ServicesDep, caller: Caller) -
         case "phase":
             return PlainTextResponse(job.phase.value)
         case "executionduration":
-            return PlainTextResponse(str(int(job.execution_s)))
+            return PlainTextResponse(str(math.ceil(job.execution_s)))
         case "destruction":
             return PlainTextResponse(instant(job.destruction))
         case "quote":

@@ -1,7 +1,6 @@
 """Who asks: credentials of a request become an identity here, and nowhere else."""
 
 import base64
-import binascii
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -88,6 +87,6 @@ def _secret(authorization: str) -> str:
 def _password(credentials: str) -> str:
     try:
         _user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise AuthenticationError("The Basic credentials are not Base64 of USER:TOKEN.") from None
     return password

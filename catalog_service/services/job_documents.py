@@ -34,7 +34,7 @@ class JobDocuments:
 
     def __init__(self, public_url: str) -> None:
         self._jobs_url = f"{public_url}/tap/async"
-        self._api_url = f"{public_url}/api/v1/jobs"
+        self.api_url = f"{public_url}/api/v1/jobs"
 
     def job_url(self, job: Job | None = None, child: str = "") -> str:
         """Return the address of the list of jobs, of a job, or of a child of it."""
@@ -78,7 +78,7 @@ class JobDocuments:
             results=tuple(
                 JobFile(
                     name=one.name,
-                    url=f"{self._api_url}/{job.job_id}/results/{one.name}",
+                    url=f"{self.api_url}/{job.job_id}/results/{one.name}",
                     content_type=one.content_type,
                     size_bytes=one.size_bytes,
                     sha256=one.sha256,

@@ -1,10 +1,11 @@
 """Published limits of asynchronous jobs, each applied in one place and named in its error."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ..exceptions import LimitError, UnavailableError
+from ..exceptions import LimitError, ParameterError, RequestTooLargeError, UnavailableError
 
 __all__ = ["JobLimits"]
 
@@ -31,6 +32,10 @@ class JobLimits:
     queued: int
     free_bytes: int
     """Space on the disk below which no job is taken."""
+    parameters_bytes: int
+    """Of all parameters of a job together."""
+    uploads: int
+    """Tables that come with a job."""
     wait_s: float
     """The longest that a request waits for a change of a job."""
 
@@ -46,7 +51,29 @@ class JobLimits:
 
     def wait(self, asked_s: float) -> float:
         """Return how long a request waits; -1 means long (UWS 1.1 section 2.2.1.1)."""
-        return self.wait_s if asked_s < 0 else min(asked_s, self.wait_s)
+        return asked_s if 0 <= asked_s < self.wait_s else self.wait_s
+
+    def check_parameters(self, parameters: Iterable[tuple[str, str]], uploads: int) -> None:
+        """Refuse parameters that no query needs.
+
+        Raises
+        ------
+        ParameterError
+            If one is no Unicode text, as a form of another charset or a JSON escape can bring.
+        RequestTooLargeError
+            If they are too long altogether.
+        LimitError
+            If there are too many uploaded tables.
+        """
+        try:
+            size = sum(len(value.encode()) for _, value in parameters)
+        except UnicodeEncodeError as error:
+            raise ParameterError("a parameter is no Unicode text: it holds half of a surrogate pair") from error
+        if size > self.parameters_bytes:
+            msg = f"the job's parameters are {size} bytes long; the limit is {self.parameters_bytes} bytes."
+            raise RequestTooLargeError(msg, remedy="Give each parameter once, and long lists as an uploaded table.")
+        if uploads > self.uploads:
+            raise LimitError(f"the job has {uploads} uploaded tables; the limit is {self.uploads}.")
 
     def check_queue(self, of_owner: int, of_all: int, *, anonymous: bool) -> None:
         """Refuse one more job in the queue.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..models.job import Job, JobResult, Phase
+from ..models.query import Outcome
 from ..storage.results import Done
 from .job_keeping import JobKeeping
 from .parameters import Parameters, query_text, result_options
@@ -68,7 +69,7 @@ class JobMaker:
         noting = asyncio.create_task(self._note_parts(job, delivery, options, directory.name))
         try:
             async for chunk in delivery.chunks():  # only what is known without a worker
-                await asyncio.to_thread(_append, path, chunk)
+                await asyncio.to_thread(_append, _first(path, options), chunk)
         finally:
             noting.cancel()
             await asyncio.wait({noting})
@@ -91,20 +92,31 @@ class JobMaker:
         """Return what an execution has made; the parts of a result are listed in a file of their own."""
         outcome, parts = delivery.outcome, _part_results(delivery, options, path.parent.name)
         assert outcome is not None
+        if options.format.in_parts and not parts:
+            parts = (_whole(_first(path, options), options.format.content_type, outcome),)
         content_type = options.format.content_type
         if parts:
             path, content_type = path.with_suffix(".uris"), _LIST_OF_URIS
             addresses = [f"{self._kept.jobs_url}/{job.job_id}/results/{part.name}\r\n" for part in parts]
             path.write_text("".join(addresses), encoding="ascii", newline="")
-        result = JobResult(
-            name="result",
-            file=f"{path.parent.name}/{path.name}",
-            content_type=content_type,
-            size_bytes=path.stat().st_size,
-            sha256=outcome.sha256 or _digest(path),
-            rows=outcome.rows,
-        )
+        result = replace(_whole(path, content_type, outcome), name="result")
         return Done((result, *parts), outcome.overflow)
+
+
+def _first(path: Path, options: ResultOptions) -> Path:
+    """Return the file of what is known without a worker: the result, or its only part."""
+    return path.with_name(f"{path.name}-00000{options.format.suffix}") if options.format.in_parts else path
+
+
+def _whole(path: Path, content_type: str, outcome: Outcome) -> JobResult:
+    return JobResult(
+        name=path.stem,
+        file=f"{path.parent.name}/{path.name}",
+        content_type=content_type,
+        size_bytes=path.stat().st_size,
+        sha256=outcome.sha256 or _digest(path),
+        rows=outcome.rows,
+    )
 
 
 def _append(path: Path, chunk: bytes) -> None:

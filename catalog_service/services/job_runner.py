@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec
 
@@ -21,6 +21,8 @@ P = ParamSpec("P")
 _LOG: Final = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS: Final = 2
+_PATIENCE_S: Final = 5.0
+"""How long a stop waits until the end of a job is noted."""
 _LOOK_AGAIN_S: Final = 30.0
 """After a failure of the store; otherwise the queue is looked at when something changes."""
 
@@ -99,7 +101,7 @@ class JobRunner:
                 continue
             self._results.discard(job.job_id, job.attempts)
             if job.attempts < _MOST_ATTEMPTS:
-                self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.QUEUED, started=None)
+                self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.QUEUED, started=None, results=())
             else:
                 error = ServerError(
                     f"The service stopped {job.attempts} times while this job ran; it is not tried again.",
@@ -112,7 +114,8 @@ class JobRunner:
         if job is not None and job.phase is Phase.EXECUTING:
             self._results.discard(job_id, job.attempts)
             attempts = job.attempts - 1  # it did nothing wrong
-            self._store.change(job_id, [Phase.EXECUTING], phase=Phase.QUEUED, started=None, attempts=attempts)
+            again = {"phase": Phase.QUEUED, "started": None, "results": (), "attempts": attempts}
+            self._store.change(job_id, [Phase.EXECUTING], **again)
 
     async def _dispatch(self) -> None:
         while True:
@@ -122,7 +125,8 @@ class JobRunner:
                 while len(self._running) < self._slots and await self._begin_next():
                     pass
             except Exception:  # noqa: BLE001 - such as a full disk: the next look may succeed
-                _LOG.exception("the queue of jobs cannot be read; trying again")
+                _LOG.exception("no job can be taken from the queue; trying again")
+                self._wake.clear()
                 asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._wake.set)
 
     async def _begin_next(self) -> bool:
@@ -140,6 +144,8 @@ class JobRunner:
             await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+            raise failure
         return True
 
     def _ended(self, job_id: str) -> None:
@@ -148,16 +154,24 @@ class JobRunner:
         self._wake.set()
 
     async def _execute(self, job: Job, claimed: asyncio.Event) -> None:
+        attempts = job.attempts + 1
+        begun = {"phase": Phase.EXECUTING, "started": self._kept.clock(), "attempts": attempts, "results": ()}
+        if not await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **begun):
+            return
+        claimed.set()
+        self._kept.changes.tell(job.job_id)
+        noting: asyncio.Task[None] | None = None
         try:
-            job = replace(job, phase=Phase.EXECUTING, started=self._kept.clock(), attempts=job.attempts + 1)
-            begun = {"phase": job.phase, "started": job.started, "attempts": job.attempts}
-            if await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **begun):
-                claimed.set()
-                self._kept.changes.tell(job.job_id)
-                done = await self._maker.make(job, partial(self._under_way, job.job_id))
-                await self._settled(self._complete, job, done)
+            known = await self._beside(self._store.get, job.job_id)
+            job = known or job  # its time limit may have changed meanwhile
+            done = await self._maker.make(job, partial(self._under_way, job.job_id))
+            noting = asyncio.create_task(self._settled(self._complete, job, done))
+            await asyncio.shield(noting)
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._results.discard, job.job_id, job.attempts)
+            if noting is None:
+                await asyncio.to_thread(self._results.discard, job.job_id, attempts)
+            else:  # all is made: what stops the job now comes too late, unless it came before
+                await asyncio.wait({noting}, timeout=_PATIENCE_S)
             raise
         except CatalogServiceError as error:
             await self._end(job, error)
@@ -183,7 +197,8 @@ class JobRunner:
 
     def _complete(self, job: Job, done: Done) -> None:
         ended = {"results": done.results, "overflow": done.overflow, "ended": self._kept.clock()}
-        self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.COMPLETED, **ended)
+        if not self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.COMPLETED, **ended):
+            self._results.discard(job.job_id, job.attempts)  # it was aborted or removed
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
         """Note how a job failed; one that ran too long counts as aborted (UWS 1.1 section 2.1.5)."""
@@ -192,6 +207,7 @@ class JobRunner:
             job.job_id,
             [Phase.EXECUTING],
             phase=phase,
+            results=(),
             error=error.to_json(),
             error_status=error.status,
             ended=self._kept.clock(),

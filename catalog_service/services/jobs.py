@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,7 @@ class JobService:
         self._results = kept.results
         self._beside = kept.beside
         self._runner = runner
+        self._merging = asyncio.Lock()
 
     async def create(
         self, items: Items, identity: Identity, *, uploads: tuple[UploadSource, ...] = (), run: bool = False
@@ -74,8 +75,11 @@ class JobService:
             If there is no room for it.
         """
         await self._beside(self._check_room, identity)
+        if run:
+            await self._beside(self._check_queue, identity)
         job_id, now = secrets.token_hex(16), self._kept.clock()
         parameters = _merged((), items)
+        self._kept.limits.check_parameters(parameters, len(uploads))
         job = Job(
             job_id=job_id,
             owner=identity,
@@ -85,12 +89,14 @@ class JobService:
             destruction=self._kept.limits.destruction(now),
             execution_s=self._kept.limits.execution_s,
             parameters=parameters,
-            uploads=await self._beside(self._keep, job_id, uploads),
             runid=_runid(parameters),
         )
-        if run:
-            await self._beside(self._check_queue, identity)
-        await self._beside(self._store.add, job)
+        try:
+            kept = await self._beside(self._keep, job_id, uploads)
+            await self._beside(self._store.add, replace(job, uploads=kept))
+        except BaseException:
+            self._results.remove(job_id)
+            raise
         self._runner.wake()
         return job
 
@@ -148,12 +154,15 @@ class JobService:
         AccessError
             If it was started.
         """
-        job = await self.job(job_id, identity)
-        if job.phase is not Phase.PENDING:
-            raise _too_late(job, "its parameters cannot be changed")
-        parameters = _merged(job.parameters, items)
-        kept = job.uploads + await self._beside(self._keep, job_id, uploads)
-        await self._change(job, [Phase.PENDING], parameters=parameters, uploads=kept, runid=_runid(parameters))
+        await self._beside(self._check_room, identity)
+        async with self._merging:  # two requests at once add up
+            job = await self.job(job_id, identity)
+            if job.phase is not Phase.PENDING:
+                raise _too_late(job, "its parameters cannot be changed")
+            parameters = _merged(job.parameters, items)
+            self._kept.limits.check_parameters(parameters, len(job.uploads + uploads))
+            kept = job.uploads + await self._beside(self._keep, job_id, uploads)
+            await self._change(job, [Phase.PENDING], parameters=parameters, uploads=kept, runid=_runid(parameters))
 
     async def run(self, job_id: str, identity: Identity) -> None:
         """Queue a job; nothing happens to one that is on its way already.
@@ -168,15 +177,18 @@ class JobService:
         job = await self.job(job_id, identity)
         if job.phase is Phase.PENDING:
             await self._beside(self._check_queue, identity)
-            await self._change(job, [Phase.PENDING], phase=Phase.QUEUED, queued=self._kept.clock())
-            self._runner.wake()
+            queued = {"phase": Phase.QUEUED, "queued": self._kept.clock()}
+            if await self._beside(self._store.change, job_id, [Phase.PENDING], **queued):
+                self._kept.changes.tell(job_id)
+                self._runner.wake()
         elif job.phase not in ACTIVE:
             raise _too_late(job, "it cannot be run again; create a new one")
 
     async def abort(self, job_id: str, identity: Identity) -> None:
         """Stop a job; what has ended stays as it is."""
         job = await self.job(job_id, identity)
-        if await self._beside(self._store.change, job_id, ACTIVE, phase=Phase.ABORTED, ended=self._kept.clock()):
+        aborted = {"phase": Phase.ABORTED, "results": (), "ended": self._kept.clock()}
+        if await self._beside(self._store.change, job_id, ACTIVE, **aborted):
             await self._runner.stop(job.job_id)
             self._kept.changes.tell(job_id)
 

@@ -12,6 +12,7 @@ from .job_table import JOBS, job_of, milliseconds, values_of
 
 __all__ = ["JobStore"]
 
+_MOST_LISTED: Final = 1000
 _ATTRIBUTES: Final = tuple(field.name for field in fields(Job))
 
 
@@ -74,7 +75,7 @@ class JobStore:
         after
             Only jobs created later.
         last
-            At most so many.
+            At most so many; never more than 1,000.
         """
         statement = sa.select(JOBS).where(JOBS.c.owner == owner).order_by(JOBS.c.created.desc(), JOBS.c.job_id)
         wanted = [phase.value for phase in phases]
@@ -82,8 +83,7 @@ class JobStore:
             statement = statement.where(JOBS.c.phase.in_(wanted))
         if after is not None:
             statement = statement.where(JOBS.c.created > milliseconds(after))
-        if last is not None:
-            statement = statement.limit(last)
+        statement = statement.limit(_MOST_LISTED if last is None else min(last, _MOST_LISTED))
         with self._engine.connect() as connection:
             return tuple(map(job_of, connection.execute(statement)))
 

@@ -26,6 +26,7 @@ __all__ = [
     "Binary2Writer",
     "TableDataWriter",
     "error_document",
+    "legal",
     "metadata_document",
     "scs_error_document",
 ]
@@ -65,7 +66,7 @@ def error_document(message: str) -> bytes:
 
 def scs_error_document(message: str) -> bytes:
     """Return the document that reports an error of a cone search: for SCS clients, and for DALI clients below."""
-    value = quoteattr(_legal(message))
+    value = quoteattr(legal(message))
     return _encode(
         f'{_OPEN}<INFO ID="Error" name="Error" value={value}/>\n'
         f'<RESOURCE type="results">\n{_error_info(message)}</RESOURCE>\n{_CLOSE}'
@@ -180,18 +181,19 @@ def _field(column: Column, *, is_unicode: bool, is_position: bool) -> str:
     written = " ".join(f"{name}={_attribute(value)}" for name, value in attributes.items() if value)
     if not column.description:
         return f"<FIELD {written}/>\n"
-    return f"<FIELD {written}><DESCRIPTION>{escape(_legal(column.description))}</DESCRIPTION></FIELD>\n"
+    return f"<FIELD {written}><DESCRIPTION>{escape(legal(column.description))}</DESCRIPTION></FIELD>\n"
 
 
 def _error_info(message: str) -> str:
-    return f'<INFO name="QUERY_STATUS" value="ERROR">{escape(_legal(message))}</INFO>\n'
+    return f'<INFO name="QUERY_STATUS" value="ERROR">{escape(legal(message))}</INFO>\n'
 
 
 def _attribute(value: str) -> str:
-    return quoteattr(_legal(value))
+    return quoteattr(legal(value))
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
+    """Return a text with U+FFFD for what XML cannot hold."""
     return _ILLEGAL.sub("\ufffd", text)
 
 

@@ -3,14 +3,17 @@
 import base64
 import hashlib
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import astropy.io.votable
+import lxml.etree
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -437,3 +440,73 @@ def test_a_result_of_a_job_can_be_named_as_an_upload(jobs_server: RunningServer,
     ):
         refused = requests.post(sync, {**asked, "UPLOAD": f"bright,{address}"}, timeout=60)
         assert refused.status_code == status, address
+
+
+def test_what_no_document_can_hold(url: str, jobs_server: RunningServer) -> None:
+    job = create(url, "SELECT 'a\x01b' AS t, 1 AS \x0b", RUNID="r\x02")
+    for document in (requests.get(job, timeout=30).text, requests.get(f"{job}/parameters", timeout=30).text):
+        lxml.etree.fromstring(document.encode())
+        assert "\ufffd" in document
+    api = f"{jobs_server.url}/api/v1/jobs"
+    for body in ({"query": "SELECT '\ud800'"}, {"query": "SELECT 1", "runid": "\ud800"}):
+        refused = requests.post(api, data=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=30)
+        assert (refused.status_code, "surrogate" in refused.text) == (400, True)
+    form = b'--b\r\nContent-Disposition: form-data; name="LANG"\r\n\r\nADQL\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b; charset=undefined"}
+    assert requests.post(url, form, headers=headers, timeout=30).status_code == 400
+
+
+def test_parameters_of_a_job_are_limited(url: str) -> None:
+    fields = [("QUERY", (None, "x" * 200_000)) for _ in range(4)]
+    answer = requests.post(url, files=fields, allow_redirects=False, timeout=30)
+    assert answer.status_code == 413
+    assert "the limit is 524288 bytes" in answer.text
+
+
+def test_changes_at_once_add_up(url: str) -> None:
+    job = create(url, "SELECT 1")
+    changes = [{"MAXREC": "7"}, {"RUNID": "mine"}, {"RESPONSEFORMAT": "csv"}, {"LANG": "QSERV"}]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda change: requests.post(f"{job}/parameters", change, timeout=30), changes))
+    listed = requests.get(f"{job}/parameters", timeout=30).text
+    for change in changes:
+        ((name, value),) = change.items()
+        assert f'<uws:parameter id="{name}">{value}</uws:parameter>' in listed
+    with ThreadPoolExecutor(3) as threads:
+        phases = [threads.submit(requests.post, f"{job}/phase", {"PHASE": "RUN"}, timeout=30) for _ in range(3)]
+    assert {phase.result().status_code for phase in phases} <= {200, 403}
+    assert finished(job) == "COMPLETED"
+
+
+def test_a_refused_or_failed_job_keeps_no_files(url: str, jobs_server: RunningServer) -> None:
+    busy = [create(url, SLOW, PHASE="RUN")]
+    awaited(busy[0], "EXECUTING")
+    busy += [create(url, SLOW, PHASE="RUN") for _ in range(5)]
+    before = len(results_of(jobs_server))
+    files = {"t": ("t.csv", b"a\n1\n")}
+    data = {"LANG": "ADQL", "QUERY": "SELECT 1", "PHASE": "RUN", "UPLOAD": "t,param:t"}
+    refused = requests.post(url, data, files=files, allow_redirects=False, timeout=30)
+    assert (refused.status_code, len(results_of(jobs_server))) == (503, before)
+    for job in reversed(busy):
+        requests.delete(job, allow_redirects=False, timeout=30)
+
+
+def test_columns_alone_in_parts(url: str) -> None:
+    job = create(url, "SELECT ra FROM tycho2.stars", PHASE="RUN", RESPONSEFORMAT="parquet/parts", MAXREC="0")
+    assert finished(job) == "COMPLETED"
+    (part,) = requests.get(f"{job}/results/result", timeout=30).text.split()
+    table = pq.read_table(io.BytesIO(requests.get(part, timeout=30).content))
+    assert (table.num_rows, table.schema.names) == (0, ["ra"])
+    asked = {"LANG": "ADQL", "QUERY": "SELECT COUNT(*) AS n FROM TAP_UPLOAD.t", "UPLOAD": f"t,{job}/results/result"}
+    answer = requests.post(f"{url.removesuffix('async')}sync", asked, timeout=30)
+    assert (answer.status_code, "name a part" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/jobs/{job}?wait=nan", "/api/v1/jobs?last=" + "9" * 30, "/tap/async?LAST=" + "9" * 30]
+)
+def test_odd_numbers_are_no_fault_of_ours(url: str, jobs_server: RunningServer, path: str) -> None:
+    job = create(url, "SELECT 1").rsplit("/", 1)[1]
+    assert requests.get(f"{jobs_server.url}{path.format(job=job)}", timeout=30).status_code < 500
+    headers = {"Authorization": b"Basic \xfc\xfc"}
+    assert requests.get(f"{jobs_server.url}/tap/async", headers=headers, timeout=30).status_code == 401
