@@ -15,10 +15,10 @@ DaCHS stands already. To set it up on Debian 12:
 4. In that directory, as the user of DaCHS: ``dachs imp q; dachs imp //tap; dachs pub q; dachs limits q``.
 5. ``dachs serve start`` (not ``serve debug``, which is slower).
 
-Without a network, ``imp`` misses vocabularies: ``uat``, ``refframe``, ``timescale``, ``content_type``, ``product-type``,
-``datalink/core``, ``voresource/date_role``, ``voresource/relationship_type``. Each may be a file of the directory
-that ``dachs config cacheDir`` prints, named by its URI below ``http://www.ivoa.net/rdf/`` with ``=2F`` for each slash,
-with JSON of ``uri``, ``flavour`` and ``terms``; only ``uat`` needs a term, ``surveys``.
+Without a network, ``imp`` misses vocabularies: ``uat``, ``refframe``, ``timescale``, ``content_type``,
+``product-type``, ``datalink/core``, ``voresource/date_role``, ``voresource/relationship_type``. Each may be a file of
+the directory that ``dachs config cacheDir`` prints, named by its URI below ``http://www.ivoa.net/rdf/`` with ``=2F``
+for each slash, with JSON of ``uri``, ``flavour`` and ``terms``; only ``uat`` needs a term, ``surveys``.
 """
 
 import argparse
