@@ -14,6 +14,11 @@ DaCHS stands already. To set it up on Debian 12:
 3. ``python -m benchmarks.dachs_input $(dachs config inputsDir)/bench``; its user must be able to read that.
 4. In that directory, as the user of DaCHS: ``dachs imp q; dachs imp //tap; dachs pub q; dachs limits q``.
 5. ``dachs serve start`` (not ``serve debug``, which is slower).
+
+Without a network, ``imp`` misses vocabularies: ``uat``, ``refframe``, ``timescale``, ``content_type``,
+``product-type``, ``datalink/core``, ``voresource/date_role``, ``voresource/relationship_type``. Each may be a file of
+the directory that ``dachs config cacheDir`` prints, named by its URI below ``http://www.ivoa.net/rdf/`` with ``=2F``
+for each slash, with JSON of ``uri``, ``flavour`` and ``terms``; only ``uat`` needs a term, ``surveys``.
 """
 
 import argparse
@@ -210,7 +215,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Measure the service and a running DaCHS in turns.")
     parser.add_argument("--dachs-url", required=True, help="base URL of the DaCHS, e.g. http://127.0.0.1:18080")
-    parser.add_argument("--rounds", type=int, default=4, help="turns of each line")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each line")
     parser.add_argument("--only", default="", help="lines whose name contains this")
     parser.add_argument("--directory", type=Path, help="keep our table here for the next run")
     parser.add_argument("--json", default="-")
