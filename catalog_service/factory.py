@@ -34,6 +34,7 @@ from .services.metadata import MetadataService, SiteInfo
 from .services.metrics import Metrics, MetricsPage
 from .services.query import QueryService
 from .services.recording import Recorders
+from .services.running import OperatorService, RunningQueries
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.history import HistoryStore
@@ -72,6 +73,7 @@ class Services:
     jobs: JobService
     job_documents: JobDocuments
     metrics: MetricsPage
+    operators: OperatorService
     history: HistoryService
     runner: JobRunner
     kept: JobKeeping
@@ -117,9 +119,9 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    metrics, history = Metrics(), _history(config)
+    metrics, history, running = Metrics(), _history(config), RunningQueries()
     recorder = Recorders(metrics, history)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads, recorder=recorder)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, recorder=recorder, running=running)
     runner = JobRunner(kept, queries, slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -135,6 +137,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
+        operators=OperatorService(running),
         metrics=MetricsPage(
             metrics=metrics,
             lanes=lanes,

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
+from .handlers import admin, api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
 from .handlers.metrics import CountedResponses
 from .handlers.responses import ClientGoneError, api_error, refusal
 from .language.pipeline import parse
@@ -77,7 +77,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, health, metrics, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, admin, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes

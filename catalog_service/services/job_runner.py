@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ..exceptions import CatalogServiceError, QueryTimeoutError, ServerError
+from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, JobResult, Phase, Progress
 from ..storage.results import Done
 from .job_keeping import JobKeeping
@@ -233,8 +233,8 @@ class JobRunner:
             _LOG.exception("the failure of job %s cannot be noted", job.job_id)
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
-        """Note how a job failed; one that ran too long counts as aborted (UWS 1.1 section 2.1.5)."""
-        phase = Phase.ABORTED if isinstance(error, QueryTimeoutError) else Phase.ERROR
+        """Note how a job failed; one that ran too long or was stopped counts as aborted (UWS 1.1 section 2.1.5)."""
+        phase = Phase.ABORTED if isinstance(error, QueryTimeoutError | QueryStoppedError) else Phase.ERROR
         self._store.change(
             job.job_id,
             [Phase.EXECUTING],
