@@ -130,7 +130,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         limits=limits,
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
-        cones=ConeService(catalogs, queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
+        cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
         uploads=uploads,

@@ -147,13 +147,13 @@ def _error_headers(error: CatalogServiceError) -> dict[str, str]:
 
 def tap_error(error: CatalogServiceError) -> Response:
     """Return a TAP error: HTTP status and a VOTable with QUERY_STATUS=ERROR (DALI 1.1 section 4.2)."""
-    return Response(error_document(str(error)), error.status, _error_headers(error), VOTABLE_TYPE)
+    return Response(error_document(str(error), error.query_id), error.status, _error_headers(error), VOTABLE_TYPE)
 
 
 def scs_error(error: CatalogServiceError) -> Response:
     """Return a cone-search error: HTTP 200 and an INFO named Error (SCS 1.03 section 2.3)."""
     status = 200 if error.status < 500 else error.status
-    return Response(scs_error_document(str(error)), status, _error_headers(error), "text/xml")
+    return Response(scs_error_document(str(error), error.query_id), status, _error_headers(error), "text/xml")
 
 
 def api_error(error: CatalogServiceError) -> Response:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import structlog
 
+from ..engines.base import QueryCancelledError
 from ..engines.result import QueryResult
-from ..exceptions import CatalogServiceError, ParameterError
+from ..exceptions import CatalogServiceError, ParameterError, ServerError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.record import QueryRecord
@@ -36,6 +37,7 @@ from .uploads import UploadService
 __all__ = ["Delivery", "QueryService", "ResultFile", "ResultOptions"]
 
 _AUDIT = structlog.get_logger("audit")
+_LOG = structlog.get_logger("service")
 
 VOTABLE: Final = negotiate(None)
 """The default format: VOTable with BINARY2 serialization."""
@@ -200,6 +202,11 @@ class Delivery:
             self._record(error.code, bytes_out=sent, message=str(error))
             if not self._result.body_complete:
                 raise
+        except QueryCancelledError:
+            raise
+        except Exception as error:
+            self._record("failed", message=repr(error))
+            raise _fault(self._audit, error) from error
         finally:
             await self.close()
 
@@ -302,14 +309,6 @@ class QueryService:
     def _timeout_s(self, file: ResultFile | None) -> float:
         return self._limits.sync_timeout_s if file is None else file.timeout_s
 
-    async def run_resolved(
-        self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
-    ) -> Delivery:
-        """Run a query that some other front end built; `text` describes it in the audit line."""
-        audit = self._audit(identity, text, options)
-        with _beginning(audit):
-            return await self._deliver(resolved, self._catalogs.published, audit, options)
-
     async def run_built(
         self,
         uploads: tuple[UploadSource, ...],
@@ -318,7 +317,7 @@ class QueryService:
         identity: Identity,
         options: ResultOptions,
     ) -> Delivery:
-        """Run a query that is built of what is published and of tables that came with it.
+        """Run a query that some other front end builds of what is published and of tables that came with it.
 
         Parameters
         ----------
@@ -326,8 +325,10 @@ class QueryService:
             The tables; `build` finds them among the uploads of what it is given, in this order.
         build
             Returns the query.
-        text, identity, options
-            As for `run_resolved`.
+        text
+            Describes it in the audit line.
+        identity, options
+            As for `run`.
 
         Raises
         ------
@@ -404,7 +405,17 @@ def _beginning(audit: _Audit) -> Iterator[None]:
             audit.failed(stopped)
             raise stopped from None
         audit.failed(error)
+        if isinstance(error, Exception) and not isinstance(error, CatalogServiceError):
+            raise _fault(audit, error) from error
         raise
+
+
+def _fault(audit: _Audit, error: Exception) -> ServerError:
+    """Log an exception that nobody foresaw; return what its user learns of it."""
+    _LOG.error("query_failed", query_id=audit.query_id, exc_info=error)
+    fault = ServerError(f"The query failed for a reason that is our fault (query {audit.query_id}).")
+    fault.query_id = audit.query_id
+    return fault
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:
