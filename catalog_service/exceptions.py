@@ -17,6 +17,7 @@
     |     |- RequestTooLargeError (413)
     |- AccessError (403)
     |  |- AuthenticationError (401)
+    |  |- QueryStoppedError            an operator cancelled the query
     |- NotFoundError (404)
     |- UnavailableError (503)          try again later
     |- ServerError (500)               our fault; the message holds the query id, nothing else
@@ -42,6 +43,7 @@ __all__ = [
     "QueryError",
     "QueryNameError",
     "QueryRefusedError",
+    "QueryStoppedError",
     "QuerySyntaxError",
     "QueryTimeoutError",
     "QueryTypeError",
@@ -194,6 +196,12 @@ class AuthenticationError(AccessError):
     """The caller's credentials are missing or wrong."""
 
     status, code = 401, "unauthorized"
+
+
+class QueryStoppedError(AccessError):
+    """An operator cancelled the query."""
+
+    code = "stopped"
 
 
 class NotFoundError(CatalogServiceError):

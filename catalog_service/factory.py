@@ -38,6 +38,7 @@ from .services.metrics import Metrics, MetricsPage
 from .services.quarantine import Quarantine
 from .services.query import Guards, QueryService
 from .services.recording import Recorders
+from .services.running import OperatorService, RunningQueries
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.history import HistoryStore
@@ -79,6 +80,7 @@ class Services:
     jobs: JobService
     job_documents: JobDocuments
     metrics: MetricsPage
+    operators: OperatorService
     history: HistoryService
     runner: JobRunner
     kept: JobKeeping
@@ -126,9 +128,11 @@ def build_services(config: Config, *, public_url: str) -> Services:
         cone_max_radius_deg=config.cone_max_radius_deg,
     )
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
-    metrics, history = Metrics(), _history(config)
+    metrics, history, running = Metrics(), _history(config), RunningQueries()
     recorder = Recorders(metrics, history)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=_guards(config), recorder=recorder)
+    queries = QueryService(
+        catalogs, lanes, limits, batch, uploads, guards=_guards(config), recorder=recorder, running=running
+    )
     runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
     return Services(
@@ -137,13 +141,14 @@ def build_services(config: Config, *, public_url: str) -> Services:
         limits=limits,
         queries=queries,
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
-        cones=ConeService(catalogs, queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
+        cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
         uploads=uploads,
         upload_files=upload_files,
         jobs=JobService(kept, runner),
         job_documents=JobDocuments(site.public_url),
+        operators=OperatorService(running),
         metrics=MetricsPage(
             metrics=metrics,
             lanes=lanes,

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
-from .handlers import api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
+from .handlers import admin, api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
 from .handlers.connection import HttpProtocol
 from .handlers.metrics import CountedResponses
 from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
@@ -80,7 +80,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, health, metrics, pages):
+    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, admin, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     prefix = path_prefix(public_url)

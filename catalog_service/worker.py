@@ -64,6 +64,8 @@ class Worker:
         self._config = config
         self._sender = FrameSender(connection.sendall)
         self._queries: queue.SimpleQueue[tuple[Task, float]] = queue.SimpleQueue()
+        self._stopped_by: CatalogServiceError | None = None
+        """Why the query is to be cancelled, if somebody reads on."""
         self._idle = threading.Event()
         self._idle.set()
 
@@ -89,7 +91,10 @@ class Worker:
             with self._engine.stream(query, timeout_s=remaining_s, batch_rows=rows, progress=self._progress) as stream:
                 outcome = self._send(stream, delivery) if query.target is None else self._write(query, stream)
         except QueryCancelledError:
-            return End(cancelled=True, rss_bytes=_rss_bytes())
+            stopped = self._stopped_by
+            if stopped is None:
+                return End(cancelled=True, rss_bytes=_rss_bytes())
+            return End(error=stopped, body_complete=delivery.fail(str(stopped)), rss_bytes=_rss_bytes())
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever happened costs this query, not the worker
@@ -169,19 +174,24 @@ class Worker:
             while True:
                 kind, payload = _read_frame(self._connection)
                 if kind == frames.QUERY:
+                    self._stopped_by = None
                     self._idle.clear()
                     self._queries.put(frames.decode_query(payload))
                 elif kind == frames.UPLOAD:
                     self._idle.clear()
                     self._queries.put((frames.decode_upload(payload), 0.0))
                 elif kind == frames.CANCEL:
-                    self._cancel()
+                    self._cancel(payload)
         except Exception:  # noqa: BLE001 - whatever it is, nobody listens from here on
             _log("worker_cannot_listen", detail=traceback.format_exc())
             os._exit(1)
 
-    def _cancel(self) -> None:
-        """Interrupt until the query has ended: an interrupt just before DuckDB begins is lost."""
+    def _cancel(self, reason: bytes) -> None:
+        """Interrupt until the query has ended: an interrupt just before DuckDB begins is lost.
+
+        With a reason, which is an error, the result ends with that; otherwise nobody reads it any more.
+        """
+        self._stopped_by = CatalogServiceError.from_json(json.loads(reason)) if reason else None
         while not self._idle.is_set():
             self._engine.cancel()
             self._idle.wait(_INTERRUPT_AGAIN_S)

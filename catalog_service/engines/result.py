@@ -60,6 +60,7 @@ class QueryResult(AsyncIterator[bytes]):
         self._lost = lost
         self._reading = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._ended = False
         self._failure: Exception | None = None
         loop = asyncio.get_running_loop()
@@ -120,6 +121,25 @@ class QueryResult(AsyncIterator[bytes]):
         The cancellation goes on even if the caller is cancelled while it waits here.
         """
         await asyncio.shield(self.abandon())
+
+    def stop(self, error: CatalogServiceError) -> None:
+        """Have the worker end the result with `error` where it is; one that does not within the grace is killed.
+
+        Unlike `close`, this leaves the rest to be read.
+        """
+        if self._stopping is None and not self._ended:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(error))
+
+    async def _stop(self, error: CatalogServiceError) -> None:
+        if self._ended:
+            return
+        with suppress(ChannelClosedError):
+            await self._worker.channel.send(frames.encode_json_frame(frames.CANCEL, error.to_json()))
+            await asyncio.sleep(CANCEL_GRACE_S)
+        if not self._ended:
+            self._failure = error
+            self._worker.kill()
+            self._fail_lost()
 
     def abandon(self) -> "asyncio.Task[None]":
         """Begin to `close` without waiting."""
@@ -189,3 +209,5 @@ class QueryResult(AsyncIterator[bytes]):
     def _end(self) -> None:
         self._ended = True
         self._watchdog.cancel()
+        if self._stopping is not None and self._stopping is not asyncio.current_task():
+            self._stopping.cancel()

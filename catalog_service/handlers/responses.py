@@ -167,9 +167,8 @@ def _error_headers(error: CatalogServiceError) -> dict[str, str]:
 
 def tap_error(error: CatalogServiceError) -> Response:
     """Return a TAP error: HTTP status and a VOTable with QUERY_STATUS=ERROR (DALI 1.1 section 4.2)."""
-    return _with_challenge(
-        error, Response(error_document(str(error)), error.status, _error_headers(error), VOTABLE_TYPE)
-    )
+    document = error_document(str(error), error.query_id)
+    return _with_challenge(error, Response(document, error.status, _error_headers(error), VOTABLE_TYPE))
 
 
 def scs_error(error: CatalogServiceError) -> Response:
@@ -178,7 +177,8 @@ def scs_error(error: CatalogServiceError) -> Response:
     Only wrong credentials and our own failures have a status of theirs, which clients act on.
     """
     status = error.status if error.status >= 500 or isinstance(error, AuthenticationError) else 200
-    return _with_challenge(error, Response(scs_error_document(str(error)), status, _error_headers(error), "text/xml"))
+    document = scs_error_document(str(error), error.query_id)
+    return _with_challenge(error, Response(document, status, _error_headers(error), "text/xml"))
 
 
 def error_for(request: Request, error: CatalogServiceError) -> Response:

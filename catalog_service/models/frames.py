@@ -5,7 +5,7 @@ A frame is one kind byte, a 4-byte big-endian length, and that many bytes:
 ``S``  parent to worker, once: set up (JSON of the worker's configuration)
 ``Q``  parent to worker: a query (JSON of `EngineQuery` and the seconds left of its time limit)
 ``U``  parent to worker: an uploaded table to read (JSON of `UploadQuery`); its data frames are an `UploadedTable`
-``C``  parent to worker: cancel the running query (empty)
+``C``  parent to worker: cancel the running query (empty, or JSON of the error with which its result ends)
 ``R``  worker to parent, once: ready for a query (JSON: pid)
 ``H``  worker to parent: head, before any data (JSON: overflow true/false, or null when not yet known)
 ``D``  worker to parent: final bytes of the result

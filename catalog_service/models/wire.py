@@ -14,6 +14,8 @@
 ``DELETE /api/v1/jobs/ID``              nothing
 ``GET /api/v1/jobs/ID/results/NAME``    the file of a result
 ``GET /api/v1/queries?last=&since=``     a list of `QueryInfo`, the newest first
+``GET /api/v1/admin/queries``           a list of `RunningQueryInfo`; for operators
+``DELETE /api/v1/admin/queries/ID``     nothing; for operators
 any error                               ``{"error": {code, message, line, column, remedy, query_id}}``
 ======================================  ==============================================================
 
@@ -38,6 +40,7 @@ __all__ = [
     "JobRequest",
     "QueryInfo",
     "QueryRequest",
+    "RunningQueryInfo",
     "SchemaInfo",
     "TableDetail",
     "TableReading",
@@ -339,3 +342,23 @@ class QueryInfo:
     job_id: str | None = None
     """Of the job that ran it."""
     runid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningQueryInfo:
+    """A query that runs or waits."""
+
+    query_id: str
+    query: str
+    """The first 200 characters of its text."""
+    owner: str
+    """Who asked."""
+    started: str
+    """ISO time in UTC."""
+    seconds: float
+    """Since then."""
+    lane: str
+    """``interactive``, or ``batch`` for jobs."""
+    job_id: str | None = None
+    progress: tuple[int, int] | None = None
+    """Batches of tiles that are done, and all of them."""

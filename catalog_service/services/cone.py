@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
 
 from ..exceptions import NotFoundError, ParameterError
 from ..models.query import ResolvedQuery
@@ -22,11 +23,14 @@ from ..models.tree import (
     TableRef,
 )
 from ..models.user import Identity
-from .catalogs import Catalogs
+from .catalogs import Published
 from .cone_columns import Labels, cone_items
 from .query import Delivery, QueryService, ResultOptions
 
 __all__ = ["ConeSearch", "ConeService"]
+
+_NAME_CHARACTERS: Final = 200
+"""Of a table that may not exist; so many are logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,13 @@ class ConeService:
 
     Parameters
     ----------
-    catalogs
-        What is published.
     queries
         Runs them.
     labels
         How results of the protocol are labelled for callers that do not choose.
     """
 
-    def __init__(self, catalogs: Catalogs, queries: QueryService, labels: Labels = Labels.UCD1PLUS) -> None:
-        self._catalogs = catalogs
+    def __init__(self, queries: QueryService, labels: Labels = Labels.UCD1PLUS) -> None:
         self._queries = queries
         self.labels = labels
 
@@ -84,17 +85,21 @@ class ConeService:
         ParameterError
             If the table has no positions or lacks a named column.
         """
-        table = self._table(cone.table, identity)
-        text = f"cone {table.full_name} {cone.ra_deg} {cone.dec_deg} {cone.radius_deg}"
-        return await self._queries.run_resolved(_cone_query(table, cone), text, identity, options)
+        text = f"cone {cone.table[:_NAME_CHARACTERS]} {cone.ra_deg} {cone.dec_deg} {cone.radius_deg}"
 
-    def _table(self, name: str, identity: Identity) -> Table:
-        visible = self._catalogs.published.visible(identity)
-        table = visible.find_full_name(name)
-        if table is None:
-            close = get_close_matches(name, visible.table_names(), n=1)
-            raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
-        return table
+        def build(published: Published) -> ResolvedQuery:
+            return _cone_query(_table(cone.table, published, identity), cone)
+
+        return await self._queries.run_built((), build, text, identity, options)
+
+
+def _table(name: str, published: Published, identity: Identity) -> Table:
+    visible = published.visible(identity)
+    table = visible.find_full_name(name)
+    if table is None:
+        close = get_close_matches(name, visible.table_names(), n=1)
+        raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
+    return table
 
 
 def _cone_query(table: Table, cone: ConeSearch) -> ResolvedQuery:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec
 
-from ..exceptions import CatalogServiceError, QueryTimeoutError, ServerError
+from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
 from .job_keeping import JobKeeping
@@ -201,8 +201,8 @@ class JobRunner:
             self._results.discard(job.job_id, job.attempts)  # it was aborted or removed
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
-        """Note how a job failed; one that ran too long counts as aborted (UWS 1.1 section 2.1.5)."""
-        phase = Phase.ABORTED if isinstance(error, QueryTimeoutError) else Phase.ERROR
+        """Note how a job failed; one that ran too long or was stopped counts as aborted (UWS 1.1 section 2.1.5)."""
+        phase = Phase.ABORTED if isinstance(error, QueryTimeoutError | QueryStoppedError) else Phase.ERROR
         self._store.change(
             job.job_id,
             [Phase.EXECUTING],

@@ -1,9 +1,10 @@
 """THE path of every query: language, planner, emit, engine, delivery; with its limits and its audit line."""
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,10 +13,11 @@ from typing import Any, Final
 
 import structlog
 
+from ..engines.base import QueryCancelledError
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
-from ..exceptions import CatalogServiceError, ParameterError, WorkerCrashedError
+from ..exceptions import CatalogServiceError, ParameterError, ServerError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.record import QueryRecord
@@ -33,12 +35,14 @@ from .limits import Limits
 from .planning import planned, resolved_text
 from .quarantine import Quarantine
 from .recording import Recorder
+from .running import RunningQueries, RunningQuery, stopped_error
 from .stalls import ReceiverWatch
 from .uploads import UploadService
 
 __all__ = ["Delivery", "Guards", "QueryService", "ResultFile", "ResultOptions"]
 
 _AUDIT = structlog.get_logger("audit")
+_LOG = structlog.get_logger("service")
 
 VOTABLE: Final = negotiate(None)
 """The default format: VOTable with BINARY2 serialization."""
@@ -87,12 +91,25 @@ class _Audit:
     text: str
     runid: str | None
     recorder: Recorder
+    running: RunningQueries
     job_id: str | None = None
     started: float = field(default_factory=time.perf_counter)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def begin(self) -> RunningQuery:
+        """Tell that the query runs, until `record`."""
+        return self.running.begin(self.query_id, self.identity, self.text, self.started_at, self.job_id)
+
+    def delivered(self, result: "QueryResult | _Columns") -> None:
+        """Tell that rows are on their way: from now on, what is stopped is their result."""
+        running = self.running.get(self.query_id)
+        if running is not None:
+            running.stop = lambda: result.stop(stopped_error(self.query_id))
+            running.progress = lambda: result.progress
+
     def record(self, status: str, *, scan: ScanPlan | None = None, **facts: Any) -> None:
-        """Write the one line that every query leaves, and tell the recorder."""
+        """Write the one line that every query leaves, and tell who wants to know of its end."""
+        self.running.end(self.query_id)
         planned = (
             {} if scan is None else {"files": scan.files, "files_total": scan.files_total, "bytes": scan.size_bytes}
         )
@@ -167,6 +184,9 @@ class _Columns:
     async def close(self) -> None:
         """Do nothing: there is nothing to stop."""
 
+    def stop(self, error: CatalogServiceError) -> None:
+        """Do nothing, as `close`."""
+
 
 class Delivery:
     """A result on its way: final bytes, streamed; close it when the receiver has gone."""
@@ -184,6 +204,7 @@ class Delivery:
         self._audit = audit
         self._scan = scan
         self._recorded = False
+        audit.delivered(result)
         self.query_id = audit.query_id
         self.format = options.format
         self.gzip = options.gzip and options.format.is_text and isinstance(result, QueryResult)
@@ -214,14 +235,21 @@ class Delivery:
                 sent += len(chunk)
                 yield chunk
             outcome = self._result.outcome
-            status = "ok" if outcome is not None and not outcome.overflow else "overflow"
-            self._record(status, rows=0 if outcome is None else outcome.rows, bytes_out=sent)
+            assert outcome is not None
+            # what a job's worker writes to a file is not seen here
+            bytes_out = max(sent, outcome.bytes_out)
+            self._record("overflow" if outcome.overflow else "ok", rows=outcome.rows, bytes_out=bytes_out)
         except CatalogServiceError as error:
             if self._watch is not None and isinstance(error, WorkerCrashedError):
                 self._watch.crashed()
             self._record(error.code, bytes_out=sent, message=str(error))
             if not self._result.body_complete:
                 raise
+        except QueryCancelledError:
+            raise
+        except Exception as error:
+            self._record("failed", message=repr(error))
+            raise _fault(self._audit, error) from error
         finally:
             await self.close()
 
@@ -269,6 +297,8 @@ class QueryService:
         Keep one caller's queries from costing the others.
     recorder
         Is told of every query that has ended.
+    running
+        Is told of every query.
     """
 
     def __init__(  # noqa: PLR0913 - what a query goes through, each injected
@@ -281,8 +311,10 @@ class QueryService:
         *,
         guards: Guards,
         recorder: Recorder,
+        running: RunningQueries,
     ) -> None:
         self._guards = guards
+        self._running = running
         self._recorder = recorder
         self._uploads = uploads
         self._catalogs = catalogs
@@ -310,17 +342,14 @@ class QueryService:
         # texts within the limit are recorded whole; one letter is one byte or more
         recorded = query.text[: self._limits.max_query_bytes]
         audit = self._audit(identity, recorded, options, file)
-        try:
+        with _beginning(audit):
             published = await self._published(query.uploads, audit, file)
             resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options, file)
-        except BaseException as error:
-            audit.failed(error)
-            raise
 
     def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
         job_id = None if file is None else file.job_id
-        return _Audit(secrets.token_hex(8), identity, text, options.runid, self._recorder, job_id)
+        return _Audit(secrets.token_hex(8), identity, text, options.runid, self._recorder, self._running, job_id)
 
     async def _published(
         self, uploads: tuple[UploadSource, ...], audit: _Audit, file: ResultFile | None = None
@@ -342,17 +371,6 @@ class QueryService:
     def _timeout_s(self, file: ResultFile | None) -> float:
         return self._limits.sync_timeout_s if file is None else file.timeout_s
 
-    async def run_resolved(
-        self, resolved: ResolvedQuery, text: str, identity: Identity, options: ResultOptions
-    ) -> Delivery:
-        """Run a query that some other front end built; `text` describes it in the audit line."""
-        audit = self._audit(identity, text, options)
-        try:
-            return await self._deliver(resolved, self._catalogs.published, audit, options)
-        except BaseException as error:
-            audit.failed(error)
-            raise
-
     async def run_built(
         self,
         uploads: tuple[UploadSource, ...],
@@ -361,7 +379,7 @@ class QueryService:
         identity: Identity,
         options: ResultOptions,
     ) -> Delivery:
-        """Run a query that is built of what is published and of tables that came with it.
+        """Run a query that some other front end builds of what is published and of tables that came with it.
 
         Parameters
         ----------
@@ -369,8 +387,10 @@ class QueryService:
             The tables; `build` finds them among the uploads of what it is given, in this order.
         build
             Returns the query.
-        text, identity, options
-            As for `run_resolved`.
+        text
+            Describes it in the audit line.
+        identity, options
+            As for `run`.
 
         Raises
         ------
@@ -378,12 +398,9 @@ class QueryService:
             Any of its classes; the error carries the query's id.
         """
         audit = self._audit(identity, text, options)
-        try:
+        with _beginning(audit):
             published = await self._published(uploads, audit)
             return await self._deliver(build(published), published, audit, options)
-        except BaseException as error:
-            audit.failed(error)
-            raise
 
     async def _deliver(
         self,
@@ -449,6 +466,37 @@ class QueryService:
         except WorkerCrashedError:
             watch.crashed()
             raise
+
+
+@contextlib.contextmanager
+def _beginning(audit: _Audit) -> Iterator[None]:
+    """See a query to its first byte, and note how it ended if it does not come so far."""
+    task, running = asyncio.current_task(), audit.begin()
+    try:
+        yield
+    except BaseException as error:
+        # another cancellation, of a client that went away, counts more
+        if (
+            task is not None
+            and running.is_stopped
+            and isinstance(error, asyncio.CancelledError)
+            and not task.uncancel()
+        ):
+            stopped = stopped_error(audit.query_id)
+            audit.failed(stopped)
+            raise stopped from None
+        audit.failed(error)
+        if isinstance(error, Exception) and not isinstance(error, CatalogServiceError):
+            raise _fault(audit, error) from error
+        raise
+
+
+def _fault(audit: _Audit, error: Exception) -> ServerError:
+    """Log an exception that nobody foresaw; return what its user learns of it."""
+    _LOG.error("query_failed", query_id=audit.query_id, exc_info=error)
+    fault = ServerError(f"The query failed for a reason that is our fault (query {audit.query_id}).")
+    fault.query_id = audit.query_id
+    return fault
 
 
 def _provenance(audit: _Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

@@ -59,17 +59,18 @@ def metadata_document(
     return _encode(_head(description, frozenset()) + "</TABLE>\n" + _tail(overflow=overflow))
 
 
-def error_document(message: str) -> bytes:
-    """Return the document that reports an error (DALI 1.1 section 4.4.2)."""
-    return _encode(f'{_OPEN}<RESOURCE type="results">\n{_error_info(message)}</RESOURCE>\n{_CLOSE}')
+def error_document(message: str, query_id: str | None = None) -> bytes:
+    """Return the document that reports an error (DALI 1.1 section 4.4.2), of a query if it has an id."""
+    infos = f"{_error_info(message)}{_query_info(query_id)}"
+    return _encode(f'{_OPEN}<RESOURCE type="results">\n{infos}</RESOURCE>\n{_CLOSE}')
 
 
-def scs_error_document(message: str) -> bytes:
+def scs_error_document(message: str, query_id: str | None = None) -> bytes:
     """Return the document that reports an error of a cone search: for SCS clients, and for DALI clients below."""
     value = quoteattr(legal(message))
     return _encode(
         f'{_OPEN}<INFO ID="Error" name="Error" value={value}/>\n'
-        f'<RESOURCE type="results">\n{_error_info(message)}</RESOURCE>\n{_CLOSE}'
+        f'<RESOURCE type="results">\n{_error_info(message)}{_query_info(query_id)}</RESOURCE>\n{_CLOSE}'
     )
 
 
@@ -186,6 +187,10 @@ def _field(column: Column, *, is_unicode: bool, is_position: bool) -> str:
 
 def _error_info(message: str) -> str:
     return f'<INFO name="QUERY_STATUS" value="ERROR">{escape(legal(message))}</INFO>\n'
+
+
+def _query_info(query_id: str | None) -> str:
+    return "" if query_id is None else f'<INFO name="QUERY_ID" value={_attribute(query_id)}/>\n'
 
 
 def _attribute(value: str) -> str:

@@ -48,6 +48,7 @@ def test_queries_of_all_ends_are_kept_newest_first(served: Served) -> None:
         found = client.queries()
     of_job, failed, cut, whole = found
     assert (of_job.job_id, of_job.runid, of_job.rows) == (job.job_id, "mine", rows)
+    assert of_job.bytes_out == job.info.results[0].size_bytes
     assert (failed.status, failed.query, failed.query_id) == ("syntax_error", "SELECT 1 FRM x", wrong.value.query_id)
     assert failed.message == str(wrong.value)
     assert (cut.status, cut.rows) == ("overflow", 3)
