@@ -83,12 +83,12 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, admin, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(CountedResponses, metrics=services.metrics.metrics)  # innermost: it asks for the route
     prefix = path_prefix(public_url)
     app.add_middleware(WithPrefix, prefix=prefix)
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
     app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
     app.add_middleware(_SecurityHeaders)
-    app.add_middleware(CountedResponses, metrics=services.metrics.metrics)
     app.add_middleware(WithoutPrefix, prefix=prefix)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
