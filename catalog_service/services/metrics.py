@@ -117,7 +117,12 @@ class MetricsPage(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures that are looked up, not counted."""
-        pools = {"interactive": self.lanes.interactive.stats(), "batch": self.lanes.batch.stats()}
+        lanes = self.lanes
+        pools = {
+            "interactive": lanes.interactive.stats(),
+            "batch": lanes.batch.stats(),
+            "metadata": lanes.metadata.stats(),
+        }
         yield from _pool_figures(pools)
         jobs = GaugeMetricFamily(f"{_NAMESPACE}_jobs", "Jobs that wait or run.", labels=["phase"])
         for phase in _WAITING_PHASES:
