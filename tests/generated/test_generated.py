@@ -1,6 +1,6 @@
 """Generated queries have one answer, however the tables are stored: in few tiles, in many, in batches, in one file.
 
-``GENERATED_QUERIES`` sets how many are asked (2,000), ``GENERATED_FIRST`` the number of the first: a nightly run takes
+``GENERATED_QUERIES`` sets how many are asked (600), ``GENERATED_FIRST`` the number of the first: a nightly run takes
 other ones each time.
 """
 
@@ -28,7 +28,7 @@ from tests.generated.sky import Sky, make_sky
 
 pytestmark = pytest.mark.slow
 
-QUERIES = int(os.environ.get("GENERATED_QUERIES", "2000"))
+QUERIES = int(os.environ.get("GENERATED_QUERIES", "600"))
 FIRST = int(os.environ.get("GENERATED_FIRST", "0"))
 SHARE = 125
 """Queries of one test."""
