@@ -107,7 +107,7 @@ class MetadataService:
         return TEMPLATES.get_template("availability.xml").render(
             available=self._lanes.ready(),
             up_since=self._site.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            note=f"{self._site.title}: {self._catalogs.published.table_count} tables",
+            note=self._site.title,
         )
 
     def ready(self) -> bool:
