@@ -138,16 +138,8 @@ class _LargeFileResponse(FileResponse):
 
 
 def file_response(found: ResultPath) -> Response:
-    """Return a result's file; ranges, ETag and If-Range as in RFC 9110, and its digest as in RFC 9530.
-
-    Raises
-    ------
-    NotFoundError
-        If it was removed meanwhile.
-    """
+    """Return a result's file; ranges, ETag and If-Range as in RFC 9110, and its digest as in RFC 9530."""
     result, path = found.result, found.path
-    if not path.is_file():
-        raise NotFoundError(f"the result {result.name!r} was removed.")
     digest = base64.b64encode(bytes.fromhex(result.sha256)).decode()
     headers = {"ETag": f'"{result.sha256}"', "Repr-Digest": f"sha-256=:{digest}:"}
     response = _LargeFileResponse(path, headers=headers, filename=path.name, content_disposition_type="inline")

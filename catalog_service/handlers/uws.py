@@ -1,10 +1,8 @@
 """``/tap/async``: asynchronous queries (TAP 1.1 section 2, UWS 1.1)."""
 
 import math
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, Final, ParamSpec
+from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -21,29 +19,13 @@ from .uploads import Uploads
 
 __all__ = ["router"]
 
-P = ParamSpec("P")
-
 router = APIRouter(prefix="/tap/async", tags=["TAP jobs"])
 
 _AFTER_DELETE: Final = "?LAST=100"
 """The list that follows a deletion must be cheap."""
 
 
-def _errors_as_votable(route: Callable[P, Coroutine[Any, Any, Response]]) -> Callable[P, Coroutine[Any, Any, Response]]:
-    """Answer errors as TAP does."""
-
-    @wraps(route)
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-        try:
-            return await route(*args, **kwargs)
-        except CatalogServiceError as error:
-            return tap_error(error)
-
-    return guarded
-
-
 @router.get("", summary="Your jobs")
-@_errors_as_votable
 async def jobs(request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Return the caller's jobs, by PHASE, AFTER and LAST; none for anonymous callers."""
     parameters = await read_parameters(request)
@@ -54,7 +36,6 @@ async def jobs(request: Request, services: ServicesDep, caller: Caller) -> Respo
 
 
 @router.post("", summary="Create a job")
-@_errors_as_votable
 async def create(request: Request, services: ServicesDep, caller: Caller, uploads: Uploads) -> Response:
     """Create a job from the parameters of a query; with PHASE=RUN it is queued at once."""
     parameters = await read_parameters(request)
@@ -67,7 +48,6 @@ async def create(request: Request, services: ServicesDep, caller: Caller, upload
 
 
 @router.get("/{job_id}", summary="A job")
-@_errors_as_votable
 async def one(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Return a job; with WAIT=seconds, when it changes, or its PHASE is not the given one."""
     parameters = await read_parameters(request)
@@ -77,7 +57,6 @@ async def one(job_id: str, request: Request, services: ServicesDep, caller: Call
 
 
 @router.post("/{job_id}", summary="Delete a job, by ACTION=DELETE")
-@_errors_as_votable
 async def act(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Delete a job."""
     action = (await read_parameters(request)).required("ACTION")
@@ -88,7 +67,6 @@ async def act(job_id: str, request: Request, services: ServicesDep, caller: Call
 
 
 @router.delete("/{job_id}", summary="Delete a job")
-@_errors_as_votable
 async def delete(job_id: str, services: ServicesDep, caller: Caller) -> Response:
     """Stop a job and remove it with its results."""
     await services.jobs.delete(job_id, caller)
@@ -96,7 +74,6 @@ async def delete(job_id: str, services: ServicesDep, caller: Caller) -> Response
 
 
 @router.post("/{job_id}/phase", summary="Run or abort a job")
-@_errors_as_votable
 async def change_phase(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Queue the job by PHASE=RUN, stop it by PHASE=ABORT."""
     wanted = (await read_parameters(request)).required("PHASE")
@@ -107,7 +84,6 @@ async def change_phase(job_id: str, request: Request, services: ServicesDep, cal
 
 
 @router.post("/{job_id}/destruction", summary="Change when a job is removed")
-@_errors_as_votable
 async def change_destruction(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Set DESTRUCTION, an ISO time in UTC; later ones than allowed are clamped."""
     wanted = _time("DESTRUCTION", (await read_parameters(request)).required("DESTRUCTION"))
@@ -116,7 +92,6 @@ async def change_destruction(job_id: str, request: Request, services: ServicesDe
 
 
 @router.post("/{job_id}/executionduration", summary="Change the time limit of a job")
-@_errors_as_votable
 async def change_execution(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Set EXECUTIONDURATION in seconds; longer ones than allowed are clamped, 0 means the longest."""
     wanted_s = (await read_parameters(request)).number("EXECUTIONDURATION")
@@ -125,7 +100,6 @@ async def change_execution(job_id: str, request: Request, services: ServicesDep,
 
 
 @router.post("/{job_id}/parameters", summary="Change parameters of a job that was not started")
-@_errors_as_votable
 async def change_parameters(
     job_id: str, request: Request, services: ServicesDep, caller: Caller, uploads: Uploads
 ) -> Response:
@@ -137,14 +111,12 @@ async def change_parameters(
 
 
 @router.api_route("/{job_id}/results/{name}", methods=["GET", "HEAD"], summary="A result of a job")
-@_errors_as_votable
 async def result(job_id: str, name: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the file of a result; Range, ETag and If-Range as in RFC 9110."""
     return file_response(await services.jobs.result(job_id, caller, name))
 
 
 @router.get("/{job_id}/error", summary="How a job failed")
-@_errors_as_votable
 async def error(job_id: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the error of a failed job as a VOTable, with status 200 (TAP 1.1 section 3.4)."""
     job = await services.jobs.job(job_id, caller)
@@ -156,7 +128,6 @@ async def error(job_id: str, services: ServicesDep, caller: Caller) -> Response:
 
 
 @router.get("/{job_id}/{child}", summary="A part of a job")
-@_errors_as_votable
 async def part(job_id: str, child: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the phase, executionduration, destruction, quote or owner as text; parameters or results as XML."""
     job = await services.jobs.job(job_id, caller)

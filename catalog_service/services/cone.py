@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
-from ..exceptions import NotFoundError, ParameterError
+from ..exceptions import ParameterError
 from ..models.query import ResolvedQuery
 from ..models.schema import Table
 from ..models.tree import (
@@ -88,18 +87,9 @@ class ConeService:
         text = f"cone {cone.table[:_NAME_CHARACTERS]} {cone.ra_deg} {cone.dec_deg} {cone.radius_deg}"
 
         def build(published: Published) -> ResolvedQuery:
-            return _cone_query(_table(cone.table, published, identity), cone)
+            return _cone_query(published.visible(identity).table(cone.table), cone)
 
         return await self._queries.run_built((), build, text, identity, options)
-
-
-def _table(name: str, published: Published, identity: Identity) -> Table:
-    visible = published.visible(identity)
-    table = visible.find_full_name(name)
-    if table is None:
-        close = get_close_matches(name, visible.table_names(), n=1)
-        raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
-    return table
 
 
 def _cone_query(table: Table, cone: ConeSearch) -> ResolvedQuery:

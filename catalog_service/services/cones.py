@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Final
 
-from ..exceptions import NotFoundError, ParameterError
+from ..exceptions import ParameterError
 from ..language.passes.describe import unique_names
 from ..models.query import ResolvedQuery, UploadSource
 from ..models.schema import Column, DataType, Table
@@ -119,7 +119,7 @@ class ConesService:
         text = f"cones {cones.table} {cones.radius_deg or cones.radius_column} {cones.match.value}"
 
         def build(published: Published) -> ResolvedQuery:
-            return cones_query(_table(cones.table, published, identity), published.uploads[0], cones)
+            return cones_query(published.visible(identity).table(cones.table), published.uploads[0], cones)
 
         return await self._queries.run_built((targets,), build, text, identity, options)
 
@@ -242,12 +242,3 @@ def _column(targets: Table, name: str) -> Column:
         hint = f"Did you mean {close[0]}?" if close else None
         raise ParameterError(f"the targets have no column {name[:60]!r}.", remedy=hint)
     return column
-
-
-def _table(name: str, published: Published, identity: Identity) -> Table:
-    visible = published.visible(identity)
-    table = visible.find_full_name(name)
-    if table is None:
-        close = get_close_matches(name, visible.table_names(), n=1)
-        raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
-    return table

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ..exceptions import NotFoundError, ParameterError
+from ..exceptions import ParameterError
 from ..language.functions import declared_features
 from ..models.schema import Column, Table
 from ..models.user import Identity
@@ -155,12 +154,7 @@ class MetadataService:
         )
 
     def _table(self, identity: Identity, name: str) -> Table:
-        visible = self._catalogs.published.visible(identity)
-        table = visible.find_full_name(name)
-        if table is None:
-            close = get_close_matches(name, visible.table_names(), n=1)
-            raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
-        return table
+        return self._catalogs.published.visible(identity).table(name)
 
 
 def _first_table(catalogs: CatalogList) -> str:

@@ -5,8 +5,10 @@ Tables of closed schemas do not exist for a caller: not in names, suggestions, m
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
+from ..exceptions import NotFoundError
 from ..models.schema import Schema, Table
 from ..models.upload import UPLOAD_SCHEMA
 from ..models.user import Identity
@@ -67,6 +69,20 @@ class VisibleCatalogs:
         schema, _, table = full_name.strip().rpartition(".")
         found = self.find(schema or None, table)
         return found[0] if len(found) == 1 else None
+
+    def table(self, name: str) -> Table:
+        """Return the table called ``schema.table``, or by its bare name where that is unique.
+
+        Raises
+        ------
+        NotFoundError
+            If the caller can see no such table; a similar name is suggested.
+        """
+        table = self.find_full_name(name)
+        if table is None:
+            close = get_close_matches(name, self.table_names(), n=1)
+            raise NotFoundError(f"no table {name!r} here.", remedy=f"Did you mean {close[0]}?" if close else None)
+        return table
 
     def table_names(self) -> tuple[str, ...]:
         """Return all visible names as ``schema.table``, for suggestions."""
