@@ -44,10 +44,9 @@ def catalog(wide: RunningServer) -> Path:
 
 
 def bytes_read(server: RunningServer) -> int:
-    """Return the bytes that the worker has asked of the file system, page cache or not."""
-    (worker,) = psutil.Process(server.process.pid).children()
-    count: int = worker.io_counters().read_chars
-    return count
+    """Return the bytes that the workers of all lanes have asked of the file system, page cache or not."""
+    workers = psutil.Process(server.process.pid).children()
+    return sum(worker.io_counters().read_chars for worker in workers)
 
 
 def cost(server: RunningServer, query: str) -> tuple[int, int]:
