@@ -56,13 +56,15 @@ class Config(BaseSettings):
     """Name shown on pages and in VO metadata."""
 
     workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=256)
-    """Worker processes: queries that run at the same time."""
+    """Worker processes for short synchronous queries: so many run at the same time."""
     worker_threads: int = Field(2, ge=1, le=256)
     """DuckDB threads per worker."""
     worker_memory_mb: int = Field(1500, ge=128, le=10_000_000)
     """Memory limit of a worker's queries in MB."""
     worker_spill_mb: int = Field(10_000, ge=0, le=1_000_000_000)
     """Disk that one worker's sorts and spools may take in MB."""
+    scan_workers: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=256)
+    """Worker processes for large synchronous queries, of lower priority."""
     batch_workers: int = Field(1, ge=1, le=256)
     """Worker processes for asynchronous jobs."""
     batch_files: int = Field(1000, ge=1)
@@ -70,7 +72,7 @@ class Config(BaseSettings):
     batch_mb: int = Field(8000, ge=1)
     """Size of these files in MB."""
     scan_mb: int = Field(1000, ge=1)
-    """Size of the files in MB beyond which a synchronous query is large; such leave one of the `workers` to others."""
+    """Size of the files in MB beyond which a synchronous query is large, and runs in the `scan_workers`."""
     scan_files: int = Field(1000, ge=1)
     """Number of files beyond which a synchronous query is large."""
     queue_length: int = Field(200, ge=0)

@@ -11,6 +11,7 @@ from partitioning.exceptions import PartitioningError
 from .config import Config
 from .engines.base import WorkerConfig
 from .engines.pool import WorkerPool
+from .engines.right_of_way import RightOfWay
 from .engines.scratch import ScratchDirectory
 from .exceptions import ConfigurationError
 from .models.upload import UploadCaps
@@ -57,7 +58,8 @@ _OVERSHOOT_BYTES: Final = 1 << 30
 """A result is cut after the batch of rows that passes its limit."""
 _METADATA_BYTES: Final = 256_000_000
 """Memory of the worker that reads TAP_SCHEMA."""
-_BATCH_NICE: Final = 10
+_SCAN_NICE: Final = 10
+_BATCH_NICE: Final = 15
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
 
 
@@ -261,20 +263,16 @@ def _registry(config: Config) -> Registry:
 
 
 def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
+    job = replace(worker, nice=_BATCH_NICE, max_result_bytes=config.result_mb * 1_000_000 + _OVERSHOOT_BYTES)
+    small = replace(worker, threads=1, memory_limit_bytes=min(worker.memory_limit_bytes, _METADATA_BYTES))
+    scan = WorkerPool(replace(worker, nice=_SCAN_NICE), size=config.scan_workers, max_queued=config.queue_length)
+    batch = WorkerPool(job, size=config.batch_workers, max_queued=config.queue_length)
     return Lanes(
-        interactive=WorkerPool(
-            worker, size=config.workers, max_queued=config.queue_length, reserved=min(1, config.workers - 1)
-        ),
-        batch=WorkerPool(
-            replace(worker, nice=_BATCH_NICE, max_result_bytes=config.result_mb * 1_000_000 + _OVERSHOOT_BYTES),
-            size=config.batch_workers,
-            max_queued=config.queue_length,
-        ),
-        metadata=WorkerPool(
-            replace(worker, threads=1, memory_limit_bytes=min(worker.memory_limit_bytes, _METADATA_BYTES)),
-            size=1,
-            max_queued=config.queue_length,
-        ),
+        interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
+        scan=scan,
+        batch=batch,
+        metadata=WorkerPool(small, size=1, max_queued=config.queue_length),
+        right_of_way=RightOfWay((scan, batch)),
         limits=ScanLimits(files=config.scan_files, size_bytes=config.scan_mb * 1_000_000),
     )
 

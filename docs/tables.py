@@ -31,6 +31,7 @@ _COMPUTED_DEFAULTS: Final = {
     "schemas": "none",
     "state_dir": "`catalog-service-UID` in the directory for temporary files",
     "workers": "the number of processors",
+    "scan_workers": "half the number of processors",
 }
 _BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most"}
 

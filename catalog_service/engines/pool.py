@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -66,8 +67,6 @@ class WorkerPool:
         Queries that may wait for a worker; more are refused.
     queries_per_worker
         A worker is replaced after so many queries.
-    reserved
-        Workers that large queries leave to others.
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class WorkerPool:
         *,
         max_queued: int = 200,
         queries_per_worker: int = 2000,
-        reserved: int = 0,
     ) -> None:
         self._config = config
         self._size = size
@@ -85,10 +83,11 @@ class WorkerPool:
         self._queries_per_worker = queries_per_worker
         self._idle: list[WorkerProcess] = []
         self._busy: dict[WorkerProcess, Claim] = {}
-        self._turns: Turns[WorkerProcess] = Turns(size - reserved)
+        self._turns: Turns[WorkerProcess] = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reaping: set[asyncio.Task[None]] = set()
         self._scratch: ScratchDirectory | None = None
+        self._processors: Collection[int] | None = None
         self._is_closed = False
         self._queries = self._crashes = self._restarts = 0
         self._typical_s = 1.0
@@ -175,6 +174,12 @@ class WorkerPool:
             self._config = replace(self._config, allowed_directories=allowed)
             for worker in list(self._idle):
                 self._replace(worker)
+
+    def keep_to(self, processors: Collection[int]) -> None:
+        """Let the workers use these processors only, from now on."""
+        self._processors = processors
+        for worker in [*self._idle, *self._busy]:
+            worker.keep_to(processors)
 
     def ready(self) -> bool:
         """Whether at least one worker can serve queries."""
@@ -329,6 +334,8 @@ class WorkerPool:
                 raise
             else:
                 if not self._is_outdated(worker):
+                    if self._processors is not None:
+                        worker.keep_to(self._processors)
                     self._hand_over(worker)
                     return
             self._discard(worker)

@@ -1,13 +1,14 @@
 """One worker process, as its parent sees it: start, kill, reap."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -95,6 +96,12 @@ class WorkerProcess:
         if kind != frames.READY:
             reason = frames.decode_end(payload).error
             raise ConfigurationError(str(reason))
+
+    def keep_to(self, processors: Collection[int]) -> None:
+        """Let all its threads use these processors only; one that ends meanwhile needs none."""
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{self.pid}/task"):  # noqa: PTH208 - numbers, not paths
+                os.sched_setaffinity(int(thread), processors)
 
     def kill(self) -> None:
         """End the process; one that hangs in the kernel, on a dead network disk, ends only when that lets go."""

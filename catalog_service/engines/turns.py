@@ -17,8 +17,6 @@ class Claim:
 
     owner: str = ""
     """Who asks."""
-    is_large: bool = False
-    """Whether it may take long, so that it leaves some workers to others."""
     most_running: int | None = None
     """Queries of its owner that may run at the same time; more wait."""
     most_waiting: int | None = None
@@ -41,15 +39,9 @@ class Turns(Generic[T]):
     they take turns however many queries each has lined up. The queries of one owner come in the order of their arrival.
 
     Nothing is counted up and down: who waits stands here, who runs is told, and all else follows from these.
-
-    Parameters
-    ----------
-    most_large
-        Large queries that may run at the same time.
     """
 
-    def __init__(self, most_large: int) -> None:
-        self._most_large = most_large
+    def __init__(self) -> None:
         self._waiting: list[Waiter[T]] = []
         self._turn = 0
         self._last_turns: dict[str, int] = {}
@@ -106,11 +98,10 @@ class Turns(Generic[T]):
     def _first_of_owners(self, running: Collection[Claim]) -> dict[str, Waiter[T]]:
         """Return for each owner the query that may run next, in the order of arrival."""
         of_owner = Counter(claim.owner for claim in running)
-        room_for_large = sum(claim.is_large for claim in running) < self._most_large
         first: dict[str, Waiter[T]] = {}
         for waiter in self._waiting:
             claim = waiter.claim
             below_cap = claim.most_running is None or of_owner[claim.owner] < claim.most_running
-            if below_cap and (room_for_large or not claim.is_large) and not waiter.turn.done():
+            if below_cap and not waiter.turn.done():
                 first.setdefault(claim.owner, waiter)
         return first

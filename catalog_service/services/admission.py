@@ -24,12 +24,11 @@ class Admission:
     queued: int
     """Queries that wait; more are refused."""
 
-    def claim(self, identity: Identity, *, is_large: bool = False) -> Claim:
+    def claim(self, identity: Identity) -> Claim:
         """Return what the queue before the workers needs to know of a query."""
         is_anonymous = identity.name == ANONYMOUS.name
         return Claim(
             owner=f"address {_network(identity.address)}" if is_anonymous else f"user {identity.name}",
-            is_large=is_large,
             most_running=self.per_address if is_anonymous else self.per_user,
             most_waiting=self.queued,
         )

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ..engines.pool import WorkerPool
+from ..engines.right_of_way import RightOfWay
 from ..models.query import ScanPlan
 from .tap_schema import TAP_SCHEMA
 
@@ -18,28 +19,30 @@ class ScanLimits:
     size_bytes: int
 
     def is_large(self, scan: ScanPlan) -> bool:
-        """Whether a query by this plan may take long."""
-        return scan.files > self.files or scan.size_bytes > self.size_bytes
+        """Whether a query by this plan may take long: what looks up a few rows reads little of its large files."""
+        return not scan.expects_few and (scan.files > self.files or scan.size_bytes > self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """The pools of worker processes.
 
-    Large synchronous queries hold all interactive workers but one at most. This is the simplest rule under which a
-    short query never waits behind them, whenever it comes: what is left is one worker that only short queries hold,
-    and the larger part of the machine still scans. A lane of its own for scans would leave workers idle whenever
-    there are none, or only such; to stop a scan for a short query would waste what it has read.
-
-    Where there is one interactive worker only, large queries run in the batch lane, between the jobs.
+    Short queries have workers of their own, whose processes come first: a scan takes the processors only as far as
+    they leave them free. Workers that ran both kinds could not give way, since a process may lower its priority but
+    not raise it again; and to stop a scan for a short query would waste what it has read. What this costs is the
+    memory of workers that are idle.
     """
 
     interactive: WorkerPool
-    """Runs synchronous queries; the last worker is reserved for those that are not large."""
+    """Runs short synchronous queries."""
+    scan: WorkerPool
+    """Runs large synchronous queries: few workers, of lower priority."""
     batch: WorkerPool
-    """Runs asynchronous jobs: few workers, of low priority."""
+    """Runs asynchronous jobs: few workers, of the lowest priority."""
     metadata: WorkerPool
     """Runs queries that read TAP_SCHEMA alone, with which clients begin: one small worker."""
+    right_of_way: RightOfWay
+    """Is told of short queries, which the other lanes make way for."""
     limits: ScanLimits
 
     async def start(self) -> None:
@@ -59,23 +62,21 @@ class Lanes:
         """Whether short queries can be served."""
         return self.interactive.ready()
 
-    def is_large(self, scan: ScanPlan) -> bool:
-        """Whether a query by this plan leaves a worker to others."""
-        return self.limits.is_large(scan)
-
     def pool(self, scan: ScanPlan | None = None, *, is_job: bool) -> WorkerPool:
         """Return the pool that runs a query; `scan` is None for what reads no table, such as an uploaded file."""
         if is_job:
             return self.batch
-        if scan is None:
-            return self.interactive
-        if _is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
+        if scan is not None and self.limits.is_large(scan):
+            return self.scan
+        self.right_of_way.claim()
+        is_metadata = scan is not None and _is_metadata(scan)
+        if is_metadata and (self.metadata.has_idle() or not self.interactive.has_idle()):
             return self.metadata
-        return self.batch if self.interactive.size == 1 and self.is_large(scan) else self.interactive
+        return self.interactive
 
     @property
     def _pools(self) -> tuple[WorkerPool, ...]:
-        return self.interactive, self.batch, self.metadata
+        return self.interactive, self.scan, self.batch, self.metadata
 
 
 def _is_metadata(scan: ScanPlan) -> bool:

@@ -120,6 +120,7 @@ class MetricsPage(Collector):
         lanes = self.lanes
         pools = {
             "interactive": lanes.interactive.stats(),
+            "scan": lanes.scan.stats(),
             "batch": lanes.batch.stats(),
             "metadata": lanes.metadata.stats(),
         }

@@ -450,14 +450,14 @@ class QueryService:
         pool = self._lanes.pool(scan, is_job=file is not None)
         receiver = ReceiverWatch(self._guards.reader_stall_s)
         watch = _Watch(pool, engine_query, self._guards.quarantine, receiver)
-        result = await self._begin(watch, self._claim(audit, file, is_large=self._lanes.is_large(scan)))
+        result = await self._begin(watch, self._claim(audit, file))
         return Delivery(result, audit, scan, options, watch)
 
-    def _claim(self, audit: _Audit, file: ResultFile | None, *, is_large: bool = False) -> Claim:
+    def _claim(self, audit: _Audit, file: ResultFile | None) -> Claim:
         """Return what decides when it is a query's turn; how many jobs a user has is limited elsewhere."""
         if file is not None:
             return Claim(owner=audit.identity.name)
-        return self._guards.admission.claim(audit.identity, is_large=is_large)
+        return self._guards.admission.claim(audit.identity)
 
     async def _begin(self, watch: _Watch, claim: Claim) -> QueryResult:
         self._guards.quarantine.check(watch.query)

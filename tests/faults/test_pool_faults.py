@@ -372,7 +372,7 @@ def test_callers_at_their_caps_get_all_back_after_kills_and_cancellations(tmp_pa
     """Whatever ends a query, its caller may run another one: nothing is counted that does not run."""
 
     async def scenario(pool: WorkerPool) -> None:
-        claims = [Claim(owner=owner, is_large=True, most_running=1, most_waiting=50) for owner in "ab"]
+        claims = [Claim(owner=owner, most_running=1, most_waiting=50) for owner in "ab"]
 
         async def ask(number: int) -> None:
             async with await pool.run(numbers(1000) if number % 3 else query(FLOOD), claims[number % 2]) as result:

@@ -1,4 +1,4 @@
-"""Whose turn it is: taking turns, caps and workers kept free, whatever happens to queries."""
+"""Whose turn it is: taking turns and caps, whatever happens to queries."""
 
 import asyncio
 from collections import Counter
@@ -21,9 +21,9 @@ def order(turns: Turns[int], running: list[Claim]) -> list[str]:
     return taken
 
 
-def run_turns(*claims: Claim, running: tuple[Claim, ...] = (), most_large: int = 1) -> list[str]:
+def run_turns(*claims: Claim, running: tuple[Claim, ...] = ()) -> list[str]:
     async def scenario() -> list[str]:
-        turns: Turns[int] = Turns(most_large)
+        turns: Turns[int] = Turns()
         for claim in claims:
             turns.join(claim)
         return order(turns, list(running))
@@ -41,30 +41,25 @@ def test_the_owner_with_the_fewest_running_queries_comes_first() -> None:
     assert run_turns(*(Claim(owner=owner) for owner in "abc"), running=running) == ["c", "b", "a"]
 
 
-def test_a_large_query_waits_for_its_kind_and_lets_others_pass() -> None:
-    large = Claim(owner="a", is_large=True)
-    assert run_turns(large, Claim(owner="a"), Claim(owner="b"), running=(large,)) == ["b", "a"]
-
-
 def test_an_owner_at_the_cap_waits_for_his_own_queries() -> None:
     capped = Claim(owner="a", most_running=1)
     assert run_turns(capped, Claim(owner="b"), running=(capped,)) == ["b"]
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["join", "end", "leave"]), st.sampled_from(OWNERS), st.booleans()))
+STEPS = st.lists(st.tuples(st.sampled_from(["join", "end", "leave"]), st.sampled_from(OWNERS)))
 
 
 @given(STEPS)
-def test_no_worker_idles_while_somebody_may_run_and_no_cap_is_passed(steps: list[tuple[str, str, bool]]) -> None:
+def test_no_worker_idles_while_somebody_may_run_and_no_cap_is_passed(steps: list[tuple[str, str]]) -> None:
     """Whatever joins, ends and gives up, in any order: the counts follow from what is there."""
 
     async def scenario() -> None:
-        turns: Turns[int] = Turns(WORKERS - 1)
+        turns: Turns[int] = Turns()
         running: list[Claim] = []
         waiting: list[Waiter[int]] = []
-        for what, owner, is_large in steps:
+        for what, owner in steps:
             if what == "join":
-                claim = Claim(owner=owner, is_large=is_large, most_running=MOST_RUNNING)
+                claim = Claim(owner=owner, most_running=MOST_RUNNING)
                 waiting.append(turns.join(claim))
             elif what == "end" and running:
                 running.remove(next((claim for claim in running if claim.owner == owner), running[0]))
@@ -80,14 +75,12 @@ def test_no_worker_idles_while_somebody_may_run_and_no_cap_is_passed(steps: list
 
 def check(turns: Turns[int], running: list[Claim], waiting: list[Waiter[int]]) -> None:
     of_owner = Counter(claim.owner for claim in running)
-    large = sum(claim.is_large for claim in running)
     assert max(of_owner.values(), default=0) <= MOST_RUNNING
-    assert large <= WORKERS - 1
     assert len(turns) == len(waiting)
     assert {owner: turns.of_owner(owner) for owner in OWNERS} == {
         owner: sum(waiter.claim.owner == owner for waiter in waiting) for owner in OWNERS
     }
     if len(running) < WORKERS:
-        held_back = [w for w in waiting if of_owner[w.claim.owner] < MOST_RUNNING and not w.claim.is_large]
+        held_back = [w for w in waiting if of_owner[w.claim.owner] < MOST_RUNNING]
         assert not held_back
         assert not turns.waits_for_worker(running)
