@@ -43,6 +43,8 @@ _BACKLOG = 2048
 _EXPIRY_S = 2.0
 """Seconds between looks for jobs to be removed."""
 _START_FAILED = 3
+_SWITCH_S = 0.0005
+"""So long a thread may hold up the event loop, and the loop a thread that looks up ids; Python's 5 ms add up."""
 
 _BODY_BYTES_PER_QUERY_BYTE = 8
 """A body may be so many times as long as the longest query, since its encoding takes up to 6 bytes for one."""
@@ -226,6 +228,7 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
         If the configuration or the catalogs are unusable.
     """
     config = load_config(config_path)
+    sys.setswitchinterval(_SWITCH_S)
     _configure_logging()
     with _listen(host, port) as listener:
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"

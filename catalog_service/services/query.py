@@ -28,6 +28,7 @@ from ..writers.base import ResultDescription
 from ..writers.negotiate import IN_PARTS, NegotiatedFormat, negotiate
 from ..writers.select import empty_result
 from .admission import Admission
+from .attention import Attention
 from .batching import texts_of
 from .catalogs import Catalogs, Published
 from .lanes import Lanes
@@ -321,6 +322,7 @@ class QueryService:
         self._lanes = lanes
         self._limits = limits
         self._batch = batch
+        self._attention = Attention()
 
     async def run(
         self, query: QueryText, identity: Identity, options: ResultOptions, file: ResultFile | None = None
@@ -344,7 +346,8 @@ class QueryService:
         audit = self._audit(identity, recorded, options, file)
         with _beginning(audit):
             published = await self._published(query.uploads, audit, file)
-            resolved = await resolved_text(query, published, identity, self._limits)
+            async with self._attention.to(query.text):
+                resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options, file)
 
     def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
@@ -411,7 +414,8 @@ class QueryService:
         file: ResultFile | None = None,
     ) -> Delivery:
         releases = published.releases(resolved)
-        resolved, scan = await planned(resolved, published, audit.identity)
+        async with self._attention.to(audit.text):
+            resolved, scan = await planned(resolved, published, audit.identity)
         infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         if options.format.in_parts and file is None:
             raise ParameterError(f"RESPONSEFORMAT={IN_PARTS} is for asynchronous jobs.", remedy="Use parquet here.")
