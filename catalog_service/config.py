@@ -83,6 +83,8 @@ class Config(BaseSettings):
     """Queries of one user, or anonymous address, that may wait; more are refused with 503."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose `X-Forwarded-For` tells the caller's address."""
+    short_s: float = Field(5.0, gt=0, le=86_400)
+    """Seconds after which a query without a first row makes room for others that wait, and becomes a large one."""
     reader_stall_s: float = Field(10.0, gt=0, le=86_400)
     """Seconds after which a client that takes nothing of its result is cut off, if others wait for its worker."""
     quarantine_s: float = Field(600.0, gt=0, le=8_640_000)

@@ -174,6 +174,7 @@ def _guards(config: Config) -> Guards:
             queued=config.queued_per_user,
         ),
         quarantine=Quarantine(config.quarantine_s),
+        short_s=config.short_s,
         reader_stall_s=config.reader_stall_s,
     )
 

@@ -8,7 +8,7 @@ __all__ = ["Attention"]
 _SHORT: Final = 4
 """Texts that take some milliseconds each: a request of another kind waits for these at most, however many come."""
 _LONG: Final = 2
-"""Texts that take seconds in threads, which hold up everything else in turns of 5 ms."""
+"""Texts that take seconds in threads, which hold up everything else turn by turn."""
 _LONG_TEXT: Final = 4096
 
 

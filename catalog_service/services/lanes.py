@@ -2,12 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from ..engines.pool import WorkerPool
-from ..models.query import ScanPlan
+from ..models.query import ResolvedQuery, ScanPlan
+from ..models.tree import ColumnRef, Select, TableRef
 from .tap_schema import TAP_SCHEMA
 
 __all__ = ["Lanes", "ScanLimits"]
+
+_HEAD_ROWS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +21,11 @@ class ScanLimits:
     files: int
     size_bytes: int
 
-    def is_large(self, scan: ScanPlan) -> bool:
+    def is_large(self, scan: ScanPlan, resolved: ResolvedQuery) -> bool:
         """Whether a query by this plan may take long."""
+        return not _is_head(resolved) and self._reads_much(scan)
+
+    def _reads_much(self, scan: ScanPlan) -> bool:
         return scan.files > self.files or scan.size_bytes > self.size_bytes
 
 
@@ -30,6 +37,10 @@ class Lanes:
     short query never waits behind them, whenever it comes: what is left is one worker that only short queries hold,
     and the larger part of the machine still scans. A lane of its own for scans would leave workers idle whenever
     there are none, or only such; to stop a scan for a short query would waste what it has read.
+
+    A plan tells how much is read, not how much is computed: small tables can have a huge product. If the first rows of
+    a query that is not large take too long while others wait for its worker, it is stopped and begun again as a large
+    one, so that it cannot hold the last worker either.
 
     Where there is one interactive worker only, large queries run in the batch lane, between the jobs.
     """
@@ -59,23 +70,42 @@ class Lanes:
         """Whether short queries can be served."""
         return self.interactive.ready()
 
-    def is_large(self, scan: ScanPlan) -> bool:
+    def is_large(self, scan: ScanPlan, resolved: ResolvedQuery) -> bool:
         """Whether a query by this plan leaves a worker to others."""
-        return self.limits.is_large(scan)
+        return self.limits.is_large(scan, resolved)
 
-    def pool(self, scan: ScanPlan | None = None, *, is_job: bool) -> WorkerPool:
-        """Return the pool that runs a query; `scan` is None for what reads no table, such as an uploaded file."""
+    @property
+    def pool_of_large(self) -> WorkerPool:
+        """The pool of large synchronous queries."""
+        return self.batch if self.interactive.size == 1 else self.interactive
+
+    def pool(self, scan: ScanPlan | None = None, resolved: ResolvedQuery | None = None, *, is_job: bool) -> WorkerPool:
+        """Return the pool that runs a query; without one, of what reads no table, such as an uploaded file."""
         if is_job:
             return self.batch
-        if scan is None:
+        if scan is None or resolved is None:
             return self.interactive
         if _is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
             return self.metadata
-        return self.batch if self.interactive.size == 1 and self.is_large(scan) else self.interactive
+        return self.pool_of_large if self.is_large(scan, resolved) else self.interactive
 
     @property
     def _pools(self) -> tuple[WorkerPool, ...]:
         return self.interactive, self.batch, self.metadata
+
+
+def _is_head(resolved: ResolvedQuery) -> bool:
+    """Whether a query takes the first rows of one table as they come, which is short work however large the table."""
+    match resolved.tree:
+        case (
+            Select(
+                source=TableRef(), where=None, group_by=(), having=None, order_by=(), distinct=False, top=int(top)
+            ) as select
+        ):
+            rows = top + (select.offset or 0)
+            return rows <= _HEAD_ROWS and all(isinstance(item.expr, ColumnRef) for item in select.items)
+        case _:
+            return False
 
 
 def _is_metadata(scan: ScanPlan) -> bool:

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from ..engines.base import QueryCancelledError
+from ..engines.base import OvertimeError, QueryCancelledError
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
@@ -79,6 +79,8 @@ class Guards:
 
     admission: Admission
     quarantine: Quarantine
+    short_s: float
+    """How long the first rows of a query that is not large may take while others wait."""
     reader_stall_s: float
     """How long a receiver may take nothing of its result while others wait."""
 
@@ -451,10 +453,11 @@ class QueryService:
             part_suffix=options.format.suffix,
         )
         self._lanes.allow(published.foreign_directories)
-        pool = self._lanes.pool(scan, is_job=file is not None)
+        pool = self._lanes.pool(scan, resolved, is_job=file is not None)
         receiver = ReceiverWatch(self._guards.reader_stall_s)
         watch = _Watch(pool, engine_query, self._guards.quarantine, receiver)
-        result = await self._begin(watch, self._claim(audit, file, is_large=self._lanes.is_large(scan)))
+        claim = self._claim(audit, file, is_large=self._lanes.is_large(scan, resolved))
+        watch, result = await self._begin(watch, claim, is_job=file is not None)
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: _Audit, file: ResultFile | None, *, is_large: bool = False) -> Claim:
@@ -463,10 +466,18 @@ class QueryService:
             return Claim(owner=audit.identity.name)
         return self._guards.admission.claim(audit.identity, is_large=is_large)
 
-    async def _begin(self, watch: _Watch, claim: Claim) -> QueryResult:
+    async def _begin(self, watch: _Watch, claim: Claim, *, is_job: bool) -> tuple[_Watch, QueryResult]:
+        """Run a query until its first rows; one that turns out to be large is begun again as such."""
         self._guards.quarantine.check(watch.query)
+        began = time.perf_counter()
         try:
-            return await watch.pool.run(watch.query, claim)
+            patience_s = None if is_job or claim.is_large else self._guards.short_s
+            return watch, await watch.pool.run(watch.query, claim, patience_s=patience_s)
+        except OvertimeError:
+            spent_s = watch.query.spent_s + time.perf_counter() - began
+            again = replace(watch, pool=self._lanes.pool_of_large, query=replace(watch.query, spent_s=spent_s))
+            # it was let in once, so that the limit of waiting queries is not for it
+            return await self._begin(again, replace(claim, is_large=True, most_waiting=None), is_job=is_job)
         except WorkerCrashedError:
             watch.crashed()
             raise
