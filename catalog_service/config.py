@@ -83,6 +83,12 @@ class Config(BaseSettings):
     """Queries of one user, or anonymous address, that may wait; more are refused with 503."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose `X-Forwarded-For` tells the caller's address."""
+    spool_mb: int = Field(10_000, ge=0, le=1_000_000_000)
+    """Disk in MB for results that are made faster than they are read; one user or address takes a quarter at most."""
+    delivery_s: float = Field(3600.0, gt=0, le=86_400)
+    """The longest that a client may take to read the result of a synchronous query in seconds."""
+    connection_stall_s: float = Field(300.0, gt=0, le=86_400)
+    """Seconds after which a connection is cut whose client takes nothing of what is sent."""
     short_s: float = Field(5.0, gt=0, le=86_400)
     """Seconds after which a query without a first row makes room for others that wait, and becomes a large one."""
     reader_stall_s: float = Field(10.0, gt=0, le=86_400)

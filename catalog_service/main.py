@@ -231,6 +231,7 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     sys.setswitchinterval(_SWITCH_S)
     _configure_logging()
     with _listen(host, port) as listener:
+        _cut_stalled(listener, config.connection_stall_s)
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
         app = create_app(config, public_url=url)
         gc.collect()
@@ -250,6 +251,14 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
             server.run(sockets=[listener])
     if not server.started:
         sys.exit(_START_FAILED)  # the log tells why
+
+
+def _cut_stalled(listener: socket.socket, after_s: float) -> None:
+    """Have the kernel cut connections whose client takes nothing for so long of what is sent (tcp(7)).
+
+    Accepted connections inherit this. What the web server has handed to the kernel, it cannot take back itself.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(after_s * 1000))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ from .beside import Beside
 from .history import HistoryService
 from .lanes import Lanes
 from .operators import check_operator
+from .spools import Spools
 
 __all__ = ["CONTENT_TYPE", "Metrics", "MetricsPage"]
 
@@ -95,6 +96,7 @@ class MetricsPage(Collector):
     jobs: JobStore
     beside: Beside
     history: HistoryService
+    spools: Spools
     is_public: bool
     """Whether everybody may read it, or operators alone."""
     _phases: Mapping[Phase, int] = field(default_factory=dict)
@@ -128,6 +130,9 @@ class MetricsPage(Collector):
         for phase in _WAITING_PHASES:
             jobs.add_metric([phase.value.lower()], self._phases.get(phase, 0))
         yield jobs
+        yield GaugeMetricFamily(
+            f"{_NAMESPACE}_spooled_bytes", "Results on disk for slow readers.", value=self.spools.used_bytes
+        )
         yield CounterMetricFamily(
             f"{_NAMESPACE}_history_dropped", "Queries missing in the history.", value=self.history.dropped
         )

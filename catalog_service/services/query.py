@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +38,7 @@ from .planning import planned, resolved_text
 from .quarantine import Quarantine
 from .recording import Recorder
 from .running import RunningQueries, RunningQuery, stopped_error
+from .spools import ReadAhead, Spools
 from .stalls import ReceiverWatch
 from .uploads import UploadService
 
@@ -47,6 +49,9 @@ _LOG = structlog.get_logger("service")
 
 VOTABLE: Final = negotiate(None)
 """The default format: VOTable with BINARY2 serialization."""
+
+_BUFFERED_BYTES: Final = 1 << 16
+"""So much is sent at once whether or not the client reads: the web server's own buffer takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,7 @@ class Guards:
 
     admission: Admission
     quarantine: Quarantine
+    spools: Spools
     short_s: float
     """How long the first rows of a query that is not large may take while others wait."""
     reader_stall_s: float
@@ -103,12 +109,12 @@ class _Audit:
         """Tell that the query runs, until `record`."""
         return self.running.begin(self.query_id, self.identity, self.text, self.started_at, self.job_id)
 
-    def delivered(self, result: "QueryResult | _Columns") -> None:
-        """Tell that rows are on their way: from now on, what is stopped is their result."""
+    def delivered(self, delivery: "Delivery") -> None:
+        """Tell that rows are on their way: from now on, what is stopped is their delivery."""
         running = self.running.get(self.query_id)
         if running is not None:
-            running.stop = lambda: result.stop(stopped_error(self.query_id))
-            running.progress = lambda: result.progress
+            running.stop = lambda: delivery.stop(stopped_error(self.query_id))
+            running.progress = lambda: delivery.progress
 
     def record(self, status: str, *, scan: ScanPlan | None = None, **facts: Any) -> None:
         """Write the one line that every query leaves, and tell who wants to know of its end."""
@@ -159,10 +165,18 @@ class _Watch:
     query: EngineQuery
     quarantine: Quarantine
     receiver: ReceiverWatch
+    spools: Spools
+    owner: str
+    """Whose room in the spools it takes."""
 
     def crashed(self) -> None:
         """Remember that the worker ended."""
         self.quarantine.note(self.query)
+
+    def ahead(self, pieces: AsyncIterator[bytes], *, is_deflated: bool) -> ReadAhead:
+        """Return the pieces of a result, taken from the worker as soon as it has made them."""
+        # what is deflated as far as the line is slow must see how slow it is
+        return ReadAhead(pieces, self.spools, self.owner, lambda: is_deflated and not self.pool.is_awaited())
 
     def has_stalled(self, unsent: int) -> bool:
         """Whether the receiver takes nothing while others wait for the worker."""
@@ -191,6 +205,12 @@ class _Columns:
         """Do nothing, as `close`."""
 
 
+async def _chained(first: bytes, rest: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
 class Delivery:
     """A result on its way: final bytes, streamed; close it when the receiver has gone."""
 
@@ -203,11 +223,13 @@ class Delivery:
         watch: _Watch | None = None,
     ) -> None:
         self._watch = watch
+        self._ahead: ReadAhead | None = None
+        self._most_read = time.monotonic() + (math.inf if watch is None else watch.spools.reading_s)
         self._result = result
         self._audit = audit
         self._scan = scan
         self._recorded = False
-        audit.delivered(result)
+        audit.delivered(self)
         self.query_id = audit.query_id
         self.format = options.format
         self.gzip = options.gzip and options.format.is_text and isinstance(result, QueryResult)
@@ -234,9 +256,10 @@ class Delivery:
         """Yield the bytes of the result; raises if it broke off in a format that cannot say so itself."""
         sent = 0
         try:
-            async for chunk in self._result:
-                sent += len(chunk)
-                yield chunk
+            async with contextlib.aclosing(self._pieces()) as pieces:
+                async for chunk in pieces:
+                    sent += len(chunk)
+                    yield chunk
             outcome = self._result.outcome
             assert outcome is not None
             # what a job's worker writes to a file is not seen here
@@ -246,7 +269,7 @@ class Delivery:
             if self._watch is not None and isinstance(error, WorkerCrashedError):
                 self._watch.crashed()
             self._record(error.code, bytes_out=sent, message=str(error))
-            if not self._result.body_complete:
+            if not self._result.body_complete or (self._ahead is not None and self._ahead.is_cut):
                 raise
         except QueryCancelledError:
             raise
@@ -258,17 +281,43 @@ class Delivery:
 
     async def close(self) -> None:
         """Stop the query if it still runs and free its worker."""
+        if self._ahead is not None:
+            await self._ahead.close()
         await self._result.close()
         self._record("cancelled")
 
+    def stop(self, error: CatalogServiceError) -> None:
+        """End the result with `error`: where the worker is, or where the reader is if the worker is done."""
+        if self._ahead is not None and self._result.outcome is not None:
+            self._ahead.cut(error)
+        else:
+            self._result.stop(error)
+
+    async def _pieces(self) -> AsyncGenerator[bytes]:
+        """Yield the pieces of the result; but for a small one, they are taken from the worker whether or not read."""
+        sent = 0
+        async for piece in self._result:
+            sent += len(piece)
+            if self._watch is not None and sent > _BUFFERED_BYTES:
+                self._ahead = self._watch.ahead(_chained(piece, self._result), is_deflated=self.gzip)
+                break
+            yield piece
+        if self._ahead is not None:
+            async for piece in self._ahead:
+                yield piece
+
     def has_stalled(self, unsent: int) -> bool:
-        """Whether its receiver holds a worker for nothing while others wait; to be asked about every second.
+        """Whether its receiver holds a worker for nothing while others wait, or reads without an end.
+
+        To be asked about every second.
 
         Parameters
         ----------
         unsent
             Bytes that the receiver has not taken yet.
         """
+        if time.monotonic() > self._most_read:
+            return True
         return self._watch is not None and self._result.outcome is None and self._watch.has_stalled(unsent)
 
     def note_stalled(self) -> None:
@@ -455,8 +504,8 @@ class QueryService:
         self._lanes.allow(published.foreign_directories)
         pool = self._lanes.pool(scan, resolved, is_job=file is not None)
         receiver = ReceiverWatch(self._guards.reader_stall_s)
-        watch = _Watch(pool, engine_query, self._guards.quarantine, receiver)
         claim = self._claim(audit, file, is_large=self._lanes.is_large(scan, resolved))
+        watch = _Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
         watch, result = await self._begin(watch, claim, is_job=file is not None)
         return Delivery(result, audit, scan, options, watch)
 

@@ -39,7 +39,7 @@ sync_timeout_s = 20
 queries_per_address = 3
 queued_per_user = 10
 trusted_proxies = ["127.0.0.1"]
-reader_stall_s = 4
+connection_stall_s = 4
 """
 SCAN_NICE = 5
 SOON_S = 5.0
