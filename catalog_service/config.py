@@ -81,6 +81,11 @@ class Config(BaseSettings):
     """Synchronous queries that run at the same time, of all anonymous callers at one address; more wait."""
     queued_per_user: int = Field(50, ge=0)
     """Queries of one user, or anonymous address, that may wait; more are refused with 503."""
+    scan_budget_mb: int = Field(0, ge=0, le=1_000_000_000_000)
+    """Size in MB of the data files that the queries of one user, or anonymous address, may choose within
+    `scan_budget_s`; 0: no limit. Beyond it, queries are refused with 503, and jobs wait."""
+    scan_budget_s: float = Field(3600.0, ge=1, le=8_640_000)
+    """Length of this sliding window in seconds."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose `X-Forwarded-For` tells the caller's address."""
     spool_mb: int = Field(10_000, ge=0, le=1_000_000_000)

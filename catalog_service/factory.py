@@ -17,6 +17,7 @@ from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.admission import Admission
 from .services.beside import Beside
+from .services.budgets import ScanBudget
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.cone_columns import Labels
@@ -140,11 +141,10 @@ def build_services(config: Config, *, public_url: str) -> Services:
         config.delivery_s,
         free_bytes=config.free_space_mb * 1_000_000,
     )
-    queries = QueryService(
-        catalogs, lanes, limits, batch, uploads, guards=_guards(config, spools), recorder=recorder, running=running
-    )
-    runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
-    site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
+    guards = _guards(config, spools)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=guards, recorder=recorder, running=running)
+    runner = JobRunner(kept, JobMaker(kept, queries), budget=guards.budget, slots=config.batch_workers)
+    site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
@@ -166,6 +166,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
             beside=kept.beside,
             history=history,
             spools=spools,
+            budget=guards.budget,
             is_public=config.metrics == "public",
         ),
         history=history,
@@ -186,6 +187,7 @@ def _guards(config: Config, spools: Spools) -> Guards:
             queued=config.queued_per_user,
         ),
         quarantine=Quarantine(config.quarantine_s),
+        budget=ScanBudget(config.scan_budget_mb * 1_000_000, config.scan_budget_s),
         spools=spools,
         short_s=config.short_s,
         reader_stall_s=config.reader_stall_s,

@@ -9,7 +9,7 @@ from ..models.query import ResolvedQuery, ScanPlan
 from ..models.tree import ColumnRef, Select, TableRef
 from .tap_schema import TAP_SCHEMA
 
-__all__ = ["Lanes", "ScanLimits"]
+__all__ = ["Lanes", "ScanLimits", "is_metadata"]
 
 _HEAD_ROWS: Final = 100_000
 
@@ -85,7 +85,7 @@ class Lanes:
             return self.batch
         if scan is None or resolved is None:
             return self.interactive
-        if _is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
+        if is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
             return self.metadata
         return self.pool_of_large if self.is_large(scan, resolved) else self.interactive
 
@@ -108,7 +108,7 @@ def _is_head(resolved: ResolvedQuery) -> bool:
             return False
 
 
-def _is_metadata(scan: ScanPlan) -> bool:
+def is_metadata(scan: ScanPlan) -> bool:
     """Whether a query reads nothing but TAP_SCHEMA."""
     schemas = {one.table.schema_name for one in scan.scans.values()}
     return schemas == {TAP_SCHEMA.name}

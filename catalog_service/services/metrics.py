@@ -15,6 +15,7 @@ from ..models.user import Identity
 from ..storage.jobs import JobStore
 from ..version import VERSION
 from .beside import Beside
+from .budgets import ScanBudget
 from .history import HistoryService
 from .lanes import Lanes
 from .operators import check_operator
@@ -97,6 +98,7 @@ class MetricsPage(Collector):
     beside: Beside
     history: HistoryService
     spools: Spools
+    budget: ScanBudget
     is_public: bool
     """Whether everybody may read it, or operators alone."""
     _phases: Mapping[Phase, int] = field(default_factory=dict)
@@ -132,6 +134,11 @@ class MetricsPage(Collector):
         yield jobs
         yield GaugeMetricFamily(
             f"{_NAMESPACE}_spooled_bytes", "Results on disk for slow readers.", value=self.spools.used_bytes
+        )
+        yield GaugeMetricFamily(
+            f"{_NAMESPACE}_callers_over_budget",
+            "Callers that have read too much lately.",
+            value=self.budget.exhausted(),
         )
         yield CounterMetricFamily(
             f"{_NAMESPACE}_history_dropped", "Queries missing in the history.", value=self.history.dropped

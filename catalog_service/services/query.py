@@ -18,7 +18,7 @@ from ..engines.base import OvertimeError, QueryCancelledError
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
-from ..exceptions import CatalogServiceError, ParameterError, ServerError, WorkerCrashedError
+from ..exceptions import CatalogServiceError, ParameterError, ServerError, UnavailableError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.record import QueryRecord
@@ -28,11 +28,12 @@ from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import IN_PARTS, NegotiatedFormat, negotiate
 from ..writers.select import empty_result
-from .admission import Admission
+from .admission import Admission, payer_of
 from .attention import Attention
 from .batching import texts_of
+from .budgets import ScanBudget
 from .catalogs import Catalogs, Published
-from .lanes import Lanes
+from .lanes import Lanes, is_metadata
 from .limits import Limits
 from .planning import planned, resolved_text
 from .quarantine import Quarantine
@@ -84,6 +85,7 @@ class Guards:
 
     admission: Admission
     quarantine: Quarantine
+    budget: ScanBudget
     spools: Spools
     short_s: float
     """How long the first rows of a query that is not large may take while others wait."""
@@ -506,7 +508,8 @@ class QueryService:
         receiver = ReceiverWatch(self._guards.reader_stall_s)
         claim = self._claim(audit, file, is_large=self._lanes.is_large(scan, resolved))
         watch = _Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
-        watch, result = await self._begin(watch, claim, is_job=file is not None)
+        with self._charged(audit, scan, is_job=file is not None):
+            watch, result = await self._begin(watch, claim, is_job=file is not None)
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: _Audit, file: ResultFile | None, *, is_large: bool = False) -> Claim:
@@ -514,6 +517,18 @@ class QueryService:
         if file is not None:
             return Claim(owner=audit.identity.name)
         return self._guards.admission.claim(audit.identity, is_large=is_large)
+
+    @contextlib.contextmanager
+    def _charged(self, audit: _Audit, scan: ScanPlan, *, is_job: bool) -> Iterator[None]:
+        """Count what a query reads against its caller's budget, unless it is not let in for another reason."""
+        budget, payer = self._guards.budget, payer_of(audit.identity)
+        size_bytes = 0 if is_metadata(scan) else scan.size_bytes  # clients must be able to begin
+        (budget.note if is_job else budget.take)(payer, size_bytes)
+        try:
+            yield
+        except UnavailableError:
+            budget.note(payer, -size_bytes)
+            raise
 
     async def _begin(self, watch: _Watch, claim: Claim, *, is_job: bool) -> tuple[_Watch, QueryResult]:
         """Run a query until its first rows; one that turns out to be large is begun again as such."""
