@@ -83,8 +83,21 @@ class Config(BaseSettings):
     """Synchronous queries that run at the same time, of all anonymous callers at one address; more wait."""
     queued_per_user: int = Field(50, ge=0)
     """Queries of one user, or anonymous address, that may wait; more are refused with 503."""
+    scan_budget_mb: int = Field(0, ge=0, le=1_000_000_000_000)
+    """Size in MB of the data files that the queries of one user, or anonymous address, may choose within
+    `scan_budget_s`; 0: no limit. Beyond it, queries are refused with 503, and jobs wait."""
+    scan_budget_s: float = Field(3600.0, ge=1, le=8_640_000)
+    """Length of this sliding window in seconds."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose `X-Forwarded-For` tells the caller's address."""
+    spool_mb: int = Field(10_000, ge=0, le=1_000_000_000)
+    """Disk in MB for results that are made faster than they are read; one user or address takes a quarter at most."""
+    delivery_s: float = Field(3600.0, gt=0, le=86_400)
+    """The longest that a client may take to read the result of a synchronous query in seconds."""
+    connection_stall_s: float = Field(300.0, gt=0, le=86_400)
+    """Seconds after which a connection is cut whose client takes nothing of what is sent."""
+    short_s: float = Field(5.0, gt=0, le=86_400)
+    """Seconds after which a query without a first row makes room for others that wait, and becomes a large one."""
     reader_stall_s: float = Field(10.0, gt=0, le=86_400)
     """Seconds after which a client that takes nothing of its result is cut off, if others wait for its worker."""
     quarantine_s: float = Field(600.0, gt=0, le=8_640_000)

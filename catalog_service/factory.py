@@ -18,6 +18,7 @@ from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.admission import Admission
 from .services.beside import Beside
+from .services.budgets import ScanBudget
 from .services.catalogs import Catalogs
 from .services.cone import ConeService
 from .services.cone_columns import Labels
@@ -40,6 +41,7 @@ from .services.quarantine import Quarantine
 from .services.query import Guards, QueryService
 from .services.recording import Recorders
 from .services.running import OperatorService, RunningQueries
+from .services.spools import Spools
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
 from .storage.history import HistoryStore
@@ -92,6 +94,8 @@ class Services:
     """Uploaded tables of synchronous requests."""
     scratch: ScratchDirectory
     """Files of this process; removed at the end, or by the next one if it is killed."""
+    spools: Spools
+    """Results that are read slowly."""
     poll_s: float
 
     async def close(self) -> None:
@@ -102,6 +106,7 @@ class Services:
         self.kept.close()
         self.identities.close()
         self.upload_files.close()
+        self.spools.close()
         self.scratch.close()
 
 
@@ -132,11 +137,16 @@ def build_services(config: Config, *, public_url: str) -> Services:
     batch = BatchLimits(files=config.batch_files, size_bytes=config.batch_mb * 1_000_000)
     metrics, history, running = Metrics(), _history(config), RunningQueries()
     recorder = Recorders(metrics, history)
-    queries = QueryService(
-        catalogs, lanes, limits, batch, uploads, guards=_guards(config), recorder=recorder, running=running
+    spools = Spools(
+        scratch.path,
+        config.spool_mb * 1_000_000,
+        config.delivery_s,
+        free_bytes=config.free_space_mb * 1_000_000,
     )
-    runner = JobRunner(kept, JobMaker(kept, queries), slots=config.batch_workers)
-    site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits)
+    guards = _guards(config, spools)
+    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=guards, recorder=recorder, running=running)
+    runner = JobRunner(kept, JobMaker(kept, queries), budget=guards.budget, slots=config.batch_workers)
+    site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
@@ -157,6 +167,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
             jobs=kept.store,
             beside=kept.beside,
             history=history,
+            spools=spools,
+            budget=guards.budget,
             is_public=config.metrics == "public",
         ),
         history=history,
@@ -164,11 +176,12 @@ def build_services(config: Config, *, public_url: str) -> Services:
         kept=kept,
         identities=IdentityService(TokenStore(config.tokens_dir), _now),
         scratch=scratch,
+        spools=spools,
         poll_s=config.poll_s,
     )
 
 
-def _guards(config: Config) -> Guards:
+def _guards(config: Config, spools: Spools) -> Guards:
     return Guards(
         admission=Admission(
             per_user=config.queries_per_user,
@@ -176,6 +189,9 @@ def _guards(config: Config) -> Guards:
             queued=config.queued_per_user,
         ),
         quarantine=Quarantine(config.quarantine_s),
+        budget=ScanBudget(config.scan_budget_mb * 1_000_000, config.scan_budget_s),
+        spools=spools,
+        short_s=config.short_s,
         reader_stall_s=config.reader_stall_s,
     )
 

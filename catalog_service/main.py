@@ -43,6 +43,8 @@ _BACKLOG = 2048
 _EXPIRY_S = 2.0
 """Seconds between looks for jobs to be removed."""
 _START_FAILED = 3
+_SWITCH_S = 0.0005
+"""So long a thread may hold up the event loop, and the loop a thread that looks up ids; Python's 5 ms add up."""
 
 _BODY_BYTES_PER_QUERY_BYTE = 8
 """A body may be so many times as long as the longest query, since its encoding takes up to 6 bytes for one."""
@@ -226,8 +228,10 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
         If the configuration or the catalogs are unusable.
     """
     config = load_config(config_path)
+    sys.setswitchinterval(_SWITCH_S)
     _configure_logging()
     with _listen(host, port) as listener:
+        _cut_stalled(listener, config.connection_stall_s)
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
         app = create_app(config, public_url=url)
         gc.collect()
@@ -247,6 +251,14 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
             server.run(sockets=[listener])
     if not server.started:
         sys.exit(_START_FAILED)  # the log tells why
+
+
+def _cut_stalled(listener: socket.socket, after_s: float) -> None:
+    """Have the kernel cut connections whose client takes nothing for so long of what is sent (tcp(7)).
+
+    Accepted connections inherit this. What the web server has handed to the kernel, it cannot take back itself.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(after_s * 1000))
 
 
 def _listen(host: str, port: int) -> socket.socket:

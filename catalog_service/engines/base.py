@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from catalog_service.models.query import EngineQuery
 
-__all__ = ["BatchStream", "Engine", "Progress", "QueryCancelledError", "WorkerConfig", "unnoticed"]
+__all__ = ["BatchStream", "Engine", "OvertimeError", "Progress", "QueryCancelledError", "WorkerConfig", "unnoticed"]
 
 _ADDRESS_SPACE_MARGIN = 2 << 30
 """Address space beyond DuckDB's memory limit: 2 threads need about 1 GB at rest, and a legal sort with a limit
@@ -17,6 +17,10 @@ of 400 MB was refused with 1.1 GB of margin but ran with 1.6 GB."""
 
 class QueryCancelledError(Exception):
     """The query was cancelled by the one who asked for it; never shown to anybody."""
+
+
+class OvertimeError(Exception):
+    """The query takes longer than its pool has patience for, and should wait for another turn; never shown."""
 
 
 class BatchStream(Protocol):

@@ -15,7 +15,7 @@ from catalog_service.exceptions import (
 )
 from catalog_service.models.frames import End, Task
 
-from .base import WorkerConfig
+from .base import OvertimeError, WorkerConfig
 from .process import WorkerProcess
 from .result import QueryResult
 from .scratch import ScratchDirectory
@@ -29,6 +29,8 @@ _FIRST_RETRY_S: Final = 0.1
 _LONGEST_RETRY_S: Final = 10.0
 _PATIENCE_S: Final = 5.0
 """How long to wait at the end for killed processes that hang in the kernel."""
+_LOOK_S: Final = 0.25
+"""So often a pool looks whether somebody waits for the worker of a query that takes long."""
 _LONGEST_RETRY_AFTER_S: Final = 60
 _AVERAGING: Final = 0.05
 """Weight of the latest query in the typical duration."""
@@ -127,7 +129,13 @@ class WorkerPool:
         if self._scratch is not None:
             self._scratch.close()
 
-    async def run(self, query: Task, claim: Claim = Claim()) -> QueryResult:  # noqa: B008 - frozen
+    async def run(
+        self,
+        query: Task,
+        claim: Claim = Claim(),  # noqa: B008 - frozen
+        *,
+        patience_s: float | None = None,
+    ) -> QueryResult:
         """Run a query; return once its first rows are there, or it failed.
 
         Waiting for a free worker counts against the query's time limit. A crash costs the query that ran: it is not
@@ -139,9 +147,13 @@ class WorkerPool:
             What to run. Its `timeout_s` counts from `spent_s` ago.
         claim
             Decides when it is its turn.
+        patience_s
+            How long its first rows may take while others wait for its worker; None: as long as its time limit.
 
         Raises
         ------
+        OvertimeError
+            If its first rows took longer than `patience_s` and others wait.
         UnavailableError
             If the queue is full, or holds too many queries of the same owner, or no worker became free in time, or
             the pool is closed.
@@ -156,7 +168,7 @@ class WorkerPool:
         worker.queries += 1
         result = QueryResult(worker, query, deadline, released=self._release, lost=self._lose)
         try:
-            await result.begin()
+            await self._begin(result, patience_s)
         except BaseException:
             self._keep(self._tasks, result.abandon())
             raise
@@ -210,6 +222,23 @@ class WorkerPool:
             crashes=self._crashes,
             restarts=self._restarts,
         )
+
+    async def _begin(self, result: QueryResult, patience_s: float | None) -> None:
+        if patience_s is None:
+            await result.begin()
+            return
+        beginning = asyncio.ensure_future(result.begin())
+        try:
+            await asyncio.wait({beginning}, timeout=patience_s)
+            while not beginning.done():
+                if self.is_awaited():
+                    raise OvertimeError
+                await asyncio.wait({beginning}, timeout=_LOOK_S)
+            await beginning
+        finally:
+            if not beginning.done():
+                beginning.cancel()
+                await asyncio.wait({beginning})
 
     async def _acquire(self, query: Task, claim: Claim, deadline: float) -> WorkerProcess:
         """Wait until it is the query's turn."""

@@ -7,7 +7,7 @@ from typing import Final
 from ..engines.turns import Claim
 from ..models.user import ANONYMOUS, Identity
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "payer_of"]
 
 _SITE_BITS: Final = 64
 """Of an IPv6 address: whoever has one has all of its network."""
@@ -32,6 +32,12 @@ class Admission:
             most_running=self.per_address if is_anonymous else self.per_user,
             most_waiting=self.queued,
         )
+
+
+def payer_of(identity: Identity) -> str:
+    """Return whose budget a query takes: a user's, or that of an address; a job's address is not kept."""
+    is_user = identity.name != ANONYMOUS.name
+    return identity.name if is_user or not identity.address else f"address {_network(identity.address)}"
 
 
 def _network(address: str) -> str:

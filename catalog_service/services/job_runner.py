@@ -10,6 +10,7 @@ from typing import Final, ParamSpec
 from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
+from .budgets import ScanBudget
 from .job_keeping import JobKeeping
 from .job_making import JobMaker
 from .query import Delivery
@@ -44,11 +45,14 @@ class JobRunner:
         Jobs and their files.
     maker
         Makes their results.
+    budget
+        What owners may have read; jobs of those who have read too much wait.
     slots
         Jobs that run at the same time.
     """
 
-    def __init__(self, kept: JobKeeping, maker: JobMaker, *, slots: int) -> None:
+    def __init__(self, kept: JobKeeping, maker: JobMaker, *, budget: ScanBudget, slots: int) -> None:
+        self._budget = budget
         self._kept = kept
         self._store = kept.store
         self._results = kept.results
@@ -58,6 +62,7 @@ class JobRunner:
         self._running: dict[str, _Execution] = {}
         self._wake = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
+        self._relief: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Take up the jobs of the run before, and begin."""
@@ -131,7 +136,7 @@ class JobRunner:
 
     async def _begin_next(self) -> bool:
         """Begin the next job of the queue; return whether there may be more."""
-        job = await self._beside(self._store.next_queued)
+        job = await self._beside(self._store.next_queued, excluded=await self._over_budget())
         if job is None:
             return False
         # known as running before it is claimed, so that whoever stops it meanwhile finds it
@@ -147,6 +152,16 @@ class JobRunner:
         if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
             raise failure
         return True
+
+    async def _over_budget(self) -> tuple[str, ...]:
+        """Return the owners whose jobs wait for their budget; the queue is looked at again when one has to no more."""
+        if self._relief is not None:
+            self._relief.cancel()
+        owners = await self._beside(self._store.queued_owners) if self._budget.most_bytes else ()
+        waits = {owner: wait_s for owner in owners if (wait_s := self._budget.relief_s(owner))}
+        if waits:
+            self._relief = asyncio.get_running_loop().call_later(min(waits.values()), self._wake.set)
+        return tuple(waits)
 
     def _ended(self, job_id: str) -> None:
         del self._running[job_id]

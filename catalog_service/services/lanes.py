@@ -2,13 +2,17 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from ..engines.pool import WorkerPool
 from ..engines.right_of_way import RightOfWay
-from ..models.query import ScanPlan
+from ..models.query import ResolvedQuery, ScanPlan
+from ..models.tree import ColumnRef, Select, TableRef
 from .tap_schema import TAP_SCHEMA
 
-__all__ = ["Lanes", "ScanLimits"]
+__all__ = ["Lanes", "ScanLimits", "is_metadata"]
+
+_HEAD_ROWS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +22,12 @@ class ScanLimits:
     files: int
     size_bytes: int
 
-    def is_large(self, scan: ScanPlan) -> bool:
+    def is_large(self, scan: ScanPlan, resolved: ResolvedQuery) -> bool:
         """Whether a query by this plan may take long: what looks up a few rows reads little of its large files."""
-        return not scan.expects_few and (scan.files > self.files or scan.size_bytes > self.size_bytes)
+        return self._reads_much(scan) and not scan.expects_few and not _is_head(resolved)
+
+    def _reads_much(self, scan: ScanPlan) -> bool:
+        return scan.files > self.files or scan.size_bytes > self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,9 @@ class Lanes:
     they leave them free. Workers that ran both kinds could not give way, since a process may lower its priority but
     not raise it again; and to stop a scan for a short query would waste what it has read. What this costs is the
     memory of workers that are idle.
+
+    A plan tells how much is read, not how much is computed: small tables can have a huge product. If the first rows of
+    a short query take too long while others wait for its worker, it is stopped and begun again as a scan.
     """
 
     interactive: WorkerPool
@@ -62,15 +72,14 @@ class Lanes:
         """Whether short queries can be served."""
         return self.interactive.ready()
 
-    def pool(self, scan: ScanPlan | None = None, *, is_job: bool) -> WorkerPool:
-        """Return the pool that runs a query; `scan` is None for what reads no table, such as an uploaded file."""
+    def pool(self, scan: ScanPlan | None = None, resolved: ResolvedQuery | None = None, *, is_job: bool) -> WorkerPool:
+        """Return the pool that runs a query; without one, of what reads no table, such as an uploaded file."""
         if is_job:
             return self.batch
-        if scan is not None and self.limits.is_large(scan):
+        if scan is not None and resolved is not None and self.limits.is_large(scan, resolved):
             return self.scan
         self.right_of_way.claim()
-        is_metadata = scan is not None and _is_metadata(scan)
-        if is_metadata and (self.metadata.has_idle() or not self.interactive.has_idle()):
+        if scan is not None and is_metadata(scan) and (self.metadata.has_idle() or not self.interactive.has_idle()):
             return self.metadata
         return self.interactive
 
@@ -79,7 +88,21 @@ class Lanes:
         return self.interactive, self.scan, self.batch, self.metadata
 
 
-def _is_metadata(scan: ScanPlan) -> bool:
+def _is_head(resolved: ResolvedQuery) -> bool:
+    """Whether a query takes the first rows of one table as they come, which is short work however large the table."""
+    match resolved.tree:
+        case (
+            Select(
+                source=TableRef(), where=None, group_by=(), having=None, order_by=(), distinct=False, top=int(top)
+            ) as select
+        ):
+            rows = top + (select.offset or 0)
+            return rows <= _HEAD_ROWS and all(isinstance(item.expr, ColumnRef) for item in select.items)
+        case _:
+            return False
+
+
+def is_metadata(scan: ScanPlan) -> bool:
     """Whether a query reads nothing but TAP_SCHEMA."""
     schemas = {one.table.schema_name for one in scan.scans.values()}
     return schemas == {TAP_SCHEMA.name}

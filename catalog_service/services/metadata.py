@@ -12,6 +12,8 @@ from ..models.schema import Column, Table
 from ..models.user import Identity
 from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, TableSummary
 from ..writers.negotiate import OUTPUT_FORMATS
+from .admission import Admission
+from .budgets import ScanBudget
 from .catalogs import Catalogs
 from .examples import examples_of
 from .job_limits import JobLimits
@@ -36,6 +38,8 @@ class SiteInfo:
     """Without a trailing slash."""
     started: datetime
     job_limits: JobLimits
+    admission: Admission
+    budget: ScanBudget
 
     @property
     def path(self) -> str:
@@ -77,6 +81,7 @@ class MetadataService:
             limits=self._limits,
             jobs=self._site.job_limits,
             uploads=self._uploads,
+            limits_of_caller=_limits_of_caller(self._site.admission, self._site.budget),
         )
 
     def cone_capabilities(self, identity: Identity, name: str) -> str:
@@ -155,6 +160,19 @@ class MetadataService:
 
     def _table(self, identity: Identity, name: str) -> Table:
         return self._catalogs.published.visible(identity).table(name)
+
+
+def _limits_of_caller(admission: Admission, budget: ScanBudget) -> str:
+    """Return the limits that the standard has no elements for."""
+    text = (
+        f"Synchronous queries that run at the same time: {admission.per_user} of one user, {admission.per_address} of "
+        f"all anonymous callers at one address; {admission.queued} more of each wait."
+    )
+    if not budget.most_bytes:
+        return text
+    return (
+        f"{text} They may choose data files of {budget.most_bytes / 1e6:g} MB within {budget.window_s:g} s; jobs wait."
+    )
 
 
 def _first_table(catalogs: CatalogList) -> str:

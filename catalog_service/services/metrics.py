@@ -15,9 +15,11 @@ from ..models.user import Identity
 from ..storage.jobs import JobStore
 from ..version import VERSION
 from .beside import Beside
+from .budgets import ScanBudget
 from .history import HistoryService
 from .lanes import Lanes
 from .operators import check_operator
+from .spools import Spools
 
 __all__ = ["CONTENT_TYPE", "Metrics", "MetricsPage"]
 
@@ -95,6 +97,8 @@ class MetricsPage(Collector):
     jobs: JobStore
     beside: Beside
     history: HistoryService
+    spools: Spools
+    budget: ScanBudget
     is_public: bool
     """Whether everybody may read it, or operators alone."""
     _phases: Mapping[Phase, int] = field(default_factory=dict)
@@ -129,6 +133,14 @@ class MetricsPage(Collector):
         for phase in _WAITING_PHASES:
             jobs.add_metric([phase.value.lower()], self._phases.get(phase, 0))
         yield jobs
+        yield GaugeMetricFamily(
+            f"{_NAMESPACE}_spooled_bytes", "Results on disk for slow readers.", value=self.spools.used_bytes
+        )
+        yield GaugeMetricFamily(
+            f"{_NAMESPACE}_callers_over_budget",
+            "Callers that have read too much lately.",
+            value=self.budget.exhausted(),
+        )
         yield CounterMetricFamily(
             f"{_NAMESPACE}_history_dropped", "Queries missing in the history.", value=self.history.dropped
         )

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any, Final
 
 import structlog
 
-from ..engines.base import QueryCancelledError
+from ..engines.base import OvertimeError, QueryCancelledError
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
-from ..exceptions import CatalogServiceError, ParameterError, ServerError, WorkerCrashedError
+from ..exceptions import CatalogServiceError, ParameterError, ServerError, UnavailableError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.record import QueryRecord
@@ -27,15 +28,18 @@ from ..version import VERSION
 from ..writers.base import ResultDescription
 from ..writers.negotiate import IN_PARTS, NegotiatedFormat, negotiate
 from ..writers.select import empty_result
-from .admission import Admission
+from .admission import Admission, payer_of
+from .attention import Attention
 from .batching import texts_of
+from .budgets import ScanBudget
 from .catalogs import Catalogs, Published
-from .lanes import Lanes
+from .lanes import Lanes, is_metadata
 from .limits import Limits
 from .planning import planned, resolved_text
 from .quarantine import Quarantine
 from .recording import Recorder
 from .running import RunningQueries, RunningQuery, stopped_error
+from .spools import ReadAhead, Spools
 from .stalls import ReceiverWatch
 from .uploads import UploadService
 
@@ -46,6 +50,9 @@ _LOG = structlog.get_logger("service")
 
 VOTABLE: Final = negotiate(None)
 """The default format: VOTable with BINARY2 serialization."""
+
+_BUFFERED_BYTES: Final = 1 << 16
+"""So much is sent at once whether or not the client reads: the web server's own buffer takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,10 @@ class Guards:
 
     admission: Admission
     quarantine: Quarantine
+    budget: ScanBudget
+    spools: Spools
+    short_s: float
+    """How long the first rows of a query that is not large may take while others wait."""
     reader_stall_s: float
     """How long a receiver may take nothing of its result while others wait."""
 
@@ -100,12 +111,12 @@ class _Audit:
         """Tell that the query runs, until `record`."""
         return self.running.begin(self.query_id, self.identity, self.text, self.started_at, self.job_id)
 
-    def delivered(self, result: "QueryResult | _Columns") -> None:
-        """Tell that rows are on their way: from now on, what is stopped is their result."""
+    def delivered(self, delivery: "Delivery") -> None:
+        """Tell that rows are on their way: from now on, what is stopped is their delivery."""
         running = self.running.get(self.query_id)
         if running is not None:
-            running.stop = lambda: result.stop(stopped_error(self.query_id))
-            running.progress = lambda: result.progress
+            running.stop = lambda: delivery.stop(stopped_error(self.query_id))
+            running.progress = lambda: delivery.progress
 
     def record(self, status: str, *, scan: ScanPlan | None = None, **facts: Any) -> None:
         """Write the one line that every query leaves, and tell who wants to know of its end."""
@@ -156,10 +167,18 @@ class _Watch:
     query: EngineQuery
     quarantine: Quarantine
     receiver: ReceiverWatch
+    spools: Spools
+    owner: str
+    """Whose room in the spools it takes."""
 
     def crashed(self) -> None:
         """Remember that the worker ended."""
         self.quarantine.note(self.query)
+
+    def ahead(self, pieces: AsyncIterator[bytes], *, is_deflated: bool) -> ReadAhead:
+        """Return the pieces of a result, taken from the worker as soon as it has made them."""
+        # what is deflated as far as the line is slow must see how slow it is
+        return ReadAhead(pieces, self.spools, self.owner, lambda: is_deflated and not self.pool.is_awaited())
 
     def has_stalled(self, unsent: int) -> bool:
         """Whether the receiver takes nothing while others wait for the worker."""
@@ -188,6 +207,12 @@ class _Columns:
         """Do nothing, as `close`."""
 
 
+async def _chained(first: bytes, rest: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
 class Delivery:
     """A result on its way: final bytes, streamed; close it when the receiver has gone."""
 
@@ -200,11 +225,13 @@ class Delivery:
         watch: _Watch | None = None,
     ) -> None:
         self._watch = watch
+        self._ahead: ReadAhead | None = None
+        self._most_read = time.monotonic() + (math.inf if watch is None else watch.spools.reading_s)
         self._result = result
         self._audit = audit
         self._scan = scan
         self._recorded = False
-        audit.delivered(result)
+        audit.delivered(self)
         self.query_id = audit.query_id
         self.format = options.format
         self.gzip = options.gzip and options.format.is_text and isinstance(result, QueryResult)
@@ -231,9 +258,10 @@ class Delivery:
         """Yield the bytes of the result; raises if it broke off in a format that cannot say so itself."""
         sent = 0
         try:
-            async for chunk in self._result:
-                sent += len(chunk)
-                yield chunk
+            async with contextlib.aclosing(self._pieces()) as pieces:
+                async for chunk in pieces:
+                    sent += len(chunk)
+                    yield chunk
             outcome = self._result.outcome
             assert outcome is not None
             # what a job's worker writes to a file is not seen here
@@ -243,7 +271,7 @@ class Delivery:
             if self._watch is not None and isinstance(error, WorkerCrashedError):
                 self._watch.crashed()
             self._record(error.code, bytes_out=sent, message=str(error))
-            if not self._result.body_complete:
+            if not self._result.body_complete or (self._ahead is not None and self._ahead.is_cut):
                 raise
         except QueryCancelledError:
             raise
@@ -255,17 +283,43 @@ class Delivery:
 
     async def close(self) -> None:
         """Stop the query if it still runs and free its worker."""
+        if self._ahead is not None:
+            await self._ahead.close()
         await self._result.close()
         self._record("cancelled")
 
+    def stop(self, error: CatalogServiceError) -> None:
+        """End the result with `error`: where the worker is, or where the reader is if the worker is done."""
+        if self._ahead is not None and self._result.outcome is not None:
+            self._ahead.cut(error)
+        else:
+            self._result.stop(error)
+
+    async def _pieces(self) -> AsyncGenerator[bytes]:
+        """Yield the pieces of the result; but for a small one, they are taken from the worker whether or not read."""
+        sent = 0
+        async for piece in self._result:
+            sent += len(piece)
+            if self._watch is not None and sent > _BUFFERED_BYTES:
+                self._ahead = self._watch.ahead(_chained(piece, self._result), is_deflated=self.gzip)
+                break
+            yield piece
+        if self._ahead is not None:
+            async for piece in self._ahead:
+                yield piece
+
     def has_stalled(self, unsent: int) -> bool:
-        """Whether its receiver holds a worker for nothing while others wait; to be asked about every second.
+        """Whether its receiver holds a worker for nothing while others wait, or reads without an end.
+
+        To be asked about every second.
 
         Parameters
         ----------
         unsent
             Bytes that the receiver has not taken yet.
         """
+        if time.monotonic() > self._most_read:
+            return True
         return self._watch is not None and self._result.outcome is None and self._watch.has_stalled(unsent)
 
     def note_stalled(self) -> None:
@@ -321,6 +375,7 @@ class QueryService:
         self._lanes = lanes
         self._limits = limits
         self._batch = batch
+        self._attention = Attention()
 
     async def run(
         self, query: QueryText, identity: Identity, options: ResultOptions, file: ResultFile | None = None
@@ -344,7 +399,8 @@ class QueryService:
         audit = self._audit(identity, recorded, options, file)
         with _beginning(audit):
             published = await self._published(query.uploads, audit, file)
-            resolved = await resolved_text(query, published, identity, self._limits)
+            async with self._attention.to(query.text):
+                resolved = await resolved_text(query, published, identity, self._limits)
             return await self._deliver(resolved, published, audit, options, file)
 
     def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
@@ -411,7 +467,8 @@ class QueryService:
         file: ResultFile | None = None,
     ) -> Delivery:
         releases = published.releases(resolved)
-        resolved, scan = await planned(resolved, published, audit.identity)
+        async with self._attention.to(audit.text):
+            resolved, scan = await planned(resolved, published, audit.identity)
         infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         if options.format.in_parts and file is None:
             raise ParameterError(f"RESPONSEFORMAT={IN_PARTS} is for asynchronous jobs.", remedy="Use parquet here.")
@@ -447,10 +504,12 @@ class QueryService:
             part_suffix=options.format.suffix,
         )
         self._lanes.allow(published.foreign_directories)
-        pool = self._lanes.pool(scan, is_job=file is not None)
+        pool = self._lanes.pool(scan, resolved, is_job=file is not None)
         receiver = ReceiverWatch(self._guards.reader_stall_s)
-        watch = _Watch(pool, engine_query, self._guards.quarantine, receiver)
-        result = await self._begin(watch, self._claim(audit, file))
+        claim = self._claim(audit, file)
+        watch = _Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
+        with self._charged(audit, scan, is_job=file is not None):
+            watch, result = await self._begin(watch, claim)
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: _Audit, file: ResultFile | None) -> Claim:
@@ -459,10 +518,30 @@ class QueryService:
             return Claim(owner=audit.identity.name)
         return self._guards.admission.claim(audit.identity)
 
-    async def _begin(self, watch: _Watch, claim: Claim) -> QueryResult:
-        self._guards.quarantine.check(watch.query)
+    @contextlib.contextmanager
+    def _charged(self, audit: _Audit, scan: ScanPlan, *, is_job: bool) -> Iterator[None]:
+        """Count what a query reads against its caller's budget, unless it is not let in for another reason."""
+        budget, payer = self._guards.budget, payer_of(audit.identity)
+        size_bytes = 0 if is_metadata(scan) else scan.size_bytes  # clients must be able to begin
+        (budget.note if is_job else budget.take)(payer, size_bytes)
         try:
-            return await watch.pool.run(watch.query, claim)
+            yield
+        except UnavailableError:
+            budget.note(payer, -size_bytes)
+            raise
+
+    async def _begin(self, watch: _Watch, claim: Claim) -> tuple[_Watch, QueryResult]:
+        """Run a query until its first rows; a short one that turns out to be long is begun again as a scan."""
+        self._guards.quarantine.check(watch.query)
+        began = time.perf_counter()
+        try:
+            patience_s = self._guards.short_s if watch.pool is self._lanes.interactive else None
+            return watch, await watch.pool.run(watch.query, claim, patience_s=patience_s)
+        except OvertimeError:
+            spent_s = watch.query.spent_s + time.perf_counter() - began
+            again = replace(watch, pool=self._lanes.scan, query=replace(watch.query, spent_s=spent_s))
+            # it was let in once, so that the limit of waiting queries is not for it
+            return await self._begin(again, replace(claim, most_waiting=None))
         except WorkerCrashedError:
             watch.crashed()
             raise

@@ -93,8 +93,20 @@ class JobStore:
         with self._engine.connect() as connection:
             return tuple(map(job_of, connection.execute(statement)))
 
-    def next_queued(self) -> Job | None:
-        """Return the job that runs next: the oldest of those owners that have the fewest running."""
+    def queued_owners(self) -> tuple[str, ...]:
+        """Return the owners of queued jobs."""
+        statement = sa.select(JOBS.c.owner).where(JOBS.c.phase == Phase.QUEUED.value).distinct()
+        with self._engine.connect() as connection:
+            return tuple(connection.execute(statement).scalars())
+
+    def next_queued(self, *, excluded: Iterable[str] = ()) -> Job | None:
+        """Return the job that runs next: the oldest of those owners that have the fewest running.
+
+        Parameters
+        ----------
+        excluded
+            Owners whose jobs do not run now.
+        """
         running = (
             sa.select(JOBS.c.owner, sa.func.count().label("running"))
             .where(JOBS.c.phase == Phase.EXECUTING.value)
@@ -104,7 +116,7 @@ class JobStore:
         statement = (
             sa.select(JOBS)
             .outerjoin(running, running.c.owner == JOBS.c.owner)
-            .where(JOBS.c.phase == Phase.QUEUED.value)
+            .where(JOBS.c.phase == Phase.QUEUED.value, JOBS.c.owner.not_in(list(excluded)))
             .order_by(sa.func.coalesce(running.c.running, 0), JOBS.c.queued, JOBS.c.job_id)
             .limit(1)
         )

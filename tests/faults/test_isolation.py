@@ -29,6 +29,7 @@ scan_mb = 7
 queries_per_address = 3
 queued_per_user = 2
 reader_stall_s = {STALL_S}
+spool_mb = 0
 quarantine_s = 300
 """
 
