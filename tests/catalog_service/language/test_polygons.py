@@ -112,8 +112,8 @@ def cases() -> Iterator[Case]:
         for radius in (1e-5, 1e-3, 0.4, 9.0, 80.0):
             start = rng.uniform(0, 360)
             yield case(rng, centre, start + np.array([0.0, 100, 230]), np.full(3, radius))
-            yield case(rng, centre, start + np.arange(9) * 40.0, np.full(9, radius))
-            star = start + np.arange(10) * 36.0
+            yield case(rng, centre, start + np.arange(0.0, 360.0, 40.0), np.full(9, radius))
+            star = start + np.arange(0.0, 360.0, 36.0)
             yield case(rng, centre, star, np.full(10, radius) * np.where(np.arange(10) % 2, 0.3, 1.0))
             wild = np.sort(rng.uniform(0, 30, 12)) + np.arange(12) * 30.0
             yield case(rng, centre, start + wild, rng.uniform(0.15 * radius, radius, 12))
