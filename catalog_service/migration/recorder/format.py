@@ -150,7 +150,7 @@ class Fingerprint:
     schema: str
     table: str
     cells: Mapping[str, Any]
-    """``kind``: ``chunk`` (and ``column``), ``box`` (``width_deg``, ``ra``, ``dec``), ``id`` (``divisor``, ``column``)."""
+    """``kind``: ``chunk`` (``column``), ``box`` (``width_deg``, ``ra``, ``dec``), ``id`` (``divisor``, ``column``)."""
     prime: int
     columns: tuple[str, ...]
     """Columns with null count, minimum, maximum and average."""
@@ -158,7 +158,7 @@ class Fingerprint:
     """Integer columns with a sum of values modulo `prime`."""
     queries: tuple[str, ...]
     fields: tuple[Column, ...]
-    """Of the rows: ``cell``, ``rows``, a ``KEY:sum`` a key; a ``COLUMN:nulls``, ``:min``, ``:max``, ``:avg`` a column."""
+    """``cell``, ``rows``, ``KEY:sum`` of each key; ``COLUMN:nulls``, ``:min``, ``:max``, ``:avg`` of each column."""
     seconds: float = 0.0
     rows: int | None = None
     """Rows of the table in all cells."""
