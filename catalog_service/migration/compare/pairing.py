@@ -63,7 +63,7 @@ class RowPairs:
         return ", ".join(["l.n AS ln", "r.n AS rn", f"{same_row(self._pairs)} AS same", *counts])
 
     def _rank(self) -> None:
-        """Number the rows of each group of the same exact columns: ``left_ranked`` and ``right_ranked``."""
+        """Make ``left_ranked`` and ``right_ranked``: numbers of the rows within groups of the same exact columns."""
         exact = ", ".join(f"v{k}" for k in range(len(self._pairs)) if k not in self._floats)
         group = f"hash({exact})" if exact else "0::UBIGINT"
         floats = "".join(f", v{k}" for k in self._floats)

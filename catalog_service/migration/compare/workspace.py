@@ -77,10 +77,20 @@ class Workspace:
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def load(self, side: str, batches: Batches) -> int:
-        """Store an answer as ``SIDE_cells``; return its number of rows."""
+        """Store an answer as ``SIDE_cells``; return its number of rows.
+
+        Raises
+        ------
+        Exception
+            What ended the reading.
+        """
         self._connection.register("batches", batches.reader)
-        self.run(f"CREATE TABLE {side}_cells AS SELECT * FROM batches")
-        self._connection.unregister("batches")
+        try:
+            self.run(f"CREATE TABLE {side}_cells AS SELECT * FROM batches")
+        except Exception as error:
+            raise batches.failures[0] if batches.failures else error
+        finally:
+            self._connection.unregister("batches")
         return self.number(f"SELECT count(*) FROM {side}_cells")
 
     def add(self, table: str, columns: "dict[str, Any]") -> None:
