@@ -2,9 +2,11 @@
 
 Tables that are joined on a parent's key lie in the same places of the sky. Their files are cut into batches along
 borders that no file crosses, so that each pair of rows is in one batch. Tables without tiles are read whole by every
-batch, which an outer join allows on the side only that may be left empty.
+batch, which an outer join allows on the side only that may be left empty. Of tables that are joined on a separation one
+leads the batches, see `surroundings.py`.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,11 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from partitioning.layout.partition_map import PartitionMap
+
 from ..models.query import ScanPlan, TableScan
 from ..models.stored import StoredTable
 from ..models.tree import Expr, FromItem, Join, JoinKind, Select, TableRef
 from ..models.walk import conjuncts
 from .joins import key_join
+from .surroundings import Lead, leading, near_scan, surroundings
 
 __all__ = ["BatchLimits", "batches"]
 
@@ -33,6 +38,12 @@ class BatchLimits:
     files: int = 1000
     """Opening as many takes DuckDB 0.1 s."""
     size_bytes: int = 8 << 30
+    near_rows: int = 4_000_000
+    """Rows of the leading table, where tables are joined on a separation: both sides of a batch are held in memory."""
+
+    def are_exceeded_by(self, scan: ScanPlan) -> bool:
+        """Return whether a query may be more than one batch."""
+        return scan.files > self.files or scan.size_bytes > self.size_bytes or scan.rows > self.near_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class _Unit:
 
     files: tuple[tuple[int, int], ...]
     size_bytes: int
+    rows: int
 
 
 def batches(
@@ -64,12 +76,34 @@ def batches(
     assert select.source is not None
     reason = "no table has tiles" if not sharded else _refusal(select.source, conjuncts(select.where), tables)
     if reason is not None:
-        return reason
+        lead = leading(select, tables) if len(sharded) > 1 else None
+        return reason if lead is None else _near_batches(lead, scan, tables, limits)
     units = _units({source: scan.scans[source] for source in sharded}, tables)
     groups = list(_groups(units, limits))
     if len(groups) < 2:
         return "one batch holds all files"
     return tuple(_batch(group, scan.scans, sharded) for group in groups)
+
+
+def _near_batches(
+    lead: Lead, scan: ScanPlan, tables: Tables, limits: BatchLimits
+) -> tuple[Mapping[int, TableScan], ...] | str:
+    """Return the batches of a join on a separation."""
+    partitions = tables[lead.source].partitions
+    assert isinstance(partitions, PartitionMap)
+    groups = list(_groups(_units({lead.source: scan.scans[lead.source]}, tables), limits, limits.near_rows))
+    if len(groups) < 2:
+        return "one batch holds all files"
+    made = []
+    for group in groups:
+        batch = dict(_batch(group, scan.scans, [lead.source]))
+        tiles = np.array(batch[lead.source].tiles, dtype=np.int64)
+        around = {pad: surroundings(partitions, tiles, pad) for pad in set(lead.pads_deg.values())}
+        for source, pad in lead.pads_deg.items():
+            indexes, near = near_scan(scan.scans[source], tables[source], around[pad])
+            batch[source] = _part(near, indexes)
+        made.append(batch)
+    return tuple(made)
 
 
 def _refusal(item: FromItem, where: Sequence[Expr], tables: Tables) -> str | None:
@@ -102,9 +136,10 @@ def _sharded(item: FromItem, tables: Tables) -> frozenset[int]:
 
 def _units(scans: Mapping[int, TableScan], tables: Tables) -> Iterator[_Unit]:
     """Yield the files of all tables, those together whose ranges of the sky overlap, in the order of the sky."""
-    starts, stops, sizes, owners = (np.concatenate(parts) for parts in zip(*_files(scans, tables), strict=True))
+    starts, stops, sizes, rows, owners = (np.concatenate(parts) for parts in zip(*_files(scans, tables), strict=True))
     if len(scans) == 1:
-        yield from (_Unit(((int(s), int(i)),), int(size)) for (s, i), size in zip(owners, sizes, strict=True))
+        for (source, index), *size in zip(owners, sizes, rows, strict=True):
+            yield _Unit(((int(source), int(index)),), *map(int, size))
         return
     if len(starts) == 0:
         return
@@ -113,28 +148,30 @@ def _units(scans: Mapping[int, TableScan], tables: Tables) -> Iterator[_Unit]:
     first = np.flatnonzero(np.r_[True, starts[order][1:] >= reach[:-1]])
     for begin, end in zip(first, [*first[1:], len(order)], strict=True):
         members = order[begin:end]
-        yield _Unit(tuple((int(s), int(i)) for s, i in owners[members]), int(sizes[members].sum()))
+        files = tuple((int(s), int(i)) for s, i in owners[members])
+        yield _Unit(files, int(sizes[members].sum()), int(rows[members].sum()))
 
 
 def _files(scans: Mapping[int, TableScan], tables: Tables) -> Iterator[tuple[NDArray[np.int64], ...]]:
-    """Yield (starts, stops, sizes in bytes, (source, index)) of the files of each table."""
+    """Yield (starts, stops, sizes in bytes, rows, (source, index)) of the files of each table."""
     for source, scan in scans.items():
         partitions, tiles = tables[source].partitions, np.array(scan.tiles, dtype=np.int64)
         assert partitions is not None
         owners = np.stack([np.full(len(tiles), source), np.arange(len(tiles))], axis=1)
-        yield partitions.starts[tiles], partitions.stops[tiles], partitions.size_bytes[tiles], owners
+        sizes = partitions.size_bytes[tiles], partitions.rows[tiles]
+        yield partitions.starts[tiles], partitions.stops[tiles], *sizes, owners
 
 
-def _groups(units: Iterator[_Unit], limits: BatchLimits) -> Iterator[list[_Unit]]:
+def _groups(units: Iterator[_Unit], limits: BatchLimits, most_rows: float = math.inf) -> Iterator[list[_Unit]]:
     group: list[_Unit] = []
-    files = size_bytes = 0
+    files = size_bytes = rows = 0
     for unit in units:
         full = files + len(unit.files) > limits.files or size_bytes + unit.size_bytes > limits.size_bytes
-        if group and full:
+        if group and (full or rows + unit.rows > most_rows):
             yield group
-            group, files, size_bytes = [], 0, 0
+            group, files, size_bytes, rows = [], 0, 0, 0
         group.append(unit)
-        files, size_bytes = files + len(unit.files), size_bytes + unit.size_bytes
+        files, size_bytes, rows = files + len(unit.files), size_bytes + unit.size_bytes, rows + unit.rows
     if group:
         yield group
 
@@ -149,7 +186,7 @@ def _batch(group: list[_Unit], scans: Mapping[int, TableScan], sharded: Sequence
 
 def _part(scan: TableScan, indexes: Sequence[int]) -> TableScan:
     if not indexes and scan.files:  # no row of one file, so that columns have the types that they have elsewhere
-        return replace(_part(scan, (0,)), healpix_ranges=((0, 0),))
+        return replace(_part(scan, (0,)), healpix_ranges=((0, 0),), rows=0)
     return replace(
         scan,
         files=tuple(scan.files[index] for index in indexes),

@@ -44,7 +44,7 @@ from .prune import Bound, Bounds
 from .regions import AllOf, Enlarged, RegionExpr, condition_regions
 from .statistics import Kept, kept_files
 
-__all__ = ["NO_DERIVED", "Derived", "key_join", "table_bounds"]
+__all__ = ["NO_DERIVED", "Derived", "key_join", "placed_apart", "table_bounds"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
@@ -143,6 +143,28 @@ def table_bounds(
     facts = _facts(select.where, sources) + _certain(select.source, sources)
     known = _descend(select.source, facts, sources)
     return {source: _bounds(source, facts, sources) for source, facts in known}
+
+
+def placed_apart(select: Select, tables: Tables) -> dict[int, dict[int, float]]:
+    """Return how far apart, in degrees, the positions are that place the rows of base tables in one row of the result.
+
+    Rows of a table, the first key, that are farther from a row of another one, the second key, reach no row of the
+    result with it. Tables that conditions do not tie to each other have no entry.
+
+    Parameters
+    ----------
+    tables
+        Base tables of FROM.
+    """
+    assert select.source is not None
+    sources = _Sources(tables, {}, NO_DERIVED, NO_STATISTICS)
+    certain = _facts(select.where, sources) + _certain(select.source, sources)
+    found: dict[int, dict[int, float]] = {}
+    for source, facts in _descend(select.source, certain, sources):
+        near = _reach(source, facts, sources).items()
+        apart = {at: reach + sources.separation_deg(at) + sources.separation_deg(source) for at, reach in near}
+        found[source] = apart | dict.fromkeys(_placed_together(source, facts) - {source}, 0.0)
+    return found
 
 
 def _descend(item: FromItem, known: _Facts, sources: _Sources) -> Iterator[tuple[int, _Facts]]:

@@ -27,7 +27,7 @@ def pieces_of(
     resolved: ResolvedQuery, scan: ScanPlan, lookup: Callable[[Table], StoredTable], limits: BatchLimits
 ) -> tuple[SplitQuery, tuple[Mapping[int, TableScan], ...]] | None:
     """Return the parts of a query and what each batch reads, None if it is run as a whole."""
-    if scan.files <= limits.files and scan.size_bytes <= limits.size_bytes:
+    if not limits.are_exceeded_by(scan):
         return None
     parts = split(resolved)
     if isinstance(parts, str):

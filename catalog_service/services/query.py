@@ -480,7 +480,7 @@ class QueryService:
             )
         write = partial(texts_of, resolved, scan, published.lookup, self._batch, max_rows=max_rows)
         # the texts of many batches, and long ones, take a while to write
-        is_long = resolved.is_long or scan.files > self._batch.files
+        is_long = resolved.is_long or self._batch.are_exceeded_by(scan)
         texts = await asyncio.to_thread(write) if is_long else write()
         engine_query = EngineQuery(
             query_id=audit.query_id,

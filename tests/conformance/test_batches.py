@@ -39,6 +39,17 @@ SELECT v.band, COUNT(*) AS n FROM survey.ForcedSource AS f JOIN survey.Visit AS 
 
 SELECT a.objectId, b.objectId AS other FROM survey.Object AS a, survey.Object AS b WHERE a.parentObjectId = b.objectId
 
+SELECT a.objectId, b.objectId AS other, DISTANCE(a.coord_ra, a.coord_dec, b.coord_ra, b.coord_dec) AS apart
+FROM survey.Object AS a JOIN survey.Object AS b ON DISTANCE(a.coord_ra, a.coord_dec, b.coord_ra, b.coord_dec) < 0.0005
+WHERE a.objectId < b.objectId
+
+SELECT a.objectId, COUNT(b.sourceId) AS n, MIN(DISTANCE(a.coord_ra, a.coord_dec, b.ra, b.dec)) AS nearest
+FROM survey.Object AS a LEFT JOIN survey.Source AS b ON DISTANCE(b.ra, b.dec, a.coord_ra, a.coord_dec) < 0.0003
+GROUP BY a.objectId ORDER BY n DESC, a.objectId
+
+SELECT COUNT(*) AS n, COUNT(a.objectId) AS m FROM survey.Object AS a RIGHT JOIN survey.Object AS b
+ON DISTANCE(b.coord_ra, b.coord_dec, a.coord_ra, a.coord_dec) < 0.001 AND a.objectId <> b.objectId
+
 SELECT COUNT(DISTINCT objectId) FROM survey.ForcedSource
 
 SELECT FLOOR(vt_mag) AS m, COUNT(*) AS n FROM tycho2.stars GROUP BY FLOOR(vt_mag) ORDER BY m
