@@ -10,6 +10,7 @@ from typing import Final, ParamSpec
 from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
+from .beside import in_thread
 from .budgets import ScanBudget
 from .job_keeping import JobKeeping
 from .job_making import JobMaker
@@ -184,7 +185,7 @@ class JobRunner:
             await asyncio.shield(noting)
         except asyncio.CancelledError:
             if noting is None:
-                await asyncio.to_thread(self._results.discard, job.job_id, attempts)
+                await in_thread(self._results.discard, job.job_id, attempts)
             else:  # all is made: what stops the job now comes too late, unless it came before
                 await asyncio.wait({noting}, timeout=_PATIENCE_S)
             raise
@@ -214,6 +215,7 @@ class JobRunner:
         ended = {"results": done.results, "overflow": done.overflow, "ended": self._kept.clock()}
         if not self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.COMPLETED, **ended):
             self._results.discard(job.job_id, job.attempts)  # it was aborted or removed
+        self._results.remove_uploads(job.job_id)
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
         """Note how a job failed; one that ran too long or was stopped counts as aborted (UWS 1.1 section 2.1.5)."""
@@ -227,3 +229,4 @@ class JobRunner:
             error_status=error.status,
             ended=self._kept.clock(),
         )
+        self._results.remove_uploads(job.job_id)
