@@ -147,6 +147,10 @@ class Config(BaseSettings):
     """Most rows of one uploaded table."""
     upload_columns: int = Field(1000, ge=1, le=100_000)
     """Most columns of one uploaded table."""
+    log_format: Literal["json", "plain"] = "json"
+    """Form of the log: one JSON object a line, or text."""
+    access_log: bool = False
+    """Whether each request leaves a line in the log; each query leaves one in any case."""
     metrics: Literal["public", "admin"] = "public"
     """Who may read `/metrics`: everybody, or operators alone."""
     history_days: float = Field(30.0, ge=0, le=36_500)

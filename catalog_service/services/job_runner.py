@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec
 
+import structlog
+
 from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
@@ -171,6 +173,7 @@ class JobRunner:
 
     async def _execute(self, job: Job, claimed: asyncio.Event) -> None:
         attempts = job.attempts + 1
+        structlog.contextvars.bind_contextvars(job=job.job_id)
         begun = {"phase": Phase.EXECUTING, "started": self._kept.clock(), "attempts": attempts, "results": ()}
         if not await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **begun):
             return
@@ -192,7 +195,7 @@ class JobRunner:
         except CatalogServiceError as error:
             await self._end(job, error)
         except Exception:  # noqa: BLE001 - whatever it is costs this job alone
-            _LOG.exception("job %s failed for a reason that is our fault", job.job_id)
+            _LOG.exception("a job failed for a reason that is our fault")
             await self._end(job, ServerError("The job failed for a reason that is our fault."))
 
     def _under_way(self, job_id: str, delivery: Delivery) -> None:
