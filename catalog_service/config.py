@@ -114,13 +114,19 @@ class Config(BaseSettings):
     part_mb: int = Field(200, ge=1, le=1_000_000)
     """Size of a part of a job's result in MB, if the job asks for parts."""
     owner_result_mb: int = Field(200_000, ge=1, le=1_000_000_000)
-    """Size of all results of one user in MB; beyond it, no more jobs are taken."""
+    """Size of all results of one user in MB; beyond it, no more jobs are taken, and those that run end in an error."""
     free_space_mb: int = Field(1_000, ge=0, le=1_000_000_000)
-    """Space on the disk of `state_dir` in MB below which no jobs are taken."""
+    """Space on the disk of `state_dir` in MB that is left free; the same."""
     jobs_queued: int = Field(1_000, ge=1)
     """Jobs that may wait, of all users."""
     jobs_queued_per_user: int = Field(100, ge=1)
     """Jobs that may wait, of one user."""
+    jobs_pending: int = Field(1_000, ge=1)
+    """Jobs of all anonymous callers that were created and not started; beyond, the oldest give way after an hour."""
+    jobs_pending_per_user: int = Field(100, ge=1)
+    """Jobs of one user that were created and not started."""
+    jobs_upload_mb: int = Field(10_000, ge=1, le=1_000_000_000)
+    """Size in MB of the uploaded tables of the jobs of one user that have not ended; of all anonymous callers."""
     job_wait_s: float = Field(50.0, ge=0, le=3600)
     """The longest that a request waits for a change of a job in seconds; proxies cut longer ones off."""
     sync_timeout_s: float = Field(60.0, gt=0, le=86_400)
@@ -143,6 +149,10 @@ class Config(BaseSettings):
     """Most rows of one uploaded table."""
     upload_columns: int = Field(1000, ge=1, le=100_000)
     """Most columns of one uploaded table."""
+    log_format: Literal["json", "plain"] = "json"
+    """Form of the log: one JSON object a line, or text."""
+    access_log: bool = False
+    """Whether each request leaves a line in the log; each query leaves one in any case."""
     metrics: Literal["public", "admin"] = "public"
     """Who may read `/metrics`: everybody, or operators alone."""
     history_days: float = Field(30.0, ge=0, le=36_500)

@@ -31,6 +31,7 @@ from .services.job_documents import JobDocuments
 from .services.job_keeping import JobKeeping
 from .services.job_limits import JobLimits
 from .services.job_making import JobMaker
+from .services.job_room import JobRoom
 from .services.job_runner import JobRunner
 from .services.jobs import JobService
 from .services.lanes import Lanes, ScanLimits
@@ -223,12 +224,14 @@ def _job_keeping(config: Config, jobs_url: str) -> JobKeeping:
     holding = Holding(directory)
     engine = open_database(directory / "jobs.db")
     upgrade(engine)
+    store, results, limits = JobStore(engine), ResultStore(directory / "files"), _job_limits(config)
     return JobKeeping(
         holding=holding,
-        store=JobStore(engine),
-        results=ResultStore(directory / "files"),
+        store=store,
+        results=results,
         changes=JobChanges(),
-        limits=_job_limits(config),
+        limits=limits,
+        room=JobRoom(store, results, limits),
         beside=Beside("jobs"),
         jobs_url=jobs_url,
         clock=_now,
@@ -254,6 +257,9 @@ def _job_limits(config: Config) -> JobLimits:
         owner_bytes=config.owner_result_mb * 1_000_000,
         queued_per_owner=config.jobs_queued_per_user,
         queued=config.jobs_queued,
+        pending_per_owner=config.jobs_pending_per_user,
+        pending=config.jobs_pending,
+        upload_bytes=config.jobs_upload_mb * 1_000_000,
         free_bytes=config.free_space_mb * 1_000_000,
         parameters_bytes=2 * config.max_query_bytes,
         uploads=UploadLimits().tables,

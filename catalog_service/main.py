@@ -25,11 +25,13 @@ from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
 from .handlers import admin, api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
+from .handlers.access_log import AccessLog
 from .handlers.connection import HttpProtocol
 from .handlers.metrics import CountedResponses
 from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
 from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
 from .language.pipeline import parse
+from .logs import configure_logging
 from .models.query import QueryText
 from .version import VERSION
 
@@ -86,6 +88,8 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(CountedResponses, metrics=services.metrics.metrics)  # innermost: it asks for the route
+    if config.access_log:
+        app.add_middleware(AccessLog)
     prefix = path_prefix(public_url)
     app.add_middleware(WithPrefix, prefix=prefix)
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
@@ -204,19 +208,17 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=499)
 
 
-def _configure_logging() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+class _Server(uvicorn.Server):
+    """Answers requests that wait for a change of a job when it stops, which would hold up the stop for seconds."""
+
+    def __init__(self, options: uvicorn.Config, services: Services) -> None:
+        super().__init__(options)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._services.kept.changes.close()
+        await super().shutdown(sockets)
 
 
 def serve(config_path: Path | None, host: str, port: int) -> None:
@@ -229,7 +231,7 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     """
     config = load_config(config_path)
     sys.setswitchinterval(_SWITCH_S)
-    _configure_logging()
+    configure_logging(config.log_format)
     with _listen(host, port) as listener:
         _cut_stalled(listener, config.connection_stall_s)
         url = config.public_url or f"http://{host}:{listener.getsockname()[1]}"
@@ -242,11 +244,12 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
             http=HttpProtocol,
             log_level="warning",
             access_log=False,
+            log_config=None,  # its lines take the form of all others
             timeout_graceful_shutdown=10,
             proxy_headers=bool(config.trusted_proxies),  # else anybody could say to be at another address
             forwarded_allow_ips=list(config.trusted_proxies),
         )
-        server = uvicorn.Server(options)
+        server = _Server(options, app.state.services)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     if not server.started:

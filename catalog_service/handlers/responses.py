@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+import structlog
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -101,6 +102,7 @@ class ResultResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the result; stop the query when the client goes away."""
+        structlog.contextvars.bind_contextvars(query_id=self._delivery.query_id)
         sending, gone = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_disconnected(receive))
         try:
             while not (await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED, timeout=_LOOK_S))[0]:

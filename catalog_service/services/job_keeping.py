@@ -10,6 +10,7 @@ from ..storage.results import ResultStore
 from .beside import Beside
 from .job_changes import JobChanges
 from .job_limits import JobLimits
+from .job_room import JobRoom
 
 __all__ = ["JobKeeping"]
 
@@ -25,6 +26,7 @@ class JobKeeping:
     changes: JobChanges
     """Is told of every change of a job."""
     limits: JobLimits
+    room: JobRoom
     beside: Beside
     """Runs calls of the stores."""
     jobs_url: str

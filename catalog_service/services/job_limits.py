@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from ..exceptions import LimitError, ParameterError, RequestTooLargeError, UnavailableError
 
@@ -30,6 +30,12 @@ class JobLimits:
     """Of all results of one owner together."""
     queued_per_owner: int
     queued: int
+    pending_per_owner: int
+    """Jobs that were created and not started."""
+    pending: int
+    """The same, of all anonymous callers together."""
+    upload_bytes: int
+    """Of all uploaded tables of an owner's jobs that have not ended."""
     free_bytes: int
     """Space on the disk below which no job is taken."""
     parameters_bytes: int
@@ -83,14 +89,52 @@ class JobLimits:
         UnavailableError
             If too many wait already; those of anonymous callers count for all together.
         """
-        most = self.queued if anonymous else self.queued_per_owner
-        if of_owner >= most or of_all >= self.queued:
-            counted, limit = (of_owner, most) if of_owner >= most else (of_all, self.queued)
-            error = UnavailableError(
-                f"{counted} jobs wait in the queue already; the limit is {limit}.", remedy="Try again when some ended."
-            )
-            error.retry_after_s = _COME_BACK_S
-            raise error
+        limits = [("jobs_queued", of_all, self.queued)]
+        if not anonymous:
+            limits.insert(0, ("jobs_queued_per_user", of_owner, self.queued_per_owner))
+        for name, waiting, most in limits:
+            if waiting >= most:
+                reason = f"{waiting} jobs wait in the queue already; the limit is {most} ({name})."
+                raise _later(reason, "Try again when some ended.")
+
+    def most_pending(self, *, anonymous: bool) -> int:
+        """Return how many jobs of an owner may wait to be started."""
+        return self.pending if anonymous else self.pending_per_owner
+
+    def refuse_pending(self, pending: int, *, anonymous: bool) -> NoReturn:
+        """Refuse one more job that is not started.
+
+        Raises
+        ------
+        UnavailableError
+            Always.
+        """
+        whose, limit = ("of anonymous callers", "jobs_pending") if anonymous else ("of yours", "jobs_pending_per_user")
+        raise _later(
+            f"{pending} jobs {whose} were created and not started; the limit is "
+            f"{self.most_pending(anonymous=anonymous)} ({limit}).",
+            "Try again later." if anonymous else "Start or delete some of them.",
+        )
+
+    def check_uploads(self, kept_bytes: int, added_bytes: int, *, anonymous: bool) -> None:
+        """Refuse uploaded tables beyond the share of an owner.
+
+        Raises
+        ------
+        LimitError
+            If the owner's jobs that have not ended have too much of them.
+        UnavailableError
+            If those of all anonymous callers have.
+        """
+        if kept_bytes + added_bytes <= self.upload_bytes:
+            return
+        limit = f"the limit is {self.upload_bytes} bytes (jobs_upload_mb)."
+        if anonymous:
+            raise _later(f"the uploaded tables of anonymous jobs that wait take {kept_bytes} bytes; {limit}")
+        raise LimitError(
+            f"the uploaded tables of your jobs that wait take {kept_bytes} bytes, these take {added_bytes}; {limit}",
+            remedy="Wait until some jobs have ended, or delete some.",
+        )
 
     def check_space(self, stored_bytes: int, free_bytes: int) -> None:
         """Refuse a job when its owner, or the disk, has no room for its result.
@@ -103,9 +147,16 @@ class JobLimits:
             If the disk is nearly full.
         """
         if stored_bytes >= self.owner_bytes:
-            msg = f"your results take {stored_bytes} bytes; the limit is {self.owner_bytes} bytes."
+            msg = f"your results take {stored_bytes} bytes; the limit is {self.owner_bytes} bytes (owner_result_mb)."
             raise LimitError(msg, remedy="Delete jobs that you do not need any more.")
         if free_bytes < self.free_bytes:
-            error = UnavailableError("There is no space for more results now.", remedy="Try again later.")
-            error.retry_after_s = _COME_BACK_S
-            raise error
+            raise _later(
+                f"There is no space for more results now: {self.free_bytes} bytes of the disk are kept free "
+                "(free_space_mb)."
+            )
+
+
+def _later(message: str, remedy: str = "Try again later.") -> UnavailableError:
+    error = UnavailableError(message, remedy=remedy)
+    error.retry_after_s = _COME_BACK_S
+    return error

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from ..exceptions import CatalogServiceError
 from ..models.job import Job, JobResult, Phase
 from ..models.query import Outcome
 from ..storage.results import Done
+from .beside import in_thread
 from .job_keeping import JobKeeping
 from .parameters import Parameters, query_text, result_options
 from .query import Delivery, QueryService, ResultFile, ResultOptions
@@ -19,6 +22,8 @@ __all__ = ["JobMaker"]
 
 _PARTS_S: Final = 0.5
 """Seconds between looks for new parts of a result."""
+_SPACE_S: Final = 0.5
+"""Seconds between looks for the space that results take."""
 _LIST_OF_URIS: Final = "text/uri-list"
 
 
@@ -54,7 +59,7 @@ class JobMaker:
         """
         parameters = Parameters(job.parameters)
         query, options = replace(query_text(parameters), uploads=job.uploads), result_options(parameters)
-        directory = await asyncio.to_thread(self._kept.results.begin, job.job_id, job.attempts)
+        directory = await in_thread(self._kept.results.begin, job.job_id, job.attempts)
         path = directory / ("part" if options.format.in_parts else f"result{options.format.suffix}")
         limits = self._kept.limits
         file = ResultFile(
@@ -64,18 +69,30 @@ class JobMaker:
             timeout_s=job.execution_s,
             job_id=job.job_id,
         )
+        await self._check_space(job)
         delivery = await self._queries.run(query, job.owner, options, file)
         under_way(delivery)
-        noting = asyncio.create_task(self._note_parts(job, delivery, options, directory.name))
-        try:
+        async with _besides(self._note_parts(job, delivery, options, directory.name), self._watch_space(job, delivery)):
             async for chunk in delivery.chunks():  # only what is known without a worker
-                await asyncio.to_thread(_append, _first(path, options), chunk)
-        finally:
-            noting.cancel()
-            await asyncio.wait({noting})
-        done = await asyncio.to_thread(self._done, job, delivery, options, path)
-        await asyncio.to_thread(self._kept.results.commit, job.job_id, job.attempts, done)
+                await in_thread(_append, _first(path, options), chunk)
+        await self._check_space(job)
+        done = await in_thread(self._done, job, delivery, options, path)
+        await in_thread(self._kept.results.commit, job.job_id, job.attempts, done)
         return done
+
+    async def _check_space(self, job: Job) -> None:
+        await self._kept.beside(self._kept.room.check_space, job.owner)
+
+    async def _watch_space(self, job: Job, delivery: Delivery) -> None:
+        """End a result that grows beyond what its owner, or the disk, has room for."""
+        while True:
+            await asyncio.sleep(_SPACE_S)
+            try:
+                await self._check_space(job)
+            except CatalogServiceError as error:
+                error.query_id = delivery.query_id
+                delivery.stop(error)
+                return
 
     async def _note_parts(self, job: Job, delivery: Delivery, options: ResultOptions, directory: str) -> None:
         """Tell of the parts of a result while more are made."""
@@ -101,6 +118,18 @@ class JobMaker:
             path.write_text("".join(addresses), encoding="ascii", newline="")
         result = replace(_whole(path, content_type, outcome), name="result")
         return Done((result, *parts), outcome.overflow)
+
+
+@asynccontextmanager
+async def _besides(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have some work done meanwhile."""
+    tasks = {asyncio.create_task(work) for work in works}
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _first(path: Path, options: ResultOptions) -> Path:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec
 
+import structlog
+
 from ..exceptions import CatalogServiceError, QueryStoppedError, QueryTimeoutError, ServerError
 from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
+from .beside import in_thread
 from .budgets import ScanBudget
 from .job_keeping import JobKeeping
 from .job_making import JobMaker
@@ -170,6 +173,7 @@ class JobRunner:
 
     async def _execute(self, job: Job, claimed: asyncio.Event) -> None:
         attempts = job.attempts + 1
+        structlog.contextvars.bind_contextvars(job=job.job_id)
         begun = {"phase": Phase.EXECUTING, "started": self._kept.clock(), "attempts": attempts, "results": ()}
         if not await self._beside(self._store.change, job.job_id, [Phase.QUEUED], **begun):
             return
@@ -184,14 +188,14 @@ class JobRunner:
             await asyncio.shield(noting)
         except asyncio.CancelledError:
             if noting is None:
-                await asyncio.to_thread(self._results.discard, job.job_id, attempts)
+                await in_thread(self._results.discard, job.job_id, attempts)
             else:  # all is made: what stops the job now comes too late, unless it came before
                 await asyncio.wait({noting}, timeout=_PATIENCE_S)
             raise
         except CatalogServiceError as error:
             await self._end(job, error)
         except Exception:  # noqa: BLE001 - whatever it is costs this job alone
-            _LOG.exception("job %s failed for a reason that is our fault", job.job_id)
+            _LOG.exception("a job failed for a reason that is our fault")
             await self._end(job, ServerError("The job failed for a reason that is our fault."))
 
     def _under_way(self, job_id: str, delivery: Delivery) -> None:
@@ -214,6 +218,7 @@ class JobRunner:
         ended = {"results": done.results, "overflow": done.overflow, "ended": self._kept.clock()}
         if not self._store.change(job.job_id, [Phase.EXECUTING], phase=Phase.COMPLETED, **ended):
             self._results.discard(job.job_id, job.attempts)  # it was aborted or removed
+        self._results.remove_uploads(job.job_id)
 
     def _fail(self, job: Job, error: CatalogServiceError) -> None:
         """Note how a job failed; one that ran too long or was stopped counts as aborted (UWS 1.1 section 2.1.5)."""
@@ -227,3 +232,4 @@ class JobRunner:
             error_status=error.status,
             ended=self._kept.clock(),
         )
+        self._results.remove_uploads(job.job_id)

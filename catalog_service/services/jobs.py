@@ -74,9 +74,8 @@ class JobService:
         LimitError, UnavailableError
             If there is no room for it.
         """
-        await self._beside(self._check_room, identity)
-        if run:
-            await self._beside(self._check_queue, identity)
+        await self._check_room(identity, uploads)
+        await (self._check_queue(identity) if run else self._check_pending(identity))
         job_id, now = secrets.token_hex(16), self._kept.clock()
         parameters = _merged((), items)
         self._kept.limits.check_parameters(parameters, len(uploads))
@@ -154,7 +153,7 @@ class JobService:
         AccessError
             If it was started.
         """
-        await self._beside(self._check_room, identity)
+        await self._check_room(identity, uploads)
         async with self._merging:  # two requests at once add up
             job = await self.job(job_id, identity)
             if job.phase is not Phase.PENDING:
@@ -176,7 +175,7 @@ class JobService:
         """
         job = await self.job(job_id, identity)
         if job.phase is Phase.PENDING:
-            await self._beside(self._check_queue, identity)
+            await self._check_queue(identity)
             queued = {"phase": Phase.QUEUED, "queued": self._kept.clock()}
             if await self._beside(self._store.change, job_id, [Phase.PENDING], **queued):
                 self._kept.changes.tell(job_id)
@@ -190,6 +189,7 @@ class JobService:
         aborted = {"phase": Phase.ABORTED, "results": (), "ended": self._kept.clock()}
         if await self._beside(self._store.change, job_id, ACTIVE, **aborted):
             await self._runner.stop(job.job_id)
+            await self._beside(self._results.remove_uploads, job_id)
             self._kept.changes.tell(job_id)
 
     async def delete(self, job_id: str, identity: Identity) -> None:
@@ -251,15 +251,17 @@ class JobService:
             raise _too_late(job, "it has just changed")
         self._kept.changes.tell(job.job_id)
 
-    def _check_room(self, identity: Identity) -> None:
-        # nobody answers for the jobs of anonymous callers: the disk alone limits them
-        stored = 0 if identity.name == ANONYMOUS.name else self._store.stored_bytes(identity.name)
-        self._kept.limits.check_space(stored, self._results.free_bytes())
+    async def _check_room(self, identity: Identity, uploads: tuple[UploadSource, ...]) -> None:
+        await self._beside(self._kept.room.check_space, identity)
+        await self._beside(self._kept.room.check_uploads, identity, uploads)
 
-    def _check_queue(self, identity: Identity) -> None:
-        self._kept.limits.check_queue(
-            self._store.waiting(identity.name), self._store.waiting(), anonymous=identity.name == ANONYMOUS.name
-        )
+    async def _check_queue(self, identity: Identity) -> None:
+        await self._beside(self._kept.room.check_queue, identity)
+
+    async def _check_pending(self, identity: Identity) -> None:
+        given_up = await self._beside(self._kept.room.check_pending, identity, self._kept.clock())
+        if given_up is not None:
+            await self._destroy(given_up)
 
     def _keep(self, job_id: str, uploads: tuple[UploadSource, ...]) -> tuple[UploadSource, ...]:
         """Move uploaded files to the job's directory."""

@@ -405,7 +405,9 @@ class QueryService:
 
     def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
         job_id = None if file is None else file.job_id
-        return _Audit(secrets.token_hex(8), identity, text, options.runid, self._recorder, self._running, job_id)
+        query_id = secrets.token_hex(8)
+        structlog.contextvars.bind_contextvars(query_id=query_id)  # of every line that this task logs from now on
+        return _Audit(query_id, identity, text, options.runid, self._recorder, self._running, job_id)
 
     async def _published(
         self, uploads: tuple[UploadSource, ...], audit: _Audit, file: ResultFile | None = None

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
+from .beside import to_its_end
+
 __all__ = ["ReadAhead", "Spools"]
 
 T = TypeVar("T")
@@ -220,12 +222,7 @@ class ReadAhead(AsyncIterator[bytes]):
 
     async def _beside(self, call: Callable[[], T]) -> T:
         """Return what `call` returns; it has ended when this ends, so that the file can be closed then."""
-        future = asyncio.get_running_loop().run_in_executor(self._spools.threads, call)
-        try:
-            return await asyncio.shield(future)
-        finally:
-            if not future.done():
-                await asyncio.wait({future})
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._spools.threads, call))
 
 
 def _write_all(file: IO[bytes], piece: bytes, offset: int) -> None:

@@ -15,7 +15,7 @@ from ..models.job import Job, JobResult, Phase
 from ..models.query import UploadSource
 from ..models.user import Identity
 
-__all__ = ["JOBS", "METADATA", "job_of", "milliseconds", "values_of"]
+__all__ = ["JOBS", "METADATA", "NO_UPLOADS", "job_of", "milliseconds", "values_of"]
 
 METADATA: Final = sa.MetaData()
 
@@ -46,6 +46,9 @@ JOBS: Final = sa.Table(
     sa.Index("jobs_by_phase", "phase", "queued"),
     sa.Index("jobs_by_destruction", "destruction"),
 )
+
+NO_UPLOADS: Final = "[]"
+"""Of the column of uploads."""
 
 _TIMES: Final = frozenset({"created", "queued", "started", "ended", "destruction"})
 

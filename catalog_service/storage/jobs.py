@@ -8,7 +8,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..models.job import Job, Phase
-from .job_table import JOBS, job_of, milliseconds, values_of
+from ..models.query import UploadSource
+from .job_table import JOBS, NO_UPLOADS, job_of, milliseconds, values_of
 
 __all__ = ["JobStore"]
 
@@ -130,10 +131,25 @@ class JobStore:
         with self._engine.connect() as connection:
             return tuple(map(job_of, connection.execute(statement)))
 
-    def ids(self) -> frozenset[str]:
-        """Return the ids of all jobs."""
+    def ids(self, owner: str | None = None, phase: Phase | None = None) -> frozenset[str]:
+        """Return the ids of all jobs, or of those of an owner or in a phase."""
         with self._engine.connect() as connection:
-            return frozenset(connection.execute(sa.select(JOBS.c.job_id)).scalars())
+            return frozenset(connection.execute(_narrowed(sa.select(JOBS.c.job_id), owner, phase)).scalars())
+
+    def uploads(self, owner: str, phases: Iterable[Phase]) -> tuple[UploadSource, ...]:
+        """Return the uploaded tables of an owner's jobs in one of `phases`."""
+        statement = sa.select(JOBS).where(
+            JOBS.c.owner == owner, JOBS.c.phase.in_([phase.value for phase in phases]), JOBS.c.uploads != NO_UPLOADS
+        )
+        with self._engine.connect() as connection:
+            return tuple(upload for row in connection.execute(statement) for upload in job_of(row).uploads)
+
+    def oldest_pending(self, owner: str) -> Job | None:
+        """Return the job of an owner that has waited longest to be started."""
+        statement = _narrowed(sa.select(JOBS), owner, Phase.PENDING).order_by(JOBS.c.created).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else job_of(row)
 
     def numbers(self, phases: Iterable[Phase]) -> dict[Phase, int]:
         """Return how many jobs there are in each of `phases` that has any."""
@@ -145,17 +161,21 @@ class JobStore:
         with self._engine.connect() as connection:
             return {Phase(phase): number for phase, number in connection.execute(statement)}
 
-    def waiting(self, owner: str | None = None) -> int:
-        """Return how many jobs are queued, of one owner or of all."""
-        statement = sa.select(sa.func.count()).where(JOBS.c.phase == Phase.QUEUED.value)
-        return self._number(statement, owner)
+    def number(self, phase: Phase, owner: str | None = None) -> int:
+        """Return how many jobs are in a phase, of one owner or of all."""
+        return self._number(_narrowed(sa.select(sa.func.count()).select_from(JOBS), owner, phase))
 
     def stored_bytes(self, owner: str) -> int:
-        """Return the size of all results of an owner."""
-        return self._number(sa.select(sa.func.coalesce(sa.func.sum(JOBS.c.result_bytes), 0)), owner)
+        """Return the size of all results of an owner, but for those of jobs that execute."""
+        total = sa.select(sa.func.coalesce(sa.func.sum(JOBS.c.result_bytes), 0))
+        return self._number(total.where(JOBS.c.owner == owner, JOBS.c.phase != Phase.EXECUTING.value))
 
-    def _number(self, statement: "sa.Select[Any]", owner: str | None) -> int:
-        if owner is not None:
-            statement = statement.where(JOBS.c.owner == owner)
+    def _number(self, statement: "sa.Select[Any]") -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(statement).scalar_one())
+
+
+def _narrowed(statement: "sa.Select[Any]", owner: str | None, phase: Phase | None) -> "sa.Select[Any]":
+    if owner is not None:
+        statement = statement.where(JOBS.c.owner == owner)
+    return statement if phase is None else statement.where(JOBS.c.phase == phase.value)

@@ -21,6 +21,7 @@ from ..models.job import JobResult
 __all__ = ["Done", "ResultStore"]
 
 _DONE: Final = "done.json"
+_UPLOADS: Final = "uploads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,17 @@ class ResultStore:
 
     def uploads(self, job_id: str) -> Path:
         """Return the directory for the uploaded tables of a job; created if missing."""
-        directory = self.root / job_id / "uploads"
+        directory = self.root / job_id / _UPLOADS
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+    def remove_uploads(self, job_id: str) -> None:
+        """Remove the uploaded tables of a job that has ended."""
+        shutil.rmtree(self.root / job_id / _UPLOADS, ignore_errors=True)
+
+    def size_bytes(self, job_id: str) -> int:
+        """Return the size of what a job's executions have made so far."""
+        return sum(_size(path) for path in self.root.joinpath(job_id).glob(f"{_attempt_name('*')}/*"))
 
     def remove(self, job_id: str) -> None:
         """Remove everything of a job."""
@@ -102,8 +111,15 @@ class ResultStore:
         return self.root / job_id / _attempt_name(attempt)
 
 
-def _attempt_name(attempt: int) -> str:
+def _attempt_name(attempt: int | str) -> str:
     return f"attempt-{attempt}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # it was renamed or removed this very moment
+        return 0
 
 
 def _sync(directory: Path) -> None:

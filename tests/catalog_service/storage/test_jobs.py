@@ -111,13 +111,24 @@ class Model(RuleBasedStateMachine):
             assert self.store.get(job_id) == expected
         assert self.store.ids() == self.model.keys()
         queued = [one for one in self.model.values() if one.phase is Phase.QUEUED]
-        assert self.store.waiting() == len(queued)
+        assert self.store.number(Phase.QUEUED) == len(queued)
+        assert set(self.store.queued_owners()) == {one.owner.name for one in queued}
         now = START + timedelta(days=1)
         expired = {one.job_id for one in self.model.values() if one.destruction <= now}
         assert {one.job_id for one in self.store.expired(now)} == expired
         for owner in OWNERS:
             mine = [one for one in self.model.values() if one.owner == owner]
-            assert self.store.stored_bytes(owner.name) == sum(one.result_bytes for one in mine)
+            ended = [one for one in mine if one.phase is not Phase.EXECUTING]
+            assert self.store.stored_bytes(owner.name) == sum(one.result_bytes for one in ended)
+            pending = [one for one in mine if one.phase is Phase.PENDING]
+            assert self.store.number(Phase.PENDING, owner.name) == len(pending)
+            assert self.store.ids(owner.name, Phase.PENDING) == {one.job_id for one in pending}
+            waiting = [one for one in mine if one.phase in ACTIVE]
+            assert len(self.store.uploads(owner.name, ACTIVE)) == sum(len(one.uploads) for one in waiting)
+            oldest = self.store.oldest_pending(owner.name)
+            assert (None if oldest is None else oldest.created) == min((one.created for one in pending), default=None)
+        others = self.store.next_queued(excluded=[one.owner.name for one in queued])
+        assert others is None
         following = self.store.next_queued()
         assert (following is None) == (not queued)
         if following is not None:
