@@ -126,7 +126,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
         raise ConfigurationError(str(error), remedy="Build the table anew, or take its directory away.") from error
     _warn_of_idle_rules(config, catalogs)
     kept = _job_keeping(config, f"{public_url.rstrip('/')}/tap/async")
-    lanes = _lanes(config, _worker_config(config, (scratch.path, upload_files.path, kept.results.root), catalogs))
+    written = (upload_files.path, kept.results.root)
+    lanes = _lanes(config, _worker_config(config, (scratch.path, *written), written, catalogs))
     uploads = UploadService(lanes, _upload_limits(config), upload_files.path)
     limits = Limits(
         sync_timeout_s=config.sync_timeout_s,
@@ -299,11 +300,14 @@ def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     )
 
 
-def _worker_config(config: Config, ours: tuple[Path, ...], catalogs: Catalogs) -> WorkerConfig:
+def _worker_config(
+    config: Config, ours: tuple[Path, ...], written: tuple[Path, ...], catalogs: Catalogs
+) -> WorkerConfig:
     foreign = [f"{directory.rstrip('/')}/" for directory in catalogs.published.foreign_directories]
     return WorkerConfig(
         allowed_directories=(f"{config.catalog_root}/", *(f"{one}/" for one in ours), *foreign),
         temp_directory=str(config.state_dir / "workers"),
+        writable_directories=tuple(map(str, written)),
         memory_limit_bytes=config.worker_memory_mb * 1_000_000,
         max_temp_bytes=config.worker_spill_mb * 1_000_000,
         threads=config.worker_threads,

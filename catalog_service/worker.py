@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from .delivery import Delivery, FrameSender, SpoolError, batch_rows
 from .engines.base import BatchStream, Engine, QueryCancelledError, WorkerConfig
+from .engines.confinement import confine
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
 from .engines.uploads.read import read_upload, too_large
@@ -214,6 +215,7 @@ def main() -> None:
     config = WorkerConfig.from_json(json.loads(payload))
     try:
         _limit_resources(config)
+        confine((config.temp_directory, *config.writable_directories))
         engine = DuckDBEngine(config)
         _self_test(engine, config)
     except Exception as error:  # noqa: BLE001 - the parent reports why its workers do not start

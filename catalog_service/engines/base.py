@@ -91,6 +91,8 @@ class WorkerConfig:
     """Absolute paths of the only directories whose files a query can read."""
     temp_directory: str
     """Directory for spills and spools; the pool makes one below it for each worker."""
+    writable_directories: tuple[str, ...] = ()
+    """Absolute paths of other directories in which it makes files: results of jobs, uploaded tables."""
     memory_limit_bytes: int = 1 << 30
     """DuckDB's memory limit."""
     max_temp_bytes: int = 10 << 30
@@ -116,4 +118,5 @@ class WorkerConfig:
     @staticmethod
     def from_json(body: dict[str, Any]) -> "WorkerConfig":
         """Return the configuration that `to_json` described."""
-        return WorkerConfig(**{**body, "allowed_directories": tuple(body["allowed_directories"])})
+        directories = {name: tuple(body[name]) for name in ("allowed_directories", "writable_directories")}
+        return WorkerConfig(**{**body, **directories})
