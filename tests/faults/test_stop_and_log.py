@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
     server = start_server(
         sample_store.root, tmp_path_factory.mktemp("stopped"), extra_config="access_log = true\njob_wait_s = 60\n"
     )
