@@ -21,6 +21,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
+_ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
 _AFTER_ITEMS: Final = frozenset({"from", "where", "order", "limit", "group", "union"})
 
@@ -31,7 +32,7 @@ def shape_of(query: str) -> Shape:
     Examples
     --------
     >>> shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
-    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0)
+    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=())
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
@@ -88,6 +89,13 @@ def _order(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for part in _split(tokens[starts[-1] + 2 :], _ENDS_ORDER):
         key = _joined([word for word in part if word not in _DIRECTIONS])
         yield tuple(dict.fromkeys((_last_name(key), *aliases.get(key, ()), *aliases.get(_last_name(key), ()))))
+
+
+def _groups(words: Sequence[str]) -> Iterator[str]:
+    for at in range(len(words) - 1):
+        if words[at] == "group" and words[at + 1] == "by":
+            for part in _split(words[at + 2 :], _ENDS_GROUPS):
+                yield _last_name(_joined(part))
 
 
 def _aliases(tokens: Sequence[str]) -> dict[str, tuple[str, ...]]:
