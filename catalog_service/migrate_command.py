@@ -13,12 +13,15 @@ import typer
 
 from .cli_parts import AsJson, extra, print_json
 from .client import ParameterError
+from .migration.compare_command import add_compare
 
 __all__ = ["migrate_app"]
 
 migrate_app = typer.Typer(
     help="Move off a Qserv or another TAP service: record it while it lives.", no_args_is_help=True
 )
+
+add_compare(migrate_app)
 
 
 @migrate_app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
