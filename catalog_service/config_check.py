@@ -1,10 +1,12 @@
 """Command ``check-config``: finds what would stop the service, or bite later, before it is started."""
 
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from partitioning.exceptions import PartitioningError
 
@@ -14,6 +16,10 @@ from .storage.catalogs import Registry, SchemaRule
 from .storage.local_disk import network_file_system
 
 __all__ = ["Finding", "check"]
+
+
+_MADE: Final = ("tokens", "jobs", "jobs/jobs.db", "jobs/files", "history", "uploads", "workers", "tap_schema")
+"""What the service, or a command, makes below its directory of state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ def check(path: Path | None) -> tuple[Finding, ...]:
         config = load_config(path)
     except ConfigurationError as error:
         return (Finding(is_fatal=True, text=str(error)),)
-    return (*_catalogs(config), *_state(config))
+    return (*_catalogs(config), *_state(config), *_owners(config))
 
 
 def _catalogs(config: Config) -> Iterator[Finding]:
@@ -68,3 +74,26 @@ def _state(config: Config) -> Iterator[Finding]:
     wanted_mb = config.result_mb + (config.workers + config.batch_workers) * config.worker_spill_mb
     low = f"; the limits allow one result and all spills to take {wanted_mb:,} MB" if free_mb < wanted_mb else ""
     yield Finding(is_fatal=free_mb < config.free_space_mb, text=f"state_dir {state}: {free_mb:,} MB are free{low}")
+
+
+def _owners(config: Config) -> Iterator[Finding]:
+    """Tell of directories that somebody else made, such as root by ``sudo catalog-service token create``."""
+    ours = os.geteuid()
+    for path in (config.state_dir, *(config.state_dir / name for name in _MADE)):
+        try:
+            owner = path.stat().st_uid
+        except OSError:  # it is made when it is needed, by whoever needs it
+            continue
+        if owner != ours:
+            yield Finding(
+                is_fatal=False,
+                text=f"{path} belongs to {_user(owner)}, and this command runs as {_user(ours)}: the service must run "
+                "as the owner. If it does, run this command as that user, too; else change the owner (chown -R).",
+            )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"

@@ -370,7 +370,9 @@ class CatalogClient:
         return Listing(self._get(f"{_API}/catalogs/{quote(table, safe='')}", TableDetail).columns)
 
     def tap(self) -> "pyvo.dal.TAPService":
-        """Return a pyvo ``TAPService`` for this service, with the access token in its session.
+        """Return a pyvo ``TAPService`` for this service, whose session sends the access token there and nowhere else.
+
+        The client's address must be the one that the service gives itself (its `public_url`): jobs are found there.
 
         Raises
         ------
@@ -378,10 +380,11 @@ class CatalogClient:
             If pyvo is not installed.
         """
         dal, requests = load_extra("pyvo.dal"), load_extra("requests")
-        session = requests.Session()
-        if self._token is not None:
-            session.headers["Authorization"] = f"Bearer {self._token}"
-        return dal.TAPService(f"{self.url}/tap", session=session)
+        if self._token is None:
+            return dal.TAPService(f"{self.url}/tap", session=requests.Session())
+        from .bearer import BearerSession  # noqa: PLC0415 - needs requests
+
+        return dal.TAPService(f"{self.url}/tap", session=BearerSession(self.url, self._token))
 
     def close(self) -> None:
         """Close the connections to the service."""

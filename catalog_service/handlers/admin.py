@@ -6,35 +6,27 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError
 from ..models.wire import RunningQueryInfo
 from ..services.job_documents import instant
 from ..services.metrics import lane_of
 from ..services.running import RunningQuery
-from .responses import api_error
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/admin", tags=["API"], include_in_schema=False)
 
 
-@router.get("/queries", summary="Queries that run or wait", response_model=list[RunningQueryInfo])
-async def running(services: ServicesDep, caller: Caller) -> list[RunningQueryInfo] | Response:
+@router.get("/queries", summary="Queries that run or wait")
+async def running(services: ServicesDep, caller: Caller) -> list[RunningQueryInfo]:
     """Return the queries of everybody, the oldest first."""
-    try:
-        return [_info(query) for query in services.operators.running(caller)]
-    except CatalogServiceError as error:
-        return api_error(error)
+    return [_info(query) for query in services.operators.running(caller)]
 
 
 @router.delete("/queries/{query_id}", summary="Stop a query", response_model=None)
 async def stop(query_id: str, services: ServicesDep, caller: Caller) -> Response:
     """Stop a query; it ends within seconds, by an error that says so."""
-    try:
-        services.operators.stop(query_id, caller)
-        return Response(status_code=202)
-    except CatalogServiceError as error:
-        return api_error(error)
+    services.operators.stop(query_id, caller)
+    return Response(status_code=202)
 
 
 def _info(query: RunningQuery) -> RunningQueryInfo:

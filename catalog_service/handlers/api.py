@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError
 from ..models.query import QueryText
 from ..models.wire import CatalogList, ConeRequest, DirectPlan, Explanation, QueryRequest, TableDetail
 from ..services.cone import ConeSearch
@@ -15,7 +14,7 @@ from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 from .coding import coded
 from .cone_parameters import nearest_first
-from .responses import ResultResponse, api_error, unless_disconnected
+from .responses import ResultResponse, unless_disconnected
 
 __all__ = ["router"]
 
@@ -28,42 +27,30 @@ def catalogs(services: ServicesDep, caller: Caller) -> CatalogList:
     return services.metadata.catalogs(caller)
 
 
-@router.get("/catalogs/{table}", summary="One table with its columns", response_model=TableDetail)
-def table(table: str, services: ServicesDep, caller: Caller) -> TableDetail | Response:
+@router.get("/catalogs/{table}", summary="One table with its columns")
+def table(table: str, services: ServicesDep, caller: Caller) -> TableDetail:
     """Return one table, named ``schema.table``."""
-    try:
-        return services.metadata.table(caller, table)
-    except CatalogServiceError as error:
-        return api_error(error)
+    return services.metadata.table(caller, table)
 
 
 @router.post("/query", summary="Run a query and stream its result")
 async def query(body: QueryRequest, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Run a query; errors come as JSON."""
-    try:
-        options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
-        text = QueryText(body.query, language(body.lang))
-        return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
-    except CatalogServiceError as error:
-        return api_error(error)
+    options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
+    text = QueryText(body.query, language(body.lang))
+    return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
 
 
-@router.post("/explain", summary="What a query would read, and why", response_model=Explanation)
-async def explain(body: QueryRequest, services: ServicesDep, caller: Caller) -> Explanation | Response:
+@router.post("/explain", summary="What a query would read, and why")
+async def explain(body: QueryRequest, services: ServicesDep, caller: Caller) -> Explanation:
     """Plan a query without running it."""
-    try:
-        return await services.explain.explain(QueryText(body.query, language(body.lang)), caller, body.maxrec)
-    except CatalogServiceError as error:
-        return api_error(error)
+    return await services.explain.explain(QueryText(body.query, language(body.lang)), caller, body.maxrec)
 
 
-@router.post("/plan", summary="Files and SQL to run a query oneself", response_model=DirectPlan)
-async def direct_plan(body: QueryRequest, services: ServicesDep, caller: Caller) -> DirectPlan | Response:
+@router.post("/plan", summary="Files and SQL to run a query oneself")
+async def direct_plan(body: QueryRequest, services: ServicesDep, caller: Caller) -> DirectPlan:
     """Return the shards of a query and the SQL for them; where the operator allows direct access."""
-    try:
-        return await services.explain.direct(QueryText(body.query, language(body.lang)), caller)
-    except CatalogServiceError as error:
-        return api_error(error)
+    return await services.explain.direct(QueryText(body.query, language(body.lang)), caller)
 
 
 @router.get("/cone", summary="Cone search of one table")
@@ -71,18 +58,15 @@ async def cone(
     asked: Annotated[ConeRequest, Depends()], request: Request, services: ServicesDep, caller: Caller
 ) -> Response:
     """Return rows within a radius of a position; radius 0 means the exact position."""
-    try:
-        columns = tuple(asked.columns.split(",")) if asked.columns else None
-        search = ConeSearch(
-            table=asked.table,
-            ra_deg=asked.ra,
-            dec_deg=asked.dec,
-            radius_deg=asked.radius_deg,
-            columns=columns,
-            with_distance=asked.distance,
-            nearest_first=nearest_first(asked.order),
-        )
-        options = coded(request, ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec))
-        return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))
-    except CatalogServiceError as error:
-        return api_error(error)
+    columns = tuple(asked.columns.split(",")) if asked.columns else None
+    search = ConeSearch(
+        table=asked.table,
+        ra_deg=asked.ra,
+        dec_deg=asked.dec,
+        radius_deg=asked.radius_deg,
+        columns=columns,
+        with_distance=asked.distance,
+        nearest_first=nearest_first(asked.order),
+    )
+    options = coded(request, ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec))
+    return ResultResponse(await unless_disconnected(request, services.cones.run(search, caller, options)))

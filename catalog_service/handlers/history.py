@@ -4,36 +4,30 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError
 from ..models.record import QueryRecord
 from ..models.wire import QueryInfo
 from ..services.job_documents import instant
-from .responses import api_error
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/queries", tags=["API"])
 
 
-@router.get("", summary="Your queries", response_model=list[QueryInfo])
+@router.get("", summary="Your queries")
 async def queries(
     services: ServicesDep,
     caller: Caller,
     last: int = 100,
     since: datetime | None = None,
     everybody: Annotated[bool, Query(alias="all", description="Queries of everybody, for operators.")] = False,  # noqa: FBT002
-) -> list[QueryInfo] | Response:
+) -> list[QueryInfo]:
     """Return queries that have ended, the newest first; none for anonymous callers."""
-    try:
-        if since is not None and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)
-        found = await services.history.queries(caller, last=last, since=since, everybody=everybody)
-        return [_info(record) for record in found]
-    except CatalogServiceError as error:
-        return api_error(error)
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    found = await services.history.queries(caller, last=last, since=since, everybody=everybody)
+    return [_info(record) for record in found]
 
 
 def _info(record: QueryRecord) -> QueryInfo:

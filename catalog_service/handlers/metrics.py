@@ -5,9 +5,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError
 from ..services.metrics import CONTENT_TYPE, Metrics
-from .responses import api_error
 
 __all__ = ["CountedResponses", "router"]
 
@@ -17,10 +15,7 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", summary="Figures for monitoring")
 async def metrics(services: ServicesDep, caller: Caller) -> Response:
     """Return figures in the text format of Prometheus."""
-    try:
-        return Response(await services.metrics.text(caller), media_type=CONTENT_TYPE)
-    except CatalogServiceError as error:
-        return api_error(error)
+    return Response(await services.metrics.text(caller), media_type=CONTENT_TYPE)
 
 
 class CountedResponses:

@@ -49,6 +49,8 @@ _REALM: Final = "catalog service"
 
 _LOOK_S: Final = 1.0
 """Seconds between looks whether a client still takes what it is sent."""
+_CAPABILITIES: Final = "/capabilities"
+"""A document of VOSI, of cone searches as well: its errors have a status of HTTP."""
 VOTABLE_TYPE: Final = "application/x-votable+xml"
 
 
@@ -178,9 +180,9 @@ def scs_error(error: CatalogServiceError) -> Response:
 def error_for(request: Request, error: CatalogServiceError) -> Response:
     """Return an error in the form that the clients of its address read."""
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    if path.startswith("/cone"):
+    if path.startswith("/cone") and not path.endswith(_CAPABILITIES):
         return scs_error(error)
-    return tap_error(error) if path.startswith("/tap") else api_error(error)
+    return tap_error(error) if path.startswith(("/tap", "/cone")) else api_error(error)
 
 
 def challenge(headers: MutableHeaders) -> None:

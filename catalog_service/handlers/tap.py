@@ -6,11 +6,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError
 from ..services.parameters import query_text, result_options
 from .coding import coded
 from .parameters import read_parameters
-from .responses import ResultResponse, tap_error, unless_disconnected
+from .responses import ResultResponse, unless_disconnected
 from .uploads import Uploads
 
 __all__ = ["router"]
@@ -21,11 +20,8 @@ router = APIRouter(prefix="/tap", tags=["TAP"])
 @router.api_route("/sync", methods=["GET", "POST"], summary="Run an ADQL query and stream its result")
 async def sync_query(request: Request, services: ServicesDep, caller: Caller, uploads: Uploads) -> Response:
     """Run QUERY in LANG, with the tables of UPLOAD; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
-    try:
-        parameters = await read_parameters(request)
-        query, options = query_text(parameters), coded(request, result_options(parameters))
-        query = replace(query, uploads=await uploads.tables(request, parameters))
-        work = services.queries.run(query, caller, options)
-        return ResultResponse(await unless_disconnected(request, work))
-    except CatalogServiceError as error:
-        return tap_error(error)
+    parameters = await read_parameters(request)
+    query, options = query_text(parameters), coded(request, result_options(parameters))
+    query = replace(query, uploads=await uploads.tables(request, parameters))
+    work = services.queries.run(query, caller, options)
+    return ResultResponse(await unless_disconnected(request, work))

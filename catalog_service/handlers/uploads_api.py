@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError, ParameterError
+from ..exceptions import ParameterError
 from ..models.query import QueryText
 from ..models.wire import ConesRequest
 from ..services.cones import TARGETS, Cones, Match
@@ -14,7 +14,7 @@ from ..services.parameters import language
 from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 from .parameters import read_parameters
-from .responses import ResultResponse, api_error, unless_disconnected
+from .responses import ResultResponse, unless_disconnected
 from .uploads import Uploads
 
 __all__ = ["router"]
@@ -42,16 +42,11 @@ _TABLE: Final[dict[str, Any]] = {"requestBody": {"content": {"application/octet-
 @router.post("/query-uploads", summary="Run a query on tables that come with it", openapi_extra=_FORM)
 async def query_uploads(request: Request, services: ServicesDep, caller: Caller, uploads: Uploads) -> Response:
     """Run a query; each file of the form is the table TAP_UPLOAD.<name of its field>."""
-    try:
-        parameters = await read_parameters(request)
-        tables = await uploads.files(request)
-        text = QueryText(parameters.required("QUERY"), language(parameters.one("LANG") or "ADQL"), tables)
-        options = ResultOptions(
-            format=negotiate(parameters.one("FORMAT") or "arrow"), maxrec=parameters.count("MAXREC")
-        )
-        return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
-    except CatalogServiceError as error:
-        return api_error(error)
+    parameters = await read_parameters(request)
+    tables = await uploads.files(request)
+    text = QueryText(parameters.required("QUERY"), language(parameters.one("LANG") or "ADQL"), tables)
+    options = ResultOptions(format=negotiate(parameters.one("FORMAT") or "arrow"), maxrec=parameters.count("MAXREC"))
+    return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
 
 
 @router.post("/cones", summary="Cones around many targets", openapi_extra=_TABLE)
@@ -63,13 +58,10 @@ async def cones(
     uploads: Uploads,
 ) -> Response:
     """Return the rows of a table around each row of the body: VOTable, CSV, Parquet, Arrow or JSON."""
-    try:
-        search, options = _cones(asked), ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec)
-        targets = await uploads.body(request, TARGETS)
-        work = services.many_cones.run(search, targets, caller, options)
-        return ResultResponse(await unless_disconnected(request, work))
-    except CatalogServiceError as error:
-        return api_error(error)
+    search, options = _cones(asked), ResultOptions(format=negotiate(asked.format), maxrec=asked.maxrec)
+    targets = await uploads.body(request, TARGETS)
+    work = services.many_cones.run(search, targets, caller, options)
+    return ResultResponse(await unless_disconnected(request, work))
 
 
 def _cones(asked: ConesRequest) -> Cones:

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ..dependencies import Caller, ServicesDep
-from ..exceptions import CatalogServiceError, ParameterError
+from ..exceptions import ParameterError
 from .parameters import read_parameters
-from .responses import tap_error, xml
+from .responses import xml
 
 __all__ = ["router"]
 
@@ -34,19 +34,13 @@ def examples(services: ServicesDep, caller: Caller) -> Response:
 @router.get("/tables", summary="Schemas, tables and columns")
 async def tables(request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Return the VOSI tableset; ``detail=min`` leaves out columns."""
-    try:
-        detail = (await read_parameters(request)).one("DETAIL") or "max"
-        if detail not in {"min", "max"}:
-            raise ParameterError(f"detail={detail!r} is not min or max")
-        return xml(services.metadata.vosi_tables(caller, detail=detail))
-    except CatalogServiceError as error:
-        return tap_error(error)
+    detail = (await read_parameters(request)).one("DETAIL") or "max"
+    if detail not in {"min", "max"}:
+        raise ParameterError(f"detail={detail!r} is not min or max")
+    return xml(services.metadata.vosi_tables(caller, detail=detail))
 
 
 @router.get("/tables/{table}", summary="One table with its columns")
 def one_table(table: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the VOSI description of one table."""
-    try:
-        return xml(services.metadata.vosi_table(caller, table))
-    except CatalogServiceError as error:
-        return tap_error(error)
+    return xml(services.metadata.vosi_table(caller, table))

@@ -1,6 +1,7 @@
 """Commands ``jobs``, ``download`` and ``check-config``."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -83,3 +84,17 @@ def test_check_config_finds_what_stops_a_service(
     assert network.exit_code == 1
     assert "error: state_dir" in network.stdout
     assert "network file system (nfs4)" in network.stdout
+
+
+def test_check_config_tells_of_directories_that_another_user_has_made(
+    sample_store: SampleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "service.toml"
+    config.write_text(f'catalog_root = "{sample_store.root}"\nstate_dir = "state"\n')
+    (tmp_path / "state" / "tokens").mkdir(parents=True)
+    assert "belongs to" not in check(config).stdout
+    monkeypatch.setattr("catalog_service.config_check.os.geteuid", lambda: os.getuid() + 4321)
+    found = check(config)
+    assert found.exit_code == 0, "the service may run as the owner"
+    assert str(tmp_path / "state" / "tokens") in found.stdout
+    assert f"this command runs as user {os.getuid() + 4321}" in found.stdout

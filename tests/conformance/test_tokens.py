@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from catalog_service.cli import app
 from catalog_service.client import AuthenticationError, CatalogClient, NotFoundError, QueryNameError
+from catalog_service.client.bearer import BearerSession
 from tests.harness import RunningServer, SampleStore, start_server, stop_server
 
 RULES = '[schemas.tycho2]\naccess = "public"\n[schemas.survey]\naccess = "group:lsst"\n'
@@ -267,3 +268,21 @@ def test_the_client_alone_needs_no_server_libraries() -> None:
     code = "import sys, catalog_service.cli; print('sqlalchemy' in sys.modules, 'fastapi' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]
+
+
+def test_pyvo_sends_the_token_where_netrc_knows_the_host(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login ann password of-another-service\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with CatalogClient(site.url, token=site.member) as client:
+        service = client.tap()
+    assert service.run_sync(CLOSED)["n"][0] == ROWS
+    assert service.run_async(CLOSED)["n"][0] == ROWS, "also after redirections"
+    header_only = requests.Session()
+    header_only.headers.update(bearer(site.member))
+    assert header_only.get(f"{site.url}/api/v1/catalogs", timeout=30).status_code == 401, "what is guarded against"
+    elsewhere = BearerSession(site.url, site.member).prepare_request(requests.Request("GET", "http://192.0.2.1/"))
+    assert "Authorization" not in elsewhere.headers

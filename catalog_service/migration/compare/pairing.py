@@ -23,6 +23,10 @@ MATCHED_ROWS: Final = 200_000
 """Most tangled rows that are matched exactly; of more, those in the order of their numbers count."""
 
 
+_OPEN: Final = "GROUP BY g HAVING NOT bool_and(same) AND count(*) > 1 AND count(ln) > 0 AND count(rn) > 0"
+"""Groups in which other partners are possible: one row on each side has no choice."""
+
+
 class RowPairs:
     """Pairs of equal rows in the table ``paired`` (``ln``, ``rn``); the rest is in ``left_over`` and ``right_over``."""
 
@@ -33,30 +37,42 @@ class RowPairs:
         self._floats = [k for k, pair in enumerate(pairs) if pair.is_float]
         self.is_exhaustive = True
         """Whether as many rows were paired as can be."""
+        self.is_whole = False
+        """Whether no row is left over."""
+        self.moved = 0
+        """Rows that stand at another place than their partner."""
+        self.rules: Counter[Rule] = Counter()
+        """How many cells needed which rule."""
 
     def run(self) -> None:
         """Pair the rows."""
         self._rank()
         self._space.run(f"CREATE TABLE paired AS {self._joined_groups()}")
-        self._space.run("CREATE TABLE open AS SELECT DISTINCT g FROM paired WHERE NOT same")
+        self._count()
+        if not self.is_whole:
+            self._pair_open()
+            self._count()
+            self.is_whole = not self._left_over()
+
+    def _left_over(self) -> int:
+        return sum(self._space.number(f"SELECT count(*) FROM {side}_over") for side in SIDES)
+
+    def _count(self) -> None:
+        sums = "".join(f", sum(u{number})" for number in range(len(self._uses)))
+        alone, moved, *used = self._space.rows(
+            f"SELECT count(*) FILTER (NOT same), count(*) FILTER (ln <> rn){sums} FROM paired"
+        )[0]
+        self.is_whole, self.moved = not alone, moved
+        self.rules = Counter({rule: int(count) for rule, count in zip(self._uses, used, strict=True) if count})
+
+    def _pair_open(self) -> None:
+        self._space.run(f"CREATE TABLE open AS SELECT g FROM paired {_OPEN}")
         if self._floats and self._space.number("SELECT count(*) FROM open"):
             self._pair_blocks()
         self._space.run("DELETE FROM paired WHERE NOT same")
         for side, n in zip(SIDES, ("ln", "rn"), strict=True):
             alone = f"SELECT n FROM {side}_cells ANTI JOIN paired ON {side}_cells.n = paired.{n}"
             self._space.run(f"CREATE TABLE {side}_over AS {alone}")
-
-    def rules(self) -> Counter[Rule]:
-        """Return how many cells needed which rule."""
-        if not self._uses:
-            return Counter()
-        sums = ", ".join(f"sum(u{number})" for number in range(len(self._uses)))
-        found = self._space.rows(f"SELECT {sums} FROM paired")[0]
-        return Counter({rule: int(count) for rule, count in zip(self._uses, found, strict=True) if count})
-
-    def moved(self) -> int:
-        """Return how many rows stand at another place."""
-        return self._space.number("SELECT count(*) FROM paired WHERE ln <> rn")
 
     def _columns(self) -> str:
         counts = [f"{sql} AS u{number}" for number, sql in enumerate(self._uses.values())]
@@ -102,18 +118,13 @@ class RowPairs:
     def _pair_in_order(self, values: str) -> None:
         ranked = f"SELECT *, row_number() OVER (PARTITION BY side, block ORDER BY {values}, n) AS k FROM blocks"
         self._space.run(f"CREATE TABLE ranked AS SELECT side, n, block, k FROM ({ranked})")
-        sides = [
-            f"(SELECT block, k, {side}_rows.* FROM ranked JOIN {side}_rows USING (n) WHERE side = '{side}')"
-            for side in SIDES
-        ]
-        joined = f"{sides[0]} AS l FULL JOIN {sides[1]} AS r ON l.block = r.block AND l.k = r.k"
-        self._space.run(
-            f"CREATE TABLE in_order AS SELECT coalesce(l.block, r.block) AS g, {self._columns()} FROM {joined}"
-        )
-        self._space.run(
-            "CREATE TABLE tangled AS SELECT g FROM in_order GROUP BY g "
-            "HAVING NOT bool_and(same) AND count(*) > 1 AND count(ln) > 0 AND count(rn) > 0"
-        )
+        for side in SIDES:  # stored, because the planning of one join of all would take its time
+            rows = f"SELECT block, k, {side}_rows.* FROM {side}_rows JOIN ranked USING (n) WHERE side = '{side}'"
+            self._space.run(f"CREATE TABLE {side}_blocks AS {rows}")
+        joined = "left_blocks AS l FULL JOIN right_blocks AS r ON l.block = r.block AND l.k = r.k"
+        in_order = f"SELECT coalesce(l.block, r.block) AS g, {self._columns()} FROM {joined}"
+        self._space.run(f"CREATE TABLE in_order AS {in_order}")
+        self._space.run(f"CREATE TABLE tangled AS SELECT g FROM in_order {_OPEN}")
 
     def _pair_tangled(self) -> None:
         """Match what is tangled; where that is too much, keep the pairs in order."""

@@ -39,7 +39,7 @@ class Rule(StrEnum):
     COLLATION = "text collation"
     """MySQL's: case and trailing blanks do not count."""
     NAN = "NaN is NULL"
-    """Only where it is asked for: formats that cannot tell the two apart."""
+    """Only where it is asked for: MySQL has neither NaN nor infinities, and holds NULL in their place."""
     NAMES = "names of columns"
     """Another case, or another text for the same unnamed expression."""
     IGNORED = "ignored columns"
@@ -50,6 +50,8 @@ class Rule(StrEnum):
     """Which rows of equal rank are the last (or the first, after OFFSET) is not defined."""
     CUT = "LIMIT without ORDER BY"
     """Any rows may be returned: columns and number are compared, the rows cannot be."""
+    CHUNKS = "rows by chunk"
+    """Groups by a column that is ignored: the columns are compared, the rows cannot be."""
     BOTH_REFUSED = "refused by both"
 
 
@@ -64,6 +66,7 @@ class DifferenceKind(StrEnum):
     ONLY_RIGHT = "rows only right"
     CELLS = "cells"
     NULL_NAN = "NULL against NaN"
+    """Or against an infinity."""
     ORDER = "order"
     TRUNCATED = "truncated"
     ERROR_LEFT = "error left"
@@ -79,6 +82,12 @@ class Shape:
     """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1."""
     limit: int | None = None
     offset: int = 0
+    groups: tuple[str, ...] = ()
+    """Columns of GROUP BY, in lower case."""
+
+    def is_by(self, columns: frozenset[str]) -> bool:
+        """Tell whether rows are groups by one of some columns."""
+        return not columns.isdisjoint(self.groups)
 
 
 @dataclass(frozen=True)
@@ -89,10 +98,12 @@ class Rules:
     """Relative, where either side is a FLOAT: Qserv prints six digits."""
     double_tolerance: float = 1e-12
     """Relative, of doubles: AVG and SUM add in any order."""
+    margin: float = 0.0
+    """Absolute, of floats of either precision: differences of numbers that nearly cancel."""
     collation: bool = True
     """Whether texts are compared as MySQL does: without case and trailing blanks."""
     nan_is_null: bool = False
-    """Whether NaN on one side is NULL on the other."""
+    """Whether NaN and infinities are NULL."""
     ignored: frozenset[str] = frozenset({"chunkid", "subchunkid", "qserv_trans_id"})
     """Columns that are not compared, in lower case."""
     key: tuple[str, ...] = ()

@@ -110,6 +110,14 @@ def test_limit_without_order_compares_the_number_of_rows(left: Made, right: Made
     assert only(compare(left, less)).comparison.verdict is Verdict.DIFFERENT
 
 
+def test_groups_by_chunk_have_no_partners(left: Made, right: Made) -> None:
+    query = "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY chunkId"
+    left.answer(query, {"n": "int64", "chunkId": "int64"}, [(5, 1), (6, 2)])
+    right.answer(query, {"n": "int64", "chunkId": "int64"}, [(11, 77)])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.IGNORED: 1, Rule.CHUNKS: 1})
+
+
 @pytest.mark.parametrize(
     ("kinds", "values", "verdict"),
     [

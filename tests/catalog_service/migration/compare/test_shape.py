@@ -5,6 +5,9 @@ from catalog_service.migration.compare.shape import shape_of
 
 CASES = {
     "SELECT * FROM Object": Shape(),
+    "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY t.`chunkId`, b HAVING n > 1 ORDER BY n": Shape(
+        (("n",),), groups=("chunkid", "b")
+    ),
     "SELECT ra FROM Object ORDER BY ra LIMIT 3": Shape((("ra",),), 3),
     "SELECT ra FROM Object order  by `Object`.`ra` desc -- LIMIT 4": Shape((("ra",),)),
     "SELECT DISTINCT TOP 7 ra FROM Object ORDER BY 1 OFFSET 2": Shape((("1",),), 7, 2),
