@@ -2,8 +2,8 @@
 
 Real are the protocol, the types and the SQL; ``chunkId`` and ``subChunkId`` follow Qserv's rule (stripes of declination
 cut at equal steps of right ascension); rows without a position are left out, as Qserv's loader does. The functions of
-scisql that users write most are stored functions here; ``qserv_areaspec_*`` cannot exist, because only Qserv's own front
-end reads them.
+scisql that users write most are stored functions here; ``qserv_areaspec_*`` cannot exist, because only Qserv's own
+front end reads them.
 """
 
 import os
