@@ -37,6 +37,7 @@ from .client.terminal import print_result
 from .client.transport import Answer
 from .history_commands import history
 from .job_commands import download, jobs_app
+from .migrate_command import migrate_app
 from .models.wire import ConeRequest, ConesRequest, QueryRequest
 from .token_command import token_app
 
@@ -259,6 +260,7 @@ def check_config(
 
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(token_app, name="token")
+app.add_typer(migrate_app, name="migrate")
 app.command()(download)
 app.command()(history)
 

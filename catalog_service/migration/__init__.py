@@ -1,0 +1,1 @@
+"""Moving off another service: record what it answers, compare. Nothing of the service imports this."""
