@@ -75,10 +75,7 @@ def dump_table(source: Source, request: DumpRequest, pace: Pace, tell: Callable[
     directory = table_directory(request)
     plan = read_plan(directory)
     fresh = _fresh_plan(source, request)
-    if plan is None:
-        plan = replace(fresh, chunks=_chunks(source, request))
-    else:
-        plan = _continued(plan, fresh, directory)
+    plan = replace(fresh, chunks=_chunks(source, request)) if plan is None else _continued(plan, fresh, directory)
     write_plan(directory, plan)
     files = files_of(directory, plan)
     missing = [chunk for chunk in plan.chunks if chunk.name not in files]
