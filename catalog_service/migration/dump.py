@@ -1,7 +1,7 @@
 """Dump a table of a MySQL-protocol source into Parquet, chunk by chunk; what is finished is never asked for again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -38,7 +38,7 @@ class DumpRequest:
     table: str
     out: Path
     """Directory below which the files go to ``SCHEMA/TABLE``."""
-    cut: Cut = Cut()
+    cut: Cut = field(default_factory=Cut)
     ra: str | None = None
     dec: str | None = None
     id: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def chunk_query(table: str, columns: Sequence[DumpColumn], chunk: Chunk) -> str:
     return f"SELECT {names} FROM {table}" + ("" if chunk.condition is None else f" WHERE {chunk.condition}")
 
 
-def dump_chunk(
+def dump_chunk(  # noqa: PLR0913 - what, from where, to where
     source: Source, table: str, columns: Sequence[DumpColumn], chunk: Chunk, directory: Path, *, group_rows: int
 ) -> DumpedFile:
     """Write the rows of a chunk to a file that appears whole or not at all.

@@ -66,27 +66,39 @@ def _value(field: ET.Element) -> str | None:
 @contextmanager
 def running_mariadb(directory: Path) -> Iterator[MariaDb]:
     """Start a server in a directory of its own, without a network port; stop it at the end."""
-    program = shutil.which("mariadbd")
-    require(program, "MariaDB is not installed (apt-get install mariadb-server)")
-    assert program is not None
-    data, socket = directory / "data", directory / "socket"
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run([*install, "--skip-test-db"], capture_output=True, check=True)
-    options = [f"--datadir={data}", f"--socket={socket}", "--skip-networking", "--sql-mode=", "--user=root"]
-    options += ["--character-set-server=latin1", "--innodb-buffer-pool-size=32M", f"--pid-file={directory}/pid"]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([program, "--no-defaults", *options], stdout=log, stderr=log)
+    install_mariadb(directory)
+    process = start_mariadb(directory, ["--skip-networking"])
     try:
-        server = MariaDb(socket)
-        deadline = time.monotonic() + 60
-        while not server.is_up():
-            assert process.poll() is None, (directory / "log").read_text()
-            assert time.monotonic() < deadline, "MariaDB does not answer"
-            time.sleep(0.1)
-        yield server
+        yield await_mariadb(directory, process)
     finally:
         process.terminate()
         process.wait(30)
+
+
+def install_mariadb(directory: Path) -> None:
+    """Make the data of a server whose user `root` has no password."""
+    require(shutil.which("mariadbd"), "MariaDB is not installed (apt-get install mariadb-server)")
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={directory / 'data'}", "--skip-test-db"]
+    subprocess.run([*install, "--auth-root-authentication-method=normal"], capture_output=True, check=True)
+
+
+def start_mariadb(directory: Path, more_options: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a server on data that `install_mariadb` made."""
+    options = [f"--datadir={directory / 'data'}", f"--socket={directory / 'socket'}", "--sql-mode=", "--user=root"]
+    options += ["--character-set-server=latin1", "--innodb-buffer-pool-size=32M", f"--pid-file={directory}/pid"]
+    with (directory / "log").open("wb") as log:
+        return subprocess.Popen(["mariadbd", "--no-defaults", *options, *more_options], stdout=log, stderr=log)
+
+
+def await_mariadb(directory: Path, process: subprocess.Popen[bytes]) -> MariaDb:
+    """Wait until a server that was started answers."""
+    server = MariaDb(directory / "socket")
+    deadline = time.monotonic() + 60
+    while not server.is_up():
+        assert process.poll() is None, (directory / "log").read_text()
+        assert time.monotonic() < deadline, "MariaDB does not answer"
+        time.sleep(0.1)
+    return server
 
 
 def insert(table: str, rows: Iterable[Sequence[object]]) -> str:

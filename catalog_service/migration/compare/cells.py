@@ -1,0 +1,89 @@
+"""SQL of single cells: the form in which values are compared, and when two are equal.
+
+Names: ``cI`` is a column as it was loaded, ``vK`` the value of pair K in the form in which it is compared.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from .columns import ColumnPair
+from .rules import Rule, Rules
+
+__all__ = ["close", "equal", "form", "null_against_nan", "quoted", "same_row", "uses"]
+
+_FORMS: Final = {
+    "whole": "CAST({c} AS BIGINT)",
+    "huge": "CAST({c} AS HUGEINT)",
+    # 3.50 and 3.5, -0 and 0 are one number
+    "decimal": "regexp_replace(CASE WHEN contains(CAST({c} AS VARCHAR), '.') "
+    "THEN rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.') ELSE CAST({c} AS VARCHAR) END, '^-0$', '0')",
+    "float": "TRY_CAST({c} AS DOUBLE)",
+    # what was printed with nine digits is the same FLOAT again
+    "single": "coalesce(CAST(TRY_CAST({c} AS FLOAT) AS DOUBLE), {c})",
+    "text": "CAST({c} AS VARCHAR)",
+    "folded": "lower(rtrim(CAST({c} AS VARCHAR), ' '))",
+    # nanoseconds do not reach before 1677
+    "time": "coalesce(CAST(TRY_CAST({c} AS TIMESTAMP_NS) AS VARCHAR), CAST(TRY_CAST({c} AS TIMESTAMP) AS VARCHAR), "
+    "CAST({c} AS VARCHAR))",
+}
+
+_FOLDING: Final = {"folded": Rule.COLLATION, "time": Rule.TIMESTAMPS}
+"""Forms in which different texts are equal."""
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def form(pair: ColumnPair, number: int, rules: Rules) -> str:
+    """Return the value of a pair in one answer, in the form in which it is compared.
+
+    Parameters
+    ----------
+    pair
+        The pair.
+    number
+        Of its column in this answer.
+    rules
+        Whether NaN is NULL.
+    """
+    value = _FORMS[pair.how.values].format(c=f"c{number}")
+    return f"CASE WHEN NOT isnan({value}) THEN {value} END" if pair.is_float and rules.nan_is_null else value
+
+
+def equal(pair: ColumnPair, k: int, left: str = "l", right: str = "r") -> str:
+    """Return the condition under which two cells are equal; NULL is equal to NULL, NaN to NaN, neither to the other."""
+    a, b = f"{left}.v{k}", f"{right}.v{k}"
+    same = f"{a} IS NOT DISTINCT FROM {b}"
+    return f"({same} OR {close(pair, a, b)})" if pair.is_float else same
+
+
+def close(pair: ColumnPair, a: str, b: str) -> str:
+    """Return the condition under which two finite numbers are within the tolerance of a pair."""
+    allowed = f"{pair.how.margin!r}::DOUBLE + {pair.how.tolerance!r}::DOUBLE * greatest(abs({a}), abs({b}))"
+    return f"coalesce(isfinite({a}) AND isfinite({b}) AND abs({a} - {b}) <= {allowed}, false)"
+
+
+def same_row(pairs: Sequence[ColumnPair]) -> str:
+    """Return the condition under which a row ``l`` and a row ``r`` are equal."""
+    return " AND ".join(["l.n IS NOT NULL", "r.n IS NOT NULL", *(equal(pair, k) for k, pair in enumerate(pairs))])
+
+
+def null_against_nan(k: int) -> str:
+    """Return the condition that one of two cells is NULL and the other NaN."""
+    return f"(l.v{k} IS NULL AND isnan(r.v{k})) OR (isnan(l.v{k}) AND r.v{k} IS NULL)"
+
+
+def uses(pairs: Sequence[ColumnPair], rules: Rules) -> dict[Rule, str]:
+    """Return, by rule, how many cells of a row ``l`` and a row ``r``, which are equal, need it."""
+    counted: dict[Rule, list[str]] = {}
+    for k, pair in enumerate(pairs):
+        if pair.is_float and (pair.how.tolerance or pair.how.margin):
+            counted.setdefault(pair.how.close, []).append(f"(l.v{k} IS DISTINCT FROM r.v{k})")
+        if pair.is_float and rules.nan_is_null:
+            counted.setdefault(Rule.NAN, []).append(f"((l.c{pair.left} IS NULL) <> (r.c{pair.right} IS NULL))")
+        if pair.how.values in _FOLDING:
+            differ = f"(l.c{pair.left} IS DISTINCT FROM r.c{pair.right})"
+            counted.setdefault(_FOLDING[pair.how.values], []).append(differ)
+    return {rule: " + ".join(f"{one}::INTEGER" for one in terms) for rule, terms in counted.items()}

@@ -1,0 +1,116 @@
+"""The order of rows where a query asks for one, and what it leaves open: rows of equal rank."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .cells import equal, quoted
+from .columns import ColumnPair
+from .keys import is_key, key_candidates
+from .rules import Difference, DifferenceKind, Rule, Shape
+from .workspace import SIDES, Workspace
+
+__all__ = ["Ordered", "compare_order", "excuse_ties", "order_pairs"]
+
+_HIDDEN = "The answers do not hold all columns of ORDER BY: rows of equal rank cannot be told from wrong order."
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """What a comparison of the order found."""
+
+    rules: Counter[Rule] = field(default_factory=Counter)
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def order_pairs(pairs: Sequence[ColumnPair], shape: Shape) -> list[int] | None:
+    """Return the numbers of the pairs that a query orders by; None if the answers do not hold them all."""
+    found = []
+    for names in shape.order:
+        number = next((k for k, pair in enumerate(pairs) for name in names if _is(pair, name)), None)
+        if number is None:
+            return None
+        found.append(number)
+    return found
+
+
+def _is(pair: ColumnPair, name: str) -> bool:
+    return pair.left == int(name) - 1 if name.isdigit() else pair.name.casefold() == name.casefold()
+
+
+def excuse_ties(space: Workspace, pairs: Sequence[ColumnPair], order: list[int] | None, shape: Shape) -> Counter[Rule]:
+    """Take rows out of ``left_over`` and ``right_over`` of the rank of the last row, or of the first after OFFSET.
+
+    Only if LIMIT was reached on both sides, if as many rows are taken out on either side, and if columns that are
+    compared exactly tell that they are other rows, and not the same one with another value.
+    """
+    if not order or shape.limit is None or not all(_left_over(space)):
+        return Counter()
+    key = next((one for one in key_candidates(space, pairs) if is_key(space, one, "rows")), None)
+    if key is None:
+        return Counter()
+    ends = [f"SELECT max(n) FROM {{side}}_cells HAVING count(*) >= {shape.limit}"]
+    ends += ["SELECT 0"] if shape.offset else []
+    excused = sum(_excuse_one_end(space, pairs, order, key, end) for end in ends)
+    return Counter({Rule.TIES_AT_LIMIT: excused}) if excused else Counter()
+
+
+def _left_over(space: Workspace) -> list[int]:
+    return [space.number(f"SELECT count(*) FROM {side}_over") for side in SIDES]
+
+
+def _excuse_one_end(
+    space: Workspace, pairs: Sequence[ColumnPair], order: list[int], key: tuple[int, ...], end: str
+) -> int:
+    """Take rows out whose rank is that of the other side's row at one end, and whose key is not left over there."""
+    rank = " AND ".join(equal(pairs[k], k) for k in order)
+    same = " AND ".join(f"l.v{k} IS NOT DISTINCT FROM r.v{k}" for k in key)
+    for side, other in (SIDES, SIDES[::-1]):
+        mine, theirs = side[0], other[0]
+        edge = f"{other}_rows AS {theirs} WHERE {theirs}.n = ({end.format(side=other)})"
+        twins = f"{other}_rows AS {theirs} JOIN {other}_over USING (n) WHERE {same}"
+        space.run(
+            f"CREATE OR REPLACE TABLE {side}_tied AS "
+            f"SELECT {mine}.n FROM {side}_rows AS {mine} JOIN {side}_over USING (n) "
+            f"WHERE EXISTS (SELECT 1 FROM {edge} AND {rank}) AND NOT EXISTS (SELECT 1 FROM {twins})"
+        )
+    counts = [space.number(f"SELECT count(*) FROM {side}_tied") for side in SIDES]
+    if counts[0] != counts[1]:
+        return 0
+    for side in SIDES:
+        space.run(f"DELETE FROM {side}_over WHERE n IN (SELECT n FROM {side}_tied)")
+    return counts[0]
+
+
+def compare_order(
+    space: Workspace, pairs: Sequence[ColumnPair], order: list[int] | None, moved: int, *, shown: int
+) -> Ordered:
+    """Compare the order of two answers whose rows are paired.
+
+    Parameters
+    ----------
+    space, pairs
+        The answers.
+    order
+        Pairs that the query orders by, empty if it asks for no order, None if the answers do not hold them.
+    moved
+        Rows that stand at another place than their partner.
+    shown
+        Most examples.
+    """
+    if order == []:
+        return Ordered(Counter({Rule.ORDER: moved}) if moved else Counter())
+    if not moved:
+        return Ordered()
+    ranks = range(len(pairs)) if order is None else order
+    wrong = " OR ".join(f"NOT {equal(pairs[k], k)}" for k in ranks)
+    joined = f"left_rows AS l JOIN right_rows AS r USING (n) WHERE {wrong}"
+    count = space.number(f"SELECT count(*) FROM {joined}")
+    if not count:
+        return Ordered(Counter({Rule.TIES: moved}))
+    named = ((pairs[k], side) for k in ranks for side in SIDES)
+    cells = [f"{side[0]}.c{getattr(pair, side)} AS {quoted(f'{side} {pair.name}')}" for pair, side in named]
+    examples = space.records(f"SELECT n AS position, {', '.join(cells)} FROM {joined} ORDER BY n LIMIT {shown}")
+    difference = Difference(DifferenceKind.ORDER, count, examples=tuple(examples))
+    return Ordered(differences=(difference,), notes=(_HIDDEN,) if order is None else ())

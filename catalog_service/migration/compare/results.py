@@ -1,0 +1,162 @@
+"""Compare two answers to one query."""
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .answers import Answer, batches_of
+from .columns import ColumnPair, match_columns
+from .leftovers import explain_leftovers
+from .order import compare_order, excuse_ties, order_pairs
+from .pairing import pair_rows
+from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
+from .workspace import MEMORY, Workspace, opened_workspace
+
+__all__ = ["Comparer", "compare_results"]
+
+
+class Comparer:
+    """Compares many pairs of answers, one after the other, in one database.
+
+    Parameters
+    ----------
+    memory
+        Most memory of the database, such as ``"256MB"``; the rest is on disk.
+    """
+
+    def __init__(self, memory: str = MEMORY) -> None:
+        self._memory = memory
+        self._stack = ExitStack()
+        self._space = self._stack.enter_context(opened_workspace(memory))
+
+    def compare(self, left: Answer, right: Answer, rules: Rules | None = None) -> Comparison:
+        """Compare two answers; see `compare_results`."""
+        self._space.clear()
+        with self._space.bounded(self._memory):
+            return _Comparing(self._space, rules or Rules()).compare(left, right)
+
+    def close(self) -> None:
+        """Remove the database."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def compare_results(left: Answer, right: Answer, rules: Rules | None = None, *, memory: str = MEMORY) -> Comparison:
+    """Compare two answers, as sets in which a row may occur several times.
+
+    Parameters
+    ----------
+    left, right
+        Tables or readers of Arrow, or files of a recording; they may be larger than the memory.
+    rules
+        What is taken for equal; None: `Rules()`.
+    memory
+        Most memory of the database that compares, such as ``"256MB"``; the rest is on disk.
+
+    Returns
+    -------
+    Comparison
+        Equal only if each row of one answer has a row of its own in the other that is equal to it under the rules.
+
+    Raises
+    ------
+    UnreadableAnswerError
+        If a file of a recording is not of its format.
+    ComparisonError
+        If the database needs more memory, or there is no space for its temporary files.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> one = pa.table({"id": [1, 2], "mag": pa.array([20.1, None], pa.float32())})
+    >>> other = pa.table({"ID": [2, 1], "mag": [None, 20.1001]})
+    >>> print(compare_results(one, other))
+    equal within rules; rules used: names of columns (1), FLOAT (1), order not asked for (2)
+    >>> print(compare_results(one, one.slice(1)))
+    different; rules used: order not asked for (1); row count: 1; rows only left: 1
+    """
+    with Comparer(memory) as comparer:
+        return comparer.compare(left, right, rules)
+
+
+_EXACT: Final = frozenset({"decimal", "int64", "uint64", "boolean"})
+
+
+@dataclass
+class _Comparing:
+    space: Workspace
+    rules: Rules
+
+    def __post_init__(self) -> None:
+        self.used: Counter[Rule] = Counter()
+        self.differences: list[Difference] = []
+        self.notes: list[str] = []
+
+    def compare(self, left: Answer, right: Answer) -> Comparison:
+        ours, theirs = batches_of(left), batches_of(right)
+        matched = match_columns(ours.columns, theirs.columns, self.rules)
+        self.used += matched.rules
+        self.differences += matched.differences
+        counts = self.space.load("left", ours), self.space.load("right", theirs)
+        if counts[0] != counts[1]:
+            self.differences.append(Difference(DifferenceKind.ROW_COUNT, abs(counts[0] - counts[1])))
+        pairs = self._settled(matched.pairs, ours.columns)
+        if self._is_cut(counts):
+            self.used[Rule.CUT] += 1
+            self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
+        elif pairs:
+            self._compare_rows(pairs)
+        return self._found(counts)
+
+    def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:
+        self.space.prepare(pairs, self.rules)
+        found = pair_rows(self.space, pairs, self.rules)
+        self.used += found.rules()
+        order = order_pairs(pairs, self.rules.shape)
+        self.used += excuse_ties(self.space, pairs, order, self.rules.shape)
+        left_over = explain_leftovers(self.space, pairs, self.rules)
+        self.differences += left_over
+        if left_over and not found.is_exhaustive:
+            self.notes.append("Many rows differ in their numbers alone: some may have partners that were not found.")
+        if left_over and order != []:
+            self.notes.append("The order was not compared, because rows differ.")
+            return
+        compared = compare_order(self.space, pairs, order, found.moved(), shown=self.rules.shown)
+        self.used += compared.rules
+        self.differences += compared.differences
+        self.notes += compared.notes
+
+    def _settled(self, pairs: tuple[ColumnPair, ...], lefts: Any) -> tuple[ColumnPair, ...]:
+        """Return the pairs that can be compared, with what only their values tell."""
+        settled = []
+        for pair in pairs:
+            side = "left" if lefts[pair.left].kind in _EXACT else "right"
+            if pair.how.close is Rule.DECIMALS:
+                settled.append(self.space.with_margin(pair, side))
+            elif (
+                pair.is_float
+                and pair.how.rule is Rule.INTEGERS
+                and self.space.beyond_doubles(side, getattr(pair, side))
+            ):
+                example = {"left": f"integers of 2^53 and more stand {side}, floats on the other side"}
+                self.differences.append(Difference(DifferenceKind.TYPES, 1, pair.name, (example,)))
+            else:
+                settled.append(pair)
+        return tuple(settled)
+
+    def _is_cut(self, counts: tuple[int, int]) -> bool:
+        shape = self.rules.shape
+        return self.rules.cut or (not shape.order and shape.limit is not None and min(counts) >= shape.limit > 0)
+
+    def _found(self, counts: tuple[int, int]) -> Comparison:
+        verdict = Verdict.DIFFERENT if self.differences else Verdict.WITHIN if self.used else Verdict.EQUAL
+        return Comparison(verdict, dict(self.used), tuple(self.differences), *counts, notes=tuple(self.notes))

@@ -1,0 +1,331 @@
+"""A recording: a directory of small files, each renamed into place when it is whole.
+
+::
+
+    recording.json                    the source, and when it was begun
+    tables/SCHEMA.TABLE.json          columns, row count, key and position columns
+    answers/ID.json, ID.csv.gz        a query and its answer; the JSON is renamed last: with it the answer counts
+    fingerprints/SCHEMA.TABLE.json, .csv.gz    one row a cell of the sky, chunk or range of ids
+
+JSON is UTF-8 with sorted keys; `rows` tells the form of the rows.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+from .errors import FormatError
+from .rows import read_rows
+
+__all__ = [
+    "FORMAT",
+    "KINDS",
+    "VERSION",
+    "Answer",
+    "Column",
+    "Failure",
+    "Fingerprint",
+    "Header",
+    "Recording",
+    "Source",
+    "Table",
+    "answer_digest",
+    "replaced",
+]
+
+FORMAT: Final = "catalog-recording"
+VERSION: Final = 1
+KINDS: Final = (
+    "int64", "uint64", "decimal", "float32", "float64", "text", "bytes", "boolean", "timestamp", "other",
+)  # fmt: skip
+"""What the values of a column are, whatever the source calls its type."""
+
+_SAFE: Final = re.compile(r"[^\w.$-]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the answers come from."""
+
+    kind: str
+    """``mysql`` or ``tap``."""
+    address: str
+    """Without user or password."""
+    server: str
+    """What it says of its version."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """``recording.json``."""
+
+    source: Source
+    started: str
+    """UTC, ISO 8601."""
+    recorder: str
+    """Version of the program that wrote it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer."""
+
+    kind: str
+    """Of an answer: ``refused``, ``timeout``, ``lost`` or ``too large``."""
+    message: str
+    """What the source said."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, of an answer or of fingerprints; what only tables know is None elsewhere."""
+
+    name: str
+    type: str
+    """As the source calls it; empty for a column that the recorder made."""
+    kind: str
+    """One of `KINDS`."""
+    nullable: bool | None = None
+    unit: str | None = None
+    ucd: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """``tables/SCHEMA.TABLE.json``."""
+
+    schema: str
+    table: str
+    columns: tuple[Column, ...]
+    rows: int | None = None
+    seconds: float | None = None
+    """Of counting the rows."""
+    key: tuple[str, ...] | None = None
+    ra: str | None = None
+    dec: str | None = None
+    chunk: str | None = None
+    """Column that tells the chunk."""
+    error: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        """``SCHEMA.TABLE``."""
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``answers/ID.json``; the rows are in ``ID.csv.gz`` unless there is an error."""
+
+    id: str
+    query: str
+    lang: str
+    """``QSERV`` or ``ADQL``."""
+    use_case: str
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    seconds_to_first_row: float | None = None
+    rows: int = 0
+    bytes: int = 0
+    """Of the uncompressed rows."""
+    columns: tuple[Column, ...] = ()
+    overflow: bool = False
+    """Whether the source said that it cut the answer."""
+    sha256: str | None = None
+    """Of the uncompressed rows."""
+    error: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """``fingerprints/SCHEMA.TABLE.json``; one row a cell is in the ``.csv.gz`` of the same name."""
+
+    schema: str
+    table: str
+    cells: Mapping[str, Any]
+    """``kind``: ``chunk`` (``column``), ``box`` (``width_deg``, ``ra``, ``dec``), ``id`` (``divisor``, ``column``)."""
+    prime: int
+    columns: tuple[str, ...]
+    """Columns with null count, minimum, maximum and average."""
+    keys: tuple[str, ...]
+    """Integer columns with a sum of values modulo `prime`."""
+    queries: tuple[str, ...]
+    fields: tuple[Column, ...]
+    """``cell``, ``rows``, ``KEY:sum`` of each key; ``COLUMN:nulls``, ``:min``, ``:max``, ``:avg`` of each column."""
+    seconds: float = 0.0
+    rows: int | None = None
+    """Rows of the table in all cells."""
+    sha256: str | None = None
+    error: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        """``SCHEMA.TABLE``."""
+        return f"{self.schema}.{self.table}"
+
+
+def answer_digest(lang: str, query: str) -> str:
+    """Return the second half of an answer's id: 8 hexadecimal digits that belong to the query alone."""
+    return hashlib.sha256((lang + query).encode()).hexdigest()[:8]
+
+
+_Record = TypeVar("_Record", Table, Answer, Fingerprint)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of a recording.
+
+    Parameters
+    ----------
+    directory
+        Where they are.
+    """
+
+    directory: Path
+    _subdirectories: tuple[str, ...] = field(default=("tables", "answers", "fingerprints"), repr=False)
+
+    def begin(self, header: Header) -> None:
+        """Make the directories and write ``recording.json``; a header that is there stays."""
+        for name in self._subdirectories:
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        if not (self.directory / "recording.json").exists():
+            _write_json(self.directory / "recording.json", {"format": FORMAT, "version": VERSION, **asdict(header)})
+
+    def header(self) -> Header:
+        """Read ``recording.json``.
+
+        Raises
+        ------
+        FormatError
+            If the directory holds no recording, or one of another version.
+        """
+        path = self.directory / "recording.json"
+        if not path.is_file():
+            raise FormatError(f"{self.directory} holds no recording: there is no recording.json in it.")
+        found = _read_json(path)
+        if found.get("format") != FORMAT or found.get("version") != VERSION:
+            raise FormatError(
+                f"{path} is of format {found.get('format')!r}, version {found.get('version')!r}; "
+                f"this program reads {FORMAT!r}, version {VERSION}."
+            )
+        source = Source(**{one.name: found["source"][one.name] for one in fields(Source)})
+        return Header(source, found["started"], found["recorder"])
+
+    def tables(self) -> Iterator[Table]:
+        """Yield the recorded tables by name."""
+        return self._all("tables", _table)
+
+    def answers(self) -> Iterator[Answer]:
+        """Yield the recorded answers by id, without their rows."""
+        return self._all("answers", _answer)
+
+    def fingerprints(self) -> Iterator[Fingerprint]:
+        """Yield the recorded fingerprints by table, without their rows."""
+        return self._all("fingerprints", _fingerprint)
+
+    def rows_of(self, record: Answer | Fingerprint) -> Iterator[tuple[str | None, ...]]:
+        """Yield the rows of an answer or of fingerprints, without reading them whole; None is NULL."""
+        return read_rows(self.rows_path(record))
+
+    def rows_path(self, record: Answer | Fingerprint) -> Path:
+        """Return the ``.csv.gz`` of an answer or of fingerprints."""
+        return self._stem(record).with_name(self._stem(record).name + ".csv.gz")
+
+    def save(self, record: Table | Answer | Fingerprint) -> None:
+        """Write the JSON of a record; its rows must be in place."""
+        stem = self._stem(record)
+        _write_json(stem.with_name(stem.name + ".json"), asdict(record))
+
+    def drop_rows(self, record: Answer | Fingerprint) -> None:
+        """Remove the rows of an earlier record."""
+        self.rows_path(record).unlink(missing_ok=True)
+
+    def _stem(self, record: Table | Answer | Fingerprint) -> Path:
+        match record:
+            case Answer():
+                return self.directory / "answers" / record.id
+            case Table():
+                return self.directory / "tables" / _SAFE.sub("_", record.name)
+            case Fingerprint():
+                return self.directory / "fingerprints" / _SAFE.sub("_", record.name)
+
+    def _all(self, kind: str, parse: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+        for path in sorted((self.directory / kind).glob("*.json")):
+            try:
+                yield parse(_read_json(path))
+            except (KeyError, TypeError) as error:
+                raise FormatError(f"{path} is not a record of this format: {error}") from error
+
+
+def _columns(found: list[dict[str, Any]]) -> tuple[Column, ...]:
+    return tuple(Column(**_known(Column, one)) for one in found)
+
+
+def _failure(found: dict[str, Any] | None) -> Failure | None:
+    return None if found is None else Failure(**_known(Failure, found))
+
+
+def _table(found: dict[str, Any]) -> Table:
+    key = None if found["key"] is None else tuple(found["key"])
+    made = {"columns": _columns(found["columns"]), "key": key, "error": _failure(found["error"])}
+    return Table(**_known(Table, found) | made)
+
+
+def _answer(found: dict[str, Any]) -> Answer:
+    made = {"columns": _columns(found["columns"]), "error": _failure(found["error"])}
+    return Answer(**_known(Answer, found) | made)
+
+
+def _fingerprint(found: dict[str, Any]) -> Fingerprint:
+    made = {name: tuple(found[name]) for name in ("columns", "keys", "queries")}
+    return Fingerprint(
+        **_known(Fingerprint, found) | made | {"fields": _columns(found["fields"]), "error": _failure(found["error"])}
+    )
+
+
+def _known(record: type, found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a class has fields for: a later recorder may write more."""
+    return {one.name: found[one.name] for one in fields(record) if one.name in found}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise FormatError(f"{path} does not hold a JSON object.")
+    return found
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replaced(path) as sink:
+        sink.write(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears whole or not at all: as ``NAME.part``, flushed to the disk, then renamed."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as sink:
+            yield sink
+            sink.flush()
+            os.fsync(sink.fileno())
+        part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
