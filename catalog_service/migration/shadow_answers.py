@@ -14,6 +14,8 @@ _JOB_WAIT_S: Final = 20
 """How long the new service is asked to wait for a change of a job's phase, where it can."""
 
 _POLL_S: Final = 0.5
+_RETRIES: Final = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)
+"""Redirections are followed; nothing is asked twice."""
 _ENDED: Final = frozenset({"COMPLETED", "ERROR", "ABORTED"})
 
 
@@ -58,7 +60,7 @@ class NewService:
         self._url = url.rstrip("/")
         self._timeout, self._most = timeout_s, most_bytes
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._pool = urllib3.PoolManager(headers=headers, retries=False, maxsize=8)
+        self._pool = urllib3.PoolManager(headers=headers, retries=_RETRIES, maxsize=8)
 
     def ask(self, parameters: Sequence[tuple[str, str]]) -> Answered:
         """Return the answer to a synchronous query; an error of any kind is an answer too."""
@@ -75,10 +77,9 @@ class NewService:
             if isinstance(response, Answered):
                 return response
             return self._read(response, began)
-        except urllib3.exceptions.TimeoutError:
-            return Answered(None, seconds=time.monotonic() - began, why="timeout")
-        except (urllib3.exceptions.HTTPError, OSError):
-            return Answered(None, seconds=time.monotonic() - began, why="unreachable or broken off")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            why = "timeout" if _is_late(getattr(error, "reason", error)) else "unreachable or broken off"
+            return Answered(None, seconds=time.monotonic() - began, why=why)
 
     def _read(self, response: urllib3.BaseHTTPResponse, began: float) -> Answered:
         body: bytearray | None = bytearray()
@@ -131,6 +132,12 @@ class NewService:
 
     def _get(self, url: str) -> urllib3.BaseHTTPResponse:
         return self._pool.request("GET", url, preload_content=False, timeout=self._timeout)
+
+
+def _is_late(error: object) -> bool:
+    """Tell whether a time limit passed; a refused connection is of that class as well."""
+    late, refused = urllib3.exceptions.TimeoutError, urllib3.exceptions.NewConnectionError
+    return isinstance(error, late) and not isinstance(error, refused)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -147,7 +147,7 @@ def _column(values: Any) -> "pa.Array":
     data = np.ma.getdata(values)
     if data.ndim > 1 or data.dtype.kind not in "biuf":
         texts = (str(one) if isinstance(one, str) else str(np.asarray(one).tolist()) for one in data)
-        masked: list[bool] = np.asarray(mask).reshape(len(data), -1).all(axis=1).tolist()
+        masked: Any = np.asarray(mask).reshape(len(data), -1).all(axis=1)
         return pa.array([None if gone else text for text, gone in zip(texts, masked, strict=True)], pa.string())
     if data.dtype.kind == "f":
         mask = mask | np.isnan(data)

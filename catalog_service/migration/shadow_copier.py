@@ -60,8 +60,13 @@ class Copier:
     def _submit(self, work: Any, *arguments: Any) -> "Future[Any]":
         self._room.acquire()
         future = self._pool.submit(work, *arguments)
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(self._done)
         return future
+
+    def _done(self, future: "Future[Any]") -> None:
+        self._room.release()
+        if (fault := future.exception()) is not None:  # its text may hold what a user looked for
+            self._write({"event": "fault", "why": type(fault).__name__})
 
     def _run(self, head: dict[str, Any]) -> Answered:
         new = self._new.run(head["parameters"])
@@ -104,9 +109,10 @@ class Copier:
 
 def _messages(source: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:
     while len(lengths := source.read(8)) == 8:
-        text = source.read(int.from_bytes(lengths[:4], "big"))
+        head = json.loads(source.read(int.from_bytes(lengths[:4], "big")))
         body = source.read(int.from_bytes(lengths[4:], "big"))
-        yield json.loads(text), body
+        head["parameters"] = [(name, value) for name, value in head.get("parameters", ())]
+        yield head, body
 
 
 def main() -> None:

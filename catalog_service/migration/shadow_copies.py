@@ -147,6 +147,8 @@ class Copies:
             self._process = await asyncio.create_subprocess_exec(
                 *_command(self._settings), stdin=asyncio.subprocess.PIPE
             )
+            assert self._process.stdin is not None
+            self._process.stdin.transport.set_write_buffer_limits(0)  # what waits is in the queue, and counted there
         return self._process
 
 

@@ -1,5 +1,9 @@
 """Run the shadowing proxy with uvicorn until it is stopped."""
 
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
@@ -13,6 +17,18 @@ __all__ = ["serve"]
 
 _WAITING_ANSWERS: Final = 4
 """How many of the largest answers may wait to be compared, in bytes."""
+
+
+class _Server(uvicorn.Server):
+    """Lets the program go on after a signal has stopped it: what was copied is still to be logged."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        yield
 
 
 async def serve(  # noqa: PLR0913 - settings of one start
@@ -29,7 +45,7 @@ async def serve(  # noqa: PLR0913 - settings of one start
     copies = Copies(settings, names, length=queue, most_bytes=_WAITING_ANSWERS * settings.most_bytes)
     app = ShadowApp(old, prefix, copies, most_bytes=settings.most_bytes)
     copies.start()
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=host,
