@@ -35,6 +35,8 @@ class Batches:
 
     columns: tuple[Column, ...]
     reader: "pa.RecordBatchReader"
+    failures: list[Exception]
+    """What ended the reading, in its own class: others in between make texts of it."""
 
 
 def batches_of(answer: Answer) -> Batches:
@@ -62,18 +64,22 @@ def _numbered(columns: tuple[Column, ...], batches: "Iterator[pa.RecordBatch]") 
     types = [_stored(column.kind) for column in columns]
     schema = pa.schema([("n", pa.int64()), *((f"c{number}", type_) for number, type_ in enumerate(types))])
 
+    failures: list[Exception] = []
+
     def numbered() -> "Iterator[pa.RecordBatch]":
         start = 0
-        for batch in batches:
-            count = batch.num_rows
-            values = [
-                _plain(column, kind.kind, type_)
-                for column, kind, type_ in zip(batch.columns, columns, types, strict=True)
-            ]
-            yield pa.record_batch([pa.array(np.arange(start, start + count)), *values], schema=schema)
-            start += count
+        try:
+            for batch in batches:
+                count = batch.num_rows
+                typed = zip(batch.columns, columns, types, strict=True)
+                values = [_plain(column, kind.kind, type_) for column, kind, type_ in typed]
+                yield pa.record_batch([pa.array(np.arange(start, start + count)), *values], schema=schema)
+                start += count
+        except Exception as error:
+            failures.append(error)
+            raise
 
-    return Batches(columns, pa.RecordBatchReader.from_batches(schema, numbered()))
+    return Batches(columns, pa.RecordBatchReader.from_batches(schema, numbered()), failures)
 
 
 def _csv_batches(answer: AnswerFile) -> "Iterator[pa.RecordBatch]":

@@ -166,5 +166,5 @@ def _numbers(kinds: set[str], rules: Rules) -> How:
     is_single = "float32" in kinds
     tolerance, close = (rules.float_tolerance, Rule.FLOAT) if is_single else (rules.double_tolerance, Rule.DOUBLE)
     if "decimal" in kinds:
-        return How(form, tolerance, Rule.DECIMALS, close=Rule.DECIMALS)
-    return How(form, tolerance, close=close)
+        return How(form, tolerance, Rule.DECIMALS, rules.margin, Rule.DECIMALS)
+    return How(form, tolerance, margin=rules.margin, close=close)

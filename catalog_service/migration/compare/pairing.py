@@ -33,37 +33,49 @@ class RowPairs:
         self._floats = [k for k, pair in enumerate(pairs) if pair.is_float]
         self.is_exhaustive = True
         """Whether as many rows were paired as can be."""
+        self.is_whole = False
+        """Whether no row is left over."""
+        self.moved = 0
+        """Rows that stand at another place than their partner."""
+        self.rules: Counter[Rule] = Counter()
+        """How many cells needed which rule."""
 
     def run(self) -> None:
         """Pair the rows."""
         self._rank()
         self._space.run(f"CREATE TABLE paired AS {self._joined_groups()}")
+        self._count()
+        if not self.is_whole:
+            self._pair_open()
+            self._count()
+            self.is_whole = not self._left_over()
+
+    def _left_over(self) -> int:
+        return sum(self._space.number(f"SELECT count(*) FROM {side}_over") for side in SIDES)
+
+    def _count(self) -> None:
+        sums = "".join(f", sum(u{number})" for number in range(len(self._uses)))
+        alone, moved, *used = self._space.rows(
+            f"SELECT count(*) FILTER (NOT same), count(*) FILTER (ln <> rn){sums} FROM paired"
+        )[0]
+        self.is_whole, self.moved = not alone, moved
+        self.rules = Counter({rule: int(count) for rule, count in zip(self._uses, used, strict=True) if count})
+
+    def _pair_open(self) -> None:
         self._space.run("CREATE TABLE open AS SELECT DISTINCT g FROM paired WHERE NOT same")
-        if self._floats and self._space.number("SELECT count(*) FROM open"):
+        if self._floats:
             self._pair_blocks()
         self._space.run("DELETE FROM paired WHERE NOT same")
         for side, n in zip(SIDES, ("ln", "rn"), strict=True):
             alone = f"SELECT n FROM {side}_cells ANTI JOIN paired ON {side}_cells.n = paired.{n}"
             self._space.run(f"CREATE TABLE {side}_over AS {alone}")
 
-    def rules(self) -> Counter[Rule]:
-        """Return how many cells needed which rule."""
-        if not self._uses:
-            return Counter()
-        sums = ", ".join(f"sum(u{number})" for number in range(len(self._uses)))
-        found = self._space.rows(f"SELECT {sums} FROM paired")[0]
-        return Counter({rule: int(count) for rule, count in zip(self._uses, found, strict=True) if count})
-
-    def moved(self) -> int:
-        """Return how many rows stand at another place."""
-        return self._space.number("SELECT count(*) FROM paired WHERE ln <> rn")
-
     def _columns(self) -> str:
         counts = [f"{sql} AS u{number}" for number, sql in enumerate(self._uses.values())]
         return ", ".join(["l.n AS ln", "r.n AS rn", f"{same_row(self._pairs)} AS same", *counts])
 
     def _rank(self) -> None:
-        """Number the rows of each group of the same exact columns: ``left_ranked`` and ``right_ranked``."""
+        """Make ``left_ranked`` and ``right_ranked``: numbers of the rows within groups of the same exact columns."""
         exact = ", ".join(f"v{k}" for k in range(len(self._pairs)) if k not in self._floats)
         group = f"hash({exact})" if exact else "0::UBIGINT"
         floats = "".join(f", v{k}" for k in self._floats)

@@ -107,10 +107,13 @@ class _Comparing:
         self.used += matched.rules
         self.differences += matched.differences
         counts = self.space.load("left", ours), self.space.load("right", theirs)
-        if counts[0] != counts[1]:
+        if counts[0] != counts[1] and not self.rules.shape.is_by(self.rules.ignored):
             self.differences.append(Difference(DifferenceKind.ROW_COUNT, abs(counts[0] - counts[1])))
         pairs = self._settled(matched.pairs, ours.columns)
-        if self._is_cut(counts):
+        if self.rules.shape.is_by(self.rules.ignored):
+            self.used[Rule.CHUNKS] += 1
+            self.notes.append("The rows stand for parts of a table that only one service has: columns were compared.")
+        elif self._is_cut(counts):
             self.used[Rule.CUT] += 1
             self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
         elif pairs:
@@ -120,20 +123,24 @@ class _Comparing:
     def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:
         self.space.prepare(pairs, self.rules)
         found = pair_rows(self.space, pairs, self.rules)
-        self.used += found.rules()
+        self.used += found.rules
         order = order_pairs(pairs, self.rules.shape)
-        self.used += excuse_ties(self.space, pairs, order, self.rules.shape)
-        left_over = explain_leftovers(self.space, pairs, self.rules)
-        self.differences += left_over
+        left_over = [] if found.is_whole else self._left_over(pairs, order)
         if left_over and not found.is_exhaustive:
             self.notes.append("Many rows differ in their numbers alone: some may have partners that were not found.")
         if left_over and order != []:
             self.notes.append("The order was not compared, because rows differ.")
             return
-        compared = compare_order(self.space, pairs, order, found.moved(), shown=self.rules.shown)
+        compared = compare_order(self.space, pairs, order, found.moved, shown=self.rules.shown)
         self.used += compared.rules
         self.differences += compared.differences
         self.notes += compared.notes
+
+    def _left_over(self, pairs: tuple[ColumnPair, ...], order: list[int] | None) -> list[Difference]:
+        self.used += excuse_ties(self.space, pairs, order, self.rules.shape)
+        left_over = explain_leftovers(self.space, pairs, self.rules)
+        self.differences += left_over
+        return left_over
 
     def _settled(self, pairs: tuple[ColumnPair, ...], lefts: Any) -> tuple[ColumnPair, ...]:
         """Return the pairs that can be compared, with what only their values tell."""

@@ -50,6 +50,8 @@ class Rule(StrEnum):
     """Which rows of equal rank are the last (or the first, after OFFSET) is not defined."""
     CUT = "LIMIT without ORDER BY"
     """Any rows may be returned: columns and number are compared, the rows cannot be."""
+    CHUNKS = "rows by chunk"
+    """Groups by a column that is ignored: the columns are compared, the rows cannot be."""
     BOTH_REFUSED = "refused by both"
 
 
@@ -79,6 +81,12 @@ class Shape:
     """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1."""
     limit: int | None = None
     offset: int = 0
+    groups: tuple[str, ...] = ()
+    """Columns of GROUP BY, in lower case."""
+
+    def is_by(self, columns: frozenset[str]) -> bool:
+        """Tell whether rows are groups by one of some columns."""
+        return not columns.isdisjoint(self.groups)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class Rules:
     """Relative, where either side is a FLOAT: Qserv prints six digits."""
     double_tolerance: float = 1e-12
     """Relative, of doubles: AVG and SUM add in any order."""
+    margin: float = 0.0
+    """Absolute, of floats of either precision: differences of numbers that nearly cancel."""
     collation: bool = True
     """Whether texts are compared as MySQL does: without case and trailing blanks."""
     nan_is_null: bool = False

@@ -77,10 +77,22 @@ class Workspace:
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def load(self, side: str, batches: Batches) -> int:
-        """Store an answer as ``SIDE_cells``; return its number of rows."""
+        """Store an answer as ``SIDE_cells``; return its number of rows.
+
+        Raises
+        ------
+        Exception
+            What ended the reading.
+        """
+        import duckdb  # noqa: PLC0415 - light commands do without
+
         self._connection.register("batches", batches.reader)
-        self.run(f"CREATE TABLE {side}_cells AS SELECT * FROM batches")
-        self._connection.unregister("batches")
+        try:
+            self.run(f"CREATE TABLE {side}_cells AS SELECT * FROM batches")
+        except duckdb.Error as error:
+            raise (batches.failures[0] if batches.failures else error) from error
+        finally:
+            self._connection.unregister("batches")
         return self.number(f"SELECT count(*) FROM {side}_cells")
 
     def add(self, table: str, columns: "dict[str, Any]") -> None:
@@ -110,7 +122,7 @@ class Workspace:
     def with_margin(self, pair: ColumnPair, side: str) -> ColumnPair:
         """Return a pair with the margin of its decimals, which stand on one side."""
         margin = self.margin(side, getattr(pair, side))
-        return replace(pair, how=replace(pair.how, margin=margin))
+        return replace(pair, how=replace(pair.how, margin=pair.how.margin + margin))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """A MariaDB that looks like a Qserv to what records, compares and dumps it: the synthetic survey with chunk columns.
 
 Real are the protocol, the types and the SQL; ``chunkId`` and ``subChunkId`` follow Qserv's rule (stripes of declination
-cut at equal steps of right ascension). The functions of scisql that users write most are stored functions here;
-``qserv_areaspec_*`` cannot exist, because only Qserv's own front end reads them.
+cut at equal steps of right ascension); rows without a position are left out, as Qserv's loader does. The functions of
+scisql that users write most are stored functions here; ``qserv_areaspec_*`` cannot exist, because only Qserv's own front
+end reads them.
 """
 
 import os
@@ -27,8 +28,6 @@ TABLES: Final = ("Visit", "Object", "Source", "MatchesTruth", "TruthSummary")
 
 _STRIPES: Final = 340
 _SUB_STRIPES: Final = 3
-_NO_CHUNK: Final = 1234567890
-"""Qserv's number of the chunk that is nowhere."""
 _TYPES: Final = {
     "BIGINT": "BIGINT",
     "INTEGER": "INT",
@@ -184,12 +183,10 @@ def _chunked(survey: Path, table: str) -> str:
         WITH given AS ({_POSITIONS[table].format(**files)}),
         placed AS (SELECT * REPLACE (at_ra - 360 * floor(at_ra / 360) AS at_ra) FROM given
             WHERE isfinite(at_ra + at_dec)),
-        nowhere AS (SELECT * EXCLUDE (at_ra, at_dec) FROM given WHERE isfinite(at_ra + at_dec) IS NOT TRUE),
         striped AS (SELECT *, floor((at_dec + 90) / {height})::INT AS stripe,
             floor((at_dec + 90) / {sub_height})::INT % {_SUB_STRIPES} AS sub FROM placed),
         measured AS (SELECT *, greatest(1, floor(360 * cos(radians(greatest(abs(stripe * {height} - 90),
             abs((stripe + 1) * {height} - 90)))) / {height}))::INT AS chunks FROM striped),
         cut AS (SELECT *, least(chunks - 1, floor(at_ra / (360 / chunks)))::INT AS chunk FROM measured)
         SELECT * EXCLUDE (at_ra, at_dec, stripe, sub, chunks, chunk), stripe * {2 * _STRIPES} + chunk AS chunkId,
-            sub * 100 + floor((at_ra - chunk * 360 / chunks) * chunks / 120)::INT AS subChunkId FROM cut
-        UNION ALL SELECT *, {_NO_CHUNK}, 0 FROM nowhere"""
+            sub * 100 + floor((at_ra - chunk * 360 / chunks) * chunks / 120)::INT AS subChunkId FROM cut"""

@@ -1,0 +1,62 @@
+"""What the comparison of two recordings found."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .rules import Comparison, Verdict, worst
+
+__all__ = ["Compared", "Report", "Side"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One service's part in a comparison."""
+
+    rows: int | None = None
+    seconds: float | None = None
+    seconds_to_first_row: float | None = None
+    bytes: int | None = None
+    error: str | None = None
+    """Kind and message."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An answer, a table or the fingerprints of a table, compared."""
+
+    subject: str
+    """``answer``, ``table`` or ``fingerprints``."""
+    name: str
+    """Id of the answer, or name of the table."""
+    comparison: Comparison
+    left: Side = field(default_factory=Side)
+    right: Side = field(default_factory=Side)
+    query: str | None = None
+    lang: str | None = None
+    use_case: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was compared."""
+
+    left: str
+    """Address of the source that was recorded, and its version."""
+    right: str
+    compared: tuple[Compared, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest of all; not compared if there was nothing to compare."""
+        return worst([one.comparison.verdict for one in self.compared]) if self.compared else Verdict.NOT_COMPARED
+
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """How often each verdict was given."""
+        found = Counter(one.comparison.verdict for one in self.compared)
+        return {verdict: found[verdict] for verdict in Verdict}
+
+    @property
+    def exit_status(self) -> int:
+        """0 if all is equal, 1 if something differs, 2 if something could not be compared."""
+        return {Verdict.DIFFERENT: 1, Verdict.NOT_COMPARED: 2}.get(self.verdict, 0)

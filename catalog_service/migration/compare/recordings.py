@@ -1,0 +1,121 @@
+"""Compare two recordings: tables, answers and fingerprints."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import ComparisonError, UnreadableAnswerError
+from ..recorder.errors import FormatError
+from ..recorder.format import Answer, Failure, Recording
+from .answers import AnswerFile
+from .columns import Column
+from .fingerprints import compare_fingerprints
+from .found import Compared, Report, Side
+from .results import Comparer
+from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
+from .shape import shape_of
+from .tables import compare_tables
+
+__all__ = ["compare_recordings"]
+
+_MISSING = Failure("missing", "the query was not asked there")
+
+
+def compare_recordings(
+    left: Path, right: Path, rules: Rules | None = None, *, say: Callable[[Compared], object] = lambda _: None
+) -> Report:
+    """Compare all that was recorded of one service with what was recorded of another.
+
+    Parameters
+    ----------
+    left
+        Recording of the service that is taken for right.
+    right
+        Recording of the other; what only it holds is not looked at.
+    rules
+        What is taken for equal; order, limit and keys come from queries and tables.
+    say
+        Told of each comparison.
+
+    Raises
+    ------
+    ComparisonError
+        If one of the directories holds no recording.
+    """
+    ours, theirs = Recording(left), Recording(right)
+    try:
+        headers = ours.header(), theirs.header()
+        compared = []
+        with Comparer() as comparer:
+            for found in _Recordings(ours, theirs, rules or Rules(), comparer).all():
+                say(found)
+                compared.append(found)
+    except FormatError as error:
+        raise ComparisonError(str(error)) from error
+    names = [f"{one.source.address} ({one.source.server})" for one in headers]
+    return Report(names[0], names[1], tuple(compared))
+
+
+@dataclass(frozen=True)
+class _Recordings:
+    """Two recordings, and how they are compared."""
+
+    left: Recording
+    right: Recording
+    rules: Rules
+    comparer: Comparer
+
+    def all(self) -> Iterator[Compared]:
+        yield from compare_tables(self.left, self.right, self.rules)
+        yield from self.answers()
+        yield from compare_fingerprints(self.left, self.right, self.rules)
+
+    def answers(self) -> Iterator[Compared]:
+        by_digest = {one.id.partition("-")[2]: one for one in self.right.answers()}
+        by_text = {" ".join(one.query.split()): one for one in by_digest.values()}
+        for answer in self.left.answers():
+            other = by_digest.get(answer.id.partition("-")[2]) or by_text.get(" ".join(answer.query.split()))
+            sides = _side(answer), Side(error=_said(_MISSING)) if other is None else _side(other)
+            yield Compared(
+                "answer", answer.id, self.answer(answer, other), *sides, answer.query, answer.lang, answer.use_case
+            )
+
+    def answer(self, answer: Answer, other: Answer | None) -> Comparison:
+        if other is None or answer.error or other.error:
+            return _failed(answer.error, _MISSING if other is None else other.error)
+        rules = replace(self.rules, shape=shape_of(answer.query), cut=answer.overflow and other.overflow)
+        try:
+            found = self.comparer.compare(_rows(self.left, answer), _rows(self.right, other), rules)
+        except UnreadableAnswerError as error:
+            return Comparison(Verdict.NOT_COMPARED, notes=(str(error),))
+        if answer.overflow == other.overflow:
+            return found
+        cut = {"cut": "left" if answer.overflow else "right"}
+        truncated = Difference(DifferenceKind.TRUNCATED, 1, examples=(cut,))
+        return replace(found, verdict=Verdict.DIFFERENT, differences=(truncated, *found.differences))
+
+
+def _failed(left: Failure | None, right: Failure | None) -> Comparison:
+    """Return what is to be said of errors: a refusal is an answer, and the other side's is compared with it."""
+    if left and right:
+        both = Difference(DifferenceKind.ERROR_BOTH, 1, examples=({"left": _said(left), "right": _said(right)},))
+        if left.kind == right.kind == "refused":
+            return Comparison(Verdict.WITHIN, {Rule.BOTH_REFUSED: 1}, notes=(str(both.examples[0]),))
+        return Comparison(Verdict.NOT_COMPARED, differences=(both,))
+    kind, failure = (DifferenceKind.ERROR_LEFT, left) if left else (DifferenceKind.ERROR_RIGHT, right)
+    difference = Difference(kind, 1, examples=({"error": _said(failure)},))
+    is_different = failure is right and failure is not None and failure.kind in {"refused", "too large"}
+    return Comparison(Verdict.DIFFERENT if is_different else Verdict.NOT_COMPARED, differences=(difference,))
+
+
+def _rows(recording: Recording, answer: Answer) -> AnswerFile:
+    columns = [Column(one.name, one.kind, one.type) for one in answer.columns]
+    return AnswerFile(recording.rows_path(answer), columns)
+
+
+def _side(answer: Answer) -> Side:
+    return Side(answer.rows, answer.seconds, answer.seconds_to_first_row, answer.bytes, _said(answer.error))
+
+
+def _said(failure: Failure | None) -> str | None:
+    return None if failure is None else f"{failure.kind}: {failure.message}"

@@ -1,0 +1,138 @@
+"""What a query says of the rows of its answer: ORDER BY, LIMIT, TOP and OFFSET at its top level.
+
+Read from the words, for both languages: texts, quoted names, comments and what is in parentheses are stepped over.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from .rules import Shape
+
+__all__ = ["shape_of"]
+
+_TOKEN: Final = re.compile(
+    r"""(?P<blank>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
+      | (?P<text>'(?:[^'\\]|\\.|'')*')
+      | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
+      | (?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)
+      | (?P<word>\w+)
+      | (?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
+_ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
+_DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
+_AFTER_ITEMS: Final = frozenset({"from", "where", "order", "limit", "group", "union"})
+
+
+def shape_of(query: str) -> Shape:
+    """Return order and limit of a query, ADQL or MySQL.
+
+    Examples
+    --------
+    >>> shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
+    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=())
+    >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
+    20
+    """
+    tokens = list(_top_level(query))
+    limit, offset = _limit(tokens)
+    return Shape(tuple(_order(tokens)), limit, offset)
+
+
+def _top_level(query: str) -> Iterator[str]:
+    """Yield the tokens of a query; what is in parentheses is one word with its function's or table's name."""
+    depth, inside = 0, ""
+    for found in _TOKEN.finditer(query):
+        word = found.group()
+        if found.lastgroup == "blank":
+            continue
+        if found.lastgroup == "word":
+            word = word.lower()
+        if word == "(":
+            depth += 1
+        if depth:
+            inside += word
+        else:
+            yield word
+        if word == ")" and depth:
+            depth -= 1
+            if not depth:
+                yield inside
+                inside = ""
+
+
+def _limit(tokens: Sequence[str]) -> tuple[int | None, int]:
+    limit, offset = None, 0
+    for at, word in enumerate(tokens):
+        value = tokens[at + 1] if at + 1 < len(tokens) else ""
+        if not value.isdigit():
+            continue
+        if word == "top" and tokens[:at][-1:] in (["select"], ["distinct"], ["all"]):
+            limit = int(value)
+        elif word == "limit":
+            limit = int(value)
+            if tokens[at + 2 : at + 3] == [","] and tokens[at + 3].isdigit():
+                offset, limit = limit, int(tokens[at + 3])
+        elif word == "offset":
+            offset = int(value)
+    return limit, offset
+
+
+def _order(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield what each part of ORDER BY may be called in the answer."""
+    starts = [at for at in range(len(tokens) - 1) if tokens[at] == "order" and tokens[at + 1] == "by"]
+    if not starts:
+        return
+    aliases = _aliases(tokens)
+    for part in _split(tokens[starts[-1] + 2 :], _ENDS_ORDER):
+        key = _joined([word for word in part if word not in _DIRECTIONS])
+        yield tuple(dict.fromkeys((_last_name(key), *aliases.get(key, ()), *aliases.get(_last_name(key), ()))))
+
+
+def _groups(words: Sequence[str]) -> Iterator[str]:
+    for at in range(len(words) - 1):
+        if words[at] == "group" and words[at + 1] == "by":
+            for part in _split(words[at + 2 :], _ENDS_GROUPS):
+                yield _last_name(_joined(part))
+
+
+def _aliases(tokens: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names that the select list gives to expressions and to the last parts of qualified names."""
+    if "select" not in tokens:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for item in _split(tokens[tokens.index("select") + 1 :], _AFTER_ITEMS):
+        if "as" in item[:-1]:
+            at = item.index("as")
+            expression, alias = _joined(item[:at]), _unquoted(item[at + 1])
+            for name in {expression, _last_name(expression)}:
+                found[name] = (*found.get(name, ()), alias)
+    return found
+
+
+def _split(tokens: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    for word in tokens:
+        if word in ends:
+            break
+        if word == ",":
+            yield part
+            part = []
+        else:
+            part.append(word)
+    if part:
+        yield part
+
+
+def _joined(tokens: Sequence[str]) -> str:
+    return "".join(map(_unquoted, tokens))
+
+
+def _last_name(name: str) -> str:
+    return name.rpartition(".")[2] if re.fullmatch(r"[\w.]+", name) and not name[0].isdigit() else name
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1].lower() if word[:1] in {'"', "`"} else word

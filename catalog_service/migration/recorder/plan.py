@@ -1,0 +1,115 @@
+"""Which queries a recording asks: those of files and logs, and the built-in ones, which are drawn once and kept."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar, get_args
+
+from .builtin import Sample, builtin_queries, sample_query, samples_of
+from .dialect import CONES, Cone, ConeStyle, Dialect
+from .errors import RefusedError, UsageError
+from .format import Recording, Table, replaced
+from .options import Options
+from .querylist import Request, distinct, read_log, read_statements
+from .source import CatalogSource
+
+__all__ = ["Politely", "requests_of"]
+
+_Found = TypeVar("_Found")
+_FILE: Final = "queries.json"
+
+
+class Politely(Protocol):
+    """Does a piece of work at a source when it is time for it."""
+
+    def __call__(self, work: Callable[[], _Found]) -> _Found:
+        """Return what the work returns."""
+
+
+def requests_of(
+    recording: Recording, source: CatalogSource, options: Options, tables: Sequence[Table], politely: Politely
+) -> list[Request]:
+    """Return the queries of a run, each once; write them to ``queries.json``.
+
+    Raises
+    ------
+    UsageError
+        If a list of queries is at fault.
+    UnreachableError
+        If the source cannot be reached.
+    """
+    listed = [one for file in options.query_files for one in read_statements(file)]
+    listed += [one for file in options.logs for one in read_log(file)]
+    kept = _read(recording)
+    if not kept and options.builtin:
+        kept = _drawn(source, options, tables, politely)
+    requests = list(distinct([*listed, *(kept if options.builtin else [])]))
+    if not requests:
+        raise UsageError("There is no query to record: give --queries or --log, or let --builtin find tables.")
+    _write(recording, source.lang, kept, requests)
+    return requests
+
+
+def _drawn(source: CatalogSource, options: Options, tables: Sequence[Table], politely: Politely) -> list[Request]:
+    plain = Dialect(source.lang, "plain")
+    samples: dict[str, list[Sample]] = {}
+    for table in tables:
+        query = sample_query(table, plain)
+        if query is not None and table.rows:
+            rows = politely(partial(_rows, source, query, options))
+            samples[table.name] = samples_of(table, rows, options.samples)
+    dialect = _dialect(source, options, tables, samples, politely)
+    return list(builtin_queries(tables, samples, dialect))
+
+
+def _rows(source: CatalogSource, query: str, options: Options) -> list[list[str | None]]:
+    with source.ask(query, timeout_s=options.timeout_s) as result:
+        return [[_text(value) for value in row] for batch in result.batches for row in batch]
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _dialect(
+    source: CatalogSource,
+    options: Options,
+    tables: Sequence[Table],
+    samples: dict[str, list[Sample]],
+    politely: Politely,
+) -> Dialect:
+    """Return the dialect with the first way to write a cone that the source takes."""
+    if source.lang == "ADQL":
+        return Dialect("ADQL", "contains")
+    if options.cones in get_args(ConeStyle):
+        return Dialect(source.lang, next(one for one in CONES if one == options.cones))
+    placed = [one for one in tables if one.ra is not None and samples.get(one.name)]
+    for style in ("areaspec", "scisql"):
+        dialect = Dialect(source.lang, next(one for one in CONES if one == style))
+        for table in placed[:1]:
+            sample = samples[table.name][0]
+            condition = dialect.cone(table, Cone(sample.ra or 0.0, sample.dec or 0.0, 0.0001))
+            query = f"SELECT COUNT(*) AS n FROM {dialect.table(table)} WHERE {condition}"
+            try:
+                politely(partial(_rows, source, query, options))
+            except RefusedError:
+                continue
+            return dialect
+    return Dialect(source.lang, "plain")
+
+
+def _read(recording: Recording) -> list[Request]:
+    path = recording.directory / _FILE
+    if not path.is_file():
+        return []
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return [Request(one["query"], one["use_case"]) for one in found["builtin"]]
+
+
+def _write(recording: Recording, lang: str, builtin: Sequence[Request], requests: Sequence[Request]) -> None:
+    content = {
+        "builtin": [{"query": one.query, "use_case": one.use_case} for one in builtin],
+        "asked": [{"lang": lang, "query": one.query, "use_case": one.use_case} for one in requests],
+    }
+    with replaced(recording.directory / _FILE) as sink:
+        sink.write(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n")

@@ -1,0 +1,270 @@
+"""A source that is a TAP service: queries over HTTP, synchronous or as jobs; answers in VOTable.
+
+Sources: IVOA TAP 1.1, UWS 1.1, DALI 1.1.
+"""
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from .errors import LostError, QueryTimeout, RefusedError, SourceError, UnreachableError, UsageError
+from .format import Column, Source, Table
+from .guesses import find_chunk, find_key, find_position
+from .source import Result
+from .statements import check_reads_only
+from .votable import column_of, error_in, read_votable
+from .votable_binary import VoField
+
+__all__ = ["TapSource"]
+
+_PIECE: Final = 1 << 16
+_SHORT_S: Final = 30.0
+"""Time limit of requests that are not queries."""
+_PASSING: Final = frozenset({425, 429, 502, 503, 504})
+"""Status of troubles that may pass."""
+_LONGEST_POLL_S: Final = 5.0
+_OWN_SCHEMA: Final = "tap_schema"
+
+
+class TapSource:
+    """A TAP service.
+
+    Parameters
+    ----------
+    address
+        Base address.
+    token
+        Sent as ``Authorization: Bearer``, to this host only.
+    schemas
+        Schemas to record; none: all but TAP_SCHEMA.
+    lang
+        Language of queries: ``ADQL`` or ``QSERV``.
+    mode
+        ``sync`` or ``async``.
+    response_format
+        RESPONSEFORMAT: any serialisation of VOTable.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a service must be told
+        self,
+        address: str,
+        token: str | None,
+        schemas: Sequence[str] = (),
+        *,
+        lang: str = "ADQL",
+        mode: str = "sync",
+        response_format: str = "votable",
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._schemas = {name.lower() for name in schemas}
+        self._lang = lang
+        self._mode = mode
+        self._format = response_format
+        self._opener = urllib.request.build_opener(_SameHost)
+
+    @property
+    def lang(self) -> str:
+        """Language of queries."""
+        return self._lang
+
+    def describe(self) -> Source:
+        """Return what is known of the source: the ``Server`` header is all that a TAP service tells."""
+        with self._request(f"{self._address}/capabilities", None, _SHORT_S) as response:
+            response.read(1)
+            return Source("tap", self._address, response.headers.get("Server") or "TAP")
+
+    def tables(self) -> Iterator[Table]:
+        """Yield the tables of TAP_SCHEMA with their columns."""
+        columns: dict[str, list[Column]] = {}
+        asked = "table_name, column_name, datatype, arraysize, xtype, unit, ucd"
+        for row in self._rows(f"SELECT {asked} FROM TAP_SCHEMA.columns"):
+            table, name, datatype, size, xtype, unit, ucd = row
+            one = VoField(_bare(name), datatype or "char", size, xtype, unit, ucd)
+            columns.setdefault(str(table).lower(), []).append(column_of(one))
+        for schema, name in self._rows("SELECT schema_name, table_name FROM TAP_SCHEMA.tables"):
+            if str(schema).lower() != _OWN_SCHEMA and (not self._schemas or str(schema).lower() in self._schemas):
+                yield _table(str(schema), str(name), tuple(columns.get(str(name).lower(), ())))
+
+    def _rows(self, query: str) -> list[list[str | None]]:
+        with self.ask(query, timeout_s=120, max_rows=1_000_000, lang="ADQL") as result:
+            return [[_text(value) for value in row] for batch in result.batches for row in batch]
+
+    @contextmanager
+    def ask(
+        self, query: str, *, timeout_s: float, max_rows: int | None = None, lang: str | None = None
+    ) -> Iterator[Result]:
+        """Run a query and give its rows as they come; see `CatalogSource.ask`."""
+        check_reads_only(query)
+        form = {"LANG": lang or self._lang, "QUERY": query, "RESPONSEFORMAT": self._format}
+        if max_rows is not None:
+            form["MAXREC"] = str(max_rows + 1)  # one more, so that an answer cut here is known to be too large
+        deadline = _Deadline(timeout_s)
+        opened = self._synchronous(form, deadline) if self._mode == "sync" else self._job(form, deadline)
+        with opened as response, deadline.told():
+            result = read_votable(_pieces(response, deadline))
+            yield result
+
+    def _synchronous(self, form: dict[str, str], deadline: "_Deadline") -> Any:
+        return self._request(f"{self._address}/sync", {"REQUEST": "doQuery"} | form, deadline.left())
+
+    @contextmanager
+    def _job(self, form: dict[str, str], deadline: "_Deadline") -> Iterator[IO[bytes]]:
+        """Run a job; it is deleted at the end, whatever the end is."""
+        with self._request(f"{self._address}/async", {"REQUEST": "doQuery"} | form, _SHORT_S) as response:
+            job = response.geturl()
+        try:
+            self._said(f"{job}/phase", {"PHASE": "RUN"})
+            phase = self._ended(job, deadline)
+            if phase != "COMPLETED":
+                raise RefusedError(f"the job ended as {phase}: {self._error_of(job)}")
+            with self._request(f"{job}/results/result", None, deadline.left()) as response:
+                yield response
+        finally:
+            with suppress(SourceError, UsageError):
+                self._said(job, {"ACTION": "DELETE"})
+
+    def _ended(self, job: str, deadline: "_Deadline") -> str:
+        wait = 0.05
+        while True:
+            phase = self._said(f"{job}/phase", None).strip()
+            if phase in {"COMPLETED", "ERROR", "ABORTED", "ARCHIVED", "HELD"}:
+                return phase
+            deadline.check()
+            time.sleep(min(wait, deadline.left()))
+            wait = min(wait * 1.5, _LONGEST_POLL_S)
+
+    def _error_of(self, job: str) -> str:
+        """Return the message of a failed job, which is a VOTable or plain text."""
+        try:
+            with self._request(f"{job}/error", None, _SHORT_S) as response:
+                return error_in(response.read(_PIECE))
+        except SourceError as error:
+            return str(error)
+
+    def _said(self, address: str, form: dict[str, str] | None) -> str:
+        with self._request(address, form, _SHORT_S) as response:
+            return str(response.read(_PIECE).decode("utf-8", "replace"))
+
+    def _request(self, address: str, form: dict[str, str] | None, timeout_s: float) -> Any:
+        data = None if form is None else urlencode(form).encode()
+        request = urllib.request.Request(address, data)  # noqa: S310 - http and https are all that is taken
+        request.add_header("User-Agent", "catalog-recorder")
+        if self._token is not None:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        with _translated(self._address):
+            return self._opener.open(request, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Do nothing: each query has a connection of its own."""
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows redirects; the token goes along to the same host only."""
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 - the signature is the library's
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the request to follow a redirect with."""
+        found = super().redirect_request(req, fp, code, msg, headers, newurl)
+        token = req.unredirected_hdrs.get("Authorization")
+        if found is not None and token is not None and _host(found.full_url) == _host(req.full_url):
+            found.add_unredirected_header("Authorization", token)
+        return found
+
+
+class _Deadline:
+    """When a query is given up."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._at = time.monotonic() + limit_s
+
+    def left(self) -> float:
+        """Return the seconds until then; never 0, which sockets take for no limit."""
+        return max(0.001, self._at - time.monotonic())
+
+    def check(self) -> None:
+        """Raise `QueryTimeout` if it is over."""
+        if time.monotonic() >= self._at:
+            raise QueryTimeout(f"stopped after the time limit of {self._limit_s:g} s")
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn errors of a connection into ours."""
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            self.check()
+            raise LostError(f"the answer broke off: {_reason(error)}") from error
+
+
+def _pieces(response: Any, deadline: _Deadline) -> Iterator[bytes]:
+    with deadline.told():
+        while piece := response.read1(_PIECE):
+            deadline.check()
+            yield piece
+        if response.length:  # what the server announced and did not send
+            raise LostError(f"the answer broke off, {response.length} bytes before its end")
+
+
+@contextmanager
+def _translated(address: str) -> Iterator[None]:
+    """Turn errors of asking into ours; what is told in an error's body is the message."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        message = _body(error)
+        text = f"{message} (HTTP {error.code})"
+        if error.code == 401:
+            raise UsageError(f"{address} wants a valid token: {text}") from error
+        if error.code == 408:
+            raise QueryTimeout(text) from error
+        if error.code in _PASSING:
+            raise LostError(text) from error
+        raise RefusedError(text) from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            raise QueryTimeout("stopped after the time limit: no answer began") from error
+        raise UnreachableError(f"{address} cannot be reached: {_reason(error.reason)}") from error
+    except TimeoutError as error:
+        raise QueryTimeout("stopped after the time limit: no answer began") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise LostError(f"{address} broke off: {_reason(error)}") from error
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    try:
+        return error_in(error.read(_PIECE))
+    except (OSError, http.client.HTTPException):
+        return str(error.reason)
+
+
+def _reason(error: object) -> str:
+    return str(error) or type(error).__name__
+
+
+def _host(address: str) -> tuple[str, str]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc
+
+
+def _table(schema: str, listed: str, columns: tuple[Column, ...]) -> Table:
+    name = _bare(listed.removeprefix(f"{schema}."))
+    ra, dec = find_position(columns)
+    return Table(schema, name, columns, key=find_key(name, columns), ra=ra, dec=dec, chunk=find_chunk(columns))
+
+
+def _bare(name: str | None) -> str:
+    """Return a name without the quotes it has in queries."""
+    text = str(name)
+    return text[1:-1].replace('""', '"') if text.startswith('"') and text.endswith('"') else text
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value

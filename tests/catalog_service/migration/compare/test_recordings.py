@@ -1,0 +1,317 @@
+"""Two recordings: answers, tables and fingerprints, with each fault that can lie between them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from catalog_service.migration.compare import DifferenceKind, Rule, Verdict
+from catalog_service.migration.compare.found import Compared, Report
+from catalog_service.migration.compare.page import to_html
+from catalog_service.migration.compare.recordings import compare_recordings
+from catalog_service.migration.compare.report import print_report, write_json
+from catalog_service.migration.errors import ComparisonError
+from catalog_service.migration.recorder.format import Failure
+from tests.catalog_service.migration.compare.recordings import Made
+
+COLUMNS = {"id": "int64", "mag": "float32", "name": "text"}
+ROWS = [(1, 20.5, "a"), (2, None, ""), (3, "nan", None)]
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Made:
+    return Made(tmp_path / "left")
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Made:
+    return Made(tmp_path / "right", "tap")
+
+
+def compare(left: Made, right: Made) -> Report:
+    return compare_recordings(left.directory, right.directory)
+
+
+def only(report: Report) -> Compared:
+    (one,) = report.compared
+    return one
+
+
+def test_the_same_rows_in_any_order_and_language(left: Made, right: Made) -> None:
+    left.answer("SELECT id, mag, name FROM Object", COLUMNS, ROWS)
+    right.answer("SELECT id,  mag, name\nFROM Object", {**COLUMNS, "mag": "float64"}, ROWS[::-1], lang="ADQL")
+    found = only(compare(left, right))
+    assert found.comparison.verdict is Verdict.WITHIN
+    assert found.comparison.rules == {Rule.ORDER: 2}
+    assert (found.left.rows, found.right.rows, found.left.seconds) == (3, 3, 0.5)
+
+
+def test_null_the_empty_text_and_nan_are_three_things(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS)
+    right.answer("SELECT 1", COLUMNS, [(1, 20.5, "a"), (2, "nan", None), (3, None, None)])
+    found = only(compare(left, right)).comparison
+    counts = {(one.kind, one.column): one.count for one in found.differences}
+    assert counts == {(DifferenceKind.NULL_NAN, "mag"): 2, (DifferenceKind.CELLS, "name"): 1}
+
+
+def test_the_order_that_was_asked_for(left: Made, right: Made) -> None:
+    query = "SELECT id, mag FROM t ORDER BY mag"
+    columns = {"id": "int64", "mag": "float64"}
+    left.answer(query, columns, [(1, 5.0), (2, 5.0), (3, 6.0)])
+    right.answer(query, columns, [(2, 5.0), (1, 5.0), (3, 6.0)])
+    assert only(compare(left, right)).comparison.rules == {Rule.TIES: 2}
+    other = Made(right.directory.parent / "other")
+    other.answer(query, columns, [(3, 6.0), (1, 5.0), (2, 5.0)])
+    found = only(compare(left, other)).comparison
+    assert (found.verdict, found.count(DifferenceKind.ORDER)) == (Verdict.DIFFERENT, 2)
+
+
+def test_an_order_by_what_the_answer_does_not_hold(left: Made, right: Made) -> None:
+    left.answer("SELECT id FROM t ORDER BY mag", {"id": "int64"}, [(1,), (2,)])
+    right.answer("SELECT id FROM t ORDER BY mag", {"id": "int64"}, [(2,), (1,)])
+    found = only(compare(left, right)).comparison
+    assert found.verdict is Verdict.DIFFERENT
+    assert "do not hold all columns of ORDER BY" in found.notes[0]
+
+
+TIES = "SELECT id, mag FROM t ORDER BY mag LIMIT 3"
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict"),
+    [((7, 6.0), Verdict.WITHIN), ((7, 6.5), Verdict.DIFFERENT), ((3, 6.5), Verdict.DIFFERENT)],
+)
+def test_ties_at_limit(left: Made, right: Made, last: tuple[int, float], verdict: Verdict) -> None:
+    columns = {"id": "int64", "mag": "float64"}
+    left.answer(TIES, columns, [(1, 5.0), (2, 5.5), (3, 6.0)])
+    right.answer(TIES, columns, [(1, 5.0), (2, 5.5), last])
+    found = only(compare(left, right)).comparison
+    assert found.verdict is verdict
+    assert (found.rules.get(Rule.TIES_AT_LIMIT) == 1) is (verdict is Verdict.WITHIN)
+
+
+def test_the_last_row_with_another_value_is_no_tie(left: Made, right: Made) -> None:
+    columns = {"id": "int64", "mag": "float64", "flag": "boolean"}
+    left.answer("SELECT id, mag, flag FROM t ORDER BY id LIMIT 2", columns, [(1, 5.0, 1), (2, 5.5, 0)])
+    right.answer("SELECT id, mag, flag FROM t ORDER BY id LIMIT 2", columns, [(1, 5.0, 1), (2, 5.5, 1)])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.count(DifferenceKind.CELLS)) == (Verdict.DIFFERENT, 1)
+
+
+def test_limit_without_order_compares_the_number_of_rows(left: Made, right: Made) -> None:
+    left.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(1,), (2,)])
+    right.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(5,), (6,)])
+    found = only(compare(left, right)).comparison
+    assert found.rules == {Rule.CUT: 1}
+    assert "not defined" in found.notes[0]
+    less = Made(right.directory.parent / "less")
+    less.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(1,)])
+    assert only(compare(left, less)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_groups_by_chunk_have_no_partners(left: Made, right: Made) -> None:
+    query = "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY chunkId"
+    left.answer(query, {"n": "int64", "chunkId": "int64"}, [(5, 1), (6, 2)])
+    right.answer(query, {"n": "int64", "chunkId": "int64"}, [(11, 77)])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.IGNORED: 1, Rule.CHUNKS: 1})
+
+
+@pytest.mark.parametrize(
+    ("kinds", "values", "verdict"),
+    [
+        (("boolean", "int64"), (1, 1), Verdict.WITHIN),
+        (("boolean", "int64"), (1, 2), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("0.3333", 1 / 3), Verdict.WITHIN),
+        (("decimal", "float64"), ("0.3334", 1 / 3), Verdict.DIFFERENT),
+        (("decimal", "int64"), ("12.000", 12), Verdict.WITHIN),
+        (("decimal", "decimal"), ("3.50", "3.5"), Verdict.EQUAL),
+        (("int64", "uint64"), (5, 5), Verdict.WITHIN),
+        (("uint64", "uint64"), (2**64 - 1, 2**64 - 2), Verdict.DIFFERENT),
+        (("int64", "float64"), (2**53 + 1, float(2**53)), Verdict.DIFFERENT),
+        (("int64", "float64"), (7, 7.0), Verdict.WITHIN),
+        (("float32", "float32"), ("20.1235", "20.123457"), Verdict.WITHIN),
+        (("float32", "float64"), ("20.1235", "20.125"), Verdict.DIFFERENT),
+        (("float64", "float64"), (0.1 + 0.2, 0.3), Verdict.WITHIN),
+        (("float64", "float64"), (1.0, 1.00000001), Verdict.DIFFERENT),
+        (("text", "text"), ("Star 1", "star 1  "), Verdict.WITHIN),
+        (("text", "text"), (" star", "star"), Verdict.DIFFERENT),
+        (("timestamp", "text"), ("2026-01-02T03:04:05", "2026-01-02 03:04:05.000"), Verdict.WITHIN),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05", "2026-01-02T03:04:06"), Verdict.DIFFERENT),
+        (("bytes", "bytes"), ("00ff", "00ff"), Verdict.EQUAL),
+        (("text", "int64"), ("5", 5), Verdict.DIFFERENT),
+    ],
+)
+def test_kinds_of_values(
+    left: Made, right: Made, kinds: tuple[str, str], values: tuple[object, object], verdict: Verdict
+) -> None:
+    left.answer("SELECT x FROM t", {"x": kinds[0]}, [(values[0],)])
+    right.answer("SELECT x FROM t", {"x": kinds[1]}, [(values[1],)])
+    assert only(compare(left, right)).comparison.verdict is verdict
+
+
+def test_names_of_columns(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", {"objectId": "int64", "COUNT(*)": "int64", "chunkId": "int64"}, [(1, 2, 77)])
+    right.answer("SELECT 1", {"objectid": "int64", "count": "int64"}, [(1, 2)], lang="ADQL")
+    found = only(compare(left, right)).comparison
+    assert found.verdict is Verdict.DIFFERENT  # three columns and two: what has no name cannot be told by its place
+    other = Made(right.directory.parent / "other")
+    other.answer("SELECT 1", {"objectid": "int64", "count": "int64", "chunkid": "int64"}, [(1, 2, 3)])
+    assert only(compare(left, other)).comparison.rules == {Rule.NAMES: 2, Rule.IGNORED: 1}
+
+
+def test_columns_that_are_missing_or_of_another_type(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", {"id": "int64", "mag": "float32", "band": "text"}, [(1, 2, "g")])
+    right.answer("SELECT 1", {"id": "int64", "band": "int64", "extra": "text"}, [(1, 2, "x")])
+    kinds = {(one.kind, one.column) for one in only(compare(left, right)).comparison.differences}
+    assert kinds == {
+        (DifferenceKind.MISSING_COLUMN, "mag"),
+        (DifferenceKind.EXTRA_COLUMN, "extra"),
+        (DifferenceKind.TYPES, "band"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "verdict", "status"),
+    [
+        ("refused", "refused", Verdict.WITHIN, 0),
+        (None, "refused", Verdict.DIFFERENT, 1),
+        (None, "timeout", Verdict.NOT_COMPARED, 2),
+        (None, "lost", Verdict.NOT_COMPARED, 2),
+        ("timeout", None, Verdict.NOT_COMPARED, 2),
+        ("lost", "refused", Verdict.NOT_COMPARED, 2),
+    ],
+)
+def test_errors(left: Made, right: Made, mine: str | None, theirs: str | None, verdict: Verdict, status: int) -> None:
+    for made, kind in ((left, mine), (right, theirs)):
+        made.answer("SELECT 1", COLUMNS, ROWS, error=None if kind is None else Failure(kind, "it is so"))
+    report = compare(left, right)
+    assert (only(report).comparison.verdict, report.exit_status) == (verdict, status)
+
+
+def test_a_query_that_was_not_asked_there(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS)
+    assert only(compare(left, right)).comparison.verdict is Verdict.NOT_COMPARED
+
+
+def test_one_answer_that_was_cut(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS)
+    right.answer("SELECT 1", COLUMNS, ROWS[:2], overflow=True)
+    found = only(compare(left, right)).comparison
+    assert [one.kind for one in found.differences][:2] == [DifferenceKind.TRUNCATED, DifferenceKind.ROW_COUNT]
+
+
+def test_both_answers_cut(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS[:2], overflow=True)
+    right.answer("SELECT 1", COLUMNS, ROWS[1:], overflow=True)
+    assert only(compare(left, right)).comparison.rules == {Rule.CUT: 1}
+
+
+def test_a_damaged_file(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS)
+    path = right.answer("SELECT 1", COLUMNS, ROWS)
+    path.write_bytes(path.read_bytes()[:-12])
+    found = only(compare(left, right)).comparison
+    assert found.verdict is Verdict.NOT_COMPARED
+    assert "Record this answer again" in found.notes[0]
+
+
+def test_no_recording(left: Made, tmp_path: Path) -> None:
+    with pytest.raises(ComparisonError, match="holds no recording"):
+        compare_recordings(left.directory, tmp_path)
+
+
+def test_tables(left: Made, right: Made) -> None:
+    for name in ("sky.Same", "sky.Rows", "sky.Types", "sky.Gone"):
+        left.table(name, {"id": "int64", "chunkId": "int64"})
+    right.table("sky.same", {"ID": "int64"})
+    right.table("sky.Rows", {"id": "int64"}, rows=2)
+    right.table("sky.Types", {"id": "text"})
+    found = {one.name: [d.kind for d in one.comparison.differences] for one in compare(left, right).compared}
+    assert found == {
+        "sky.Same": [],
+        "sky.Rows": [DifferenceKind.ROW_COUNT],
+        "sky.Types": [DifferenceKind.TYPES],
+        "sky.Gone": [DifferenceKind.ERROR_RIGHT],
+    }
+
+
+BOXES = {"kind": "box", "width_deg": 1.0, "ra": "ra", "dec": "decl"}
+FIELDS = {
+    "cell": "text",
+    "rows": "int64",
+    "id:sum": "int64",
+    "mag:nulls": "int64",
+    "mag:min": "float32",
+    "mag:max": "float32",
+    "mag:avg": "float64",
+}
+CELLS = [(f"{k} -3", 100, 1000 + k, 0, "18.1235", "24.5", 20.1 + k / 100) for k in range(9)]
+
+
+def with_cell(number: int, **values: object) -> list[tuple[object, ...]]:
+    names = [name.rpartition(":")[2] if name != "id:sum" else "sum" for name in FIELDS]
+    changed = tuple(values.get(name, value) for name, value in zip(names, CELLS[number], strict=True))
+    return [changed if k == number else cell for k, cell in enumerate(CELLS)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "fields"),
+    [
+        (CELLS, set()),
+        (with_cell(4, sum=7), {"id:sum"}),
+        (with_cell(4, rows=99, sum=7), {"rows", "id:sum"}),
+        (with_cell(4, nulls=1), {"mag:nulls"}),
+        (with_cell(4, avg=20.1400001), {"mag:avg"}),
+        (with_cell(4, min="18.123457"), set()),
+        ([*CELLS[:4], *CELLS[5:]], {"cell"}),
+        ([*CELLS, ("77 1", 1, 1, 0, 1.0, 1.0, 1.0)], {"cell"}),
+    ],
+)
+def test_fingerprints_name_the_cell(left: Made, right: Made, cells: list[tuple[object, ...]], fields: set[str]) -> None:
+    left.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    right.fingerprints("sky.Object", BOXES, FIELDS, cells)
+    found = only(compare(left, right)).comparison
+    assert {one.column for one in found.differences} == fields
+    for one in found.differences:
+        (example,) = one.examples
+        place = example.get("row", example)
+        assert place["ra"] == ("77 to 78" if place["cell"] == "77 1" else "4 to 5")
+
+
+def test_averages_of_rounded_values_differ_everywhere(left: Made, right: Made) -> None:
+    left.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    right.fingerprints("sky.Object", BOXES, FIELDS, [(*cell[:-1], cell[-1] * (1 + 1e-8)) for cell in CELLS])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.FLOAT: 9})
+
+
+def test_cells_of_another_kind_are_not_compared(left: Made, right: Made) -> None:
+    left.fingerprints("sky.Object", {"kind": "chunk", "column": "chunkId"}, FIELDS, CELLS)
+    right.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    found = only(compare(left, right)).comparison
+    assert found.verdict is Verdict.NOT_COMPARED
+    assert "--cells box" in found.notes[0]
+
+
+def test_report(left: Made, right: Made) -> None:
+    query = "SELECT '<b>' AS x FROM t"
+    left.answer(query, {"x": "float64", "y": "text"}, [("nan", "<script>alert(1)</script>")])
+    right.answer(query, {"x": "float64", "y": "text"}, [(None, "b")])
+    left.answer("SELECT 2", {"x": "int64"}, [(1,)])
+    right.answer("SELECT 2", {"x": "int64"}, [(1,)])
+    report = compare(left, right)
+    described = json.loads(write_json(report))
+    assert described["verdict"] == "different"
+    assert described["counts"] == {"equal": 1, "equal within rules": 0, "different": 1, "not compared": 0}
+    assert [one["verdict"] for one in described["compared"]] == ["different", "equal"]
+    page = to_html(report)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "http" not in page.replace("http-equiv", "")
+    console = Console(record=True, width=100, file=(left.directory / "text").open("w"))
+    print_report(console, report)
+    text = console.export_text()
+    assert "1 equal, 1 different" in text
+    assert "NULL against NaN in x: 1" in text

@@ -1,0 +1,29 @@
+import pytest
+
+from catalog_service.migration.compare import Shape
+from catalog_service.migration.compare.shape import shape_of
+
+CASES = {
+    "SELECT * FROM Object": Shape(),
+    "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY t.`chunkId`, b HAVING n > 1 ORDER BY n": Shape(
+        (("n",),), groups=("chunkid", "b")
+    ),
+    "SELECT ra FROM Object ORDER BY ra LIMIT 3": Shape((("ra",),), 3),
+    "SELECT ra FROM Object order  by `Object`.`ra` desc -- LIMIT 4": Shape((("ra",),)),
+    "SELECT DISTINCT TOP 7 ra FROM Object ORDER BY 1 OFFSET 2": Shape((("1",),), 7, 2),
+    "SELECT 'ORDER BY x LIMIT 1' AS t FROM Object LIMIT 5 OFFSET 6": Shape((), 5, 6),
+    "SELECT a FROM t WHERE b IN (SELECT b FROM u ORDER BY b LIMIT 2)": Shape(),
+    "SELECT RANK() OVER (ORDER BY a) AS r FROM t": Shape(),
+    "SELECT (a + 1) AS k, o.mag AS m FROM t AS o ORDER BY (a+1), o.mag DESC, ABS(z)": Shape(
+        (("(a+1)", "k"), ("mag", "m"), ("abs(z)",))
+    ),
+    "SELECT a FROM t UNION SELECT a FROM u ORDER BY a NULLS FIRST;": Shape((("a",),)),
+    "SELECT objectId /* LIMIT 1 */ FROM t WHERE name = 'it''s' # LIMIT 2\nORDER BY objectId LIMIT 10, 20": Shape(
+        (("objectid",),), 20, 10
+    ),
+}
+
+
+@pytest.mark.parametrize("query", CASES)
+def test_order_and_limit(query: str) -> None:
+    assert shape_of(query) == CASES[query]
