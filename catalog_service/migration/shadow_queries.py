@@ -13,9 +13,9 @@ _COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMA
 """Parameters that the new service is told. Not RUNID, which may name somebody, and nothing of the headers."""
 
 _HIDDEN: Final = re.compile(
-    r"""--[^\n]*|\#[^\n]*|/\*.*?\*/         # comments may say anything
-    |'(?:[^'\\]|''|\\.)*' | "(?:[^"\\]|""|\\.)*"
-    |(?<![\w`])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w)""",
+    r"""--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)  # comments may say anything
+    |'(?:[^'\\]|''|\\.)*(?:'|$) | "(?:[^"\\]|""|\\.)*(?:"|$)
+    |(?<![\w`])(?:\d|\.\d)(?:[eE][+-]|[\w.])*""",
     re.VERBOSE | re.DOTALL,
 )
 
