@@ -1,10 +1,11 @@
 """Dump a table of a MySQL-protocol source into Parquet, chunk by chunk; what is finished is never asked for again."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from ..exceptions import ParameterError, UnavailableError
 from .dump_chunk import dump_chunk
@@ -13,21 +14,12 @@ from .dump_columns import DumpColumn, dump_column, quoted
 from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, read_plan, write_json, write_plan
 from .dump_release import write_release
 from .dump_source import Source
+from .recorder.pace import Pace
 
-__all__ = ["TECHNICAL", "DumpRequest", "Pace", "dump_table", "table_directory"]
+__all__ = ["TECHNICAL", "DumpRequest", "dump_table", "table_directory"]
 
 TECHNICAL: Final = frozenset({CHUNK_COLUMN.lower(), "subchunkid", "qserv_trans_id"})
 """Columns of Qserv's own, in lower case."""
-
-
-class Pace(Protocol):
-    """How politely the source is asked."""
-
-    def wait(self) -> None:
-        """Return when the next question may be asked."""
-
-    def spent(self, seconds: float) -> None:
-        """Tell how long the source worked on the last one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +74,9 @@ def dump_table(source: Source, request: DumpRequest, pace: Pace, tell: Callable[
     tell(f"{plan.schema}.{plan.table}: {len(files)} of {len(plan.chunks)} chunks are there")
     for number, chunk in enumerate(missing, start=len(files) + 1):
         pace.wait()
-        table = quoted(plan.schema, plan.table)
+        began, table = time.monotonic(), quoted(plan.schema, plan.table)
         one = dump_chunk(source, table, plan.columns, chunk, directory, group_rows=request.group_rows)
-        pace.spent(one.seconds)
+        pace.spent(began)
         files[chunk.name] = one
         tell(f"{number}/{len(plan.chunks)} {chunk.name}: {one.rows} rows, {one.bytes} bytes, {one.seconds:.1f} s")
     _finish(source, plan, files, request)
@@ -103,7 +95,7 @@ def _fresh_plan(source: Source, request: DumpRequest) -> Plan:
     return Plan(
         schema=request.schema,
         table=request.table,
-        source=str(source.address),
+        source=source.address.shown,
         server=source.version(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         columns=columns,
@@ -165,8 +157,8 @@ def _finish(source: Source, plan: Plan, files: dict[str, DumpedFile], request: D
     dumped = sum(one.rows for one in files.values())
     if counted != dumped:
         raise UnavailableError(
-            f"{source.address} counts {counted} rows of {plan.schema}.{plan.table} now, and {dumped} were dumped since "
-            f"{plan.started}: the table is being changed.",
+            f"{source.address.shown} counts {counted} rows of {plan.schema}.{plan.table} now, and {dumped} were dumped "
+            f"since {plan.started}: the table is being changed.",
             remedy="Dump it anew, into another directory, when it is at rest.",
         )
     content = {

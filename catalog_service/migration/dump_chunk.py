@@ -72,8 +72,8 @@ def _check_count(source: Source, table: str, chunk: Chunk, found: int) -> None:
         counted = int(source.rows(f"SELECT COUNT(*) FROM {table}{where}")[0][0] or 0)
     if counted != found:
         raise UnavailableError(
-            f"{source.address} sent {found} rows of {chunk.name} of {table}, and counts {counted}: the answer was cut "
-            "short, or the table is being changed.",
+            f"{source.address.shown} sent {found} rows of {chunk.name} of {table}, and counts {counted}: the answer "
+            "was cut short, or the table is being changed.",
             remedy="Give the same command again; if it stays so, begin the dump anew in another directory.",
         )
 

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
 
-from ..exceptions import AccessError, CatalogServiceError, NotFoundError, ParameterError, ServerError, UnavailableError
+from ..exceptions import AccessError, CatalogServiceError, NotFoundError, ServerError, UnavailableError
 from .dump_columns import quoted
+from .recorder.access import PASSWORD_VARIABLE, Address
 
 if TYPE_CHECKING:
     import pymysql
     from pymysql.cursors import SSCursor
 
-__all__ = ["Address", "Source", "parse_address"]
+__all__ = ["Row", "Source"]
 
 Row = tuple[bytes | None, ...]
 """Values as the source prints them."""
 
-_PORT: Final = 3306
 _CONNECT_S: Final = 20
 _READ_S: Final = 3600
 """The longest wait for the next row in seconds: the first one of a large scan comes late."""
@@ -35,47 +33,6 @@ _NO_TABLE: Final = frozenset({1049, 1051, 1146})
 _GONE: Final = frozenset({1053, 1152, 1153, 1158, 1159, 1160, 1161, 1317, 2002, 2003, 2006, 2013, 2014, 2055})
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a source listens."""
-
-    host: str
-    port: int
-    user: str
-    socket: str | None = None
-    """Path of a local socket, instead of host and port."""
-
-    def __str__(self) -> str:
-        return f"mysql://{self.socket or f'{self.host}:{self.port}'}"
-
-
-def parse_address(text: str) -> Address:
-    """Return the parts of ``mysql://USER@HOST:PORT`` or ``mysql://USER@localhost?socket=PATH``.
-
-    Raises
-    ------
-    ParameterError
-        If the text is no such address, or holds a password: everybody on the machine could read it.
-
-    >>> str(parse_address("mysql://reader@qserv.example.org:4040"))
-    'mysql://qserv.example.org:4040'
-    """
-    parts = urlsplit(text)
-    try:
-        port = parts.port or _PORT
-    except ValueError:
-        port = 0
-    if parts.scheme != "mysql" or not parts.hostname or not port:
-        raise ParameterError(f"{text!r} is no address of a MySQL server.", remedy="Write mysql://USER@HOST:PORT")
-    if parts.password is not None:
-        raise ParameterError(
-            "A password in an address can be read by everybody on this machine.",
-            remedy="Put it into the environment variable CATALOG_MIGRATE_PASSWORD, and leave it out here.",
-        )
-    socket = parse_qs(parts.query).get("socket", [None])[0]
-    return Address(parts.hostname, port, unquote(parts.username or "qsmaster"), socket)
-
-
 class Source:
     """An open connection that only reads.
 
@@ -84,7 +41,7 @@ class Source:
     address
         Where to connect.
     password
-        Empty if the user has none.
+        None if the user has none.
 
     Raises
     ------
@@ -94,26 +51,26 @@ class Source:
         If it cannot be reached.
     """
 
-    def __init__(self, address: Address, password: str = "") -> None:
+    def __init__(self, address: Address, password: str | None = None) -> None:
         self.address = address
         with self._errors():
             self._connection = self._connect(password)
             for statement in _SESSION:
                 self._run(statement)
 
-    def _connect(self, password: str) -> "pymysql.Connection[SSCursor]":
+    def _connect(self, password: str | None) -> "pymysql.Connection[SSCursor]":
         import pymysql  # noqa: PLC0415 - other commands do without it
         from pymysql.cursors import SSCursor  # noqa: PLC0415
 
         # without decoders and unicode every value stays the bytes that the source printed
         options: dict[str, Any] = {"conv": {}, "use_unicode": False, "charset": "utf8mb4", "autocommit": None}
-        if self.address.socket is not None:
-            options["unix_socket"] = self.address.socket
+        if self.address.unix_socket is not None:
+            options["unix_socket"] = self.address.unix_socket
         return pymysql.Connection(
             host=self.address.host,
             port=self.address.port,
             user=self.address.user,
-            password=password,
+            password=password or "",
             cursorclass=SSCursor,
             connect_timeout=_CONNECT_S,
             read_timeout=_READ_S,
@@ -150,9 +107,21 @@ class Source:
         """Run a query and hand out its rows one by one, as the source sends them."""
         with self._errors():
             cursor = self._connection.cursor()
-            cursor.execute(query)
-            yield iter(cursor.fetchone, None)
+            try:
+                cursor.execute(query)
+                yield iter(cursor.fetchone, None)
+            except BaseException:
+                self._abandon(cursor)
+                raise
             cursor.close()
+
+    def _abandon(self, cursor: "SSCursor") -> None:
+        """Close the connection in the middle of a result, without the driver reading what is left of it."""
+        result = vars(cursor).get("_result")
+        if result is not None:
+            result.unbuffered_active = False
+        cursor.connection = None  # type: ignore[assignment]
+        self.close()
 
     def _run(self, statement: str) -> None:
         with self._connection.cursor() as cursor:
@@ -166,15 +135,15 @@ class Source:
         try:
             yield
         except pymysql.err.Error as error:
-            raise _our_error(error.args, self.address) from error
+            raise _our_error(error.args, self.address.shown) from error
 
 
-def _our_error(details: Sequence[object], address: Address) -> CatalogServiceError:
+def _our_error(details: Sequence[object], address: str) -> CatalogServiceError:
     number, message = (details[0], details[-1]) if details else (None, "unknown error")
     if number in _NO_LOGIN:
         return AccessError(
             f"{address} refuses the user: {message}.",
-            remedy="Check USER in the address, and the password in CATALOG_MIGRATE_PASSWORD.",
+            remedy=f"Check the user, and the password in {PASSWORD_VARIABLE}, ~/.my.cnf or --password-file.",
         )
     if number in _NO_TABLE:
         return NotFoundError(f"{address}: {message}.")

@@ -1,6 +1,8 @@
 """Tables of a real MariaDB dumped into Parquet: every value as it was, and no chunk asked for twice."""
 
+import contextlib
 import hashlib
+import io
 import json
 import resource
 import signal
@@ -10,21 +12,27 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog_service.cli import main
 from tests.catalog_service.language.mariadb import MariaDb, running_mariadb
 from tests.catalog_service.migration.nasty import make_floats, make_nasty, random_doubles, random_floats
 from tests.harness import examples
+
+
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,22 @@ class Place:
     mariadb: MariaDb
     address: str
 
-    def dump(self, table: str, out: Path, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(table, out, *options), capture_output=True, text=True, check=False, **more)
+    def dump(self, table: str, out: Path, *options: str) -> "Ended":
+        """Run the command in this process: starting another one each time would take longer than the dump."""
+        told = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(told[0]),
+            contextlib.redirect_stderr(told[1]),
+        ):
+            patch.setattr(sys, "argv", self.command(table, out, *options)[2:])
+            with pytest.raises(SystemExit) as end:
+                main()
+        return Ended(int(end.value.code or 0), told[0].getvalue(), told[1].getvalue())
 
     def command(self, table: str, out: Path, *options: str) -> list[str]:
         start = [sys.executable, "-m", "catalog_service.cli", "migrate", "dump", self.address, table]
-        return [*start, "--out", str(out), *options]
+        return [*start, "--out", str(out), "--rate", "100%", *options]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("m")
     with running_mariadb(directory) as mariadb:
         make_nasty(mariadb)
-        yield Place(mariadb, f"mysql://root@localhost?socket={directory / 'socket'}")
+        yield Place(mariadb, f"mysql://root@localhost/?unix_socket={directory / 'socket'}")
 
 
 moment = datetime.fromisoformat
@@ -56,8 +74,9 @@ def read(directory: Path) -> pa.Table:
 
 
 def test_every_value_is_what_it_was(place: Place, tmp_path: Path) -> None:
-    run = place.dump("nasty.T", tmp_path)
-    assert run.returncode == 0, run.stderr
+    run = place.dump("nasty.T", tmp_path, "--verify")
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
+    assert run.stderr.count(": verified") == 3
     table = read(tmp_path / "nasty" / "T")
     assert "chunkId" not in table.column_names
     expected = {
@@ -152,10 +171,10 @@ def big(place: Place) -> Place:
     return place
 
 
-@contextmanager
+@contextlib.contextmanager
 def cut_after(place: Place, most_bytes: int) -> Iterator[str]:
     """Yield an address that leads to the server, and breaks for good after so many bytes of its answers."""
-    path = place.address.partition("socket=")[2]
+    path = place.address.partition("unix_socket=")[2]
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def relay() -> None:
@@ -216,7 +235,13 @@ def test_a_source_that_goes_away_leaves_what_is_finished(big: Place, tmp_path: P
 
 def test_a_full_disk_is_told_and_leaves_what_is_finished(big: Place, tmp_path: Path) -> None:
     limit = 100_000
-    run = big.dump("faults.T", tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    run = subprocess.run(
+        big.command("faults.T", tmp_path),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 1
     assert "chunk_0000001.parquet cannot be written: File too large. What is finished stays" in run.stderr
     assert finished(tmp_path, "T") == {"chunk_0000000.parquet"}
@@ -274,3 +299,61 @@ def test_a_date_beyond_the_calendar_names_its_column_and_a_way_out(big: Place, t
     assert "'0000-00-00'" in run.stderr
     run = big.dump("faults.Dates", tmp_path / "text", "--as-text", "day")
     assert read(tmp_path / "text" / "faults" / "Dates")["day"].to_pylist() == ["0000-00-00"]
+
+
+def test_verify_finds_what_is_not_as_at_the_source(big: Place, tmp_path: Path) -> None:
+    big.mariadb.execute(
+        "CREATE TABLE faults.Told AS SELECT id, chunkId, x, CAST(x AS FLOAT) AS f, CONCAT('t', id) AS t, "
+        "CAST(x AS DECIMAL(9, 7)) AS n FROM faults.T WHERE id < 300"
+    )
+    assert big.dump("faults.Told", tmp_path, "--verify").returncode == 0
+    big.mariadb.execute(
+        "UPDATE faults.Told SET f = f * 1.0000002, x = NULL WHERE id = 7; UPDATE faults.Told SET f = 3 WHERE id = 8;"
+        "UPDATE faults.Told SET t = 'T107', n = n + 0.0000001 WHERE id = 107; DELETE FROM faults.Told WHERE id = 200"
+    )
+    directory = tmp_path / "faults" / "Told"
+    run = big.dump("faults.Told", tmp_path, "--verify")
+    assert run.returncode == 5  # a row is missing: the dump is not of this table any more
+    big.mariadb.execute("INSERT INTO faults.Told SELECT 200, 1, x, x, CONCAT('t', id), x FROM faults.T WHERE id = 200")
+    run = big.dump("faults.Told", tmp_path, "--verify")
+    assert run.returncode == 1
+    assert [line.partition(" at the source")[0] for line in run.stdout.splitlines()] == [
+        "faults.Told chunk_0000000: column 'x': the source has 99 values, the file 100",
+        f"faults.Told chunk_0000000: column 'f': least and greatest are {least_and_greatest(directory)},",
+        "faults.Told chunk_0000001: column 't': the checksum of the values is another",
+        "faults.Told chunk_0000001: column 'n': the sum of the values is another",
+    ]
+    (directory / "chunk_0000000.parquet").write_bytes(b"x" * (directory / "chunk_0000000.parquet").stat().st_size)
+    run = big.dump("faults.Told", tmp_path, "--verify")
+    assert "chunk_0000000: the file is not the one that was written: its SHA-256 is another" in run.stdout
+
+
+def least_and_greatest(directory: Path) -> str:
+    values = pq.read_table(directory / "chunk_0000000.parquet")["f"].to_pylist()
+    return f"{min(values)} and {max(values)}"
+
+
+def test_sigterm_lets_the_chunk_end(big: Place, tmp_path: Path) -> None:
+    part = tmp_path / "faults" / "Slow" / "chunk_0000001.parquet.part"
+    with subprocess.Popen(big.command("faults.Slow", tmp_path), stderr=subprocess.PIPE, text=True) as process:
+        while not part.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=30)[1]
+    assert finished(tmp_path, "Slow") == {"chunk_0000000.parquet", "chunk_0000001.parquet"}
+    assert "stopping after the running query" in told
+
+
+def test_chunks_are_asked_for_by_their_area(big: Place, tmp_path: Path) -> None:
+    """MariaDB has no such function: here it notes that it was asked, and lets every row pass."""
+    big.mariadb.execute(
+        "CREATE DATABASE sky; CREATE TABLE sky.T (id INT PRIMARY KEY, chunkId INT, ra DOUBLE, decl FLOAT);"
+        "INSERT INTO sky.T VALUES (1, 5, 0, -90), (2, 5, 359.5, -89.5), (3, 9, 10.25, 20.1), (4, 9, 10.75, 21)"
+    )
+    run = big.dump("sky.T", tmp_path, "--areas", "--ra", "ra", "--dec", "decl")
+    assert "FUNCTION qserv_areaspec_box does not exist" in run.stderr or "refused a query" in run.stderr
+    plan = json.loads((tmp_path / "sky" / "T" / "_plan.json").read_text())
+    assert [one["condition"] for one in plan["chunks"]] == [
+        "qserv_areaspec_box(0.0000000, -90.0000000, 359.5000010, -89.4999990) AND `chunkId` = 5",
+        "qserv_areaspec_box(10.2499990, 20.0999994, 10.7500010, 21.0000010) AND `chunkId` = 9",
+    ]
