@@ -13,6 +13,7 @@ import typer
 
 from .cli_parts import AsJson, extra, print_json
 from .client import ParameterError
+from .migration.compare_command import add_compare
 from .migration.dump_command import dump
 from .migration.shadow_command import shadow
 
@@ -22,6 +23,7 @@ migrate_app = typer.Typer(
     help="Move off a Qserv or another TAP service: record it while it lives.", no_args_is_help=True
 )
 
+add_compare(migrate_app)
 migrate_app.command()(dump)
 migrate_app.command()(shadow)
 

@@ -39,7 +39,9 @@ Everything = Annotated[bool, typer.Option("--all", help="Print what is equal too
 Shown = Annotated[int, typer.Option(help="Most examples of each difference.", min=0)]
 FloatTolerance = Annotated[float, typer.Option(help="Relative, of FLOAT.", min=0, rich_help_panel=_RULES)]
 DoubleTolerance = Annotated[float, typer.Option(help="Relative, of DOUBLE.", min=0, rich_help_panel=_RULES)]
-NanIsNull = Annotated[bool, typer.Option("--nan-is-null", help="Take NaN for NULL.", rich_help_panel=_RULES)]
+NanIsNull = Annotated[
+    bool, typer.Option("--nan-is-null", help="Take NaN and infinities for NULL.", rich_help_panel=_RULES)
+]
 ExactText = Annotated[
     bool, typer.Option("--exact-text", help="Case and trailing blanks count.", rich_help_panel=_RULES)
 ]

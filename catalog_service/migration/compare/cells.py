@@ -46,10 +46,10 @@ def form(pair: ColumnPair, number: int, rules: Rules) -> str:
     number
         Of its column in this answer.
     rules
-        Whether NaN is NULL.
+        Whether what is not finite is NULL.
     """
     value = _FORMS[pair.how.values].format(c=f"c{number}")
-    return f"CASE WHEN NOT isnan({value}) THEN {value} END" if pair.is_float and rules.nan_is_null else value
+    return f"CASE WHEN isfinite({value}) THEN {value} END" if pair.is_float and rules.nan_is_null else value
 
 
 def equal(pair: ColumnPair, k: int, left: str = "l", right: str = "r") -> str:
@@ -71,8 +71,9 @@ def same_row(pairs: Sequence[ColumnPair]) -> str:
 
 
 def null_against_nan(k: int) -> str:
-    """Return the condition that one of two cells is NULL and the other NaN."""
-    return f"(l.v{k} IS NULL AND isnan(r.v{k})) OR (isnan(l.v{k}) AND r.v{k} IS NULL)"
+    """Return the condition that one of two cells is NULL, and the other NaN or infinite."""
+    pairs = ((f"l.v{k}", f"r.v{k}"), (f"r.v{k}", f"l.v{k}"))
+    return "(" + " OR ".join(f"({a} IS NULL AND coalesce(NOT isfinite({b}), false))" for a, b in pairs) + ")"
 
 
 def uses(pairs: Sequence[ColumnPair], rules: Rules) -> dict[Rule, str]:

@@ -1,7 +1,9 @@
 """Compare fingerprints cell by cell: where rows are missing, repeated or altered."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from math import isfinite
 from typing import Any, Final
 
 from ..recorder.format import Fingerprint, Recording
@@ -64,7 +66,7 @@ class _Cells:
         self._mine = mine
         self._rules = rules
         self._kinds = {one.name.casefold(): one for one in mine.fields}
-        self._float_used = 0
+        self._used: Counter[Rule] = Counter()
 
     def compare(self, left: dict[str, Cell], right: dict[str, Cell]) -> Comparison:
         """Return what differs: cells of one side only, and fields of cells of both."""
@@ -75,14 +77,18 @@ class _Cells:
         ]
         for field in self._fields():
             wrong = [cell for cell in both if not self._same(field, left[cell], right[cell])]
+            if self._rules.nan_is_null and wrong:
+                known = [cell for cell in wrong if _is_finite(field, left[cell]) and _is_finite(field, right[cell])]
+                self._used += Counter({Rule.NAN: len(wrong) - len(known)})
+                wrong = known
             if self._are_rounded(field, wrong, left, right):
-                self._float_used += len(wrong)
+                self._used[Rule.FLOAT] += len(wrong)
                 wrong = []
             if wrong:
                 examples = [self._example(cell, left[cell][field], right[cell].get(field)) for cell in wrong]
                 shown = tuple(islice(examples, self._rules.shown))
                 differences.append(Difference(DifferenceKind.CELLS, len(wrong), field, shown))
-        used = {Rule.FLOAT: self._float_used} if self._float_used else {}
+        used = dict(self._used)
         verdict = Verdict.DIFFERENT if differences else Verdict.WITHIN if used else Verdict.EQUAL
         rows = [sum(int(cell["rows"] or 0) for cell in side.values()) for side in (left, right)]
         return Comparison(verdict, used, tuple(differences), rows[0], rows[1], (f"{len(both)} cells were compared.",))
@@ -107,11 +113,15 @@ class _Cells:
         return abs(float(a) - float(b)) <= self._allowed(field, left, float(a))
 
     def _allowed(self, field: str, left: Cell, value: float) -> float:
-        """Return how far two numbers may be apart: averages by the rounding of a sum of the largest values."""
+        """Return how far two numbers may be apart.
+
+        An average is off by the rounding of the sums on the way: of its own size, or of the largest value, which comes
+        in once among many.
+        """
         name, _, what = field.rpartition(":")
         if what == "avg":
-            ends = [abs(float(left[f"{name}:{end}"] or 0)) for end in ("min", "max")]
-            return self._rules.double_tolerance * max(*ends, abs(value))
+            largest = max(abs(float(left[f"{name}:{end}"] or 0)) for end in ("min", "max"))
+            return self._rules.double_tolerance * (abs(value) + largest / 1000)
         single = self._kinds[field].kind == "float32"
         return (self._rules.float_tolerance if single else self._rules.double_tolerance) * abs(value)
 
@@ -143,3 +153,10 @@ class _Cells:
 
     def _example(self, cell: str, left: str | None, right: str | None) -> dict[str, Any]:
         return {"row": self._place(cell), "left": left, "right": right}
+
+
+def _is_finite(field: str, cell: Cell) -> bool:
+    """Tell whether a cell holds no infinity in a field's column, which would spoil what is told of it."""
+    name = field.rpartition(":")[0]
+    ends = (cell.get(f"{name}:{what}") for what in ("min", "max"))
+    return all(end is None or isfinite(float(end)) for end in ends)

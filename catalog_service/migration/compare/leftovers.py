@@ -54,19 +54,26 @@ def _cells(
     joined = "same_key JOIN left_rest AS l ON l.n = ln JOIN right_rest AS r ON r.n = rn"
     row = ", ".join(f"{quoted(pairs[k].name)} := l.c{pairs[k].left}" for k in key or ()) or "position := l.n"
     label = f"struct_pack({row})"
+    wrong = [one for k, pair in enumerate(pairs) for one in _wrong(pair, k)]
+    counts = space.rows(f"SELECT {', '.join(f'count(*) FILTER ({where})' for _, _, where in wrong)} FROM {joined}")[0]
     found = []
-    for k, pair in enumerate(pairs):
-        nan = null_against_nan(k) if pair.is_float else "false"
-        for kind, where in ((DifferenceKind.NULL_NAN, f"({nan})"), (DifferenceKind.CELLS, f"NOT ({nan})")):
-            wrong = f"{joined} WHERE coalesce({where}, true) AND NOT {equal(pair, k)}"
-            count = space.number(f"SELECT count(*) FROM {wrong}")
-            if count:
-                shown = f"{label} AS row, l.c{pair.left} AS left, r.c{pair.right} AS right"
-                examples = space.records(f"SELECT {shown} FROM {wrong} ORDER BY l.n LIMIT {rules.shown}")
-                found.append(Difference(kind, count, pair.name, tuple(examples)))
+    for (kind, pair, where), count in zip(wrong, counts, strict=True):
+        if count:
+            shown = f"{label} AS row, l.c{pair.left} AS left, r.c{pair.right} AS right"
+            examples = space.records(f"SELECT {shown} FROM {joined} WHERE {where} ORDER BY l.n LIMIT {rules.shown}")
+            found.append(Difference(kind, count, pair.name, tuple(examples)))
     for side, n in zip(SIDES, ("ln", "rn"), strict=True):
         space.run(f"DELETE FROM {side}_rest WHERE n IN (SELECT {n} FROM same_key)")
     return found
+
+
+def _wrong(pair: ColumnPair, k: int) -> list[tuple[DifferenceKind, ColumnPair, str]]:
+    """Return the conditions under which cells of a pair of columns differ, by the kind of difference."""
+    differ = f"NOT {equal(pair, k)}"
+    if not pair.is_float:
+        return [(DifferenceKind.CELLS, pair, differ)]
+    nan = null_against_nan(k)
+    return [(DifferenceKind.NULL_NAN, pair, nan), (DifferenceKind.CELLS, pair, f"{differ} AND NOT {nan}")]
 
 
 def _only(

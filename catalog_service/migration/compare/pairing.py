@@ -23,6 +23,10 @@ MATCHED_ROWS: Final = 200_000
 """Most tangled rows that are matched exactly; of more, those in the order of their numbers count."""
 
 
+_OPEN: Final = "GROUP BY g HAVING NOT bool_and(same) AND count(*) > 1 AND count(ln) > 0 AND count(rn) > 0"
+"""Groups in which other partners are possible: one row on each side has no choice."""
+
+
 class RowPairs:
     """Pairs of equal rows in the table ``paired`` (``ln``, ``rn``); the rest is in ``left_over`` and ``right_over``."""
 
@@ -62,8 +66,8 @@ class RowPairs:
         self.rules = Counter({rule: int(count) for rule, count in zip(self._uses, used, strict=True) if count})
 
     def _pair_open(self) -> None:
-        self._space.run("CREATE TABLE open AS SELECT DISTINCT g FROM paired WHERE NOT same")
-        if self._floats:
+        self._space.run(f"CREATE TABLE open AS SELECT g FROM paired {_OPEN}")
+        if self._floats and self._space.number("SELECT count(*) FROM open"):
             self._pair_blocks()
         self._space.run("DELETE FROM paired WHERE NOT same")
         for side, n in zip(SIDES, ("ln", "rn"), strict=True):
@@ -114,18 +118,13 @@ class RowPairs:
     def _pair_in_order(self, values: str) -> None:
         ranked = f"SELECT *, row_number() OVER (PARTITION BY side, block ORDER BY {values}, n) AS k FROM blocks"
         self._space.run(f"CREATE TABLE ranked AS SELECT side, n, block, k FROM ({ranked})")
-        sides = [
-            f"(SELECT block, k, {side}_rows.* FROM ranked JOIN {side}_rows USING (n) WHERE side = '{side}')"
-            for side in SIDES
-        ]
-        joined = f"{sides[0]} AS l FULL JOIN {sides[1]} AS r ON l.block = r.block AND l.k = r.k"
-        self._space.run(
-            f"CREATE TABLE in_order AS SELECT coalesce(l.block, r.block) AS g, {self._columns()} FROM {joined}"
-        )
-        self._space.run(
-            "CREATE TABLE tangled AS SELECT g FROM in_order GROUP BY g "
-            "HAVING NOT bool_and(same) AND count(*) > 1 AND count(ln) > 0 AND count(rn) > 0"
-        )
+        for side in SIDES:  # stored, because the planning of one join of all would take its time
+            rows = f"SELECT block, k, {side}_rows.* FROM {side}_rows JOIN ranked USING (n) WHERE side = '{side}'"
+            self._space.run(f"CREATE TABLE {side}_blocks AS {rows}")
+        joined = "left_blocks AS l FULL JOIN right_blocks AS r ON l.block = r.block AND l.k = r.k"
+        in_order = f"SELECT coalesce(l.block, r.block) AS g, {self._columns()} FROM {joined}"
+        self._space.run(f"CREATE TABLE in_order AS {in_order}")
+        self._space.run(f"CREATE TABLE tangled AS SELECT g FROM in_order {_OPEN}")
 
     def _pair_tangled(self) -> None:
         """Match what is tangled; where that is too much, keep the pairs in order."""

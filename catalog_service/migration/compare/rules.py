@@ -39,7 +39,7 @@ class Rule(StrEnum):
     COLLATION = "text collation"
     """MySQL's: case and trailing blanks do not count."""
     NAN = "NaN is NULL"
-    """Only where it is asked for: formats that cannot tell the two apart."""
+    """Only where it is asked for: MySQL has neither NaN nor infinities, and holds NULL in their place."""
     NAMES = "names of columns"
     """Another case, or another text for the same unnamed expression."""
     IGNORED = "ignored columns"
@@ -66,6 +66,7 @@ class DifferenceKind(StrEnum):
     ONLY_RIGHT = "rows only right"
     CELLS = "cells"
     NULL_NAN = "NULL against NaN"
+    """Or against an infinity."""
     ORDER = "order"
     TRUNCATED = "truncated"
     ERROR_LEFT = "error left"
@@ -102,7 +103,7 @@ class Rules:
     collation: bool = True
     """Whether texts are compared as MySQL does: without case and trailing blanks."""
     nan_is_null: bool = False
-    """Whether NaN on one side is NULL on the other."""
+    """Whether NaN and infinities are NULL."""
     ignored: frozenset[str] = frozenset({"chunkid", "subchunkid", "qserv_trans_id"})
     """Columns that are not compared, in lower case."""
     key: tuple[str, ...] = ()

@@ -36,13 +36,13 @@ def shape_of(query: str) -> Shape:
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
-    tokens = list(_top_level(query))
-    limit, offset = _limit(tokens)
-    return Shape(tuple(_order(tokens)), limit, offset)
+    words = list(_top_level(query))
+    limit, offset = _limit(words)
+    return Shape(tuple(_order(words)), limit, offset, tuple(_groups(words)))
 
 
 def _top_level(query: str) -> Iterator[str]:
-    """Yield the tokens of a query; what is in parentheses is one word with its function's or table's name."""
+    """Yield the words of a query; what is in parentheses is one word with its function's or table's name."""
     depth, inside = 0, ""
     for found in _TOKEN.finditer(query):
         word = found.group()
@@ -63,30 +63,30 @@ def _top_level(query: str) -> Iterator[str]:
                 inside = ""
 
 
-def _limit(tokens: Sequence[str]) -> tuple[int | None, int]:
+def _limit(words: Sequence[str]) -> tuple[int | None, int]:
     limit, offset = None, 0
-    for at, word in enumerate(tokens):
-        value = tokens[at + 1] if at + 1 < len(tokens) else ""
+    for at, word in enumerate(words):
+        value = words[at + 1] if at + 1 < len(words) else ""
         if not value.isdigit():
             continue
-        if word == "top" and tokens[:at][-1:] in (["select"], ["distinct"], ["all"]):
+        if word == "top" and words[:at][-1:] in (["select"], ["distinct"], ["all"]):
             limit = int(value)
         elif word == "limit":
             limit = int(value)
-            if tokens[at + 2 : at + 3] == [","] and tokens[at + 3].isdigit():
-                offset, limit = limit, int(tokens[at + 3])
+            if words[at + 2 : at + 3] == [","] and words[at + 3].isdigit():
+                offset, limit = limit, int(words[at + 3])
         elif word == "offset":
             offset = int(value)
     return limit, offset
 
 
-def _order(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _order(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield what each part of ORDER BY may be called in the answer."""
-    starts = [at for at in range(len(tokens) - 1) if tokens[at] == "order" and tokens[at + 1] == "by"]
+    starts = [at for at in range(len(words) - 1) if words[at] == "order" and words[at + 1] == "by"]
     if not starts:
         return
-    aliases = _aliases(tokens)
-    for part in _split(tokens[starts[-1] + 2 :], _ENDS_ORDER):
+    aliases = _aliases(words)
+    for part in _split(words[starts[-1] + 2 :], _ENDS_ORDER):
         key = _joined([word for word in part if word not in _DIRECTIONS])
         yield tuple(dict.fromkeys((_last_name(key), *aliases.get(key, ()), *aliases.get(_last_name(key), ()))))
 
@@ -98,12 +98,12 @@ def _groups(words: Sequence[str]) -> Iterator[str]:
                 yield _last_name(_joined(part))
 
 
-def _aliases(tokens: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _aliases(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the names that the select list gives to expressions and to the last parts of qualified names."""
-    if "select" not in tokens:
+    if "select" not in words:
         return {}
     found: dict[str, tuple[str, ...]] = {}
-    for item in _split(tokens[tokens.index("select") + 1 :], _AFTER_ITEMS):
+    for item in _split(words[words.index("select") + 1 :], _AFTER_ITEMS):
         if "as" in item[:-1]:
             at = item.index("as")
             expression, alias = _joined(item[:at]), _unquoted(item[at + 1])
@@ -112,9 +112,9 @@ def _aliases(tokens: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _split(tokens: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:
+def _split(words: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:
     part: list[str] = []
-    for word in tokens:
+    for word in words:
         if word in ends:
             break
         if word == ",":
@@ -126,8 +126,8 @@ def _split(tokens: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:
         yield part
 
 
-def _joined(tokens: Sequence[str]) -> str:
-    return "".join(map(_unquoted, tokens))
+def _joined(words: Sequence[str]) -> str:
+    return "".join(map(_unquoted, words))
 
 
 def _last_name(name: str) -> str:
