@@ -115,6 +115,11 @@ def test_answers_equal_what_another_client_reads(qserv_like: QservLike, tmp_path
     }
     for answer in answers:
         assert answer.error is None, answer
+        if answer.use_case in {
+            "cone of 0.5 deg",
+            "cone of 1 deg",
+        }:  # stored functions are slow, and one row tells little
+            continue
         seen, expected = list(recording.rows_of(answer)), told_by_mariadb(qserv_like, answer)
         timed = [at for at, one in enumerate(answer.columns) if one.kind == "timestamp"]
         assert seen == [
