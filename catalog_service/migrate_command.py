@@ -14,6 +14,8 @@ import typer
 from .cli_parts import AsJson, extra, print_json
 from .client import ParameterError
 from .migration.compare_command import add_compare
+from .migration.dump_command import dump
+from .migration.shadow_command import shadow
 
 __all__ = ["migrate_app"]
 
@@ -22,6 +24,8 @@ migrate_app = typer.Typer(
 )
 
 add_compare(migrate_app)
+migrate_app.command()(dump)
+migrate_app.command()(shadow)
 
 
 @migrate_app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)

@@ -113,11 +113,15 @@ class _Cells:
         return abs(float(a) - float(b)) <= self._allowed(field, left, float(a))
 
     def _allowed(self, field: str, left: Cell, value: float) -> float:
-        """Return how far two numbers may be apart: averages by the rounding of a sum of the largest values."""
+        """Return how far two numbers may be apart.
+
+        An average is off by the rounding of the sums on the way: of its own size, or of the largest value, which comes
+        in once among many.
+        """
         name, _, what = field.rpartition(":")
         if what == "avg":
-            ends = [abs(float(left[f"{name}:{end}"] or 0)) for end in ("min", "max")]
-            return self._rules.double_tolerance * max(*ends, abs(value))
+            largest = max(abs(float(left[f"{name}:{end}"] or 0)) for end in ("min", "max"))
+            return self._rules.double_tolerance * (abs(value) + largest / 1000)
         single = self._kinds[field].kind == "float32"
         return (self._rules.float_tolerance if single else self._rules.double_tolerance) * abs(value)
 

@@ -1,0 +1,128 @@
+"""The process that asks the new service the copied queries, compares, and writes the log.
+
+It is apart from the proxy: however slow, hungry or broken it is, no user notices.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from .shadow_answers import Answered, NewService
+from .shadow_compare import compared
+
+__all__ = ["main"]
+
+_KEPT_JOBS: Final = 50
+"""Answers to jobs that wait until the old one is fetched."""
+
+TOKEN_VARIABLE: Final = "CATALOG_SHADOW_TOKEN"  # noqa: S105 - the name of a variable
+
+
+class Copier:
+    """Asks, compares and logs."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._new = NewService(
+            settings["new"],
+            os.environ.get(TOKEN_VARIABLE),
+            timeout_s=settings["timeout_s"],
+            most_bytes=settings["most_bytes"],
+        )
+        self._log = settings["log"]
+        self._pool = ThreadPoolExecutor(settings["at_once"])
+        self._room = threading.Semaphore(settings["at_once"])
+        self._writing, self._comparing = threading.Lock(), threading.Lock()
+        self._jobs: OrderedDict[str, Future[Answered]] = OrderedDict()
+
+    def take(self, head: dict[str, Any], body: bytes) -> None:
+        """Do what a message says; wait while as many as allowed are being done: then the queue fills up, and drops."""
+        match head["kind"]:
+            case "counts":
+                self._write({"event": "counts", **{name: head[name] for name in ("offered", "dropped", "restarts")}})
+            case "run":
+                self._jobs[head["job"]] = self._submit(self._run, head)
+                while len(self._jobs) > _KEPT_JOBS:
+                    self._jobs.popitem(last=False)
+            case kind:
+                self._submit(self._compare, head, body, self._jobs.pop(head["job"], None) if kind == "result" else None)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        self._pool.shutdown(cancel_futures=False)
+
+    def _submit(self, work: Any, *arguments: Any) -> "Future[Any]":
+        self._room.acquire()
+        future = self._pool.submit(work, *arguments)
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, future: "Future[Any]") -> None:
+        self._room.release()
+        if (fault := future.exception()) is not None:  # its text may hold what a user looked for
+            self._write({"event": "fault", "why": type(fault).__name__})
+
+    def _run(self, head: dict[str, Any]) -> Answered:
+        new = self._new.run(head["parameters"])
+        self._write({"event": "ran", "kind": "async", **head["names"], "new": new.described()})
+        return new
+
+    def _compare(self, head: dict[str, Any], body: bytes, job: "Future[Answered] | None") -> None:
+        told = head["old"]
+        old = Answered(
+            told["status"],
+            told["type"],
+            told["encoding"],
+            # of a result that is fetched this is the time of fetching, not of the query
+            told["seconds"] if head["kind"] == "sync" else None,
+            told["first_byte_s"] if head["kind"] == "sync" else None,
+            told["bytes"],
+            body if told["is_whole"] else None,
+        )
+        new = self._new.ask(head["parameters"]) if head["kind"] == "sync" else self._answer_of(job, head)
+        with self._comparing:  # one at a time: memory
+            found = compared(old, new, head["parameters"])
+        kind = "sync" if head["kind"] == "sync" else "async"
+        line = {"event": "compared", "kind": kind, **head["names"], "old": old.described(), "new": new.described()}
+        self._write({**line, **found})
+
+    def _answer_of(self, job: "Future[Answered] | None", head: dict[str, Any]) -> Answered:
+        return self._new.run(head["parameters"]) if job is None else job.result()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        """Append one line, in one write."""
+        text = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line}, ensure_ascii=False) + "\n"
+        with self._writing:
+            if self._log == "-":
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            else:
+                with Path(self._log).open("a", encoding="utf-8") as log:
+                    log.write(text)
+
+
+def _messages(source: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:
+    while len(lengths := source.read(8)) == 8:
+        head = json.loads(source.read(int.from_bytes(lengths[:4], "big")))
+        body = source.read(int.from_bytes(lengths[4:], "big"))
+        head["parameters"] = [(name, value) for name, value in head.get("parameters", ())]
+        yield head, body
+
+
+def main() -> None:
+    """Take messages from standard input until it ends."""
+    os.nice(10)
+    copier = Copier(json.loads(sys.argv[1]))
+    for head, body in _messages(sys.stdin.buffer):
+        copier.take(head, body)
+    copier.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What of a TAP request is a query that can be asked again elsewhere, and what of it may stand in a log."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+__all__ = ["Query", "QueryNames", "blanked", "changes_phase_to_run", "parameters_of", "query_in"]
+
+_COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMAT", "MAXREC", "VERSION"})
+"""Parameters that the new service is told. Not RUNID, which may name somebody, and nothing of the headers."""
+
+_HIDDEN: Final = re.compile(
+    r"""--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)  # comments may say anything
+    |'(?:[^'\\]|''|\\.)*(?:'|$) | "(?:[^"\\]|""|\\.)*(?:"|$)
+    |(?<![\w`])(?:\d|\.\d)(?:[eE][+-]|[\w.])*""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query as it is asked again."""
+
+    parameters: tuple[tuple[str, str], ...]
+    """Names are upper case."""
+
+    @property
+    def text(self) -> str:
+        """The query itself."""
+        return dict(self.parameters)["QUERY"]
+
+    @property
+    def lang(self) -> str:
+        """Its language, ``ADQL`` if not said."""
+        return dict(self.parameters).get("LANG", "ADQL")
+
+
+@dataclass(frozen=True)
+class QueryNames:
+    """How queries are called in a log.
+
+    Parameters
+    ----------
+    key
+        Secret of this run: without it nobody can try positions until their hash is the one in the log.
+    keep_text
+        Whether the log may hold queries as they were written.
+    """
+
+    key: bytes
+    keep_text: bool = False
+
+    def of(self, query: Query) -> dict[str, str]:
+        """Return a name, the same for the same text within a run, and the text, without its literals by default."""
+        name = hashlib.blake2b(query.text.encode(), key=self.key, digest_size=8).hexdigest()
+        return {"query": name, "text": query.text if self.keep_text else blanked(query.text), "lang": query.lang}
+
+
+def blanked(text: str) -> str:
+    """Return a query with ``?`` for each number and quoted text, and without comments.
+
+    >>> blanked("SELECT a1 FROM t WHERE ra BETWEEN 1.5 AND 2e3 AND name = 'M 31' -- of Ann's")
+    'SELECT a1 FROM t WHERE ra BETWEEN ? AND ? AND name = ?'
+    """
+    without = _HIDDEN.sub(lambda found: " " if found[0].startswith(("--", "#", "/*")) else "?", text)
+    return " ".join(without.split())
+
+
+def parameters_of(*parts: bytes) -> list[tuple[str, str]]:
+    """Return the parameters of query strings and form bodies; names in upper case."""
+    pairs: list[tuple[str, str]] = []
+    for part in parts:
+        try:
+            pairs += parse_qsl(part.decode(), keep_blank_values=True)
+        except ValueError:
+            continue
+    return [(name.upper(), value) for name, value in pairs]
+
+
+def query_in(parameters: Iterable[tuple[str, str]]) -> Query | None:
+    """Return the query of a request's parameters; None if there is none, or one that brings a table along."""
+    named = list(parameters)
+    values = dict(named)
+    if not values.get("QUERY") or "UPLOAD" in values or values.get("REQUEST", "doQuery").lower() != "doquery":
+        return None
+    return Query(tuple((name, value) for name, value in named if name in _COPIED))
+
+
+def changes_phase_to_run(parameters: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether parameters start a job."""
+    return ("PHASE", "RUN") in {(name, value.upper()) for name, value in parameters}
