@@ -121,8 +121,10 @@ def test_short_queries_and_metadata_do_not_wait_behind_scans(ask: Ask, server: R
         assert time.monotonic() - began < 1
 
 
-def test_products_of_small_tables_are_scans(ask: Ask) -> None:
+def test_products_of_small_tables_are_scans(ask: Ask, server: RunningServer) -> None:
     begin(ask, UNLINKED, 6, first=60)
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as response:
+        assert b'catalog_service_workers{lane="interactive",state="busy"} 0.0' in response.read()
     status, seconds, _ = ask(QUICK).answer()
     assert status == 200
     assert seconds < SOON_S
