@@ -75,7 +75,7 @@ class Config(BaseSettings):
     """Size of the files in MB beyond which a synchronous query is large, and runs in the `scan_workers`."""
     scan_files: int = Field(1000, ge=1)
     """Number of files beyond which a synchronous query is large."""
-    queue_length: int = Field(200, ge=0)
+    queue_length: int = Field(1000, ge=0)
     """Queries that may wait for a worker; more are refused with 503."""
     queries_per_user: int = Field(12, ge=1)
     """Synchronous queries of one user that run at the same time; more wait."""

@@ -37,4 +37,5 @@ def configure_logging(log_format: LogFormat = "json") -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each start
     logging.captureWarnings(capture=True)

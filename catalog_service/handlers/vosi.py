@@ -1,5 +1,7 @@
 """VOSI 1.1 and DALI: ``/tap/capabilities``, ``/tap/availability``, ``/tap/tables``, ``/tap/examples``."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -37,7 +39,7 @@ async def tables(request: Request, services: ServicesDep, caller: Caller) -> Res
     detail = (await read_parameters(request)).one("DETAIL") or "max"
     if detail not in {"min", "max"}:
         raise ParameterError(f"detail={detail!r} is not min or max")
-    return xml(services.metadata.vosi_tables(caller, detail=detail))
+    return xml(await asyncio.to_thread(services.metadata.vosi_tables, caller, detail=detail))
 
 
 @router.get("/tables/{table}", summary="One table with its columns")

@@ -8,11 +8,14 @@ from ..engines.pool import WorkerPool
 from ..engines.right_of_way import RightOfWay
 from ..models.query import ResolvedQuery, ScanPlan
 from ..models.tree import ColumnRef, Select, TableRef
+from .pairs import most_pairs
 from .tap_schema import TAP_SCHEMA
 
 __all__ = ["Lanes", "ScanLimits", "is_metadata"]
 
 _HEAD_ROWS: Final = 100_000
+_MOST_PAIRS: Final = 100_000_000
+"""Combinations of rows that are tried in about a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,9 @@ class ScanLimits:
 
     def is_large(self, scan: ScanPlan, resolved: ResolvedQuery) -> bool:
         """Whether a query by this plan may take long: what looks up a few rows reads little of its large files."""
-        return self._reads_much(scan) and not scan.expects_few and not _is_head(resolved)
+        if scan.expects_few or _is_head(resolved):
+            return False
+        return self._reads_much(scan) or _tries_many(scan, resolved)
 
     def _reads_much(self, scan: ScanPlan) -> bool:
         return scan.files > self.files or scan.size_bytes > self.size_bytes
@@ -39,8 +44,9 @@ class Lanes:
     not raise it again; and to stop a scan for a short query would waste what it has read. What this costs is the
     memory of workers that are idle.
 
-    A plan tells how much is read, not how much is computed: small tables can have a huge product. If the first rows of
-    a short query take too long while others wait for its worker, it is stopped and begun again as a scan.
+    A plan tells how much is read, not how much is computed. The product of small tables that nothing links can be
+    huge, and counts as well. What else turns out long is found while it runs: if the first rows of a short query take
+    too long while others wait for its worker, it is stopped and begun again as a scan.
     """
 
     interactive: WorkerPool
@@ -100,6 +106,13 @@ def _is_head(resolved: ResolvedQuery) -> bool:
             return rows <= _HEAD_ROWS and all(isinstance(item.expr, ColumnRef) for item in select.items)
         case _:
             return False
+
+
+def _tries_many(scan: ScanPlan, resolved: ResolvedQuery) -> bool:
+    """Whether a query has to try very many combinations of rows."""
+    if len(scan.scans) < 2:  # most queries
+        return False
+    return most_pairs(resolved.tree, {source: one.rows for source, one in scan.scans.items()}) > _MOST_PAIRS
 
 
 def is_metadata(scan: ScanPlan) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 _IN_MEMORY_BYTES: Final = 1 << 20
 """What is held for a reader in memory."""
+_ALL_IN_MEMORY_BYTES: Final = 64 << 20
+"""What is held for all readers; beyond it, one piece for each."""
+_MOST_READERS: Final = 50
+"""Results of one caller that are read at the same time; of further ones, workers wait until they are read."""
 _PATIENCE_S: Final = 0.25
 """How long a reader may hold up a worker before its result goes to the disk."""
 _QUICK_BYTES_PER_S: Final = 20e6
@@ -51,12 +55,31 @@ class Spools:
         self._directory = directory
         self._most_bytes = most_bytes
         self._used: dict[str, int] = {}
+        self._readers: Counter[str] = Counter()
+        self._memory_bytes = 0
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spools")
 
     @property
     def used_bytes(self) -> int:
         """Size of all files."""
         return sum(self._used.values())
+
+    def enter(self, name: str) -> bool:
+        """Note one more reader of a caller; return False if it is one too many, for which a worker has to wait."""
+        self._readers[name] += 1
+        return self._readers[name] <= _MOST_READERS
+
+    def leave(self, name: str) -> None:
+        """Note that one reads no more."""
+        self._readers -= Counter((name,))
+
+    def hold(self, size: int) -> None:
+        """Note what is held in memory, or less than zero, let go."""
+        self._memory_bytes += size
+
+    def may_hold(self, size: int) -> bool:
+        """Whether a reader who has so much in memory may have one more piece."""
+        return size < (_IN_MEMORY_BYTES if self._memory_bytes < _ALL_IN_MEMORY_BYTES else 1)
 
     def take(self, name: str, size: int) -> bool:
         """Take room for one caller; return False if there is none."""
@@ -121,6 +144,8 @@ class ReadAhead(AsyncIterator[bytes]):
         self._failure: Exception | None = None
         self.is_cut = False
         """Whether what was left was given up."""
+        self._may_spool = spools.enter(name)
+        self._is_closed = False
         self._taking = asyncio.ensure_future(self._take_all())
 
     async def __anext__(self) -> bytes:
@@ -130,7 +155,7 @@ class ReadAhead(AsyncIterator[bytes]):
                 raise self._failure
             if self._memory:
                 piece = self._memory.popleft()
-                self._memory_bytes -= len(piece)
+                self._hold(-len(piece))
                 self._taken.set()
                 return piece
             if self._read < self._written:
@@ -152,6 +177,11 @@ class ReadAhead(AsyncIterator[bytes]):
         self._taking.cancel()
         with suppress(asyncio.CancelledError):
             await self._taking
+        if not self._is_closed:
+            self._is_closed = True
+            self._hold(-self._memory_bytes)
+            self._memory.clear()
+            self._spools.leave(self._name)
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -179,13 +209,17 @@ class ReadAhead(AsyncIterator[bytes]):
             else:
                 await self._taken.wait()
         self._memory.append(piece)
-        self._memory_bytes += len(piece)
+        self._hold(len(piece))
         self._patience_s += len(piece) / _QUICK_BYTES_PER_S
 
     def _has_room(self) -> bool:
         """Whether there is room in memory. From here on it is noted if something is taken, also during a write."""
         self._taken.clear()
-        return self._read == self._written and self._memory_bytes < _IN_MEMORY_BYTES
+        return self._read == self._written and self._spools.may_hold(self._memory_bytes)
+
+    def _hold(self, size: int) -> None:
+        self._memory_bytes += size
+        self._spools.hold(size)
 
     async def _wait_for_reader(self, most_s: float) -> float:
         """Wait until something is taken, for a while at most; return how long it was."""
@@ -198,7 +232,7 @@ class ReadAhead(AsyncIterator[bytes]):
 
     async def _write(self, piece: bytes) -> bool:
         """Write a piece to the file; return False if there is no room."""
-        if not self._spools.take(self._name, len(piece)):
+        if not self._may_spool or not self._spools.take(self._name, len(piece)):
             return False
         try:
             if self._file is None:

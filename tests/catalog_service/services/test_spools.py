@@ -23,6 +23,8 @@ def spools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spools]:
     made = Spools(tmp_path, 64 << 20, 60)
     yield made
     assert made.used_bytes == 0, "all room is given back"
+    assert made._memory_bytes == 0
+    assert not made._readers
     assert list(tmp_path.iterdir()) == []
     made.close()
 
@@ -173,6 +175,36 @@ def test_the_last_space_of_a_disk_is_left_to_others(tmp_path: Path) -> None:
     assert not full.take("ada", 1)
     assert full.used_bytes == 0
     full.close()
+
+
+def test_many_readers_have_little_memory_together(spools: Spools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALL_IN_MEMORY_BYTES", 3 << 20)
+
+    async def scenario() -> None:
+        sources = [Source(40) for _ in range(20)]
+        aheads = [ReadAhead(source.pieces(), spools, f"caller {number}") for number, source in enumerate(sources)]
+        assert await asyncio.gather(*map(settled, sources)) == [40] * 20
+        assert spools._memory_bytes <= (3 << 20) + 20 * PIECE
+        for ahead, source in zip(aheads, sources, strict=True):
+            assert await rest_of(ahead) == source.whole
+            await ahead.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_caller_has_so_many_readers_and_no_more(spools: Spools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_READERS", 3)
+
+    async def scenario() -> None:
+        sources = [Source(40) for _ in range(4)]
+        aheads = [ReadAhead(source.pieces(), spools, "ada") for source in sources]
+        assert await asyncio.gather(*map(settled, sources)) == [40, 40, 40, 17], "the last one's worker waits"
+        await aheads[0].close()
+        assert await rest_of(aheads[3]) == sources[3].whole
+        for ahead in aheads:
+            await ahead.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("after", [0, 3, 40])
