@@ -43,7 +43,7 @@ async def query(body: QueryRequest, request: Request, services: ServicesDep, cal
     try:
         options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
         text = QueryText(body.query, language(body.lang))
-        return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+        return ResultResponse(await unless_disconnected(request, services.sessions.run(text, caller, options)))
     except CatalogServiceError as error:
         return api_error(error)
 

@@ -25,7 +25,7 @@ async def sync_query(request: Request, services: ServicesDep, caller: Caller, up
         parameters = await read_parameters(request)
         query, options = query_text(parameters), coded(request, result_options(parameters))
         query = replace(query, uploads=await uploads.tables(request, parameters))
-        work = services.queries.run(query, caller, options)
+        work = services.sessions.run(query, caller, options)
         return ResultResponse(await unless_disconnected(request, work))
     except CatalogServiceError as error:
         return tap_error(error)

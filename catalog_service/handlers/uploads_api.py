@@ -49,7 +49,7 @@ async def query_uploads(request: Request, services: ServicesDep, caller: Caller,
         options = ResultOptions(
             format=negotiate(parameters.one("FORMAT") or "arrow"), maxrec=parameters.count("MAXREC")
         )
-        return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+        return ResultResponse(await unless_disconnected(request, services.sessions.run(text, caller, options)))
     except CatalogServiceError as error:
         return api_error(error)
 
