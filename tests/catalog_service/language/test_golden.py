@@ -48,7 +48,7 @@ def translated(text: str, language: Language = Language.ADQL) -> str:
     return emit(resolved, scans, max_rows=1000)
 
 
-def pairs(language: Language) -> list[tuple[str, str]]:
+def pairs(language: Language = Language.ADQL) -> list[tuple[str, str]]:
     """Return (text, SQL) of each block: comment lines hold the text, the others the SQL."""
     blocks = [block.splitlines() for block in GOLDEN[language].read_text().strip().split("\n\n")]
     return [
