@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,8 +141,13 @@ def test_a_catalog_moves_and_comes_back_while_users_query(
         waited = time.monotonic() + 20
         while not all(grown(services, before, moved)) and time.monotonic() < waited:
             time.sleep(0.05)
-        seen.append({(one.url, name): asked(one, name) - before[one.url, name] for one in services for name in
-                     ("stars_dr1", "dp_one")})
+        seen.append(
+            {
+                (one.url, name): asked(one, name) - before[one.url, name]
+                for one in services
+                for name in ("stars_dr1", "dp_one")
+            }
+        )
     stop.set()
     for one in users:
         one.join()
