@@ -24,7 +24,7 @@ _EPILOG: Final = f"""\
 A password or token is never given on the command line: it is taken from --password-file (--token-file), from the
 variable {PASSWORD_VARIABLE} ({TOKEN_VARIABLE}), from ~/.my.cnf, or typed in (--ask-password).
 While a file named `pause` is in the recording, nothing is sent. Interrupted or killed, the same command continues.
-Exit codes: 0 done; 1 the source cannot be reached; 2 wrong usage; 130 stopped before the end.
+Exit codes: 0 done; 1 the source cannot be reached, or the disk is full; 2 wrong usage; 130 stopped before the end.
 """
 
 
@@ -127,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RecorderError as error:
         _complain(error)
         return 1
+    except OSError as error:
+        _complain(f"{given.out} cannot be written: {error.strerror or error}. The same command continues.")
+        return 1
     except Dropped:
         _say("stopped, the running query was dropped; the same command continues")
         return 130
@@ -199,5 +202,5 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _complain(error: RecorderError) -> None:
+def _complain(error: RecorderError | str) -> None:
     sys.stderr.write(f"error: {error}\n")

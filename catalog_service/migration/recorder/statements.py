@@ -12,6 +12,8 @@ _TOKEN: Final = re.compile(
     r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`|(?:--(?=\s|$)|\#)[^\n]*|/\*.*?\*/|;|\n[ \t\r]*\n""",
     re.DOTALL | re.VERBOSE,
 )
+_NO_ESCAPES: Final = re.compile(_TOKEN.pattern.replace(r"|\\.", "").replace(r"\\]", "]"), re.DOTALL | re.VERBOSE)
+"""The same for ADQL and for a MySQL in which a backslash in a text is a plain character."""
 _FIRST: Final = re.compile(r"[\s(]*(\w+)")
 _READS: Final = frozenset({"select", "show", "describe", "desc", "with"})
 _WRITES: Final = re.compile(
@@ -90,7 +92,8 @@ def check_reads_only(statement: str) -> None:
         raise UsageError(f"Only SELECT, SHOW and DESCRIBE are sent, not {_shown(statement)}")
     if ";" in bare:
         raise UsageError(f"One statement at a time is sent, not {_shown(statement)}")
-    if _WRITES.search(bare) or "/*!" in statement or "/*M!" in statement:
+    either = bare + _NO_ESCAPES.sub(_emptied, statement)
+    if _WRITES.search(either) or "/*!" in statement or "/*M!" in statement:
         raise UsageError(f"Nothing is sent that may write or lock: {_shown(statement)}")
 
 

@@ -106,9 +106,8 @@ class TapSource:
             form["MAXREC"] = str(max_rows + 1)  # one more, so that an answer cut here is known to be too large
         deadline = _Deadline(timeout_s)
         opened = self._synchronous(form, deadline) if self._mode == "sync" else self._job(form, deadline)
-        with opened as response, deadline.told():
-            result = read_votable(_pieces(response, deadline))
-            yield result
+        with opened as response:
+            yield read_votable(_pieces(response, deadline))
 
     def _synchronous(self, form: dict[str, str], deadline: "_Deadline") -> Any:
         return self._request(f"{self._address}/sync", {"REQUEST": "doQuery"} | form, deadline.left())

@@ -115,6 +115,7 @@ def test_what_reads_is_sent(statement: str) -> None:
         *("DROP TABLE t", "", "SET x = 1", "SELECT 1; SELECT 2", "SELECT 1 INTO @x", "SELECT a FROM t FOR UPDATE"),
         *("SELECT 'a' INTO OUTFILE 'b'", "SELECT 1 /*!50000 INTO OUTFILE 'b' */", "WITH a AS (SELECT 1) DELETE FROM t"),
         *("SELECT a FROM t LOCK IN SHARE MODE", "CALL p()", "SELECT 'it\\'s' INTO DUMPFILE 'b'", "EXPLAIN SELECT 1"),
+        "SELECT '\\' INTO OUTFILE 'b' -- '",
     ],
 )
 def test_what_may_write_is_refused(statement: str) -> None:

@@ -1,6 +1,7 @@
 """Recording a TAP service: VOTables of any serialisation, read as they come; our own server, both ways to ask it."""
 
 import base64
+import errno
 import io
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from catalog_service.migration.recorder.access import TOKEN_VARIABLE
 from catalog_service.migration.recorder.command import main
 from catalog_service.migration.recorder.errors import LostError, RefusedError
 from catalog_service.migration.recorder.format import Recording
+from catalog_service.migration.recorder.rows import RowWriter
 from catalog_service.migration.recorder.votable import read_votable
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.VOWarning")
@@ -217,6 +219,23 @@ def test_an_answer_that_never_comes_is_a_timeout(tmp_path: Path) -> None:
     with flaky("hang") as address:
         answer = one_answer(address, tmp_path, "--timeout", "0.2")
     assert answer.error.kind == "timeout"
+
+
+def test_a_full_disk_is_not_taken_for_a_fault_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with flaky("fine", "fine") as address:
+        with monkeypatch.context() as patch:
+            patch.setattr(RowWriter, "write", full)
+            (tmp_path / "q.sql").write_text("SELECT 1")
+            arguments = [address, "--out", str(tmp_path / "r"), *FAST, "--steps", "queries"]
+            assert main([*arguments, "--queries", str(tmp_path / "q.sql")]) == 1
+        assert "cannot be written: No space left" in capsys.readouterr().err
+        assert list((tmp_path / "r" / "answers").iterdir()) == []
+        assert one_answer(address, tmp_path).rows == 3
 
 
 def test_the_token_stays_with_its_host_and_out_of_the_recording(
