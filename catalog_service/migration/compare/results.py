@@ -23,7 +23,7 @@ class Comparer:
     Parameters
     ----------
     memory
-        Most memory of the database, such as ``"256MB"``; the rest is on disk.
+        Most memory of the database, such as ``"192MB"``; the rest is on disk.
     """
 
     def __init__(self, memory: str = MEMORY) -> None:
@@ -62,7 +62,7 @@ def compare_results(left: Answer, right: Answer, rules: Rules | None = None, *, 
     rules
         What is taken for equal; None: `Rules()`.
     memory
-        Most memory of the database that compares, such as ``"256MB"``; the rest is on disk.
+        Most memory of the database that compares, such as ``"192MB"``; the rest is on disk.
 
     Returns
     -------
