@@ -21,8 +21,8 @@ from .source import CatalogSource
 
 __all__ = ["FingerprintRecorder"]
 
-_ORDER: Final = ("box", "id", "chunk", "table")
-"""What is tried in turn: boxes and ids mean the same to any other service, chunks do not."""
+_ORDER: Final = ("box", "remainder", "chunk", "table")
+"""What is tried in turn: boxes and remainders mean the same to any other service, chunks do not."""
 
 
 class FingerprintRecorder:

@@ -1,6 +1,7 @@
 """Fingerprints: what tells a missing, altered or repeated row from afar, one row of aggregates a cell of a table.
 
-A cell is a chunk, a box of right ascension and declination, or a range of ids; the source computes them all in one
+A cell is a chunk, a box of right ascension and declination, a range of ids, or all ids with the same remainder (they
+spread rows evenly, however the ids are made); the source computes them all in one
 query, or one query a cell. SUM of ids modulo a prime tells which rows are there, whatever their order and number.
 """
 
@@ -18,6 +19,8 @@ __all__ = ["PRIME", "Cells", "Plan", "id_cells", "integer_key", "plan_of", "simp
 PRIME: Final = 1_000_000_007
 """Modulus of ids: a sum over 10^9 rows stays below 2^63."""
 _ID_CELLS: Final = 1000
+_REMAINDERS: Final = 1009
+"""A prime, so that ids made of parts spread too."""
 _MOST_KEYS: Final = 8
 _NUMBERS: Final = frozenset({"float32", "float64", "int64", "uint64", "decimal"})
 _PARTITION: Final = frozenset({"chunkid", "subchunkid"})
@@ -156,11 +159,14 @@ def plan_of(table: Table, cells: Cells, dialect: Dialect, most_columns: int) -> 
 
 
 def simple_cells(kind: str, table: Table, dialect: Dialect, box_deg: float) -> Cells | None:
-    """Return the cells of a kind (``box``, ``chunk`` or ``table``), or None if the table has no such cells."""
+    """Return the cells of a kind other than ``id``, or None if the table has no such cells."""
     match kind:
         case "box" if table.ra is not None and table.dec is not None:
             record = {"kind": "box", "width_deg": box_deg, "ra": table.ra, "dec": table.dec}
             return Cells(record, tuple(f"FLOOR({dialect.name(name)} / {box_deg!r})" for name in (table.ra, table.dec)))
+        case "remainder" if (key := integer_key(table)) is not None:
+            record = {"kind": "remainder", "column": key, "divisor": _REMAINDERS}
+            return Cells(record, (dialect.modulo(dialect.name(key), _REMAINDERS),))
         case "chunk" if table.chunk is not None:
             return Cells({"kind": "chunk", "column": table.chunk}, (dialect.name(table.chunk),))
         case "table":
@@ -170,7 +176,7 @@ def simple_cells(kind: str, table: Table, dialect: Dialect, box_deg: float) -> C
 
 
 def integer_key(table: Table) -> str | None:
-    """Return the column whose ranges are cells of kind ``id``: the key, else the first integer id."""
+    """Return the column of cells of kind ``id`` and ``remainder``: the key, else the first integer id."""
     integers = [one.name for one in table.columns if is_integer(one)]
     if table.key is not None and table.key[0] in integers:
         return table.key[0]

@@ -150,7 +150,8 @@ class Fingerprint:
     schema: str
     table: str
     cells: Mapping[str, Any]
-    """``kind``: ``chunk`` (``column``), ``box`` (``width_deg``, ``ra``, ``dec``), ``id`` (``divisor``, ``column``)."""
+    """``kind``: ``box`` (``width_deg``, ``ra``, ``dec``), ``id`` or ``remainder`` (``column``, ``divisor``), ``chunk``
+    (``column``), or ``table``: one cell."""
     prime: int
     columns: tuple[str, ...]
     """Columns with null count, minimum, maximum and average."""

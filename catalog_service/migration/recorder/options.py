@@ -10,7 +10,7 @@ from .pace import Rate, Window
 __all__ = ["AGAIN", "CELLS", "STEPS", "Options"]
 
 STEPS: Final = ("tables", "queries", "fingerprints")
-CELLS: Final = ("auto", "box", "id", "chunk", "table")
+CELLS: Final = ("auto", "box", "remainder", "id", "chunk", "table")
 AGAIN: Final = ("lost", "timeout", "refused", "too large")
 
 

@@ -121,8 +121,11 @@ class Run:
             )
 
     def _tables(self) -> list[Table]:
+        steps = self._options.steps
+        if "tables" not in steps and "fingerprints" not in steps and not self._options.builtin:
+            return []
         known = {one.name: one for one in self._recording.tables()}
-        if "tables" not in self._options.steps and known:
+        if "tables" not in steps and known:
             return [one for one in known.values() if self._is_wanted(one)]
         found = []
         for table in self.politely(lambda: list(self._source.tables())):

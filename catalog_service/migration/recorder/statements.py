@@ -57,8 +57,14 @@ def _headed(part: str) -> tuple[str, str]:
 
 
 def without_literals(statement: str) -> str:
-    """Return a statement with every literal, quoted name and comment blanked."""
-    return _TOKEN.sub(lambda token: token[0] if token[0].isspace() or token[0] == ";" else " '' ", statement)
+    """Return a statement with every literal and quoted name emptied, and without comments."""
+    return _TOKEN.sub(_emptied, statement)
+
+
+def _emptied(token: re.Match[str]) -> str:
+    if token[0].isspace() or token[0] == ";":
+        return token[0]
+    return " '' " if token[0][0] in "'\"`" else " "
 
 
 def normalised(statement: str) -> str:

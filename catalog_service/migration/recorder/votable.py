@@ -21,6 +21,7 @@ __all__ = ["VotableReader", "column_of", "error_in", "read_votable"]
 _TEXTS: Final = frozenset({"TD", "INFO", "STREAM", "DESCRIPTION"})
 _KINDS: Final = {
     "boolean": "boolean",
+    "bit": "boolean",
     "unsignedByte": "int64",
     "short": "int64",
     "int": "int64",

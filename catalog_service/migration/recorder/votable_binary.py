@@ -26,6 +26,8 @@ _SIZES: Final = {
 }
 """Bytes of a value."""
 _INTEGERS: Final = {"unsignedByte": "B", "short": "h", "int": "i", "long": "q"}
+_LARGEST: Final = 3.4028235677973366e38
+"""Of what rounds to a finite 32-bit number."""
 _COMPLEX: Final = {"floatComplex": "float", "doubleComplex": "double"}
 
 
@@ -192,12 +194,6 @@ def shortest_float32(value: float) -> str:
         return repr(value)
     for digits in range(1, 10):
         text = f"{value:.{digits}g}"
-        if struct.unpack("f", struct.pack("f", _clipped(float(text))))[0] == value:
+        if abs(float(text)) <= _LARGEST and struct.unpack("f", struct.pack("f", float(text)))[0] == value:
             return repr(float(text))
     raise AssertionError("9 digits tell every 32-bit number")
-
-
-def _clipped(value: float) -> float:
-    """Keep a text that was rounded beyond the largest 32-bit number packable."""
-    largest = 3.4028234663852886e38
-    return max(-largest, min(largest, value))

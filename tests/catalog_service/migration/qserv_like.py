@@ -2,8 +2,8 @@
 
 Real are the protocol, the types and the SQL; ``chunkId`` and ``subChunkId`` follow Qserv's rule (stripes of declination
 cut at equal steps of right ascension); rows without a position are left out, as Qserv's loader does. The functions of
-scisql that users write most are stored functions here; ``qserv_areaspec_*`` cannot exist, because only Qserv's own front
-end reads them.
+scisql that users write most are stored functions here. ``qserv_areaspec_*`` cannot exist: Qserv's front end alone reads
+them.
 """
 
 import os
@@ -156,7 +156,7 @@ def _load(server: QservLike, survey: Path, table: str) -> None:
     names = ", ".join(f"@{name}" if name in bits else f"`{name}`" for name in types)
     given = ", ".join(f"`{name}` = CAST(@{name} AS UNSIGNED)" for name in bits)
     server.database.execute(
-        f"USE {DATABASE}; CREATE TABLE {table} ({columns}, {_KEYS[table]}) ENGINE=MyISAM;"
+        f"USE {DATABASE}; CREATE TABLE {table} ({columns}, {_KEYS[table]}) ENGINE=Aria;"
         f"LOAD DATA INFILE '{file}' INTO TABLE {table} CHARACTER SET latin1 ({names})"
         + (f" SET {given};" if bits else ";")
     )
