@@ -34,7 +34,8 @@ class Comparer:
     def compare(self, left: Answer, right: Answer, rules: Rules | None = None) -> Comparison:
         """Compare two answers; see `compare_results`."""
         if _are_same(left, right):
-            return Comparison(Verdict.EQUAL)
+            rows = getattr(left, "num_rows", None)
+            return Comparison(Verdict.EQUAL, rows_left=rows, rows_right=rows)
         self._space.clear()
         with self._space.bounded(self._memory):
             return _Comparing(self._space, rules or Rules()).compare(left, right)
