@@ -67,6 +67,15 @@ def test_taking_the_same_first_would_leave_others_alone() -> None:
     assert compare_results(left, right, Rules(double_tolerance=0.049)).verdict is Verdict.WITHIN
 
 
+def test_blocks_of_several_rounds_are_not_mixed_up() -> None:
+    nan = float("nan")
+    left = pa.table({"a": [0, 0], "x": pa.array([None, nan]), "y": pa.array([nan, None])})
+    right = pa.table({"a": [0, 0], "x": pa.array([None, None], pa.float64()), "y": [nan, nan]})
+    found = compare_results(left, right)
+    assert found.count(DifferenceKind.ONLY_LEFT) <= 1
+    assert found.count(DifferenceKind.NULL_NAN) + 2 * found.count(DifferenceKind.ONLY_LEFT) == 2
+
+
 def survey(rows: int, seed: int = 1) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
