@@ -106,11 +106,24 @@ class RowPairs:
             )
         space.run("DELETE FROM paired USING open WHERE paired.g = open.g")
         space.run("CREATE TABLE blocks AS FROM left_open UNION ALL FROM right_open")
+        space.run("CREATE TABLE settled AS FROM blocks LIMIT 0")
         for k in self._narrow_first():
             space.run(f"CREATE TABLE narrower AS {_cut(self._pairs[k], k)}")
             space.run("DROP TABLE blocks; ALTER TABLE narrower RENAME TO blocks")
+            if not self._unsettled():
+                break
+        space.run("INSERT INTO blocks FROM settled")
         self._pair_in_order(values)
         self._pair_tangled()
+
+    def _unsettled(self) -> int:
+        """Set blocks aside in which no row has a choice of partners; return how many rows are left."""
+        count = "count(*) FILTER (side = '{}') < 2"
+        free = f"SELECT block FROM blocks GROUP BY block HAVING {' AND '.join(map(count.format, SIDES))}"
+        self._space.run(f"CREATE OR REPLACE TABLE free AS {free}")
+        self._space.run("INSERT INTO settled FROM blocks WHERE block IN (FROM free)")
+        self._space.run("DELETE FROM blocks WHERE block IN (FROM free)")
+        return self._space.number("SELECT count(*) FROM blocks")
 
     def _narrow_first(self) -> list[int]:
         return sorted(self._floats, key=lambda k: (self._pairs[k].how.margin, self._pairs[k].how.tolerance))
@@ -151,14 +164,15 @@ class RowPairs:
 def _cut(pair: ColumnPair, k: int) -> str:
     """Return blocks cut where the values of a column are farther apart than its tolerance, and by what is no number.
 
-    The sum of gaps is one of ranges, which gives rows of one value one number, in whatever order they stand.
+    The number of the column makes blocks of one round others than those of another. The sum of gaps is one of ranges,
+    which gives rows of one value one number, in whatever order they stand.
     """
     v, before = f"v{k}", f"lag(v{k}) OVER (PARTITION BY block, form ORDER BY v{k})"
     allowed = f"{pair.how.margin!r}::DOUBLE + {pair.how.tolerance!r}::DOUBLE * greatest(abs({v}), abs(before))"
     form = f"CASE WHEN {v} IS NULL THEN 0 WHEN isnan({v}) THEN 1 WHEN isinf({v}) THEN 2 + ({v} > 0)::INTEGER ELSE 4 END"
     gaps = f"SELECT *, coalesce(form = 4 AND {v} - before > {allowed}, false)::INTEGER AS gap"
     return (
-        f"SELECT * EXCLUDE (form, before, gap, cuts) REPLACE (hash(block, form, cuts) AS block) FROM ("
+        f"SELECT * EXCLUDE (form, before, gap, cuts) REPLACE (hash({k + 1}, block, form, cuts) AS block) FROM ("
         f"SELECT *, sum(gap) OVER (PARTITION BY block, form ORDER BY {v}) AS cuts FROM ("
         f"{gaps} FROM (SELECT *, {before} AS before FROM (SELECT *, {form} AS form FROM blocks))))"
     )
