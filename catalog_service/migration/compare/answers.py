@@ -16,7 +16,7 @@ __all__ = ["Answer", "AnswerFile", "Batches", "batches_of"]
 Answer: TypeAlias = "pa.Table | pa.RecordBatchReader | AnswerFile"
 """What can be compared."""
 
-_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_BYTES: Final = 1 << 20
 """Of a CSV file read at once; what is in memory is some times this."""
 
 

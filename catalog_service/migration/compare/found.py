@@ -57,6 +57,17 @@ class Report:
         return {verdict: found[verdict] for verdict in Verdict}
 
     @property
+    def seconds(self) -> tuple[int, float, float]:
+        """How many queries both sides answered, and in how many seconds altogether."""
+        answered = [one for one in self.compared if one.subject == "answer" and not (one.left.error or one.right.error)]
+        left, right = (sum(side.seconds or 0.0 for side in sides) for sides in _sides(answered))
+        return len(answered), left, right
+
+    @property
     def exit_status(self) -> int:
         """0 if all is equal, 1 if something differs, 2 if something could not be compared."""
         return {Verdict.DIFFERENT: 1, Verdict.NOT_COMPARED: 2}.get(self.verdict, 0)
+
+
+def _sides(compared: list[Compared]) -> tuple[list[Side], list[Side]]:
+    return [one.left for one in compared], [one.right for one in compared]

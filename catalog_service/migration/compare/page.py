@@ -7,6 +7,7 @@ from string import Template
 from typing import Any, Final
 
 from .found import Compared, Report, Side
+from .report import total_times
 from .rules import Difference, Verdict
 
 __all__ = ["to_html"]
@@ -27,6 +28,7 @@ def to_html(report: Report) -> str:
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         left=escape(report.left),
         right=escape(report.right),
+        times=escape(total_times(report)),
         verdict=escape(report.verdict),
         verdict_class=_CLASSES[report.verdict],
         filters="".join(_filter(verdict, count) for verdict, count in report.counts.items()),

@@ -106,11 +106,23 @@ class RowPairs:
             )
         space.run("DELETE FROM paired USING open WHERE paired.g = open.g")
         space.run("CREATE TABLE blocks AS FROM left_open UNION ALL FROM right_open")
+        space.run("CREATE TABLE settled AS FROM blocks LIMIT 0")
         for k in self._narrow_first():
             space.run(f"CREATE TABLE narrower AS {_cut(self._pairs[k], k)}")
             space.run("DROP TABLE blocks; ALTER TABLE narrower RENAME TO blocks")
+            if not self._unsettled():
+                break
+        space.run("INSERT INTO blocks FROM settled")
         self._pair_in_order(values)
         self._pair_tangled()
+
+    def _unsettled(self) -> int:
+        """Set blocks aside in which no row has a choice of partners; return how many rows are left."""
+        count = "count(*) FILTER (side = '{}') < 2"
+        free = f"SELECT block FROM blocks GROUP BY block HAVING {' AND '.join(map(count.format, SIDES))}"
+        self._space.run(f"INSERT INTO settled FROM blocks WHERE block IN ({free})")
+        self._space.run("DELETE FROM blocks WHERE block IN (SELECT block FROM settled)")
+        return self._space.number("SELECT count(*) FROM blocks")
 
     def _narrow_first(self) -> list[int]:
         return sorted(self._floats, key=lambda k: (self._pairs[k].how.margin, self._pairs[k].how.tolerance))

@@ -13,7 +13,7 @@ from .rules import Difference, Verdict
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLOURS", "differences_text", "print_report", "times", "to_json", "write_json"]
+__all__ = ["COLOURS", "differences_text", "print_report", "times", "to_json", "total_times", "write_json"]
 
 COLOURS: Final = {
     Verdict.EQUAL: "green",
@@ -33,6 +33,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "right": report.right,
         "verdict": report.verdict,
         "counts": report.counts,
+        "seconds": dict(zip(("answered", "left", "right"), report.seconds, strict=True)),
         "compared": [_compared_json(one) for one in report.compared],
     }
 
@@ -89,6 +90,7 @@ def print_report(console: "Console", report: Report, *, everything: bool = False
             console.print(Text.assemble((f"{verdict}", COLOURS[verdict]), f"  {one.subject} {one.name}  {times(one)}"))
             for line in _lines(one):
                 console.print(Text(f"    {line}"), soft_wrap=True)
+    console.print(Text(total_times(report)))
     summary = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items() if count)
     console.print(Text.assemble((str(report.verdict), f"bold {COLOURS[report.verdict]}"), f": {summary or 'nothing'}"))
 
@@ -119,6 +121,12 @@ def _value(value: Any) -> str:
 def times(one: Compared) -> str:
     """Return rows and seconds of both sides."""
     return f"{_side(one.left)} | {_side(one.right)}"
+
+
+def total_times(report: Report) -> str:
+    """Return the seconds of all queries that both sides answered."""
+    count, left, right = report.seconds
+    return f"{count} queries answered by both: {left:.3g} s left, {right:.3g} s right"
 
 
 def _side(side: Side) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .answers import Answer, batches_of
+from .answers import Answer, AnswerFile, batches_of
 from .columns import ColumnPair, match_columns
 from .leftovers import explain_leftovers
 from .order import compare_order, excuse_ties, order_pairs
@@ -23,7 +23,7 @@ class Comparer:
     Parameters
     ----------
     memory
-        Most memory of the database, such as ``"256MB"``; the rest is on disk.
+        Most memory of the database, such as ``"192MB"``; the rest is on disk.
     """
 
     def __init__(self, memory: str = MEMORY) -> None:
@@ -33,6 +33,9 @@ class Comparer:
 
     def compare(self, left: Answer, right: Answer, rules: Rules | None = None) -> Comparison:
         """Compare two answers; see `compare_results`."""
+        if _are_same(left, right):
+            rows = getattr(left, "num_rows", None)
+            return Comparison(Verdict.EQUAL, rows_left=rows, rows_right=rows)
         self._space.clear()
         with self._space.bounded(self._memory):
             return _Comparing(self._space, rules or Rules()).compare(left, right)
@@ -60,7 +63,7 @@ def compare_results(left: Answer, right: Answer, rules: Rules | None = None, *, 
     rules
         What is taken for equal; None: `Rules()`.
     memory
-        Most memory of the database that compares, such as ``"256MB"``; the rest is on disk.
+        Most memory of the database that compares, such as ``"192MB"``; the rest is on disk.
 
     Returns
     -------
@@ -86,6 +89,14 @@ def compare_results(left: Answer, right: Answer, rules: Rules | None = None, *, 
     """
     with Comparer(memory) as comparer:
         return comparer.compare(left, right, rules)
+
+
+def _are_same(left: Answer, right: Answer) -> bool:
+    """Tell whether two tables in memory are the same without any rule, row by row."""
+    if isinstance(left, AnswerFile) or isinstance(right, AnswerFile):
+        return False
+    in_memory = hasattr(left, "num_rows") and hasattr(right, "num_rows")
+    return bool(in_memory and left.schema.equals(right.schema) and left.equals(right))
 
 
 _EXACT: Final = frozenset({"decimal", "int64", "uint64", "boolean"})

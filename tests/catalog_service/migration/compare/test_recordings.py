@@ -305,6 +305,7 @@ def test_report(left: Made, right: Made) -> None:
     described = json.loads(write_json(report))
     assert described["verdict"] == "different"
     assert described["counts"] == {"equal": 1, "equal within rules": 0, "different": 1, "not compared": 0}
+    assert described["seconds"] == {"answered": 2, "left": 1.0, "right": 1.0}
     assert [one["verdict"] for one in described["compared"]] == ["different", "equal"]
     page = to_html(report)
     assert "<script>alert" not in page
@@ -314,4 +315,5 @@ def test_report(left: Made, right: Made) -> None:
     print_report(console, report)
     text = console.export_text()
     assert "1 equal, 1 different" in text
+    assert "2 queries answered by both: 1 s left, 1 s right" in text
     assert "NULL against NaN in x: 1" in text

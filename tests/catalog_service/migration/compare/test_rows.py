@@ -131,6 +131,6 @@ def test_answers_larger_than_the_memory() -> None:
     columns["text"] = np.array([f"{number:0256d}" for number in range(200_000)])  # 50 MB a side
     right = pa.table(columns).take(np.random.default_rng(3).permutation(200_000))
     reader = pa.RecordBatchReader.from_batches(right.schema, right.to_batches(max_chunksize=10_000))
-    found = compare_results(pa.table(columns), reader, memory="128MB")
+    found = compare_results(pa.table(columns), reader, memory="96MB")
     assert found.verdict is Verdict.WITHIN
     assert set(found.rules) == {Rule.ORDER}
