@@ -5,11 +5,17 @@ The proxy of this test does what the map of nginx in docs/how-to/leave-qserv.md 
 
 import http.client
 import re
+import shutil
+import signal
+import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,17 +34,18 @@ QUERIES = {
 
 def rules(page: str, moved: set[str]) -> list[tuple[re.Pattern[str], str]]:
     """Return (pattern, name of the service) of the map on the page, with the lines of catalogs that are moved."""
-    text = re.search(r"map \$uri \$service \{\n(.*?)\n\}", page, re.DOTALL)
+    text = re.search(r"map \$request_uri \$service \{\n(.*?)\n\}", page, re.DOTALL)
     assert text is not None
     found = []
     for line in text[1].splitlines():
         pattern, service = line.split("#")[0].strip().rstrip(";").split()
+        pattern = pattern.strip('"').removeprefix("~")
         if pattern == "default":
             found.append((re.compile(""), service))
         elif "async" in pattern:
-            found.append((re.compile(pattern.removeprefix("~").strip('"')), service))
+            found.append((re.compile(pattern), service))
         else:  # the page shows the line of one catalog
-            found += [(re.compile(pattern.removeprefix("~").replace("dp02", name)), service) for name in moved]
+            found += [(re.compile(pattern.replace("dp02", name)), service) for name in moved]
     return found
 
 
@@ -60,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        backend = self.front.services[self.front.service_of(urlsplit(self.path).path)]
+        backend = self.front.services[self.front.service_of(self.path)]
         connection = http.client.HTTPConnection(urlsplit(backend).netloc, timeout=30)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         # as `rewrite` on the page: the name of the catalog goes
@@ -88,7 +95,6 @@ def services(
 ) -> Iterator[tuple[RunningServer, RunningServer]]:
     """Two services that know both catalogs by the names that users have always written."""
     names = '[schemas.tycho2]\naliases = ["stars_dr1"]\n[schemas.survey]\naliases = ["dp_one"]\n'
-    names += "[schemas.DEFAULT]\n" if False else ""
     running = []
     for name in ("old", "new"):
         directory = tmp_path_factory.mktemp(name)
@@ -98,16 +104,68 @@ def services(
         stop_server(one)
 
 
-@pytest.fixture
-def front(services: tuple[RunningServer, RunningServer]) -> Iterator[tuple[Front, str]]:
-    made = Front({"old": services[0].url, "new": services[1].url})
-    port = free_port()
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("_Handler", (Handler,), {"front": made}))
+@contextmanager
+def small_proxy(services: dict[str, str], _directory: Path) -> Iterator[tuple[Callable[[set[str]], None], str]]:
+    front = Front(services)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Handler", (Handler,), {"front": front}))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield made, f"http://127.0.0.1:{port}"
+    yield lambda moved: setattr(front, "moved", moved), f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def nginx(services: dict[str, str], directory: Path) -> Iterator[tuple[Callable[[set[str]], None], str]]:
+    """Run nginx with what the page shows."""
+    program = shutil.which("nginx")
+    if program is None:
+        pytest.skip("nginx is not installed; the small proxy reads the same map")
+    port, config = free_port(), directory / "nginx.conf"
+
+    def move(moved: set[str]) -> None:
+        config.write_text(nginx_config(services, directory, port, moved))
+
+    move(set())
+    command = [program, "-p", str(directory), "-c", str(config), "-g", f"daemon off; pid {directory}/pid;"]
+    with subprocess.Popen(command) as process:
+
+        def reload(moved: set[str]) -> None:
+            move(moved)
+            process.send_signal(signal.SIGHUP)
+
+        yield reload, f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def nginx_config(services: dict[str, str], directory: Path, port: int, moved: set[str]) -> str:
+    found = re.search(r"^```nginx\n(map .*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    line = next(one for one in found[1].splitlines() if "dp02" in one)
+    text = found[1].replace(line, "\n".join(line.replace("dp02", name) for name in moved))
+    text = text.replace("127.0.0.1:8080", urlsplit(services["old"]).netloc)
+    text = text.replace("127.0.0.1:8000", urlsplit(services["new"]).netloc).replace(
+        "127.0.0.1:80;", f"127.0.0.1:{port};"
+    )
+    places = "".join(
+        f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"events {{}}\nhttp {{ access_log off; {places}\n{text}\n}}"
+
+
+@pytest.fixture(params=[small_proxy, nginx], ids=["small-proxy", "nginx"])
+def front(
+    request: pytest.FixtureRequest, services: tuple[RunningServer, RunningServer], tmp_path: Path
+) -> Iterator[tuple[Callable[[set[str]], None], str]]:
+    """Return what moves catalogs, and the address that users know."""
+    with request.param({"old": services[0].url, "new": services[1].url}, tmp_path) as made:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", int(made[1].rpartition(":")[2])), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield made
 
 
 def asked(server: RunningServer, schema: str) -> int:
@@ -116,9 +174,9 @@ def asked(server: RunningServer, schema: str) -> int:
 
 
 def test_a_catalog_moves_and_comes_back_while_users_query(
-    front: tuple[Front, str], services: tuple[RunningServer, RunningServer]
+    front: tuple[Callable[[set[str]], None], str], services: tuple[RunningServer, RunningServer]
 ) -> None:
-    proxy, url = front
+    move, url = front
     stop = threading.Event()
     answers: dict[str, set[tuple[int, bytes]]] = {name: set() for name in QUERIES}
 
@@ -135,8 +193,8 @@ def test_a_catalog_moves_and_comes_back_while_users_query(
     old, new = services
     seen = []
     for moved in (set[str](), {"survey"}, set[str]()):
-        proxy.moved = moved
-        time.sleep(0.2)  # what was under way ends where it began
+        move(moved)
+        time.sleep(0.3)  # what was under way ends where it began
         before = {(one.url, name): asked(one, name) for one in services for name in ("stars_dr1", "dp_one")}
         waited = time.monotonic() + 20
         while not all(grown(services, before, moved)) and time.monotonic() < waited:
@@ -169,22 +227,25 @@ def grown(
     yield asked(place, "dp_one") > before[place.url, "dp_one"]
 
 
-def test_jobs_stay_with_the_service_that_made_them(
-    front: tuple[Front, str], services: tuple[RunningServer, RunningServer]
-) -> None:
+def test_jobs_stay_with_the_service_that_made_them(front: tuple[Callable[[set[str]], None], str]) -> None:
     """The ids of our jobs are 32 hexadecimal digits: the map sends them to the new service, before and after."""
-    proxy, url = front
-    assert proxy.service_of("/dp02/tap/async/0123456789abcdef0123456789abcdef/results/result") == "new"
-    assert proxy.service_of("/dp02/tap/async/k7x2m9/phase") == "old"
-    proxy.moved = {"survey"}
-    assert proxy.service_of("/survey/tap/async/k7x2m9/phase") == "old"
-    assert proxy.service_of("/survey/tap/async") == "new"
+    move, url = front
+    move({"survey"})
     pool = urllib3.PoolManager(retries=False)
+    time.sleep(0.3)
     fields = {"LANG": "ADQL", "QUERY": QUERIES["survey"], "FORMAT": "csv", "PHASE": "RUN"}
     made = pool.request("POST", f"{url}/survey/tap/async", fields=fields, encode_multipart=False, redirect=False)
     job = re.sub(r".*/tap/async/", f"{url}/survey/tap/async/", made.headers["location"])
-    proxy.moved = set()
+    move(set())
+    time.sleep(0.3)
     deadline = time.monotonic() + 20
     while pool.request("GET", f"{job}/phase").data != b"COMPLETED" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert pool.request("GET", f"{job}/results/result").data.count(b"\n") == 2
+
+
+def test_jobs_of_the_old_service_stay_there() -> None:
+    front = Front({}, {"survey"})
+    assert front.service_of("/survey/tap/async/k7x2m9/phase") == "old"
+    assert front.service_of("/survey/tap/async?PHASE=RUN") == "new"
+    assert front.service_of("/dp02/tap/sync") == "old"
