@@ -42,6 +42,7 @@ from .services.quarantine import Quarantine
 from .services.query import Guards, QueryService
 from .services.recording import Recorders
 from .services.running import OperatorService, RunningQueries
+from .services.sessions import SessionService
 from .services.spools import Spools
 from .services.uploads import UploadLimits, UploadService
 from .storage.catalogs import Registry, SchemaRule
@@ -78,6 +79,7 @@ class Services:
     lanes: Lanes
     limits: Limits
     queries: QueryService
+    sessions: SessionService
     explain: ExplainService
     cones: ConeService
     many_cones: ConesService
@@ -148,19 +150,21 @@ def build_services(config: Config, *, public_url: str) -> Services:
     guards = _guards(config, spools)
     queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=guards, recorder=recorder, running=running)
     runner = JobRunner(kept, JobMaker(kept, queries), budget=guards.budget, slots=config.batch_workers)
+    jobs, jobs_url = JobService(kept, runner), f"{public_url.rstrip('/')}/tap/async"
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
         limits=limits,
         queries=queries,
+        sessions=SessionService(queries, jobs, running, history, jobs_url),
         explain=ExplainService(catalogs, limits, batch, config.worker_threads),
         cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
         uploads=uploads,
         upload_files=upload_files,
-        jobs=JobService(kept, runner),
+        jobs=jobs,
         job_documents=JobDocuments(site.public_url),
         operators=OperatorService(running),
         metrics=MetricsPage(

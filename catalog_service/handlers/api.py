@@ -38,7 +38,7 @@ async def query(body: QueryRequest, request: Request, services: ServicesDep, cal
     """Run a query; errors come as JSON."""
     options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
     text = QueryText(body.query, language(body.lang))
-    return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+    return ResultResponse(await unless_disconnected(request, services.sessions.run(text, caller, options)))
 
 
 @router.post("/explain", summary="What a query would read, and why")

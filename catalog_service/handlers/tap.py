@@ -23,5 +23,5 @@ async def sync_query(request: Request, services: ServicesDep, caller: Caller, up
     parameters = await read_parameters(request)
     query, options = query_text(parameters), coded(request, result_options(parameters))
     query = replace(query, uploads=await uploads.tables(request, parameters))
-    work = services.queries.run(query, caller, options)
+    work = services.sessions.run(query, caller, options)
     return ResultResponse(await unless_disconnected(request, work))

@@ -46,7 +46,7 @@ async def query_uploads(request: Request, services: ServicesDep, caller: Caller,
     tables = await uploads.files(request)
     text = QueryText(parameters.required("QUERY"), language(parameters.one("LANG") or "ADQL"), tables)
     options = ResultOptions(format=negotiate(parameters.one("FORMAT") or "arrow"), maxrec=parameters.count("MAXREC"))
-    return ResultResponse(await unless_disconnected(request, services.queries.run(text, caller, options)))
+    return ResultResponse(await unless_disconnected(request, services.sessions.run(text, caller, options)))
 
 
 @router.post("/cones", summary="Cones around many targets", openapi_extra=_TABLE)

@@ -39,10 +39,12 @@ def statement(words: Sequence[Word]) -> str | ShowColumns | None:
         return "SELECT 1 AS `ok` LIMIT 0"
     if first in _NO_STATE:
         message = f"{first} needs a session, and each request here stands for itself."
-        remedy = "Write schema.table." if first == "USE" else None
+        remedy = "Write schema.table." if first == "USE" else "Send it as a synchronous request."
         raise error_at(QueryRefusedError, message, words[0].span, remedy=remedy)
     if first in _DESCRIBE and not (len(words) > 1 and words[1].type in {"SELECT", "WITH"}):
         return ShowColumns(_table(words[1:], words), span=words[0].span)
+    if [word.value.upper() for word in words] == ["SELECT", "DATABASE", "(", ")"]:
+        return "SELECT CAST(NULL AS CHAR) AS `DATABASE()`"  # there is no default one
     return _show(words) if first == "SHOW" else None
 
 

@@ -1,10 +1,11 @@
 """Positions that derived and common tables pass on, and where they lie.
 
 ``(SELECT id, ra, dec FROM Object WHERE CONTAINS(...) = 1) a`` has rows of Object within that region only, so a join of
-`a` on a separation bounds the other side.
+`a` on a separation bounds the other side. So does the position of a row for the subqueries that are asked for it.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from ..models.ids import FoundIds
 from ..models.schema import SkyPosition, Table
@@ -12,8 +13,13 @@ from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, CommonTableRef, Query, Select, SubqueryRef, With
 from ..models.walk import base_tables, from_sources, walk
 from .joins import NO_DERIVED, Derived, table_bounds
+from .prune import Bounds
+from .regions import AllOf, Around, Enlarged, RegionExpr
 
-__all__ = ["derived_positions"]
+__all__ = ["derived_positions", "outer_positions"]
+
+_FINEST: Final = 20
+"""Order of the finest cells around the places of ids."""
 
 Lookup = Callable[[Table], StoredTable]
 
@@ -49,6 +55,27 @@ def derived_positions(
         if one is not None:
             passed_on[node.source] = one
     return passed_on
+
+
+def outer_positions(select: Select, lookup: Lookup, bounds: Mapping[int, Bounds]) -> dict[int, Derived]:
+    """Return where the positions lie that subqueries of a SELECT may refer to, by source number.
+
+    For a row outside of them, whatever a subquery says, no row of the result is made.
+    """
+    found = {}
+    for ref in base_tables(select.source):
+        if ref.table.position is not None:
+            region = _own_region(bounds[ref.source], lookup(ref.table).max_separation_deg)
+            found[ref.source] = Derived(ref.table.position, region)
+    return found
+
+
+def _own_region(bounds: Bounds, separation_deg: float) -> RegionExpr | None:
+    """Return where the own positions lie of rows within some bounds; None: anywhere."""
+    parts = [] if bounds.own is None else [bounds.own]
+    parts += [Enlarged(bound.region, bound.pad_deg + separation_deg) for bound in bounds.shared]
+    parts += [Enlarged(Around(coverage, _FINEST), separation_deg) for coverage in bounds.placed]
+    return AllOf(tuple(parts)) if parts else None
 
 
 def _in_order(tree: Query) -> tuple[Query, ...]:

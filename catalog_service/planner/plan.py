@@ -4,7 +4,7 @@ Everything happens in memory; no directory is listed and no file opened.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from partitioning.layout.file_map import FileMap
@@ -17,7 +17,7 @@ from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import Select
 from ..models.walk import base_tables, walk
-from .derived import derived_positions
+from .derived import derived_positions, outer_positions
 from .joins import NO_DERIVED, Derived, table_bounds
 from .prune import Bounds, choose_tiles, expected_rows, merged_ranges, position_box
 
@@ -76,9 +76,11 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
     """
     planned: dict[int, _Planned] = {}
     known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}, uploaded), statistics)
-    for node in walk(query.tree):
+    for node in walk(query.tree):  # what is around a subquery comes first
         if isinstance(node, Select) and node.source is not None:
-            planned |= _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
+            made, bounds = _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
+            planned |= made
+            known = replace(known, derived={**known.derived, **outer_positions(node, lookup, bounds)})
     tables = tuple(planned[source].table for source in sorted(planned))
     files, places = sum(len(one.scan.files) for one in planned.values()), sum(map(len, known.ids.values()))
     few_ids = bool(known.ids) and places <= _FEW_PLACES
@@ -95,10 +97,14 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
     )
 
 
-def _plan_select(select: Select, lookup: Lookup, known: _Known, visible: tuple[str, ...]) -> dict[int, _Planned]:
+def _plan_select(
+    select: Select, lookup: Lookup, known: _Known, visible: tuple[str, ...]
+) -> tuple[dict[int, _Planned], Mapping[int, Bounds]]:
+    """Return what is read of the tables of one SELECT, and what bounds them."""
     tables = {ref.source: lookup(ref.table) for ref in base_tables(select.source)}
     bounds = table_bounds(select, tables, known.ids, known.derived, known.statistics)
-    return {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
+    planned = {source: _plan_table(source, stored, bounds[source], visible) for source, stored in tables.items()}
+    return planned, bounds
 
 
 def _plan_table(source: int, stored: StoredTable, bounds: Bounds, visible: tuple[str, ...]) -> _Planned:

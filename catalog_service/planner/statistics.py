@@ -34,6 +34,7 @@ from ..models.tree import (
     InList,
     IntegerLiteral,
     IsNull,
+    Like,
     Not,
     Or,
     RealLiteral,
@@ -42,6 +43,7 @@ from ..models.tree import (
     Unary,
 )
 from ..models.walk import base_tables, conjuncts, on_clauses, walk
+from .monotone import implied
 
 __all__ = ["Kept", "kept_files", "wanted_statistics"]
 
@@ -184,11 +186,21 @@ def _tested_column(condition: Expr) -> ColumnRef | None:
             column, constants = _column(operand), [low, high]
         case InList(operand=operand, items=items) if len(items) <= _MOST_ITEMS:
             column, constants = _column(operand), list(items)
+        case Like():
+            return _implied_column(condition)
         case _:
             return None
-    if column is None or any(_constant(constant, column.column) is None for constant in constants):
+    if column is None:
+        return _implied_column(condition)
+    if any(_constant(constant, column.column) is None for constant in constants):
         return None
     return column
+
+
+def _implied_column(condition: Expr) -> ColumnRef | None:
+    """Return the column that a condition on an expression of it says something of."""
+    inner = implied(condition)
+    return None if inner is None else _tested_column(conjuncts(inner)[0])
 
 
 def _column(expr: Expr) -> ColumnRef | None:
@@ -205,6 +217,9 @@ def _column(expr: Expr) -> ColumnRef | None:
 
 
 def _atom(condition: Expr, known: FileBounds, *, negated: bool) -> Mask:
+    if implied(condition) is not None:
+        inner = implied(condition, negated=negated)
+        return reduce(np.logical_and, (_atom(part, known, negated=False) for part in conjuncts(inner)), ~known.empty)
     match condition:
         case ColumnRef():
             return _compare("=", int(not negated), known)

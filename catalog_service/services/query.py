@@ -115,7 +115,7 @@ class _Audit:
         """Tell that rows are on their way: from now on, what is stopped is their delivery."""
         running = self.running.get(self.query_id)
         if running is not None:
-            running.stop = lambda: delivery.stop(stopped_error(self.query_id))
+            running.stop = lambda: delivery.stop(stopped_error(running))
             running.progress = lambda: delivery.progress
 
     def record(self, status: str, *, scan: ScanPlan | None = None, **facts: Any) -> None:
@@ -378,7 +378,13 @@ class QueryService:
         self._attention = Attention()
 
     async def run(
-        self, query: QueryText, identity: Identity, options: ResultOptions, file: ResultFile | None = None
+        self,
+        query: QueryText,
+        identity: Identity,
+        options: ResultOptions,
+        file: ResultFile | None = None,
+        *,
+        told: str | None = None,
     ) -> Delivery:
         """Run a query text; return when its first bytes are there.
 
@@ -388,6 +394,8 @@ class QueryService:
             What is asked, by whom, and how the result is wanted.
         file
             Of a job: its worker writes the result there. What the delivery yields all the same belongs there, too.
+        told
+            What was asked, where the query was made of it.
 
         Raises
         ------
@@ -395,7 +403,7 @@ class QueryService:
             Any of its classes; the error carries the query's id.
         """
         # texts within the limit are recorded whole; one letter is one byte or more
-        recorded = query.text[: self._limits.max_query_bytes]
+        recorded = (told or query.text)[: self._limits.max_query_bytes]
         audit = self._audit(identity, recorded, options, file)
         with _beginning(audit):
             published = await self._published(query.uploads, audit, file)
@@ -563,7 +571,7 @@ def _beginning(audit: _Audit) -> Iterator[None]:
             and isinstance(error, asyncio.CancelledError)
             and not task.uncancel()
         ):
-            stopped = stopped_error(audit.query_id)
+            stopped = stopped_error(running)
             audit.failed(stopped)
             raise stopped from None
         audit.failed(error)

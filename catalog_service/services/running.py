@@ -35,7 +35,9 @@ class RunningQuery:
     progress: Callable[[], tuple[int, int] | None]
     """Returns batches of tiles that are done, and all of them; None if that is not known."""
     is_stopped: bool = False
-    """Whether an operator has stopped it."""
+    """Whether an operator, or its owner by another request, has stopped it."""
+    by_owner: bool = False
+    """Whether it was the owner who did."""
 
 
 class RunningQueries:
@@ -70,15 +72,27 @@ class RunningQueries:
         """Return a query, None if it does not run."""
         return self._queries.get(query_id)
 
+    def stop(self, query: RunningQuery, *, by_owner: bool = False) -> bool:
+        """Stop a query; return whether it was not stopped before."""
+        if query.is_stopped:
+            return False
+        query.is_stopped, query.by_owner = True, by_owner
+        query.stop()
+        return True
+
     def all(self) -> tuple[RunningQuery, ...]:
         """Return all, the oldest first."""
         return tuple(self._queries.values())
 
 
-def stopped_error(query_id: str) -> QueryStoppedError:
-    """Return the error of a query that an operator has stopped."""
-    error = QueryStoppedError("An operator cancelled the query.", remedy="Ask the operator before you run it again.")
-    error.query_id = query_id
+def stopped_error(query: RunningQuery) -> QueryStoppedError:
+    """Return the error of a query that was stopped."""
+    if query.by_owner:
+        error = QueryStoppedError("You cancelled the query by KILL.")
+    else:
+        remedy = "Ask the operator before you run it again."
+        error = QueryStoppedError("An operator cancelled the query.", remedy=remedy)
+    error.query_id = query.query_id
     return error
 
 
@@ -117,7 +131,5 @@ class OperatorService:
         query = self._running.get(query_id)
         if query is None:
             raise NotFoundError(f"no query {query_id[:40]!r} runs; it may have ended.")
-        if not query.is_stopped:
-            query.is_stopped = True
-            query.stop()
+        if self._running.stop(query):
             _AUDIT.info("query_stopped", query_id=query_id, who=identity.name, owner=query.owner)

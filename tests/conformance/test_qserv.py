@@ -243,7 +243,7 @@ def test_statements_that_describe_what_is_there(client: CatalogClient) -> None:
         ("SELECT coord_ra FROM survey.Object WHERE coord_ra = 'north'", QueryTypeError, "and is none"),
         ("SELECT FLOR(1.5)", QueryNameError, "FLOOR"),
         ("SELECT 0x1F", QuerySyntaxError, "in decimal"),
-        ("KILL 5", QueryRefusedError, "stands for itself"),
+        ("USE survey", QueryRefusedError, "stands for itself"),
         ("SELECT ~5", QueryValueError, "18446744073709551610 does not fit into a 64-bit integer"),
     ],
 )

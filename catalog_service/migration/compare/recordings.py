@@ -83,6 +83,8 @@ class _Recordings:
     def answer(self, answer: Answer, other: Answer | None) -> Comparison:
         if other is None or answer.error or other.error:
             return _failed(answer.error, _MISSING if other is None else other.error)
+        if _are_same(answer, other):
+            return Comparison(Verdict.EQUAL, rows_left=answer.rows, rows_right=other.rows)
         rules = replace(self.rules, shape=shape_of(answer.query), cut=answer.overflow and other.overflow)
         try:
             found = self.comparer.compare(_rows(self.left, answer), _rows(self.right, other), rules)
@@ -93,6 +95,13 @@ class _Recordings:
         cut = {"cut": "left" if answer.overflow else "right"}
         truncated = Difference(DifferenceKind.TRUNCATED, 1, examples=(cut,))
         return replace(found, verdict=Verdict.DIFFERENT, differences=(truncated, *found.differences))
+
+
+def _are_same(answer: Answer, other: Answer) -> bool:
+    """Tell whether two answers are the same without any rule, byte by byte."""
+    kinds = [[(column.name, column.kind) for column in one.columns] for one in (answer, other)]
+    same = (answer.sha256, answer.overflow) == (other.sha256, other.overflow)
+    return answer.sha256 is not None and same and kinds[0] == kinds[1]
 
 
 def _failed(left: Failure | None, right: Failure | None) -> Comparison:

@@ -80,7 +80,7 @@ class MysqlSource:
 
     def describe(self) -> Source:
         """Return what is known of the source."""
-        return Source("mysql", self._address.shown, self._column("SELECT VERSION()")[0])
+        return Source("mysql", self._address.shown, str(self._connected().get_server_info()))
 
     def tables(self) -> Iterator[Table]:
         """Yield the tables with their columns; a table that cannot be described has an error."""

@@ -78,14 +78,18 @@ def running_mariadb(directory: Path) -> Iterator[MariaDb]:
 def install_mariadb(directory: Path) -> None:
     """Make the data of a server whose user `root` has no password."""
     require(shutil.which("mariadbd"), "MariaDB is not installed (apt-get install mariadb-server)")
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={directory / 'data'}", "--skip-test-db"]
-    subprocess.run([*install, "--auth-root-authentication-method=normal"], capture_output=True, check=True)
+    # a server that starts removes the temporary tables of others that share its directory for them
+    (directory / "tmp").mkdir()
+    install = ["mariadb-install-db", "--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]
+    install += [f"--datadir={directory / 'data'}", f"--tmpdir={directory / 'tmp'}"]
+    subprocess.run(install, capture_output=True, check=True)
 
 
 def start_mariadb(directory: Path, more_options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a server on data that `install_mariadb` made."""
     options = [f"--datadir={directory / 'data'}", f"--socket={directory / 'socket'}", "--sql-mode=", "--user=root"]
     options += ["--character-set-server=latin1", "--innodb-buffer-pool-size=32M", f"--pid-file={directory}/pid"]
+    options.append(f"--tmpdir={directory / 'tmp'}")
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(["mariadbd", "--no-defaults", *options, *more_options], stdout=log, stderr=log)
 

@@ -1,9 +1,11 @@
 """Texts and the SQL that becomes of them, word for word: a change of what is emitted shows as a diff of golden.sql.
 
-``UPDATE_GOLDEN=1 pytest tests/catalog_service/language/test_golden.py`` rewrites the file; read the diff.
+golden_qserv.sql has those of Qserv's language. ``UPDATE_GOLDEN=1 pytest tests/catalog_service/language/test_golden.py``
+rewrites both; read the diff.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -11,15 +13,28 @@ import pytest
 
 from catalog_service.language.pipeline import emit, parse, resolve
 from catalog_service.language.rewrite import walk
-from catalog_service.models.query import QueryText, RaDecBox, TableScan
+from catalog_service.models.query import Language, QueryText, RaDecBox, TableScan
+from catalog_service.models.schema import Column, Table
 from catalog_service.models.tree import TableRef
-from tests.catalog_service.language.store import VIEW
-
-GOLDEN = Path(__file__).parent / "golden.sql"
+from tests.catalog_service.language.store import VIEW, View
 
 
-def translated(text: str) -> str:
-    resolved = resolve(parse(QueryText(text)), VIEW)
+def _position(table: Table) -> tuple[Column, Column] | None:
+    found = table.position
+    names = table.columns_by_folded_name
+    return None if found is None else (names[found.ra.lower()], names[found.dec.lower()])
+
+
+GOLDEN = {
+    Language.ADQL: Path(__file__).parent / "golden.sql",
+    Language.QSERV: Path(__file__).parent / "golden_qserv.sql",
+}
+PLACED = View(tuple(replace(table, partition_position=_position(table)) for table in VIEW.tables))
+"""The tables with positions are partitioned by them, as areas and chunks ask for."""
+
+
+def translated(text: str, language: Language = Language.ADQL) -> str:
+    resolved = resolve(parse(QueryText(text, language)), VIEW if language is Language.ADQL else PLACED)
     scans = {}
     for node in walk(resolved.tree):
         if isinstance(node, TableRef):
@@ -33,9 +48,9 @@ def translated(text: str) -> str:
     return emit(resolved, scans, max_rows=1000)
 
 
-def pairs() -> list[tuple[str, str]]:
+def pairs(language: Language = Language.ADQL) -> list[tuple[str, str]]:
     """Return (text, SQL) of each block: comment lines hold the text, the others the SQL."""
-    blocks = [block.splitlines() for block in GOLDEN.read_text().strip().split("\n\n")]
+    blocks = [block.splitlines() for block in GOLDEN[language].read_text().strip().split("\n\n")]
     return [
         (
             "\n".join(line[3:] for line in block if line.startswith("-- ")),
@@ -45,15 +60,30 @@ def pairs() -> list[tuple[str, str]]:
     ]
 
 
-if os.environ.get("UPDATE_GOLDEN"):
-    GOLDEN.write_text(
-        "\n\n".join("\n".join([*(f"-- {line}" for line in text.split("\n")), translated(text)]) for text, _ in pairs())
-        + "\n"
+def _update(language: Language) -> None:
+    blocks = (
+        "\n".join([*(f"-- {line}" for line in text.split("\n")), translated(text, language)])
+        for text, _ in pairs(language)
     )
+    GOLDEN[language].write_text("\n\n".join(blocks) + "\n")
 
 
-@pytest.mark.parametrize(("text", "sql"), pairs())
-def test_pair(text: str, sql: str) -> None:
-    assert translated(text) == sql
+if os.environ.get("UPDATE_GOLDEN"):
+    for _language in GOLDEN:
+        _update(_language)
+
+
+def check(text: str, sql: str, language: Language) -> None:
+    assert translated(text, language) == sql
     assert [one.type for one in duckdb.extract_statements(sql)] == [duckdb.StatementType.SELECT]
     assert "\n" not in sql
+
+
+@pytest.mark.parametrize(("text", "sql"), pairs(Language.ADQL))
+def test_pair(text: str, sql: str) -> None:
+    check(text, sql, Language.ADQL)
+
+
+@pytest.mark.parametrize(("text", "sql"), pairs(Language.QSERV))
+def test_pair_of_qserv(text: str, sql: str) -> None:
+    check(text, sql, Language.QSERV)

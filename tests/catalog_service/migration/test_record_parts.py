@@ -2,8 +2,12 @@
 
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import time as time_of_day
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -12,12 +16,16 @@ from hypothesis import strategies as st
 from catalog_service.migration.recorder.access import parse_address
 from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
-from catalog_service.migration.recorder.errors import UsageError
-from catalog_service.migration.recorder.format import Column, Table
+from catalog_service.migration.recorder.errors import RefusedError, UsageError
+from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
+from catalog_service.migration.recorder.format import Column, Header, Recording, Source, Table
+from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
+from catalog_service.migration.recorder.source import Result
 from catalog_service.migration.recorder.statements import check_reads_only, split_statements
 
+Found = TypeVar("Found")
 GENERAL_LOG = """\
 /usr/sbin/mariadbd, Version: 10.11.19-MariaDB (Debian 12). started with:
 Tcp port: 3306  Unix socket: /run/mysqld/mysqld.sock
@@ -208,3 +216,64 @@ def test_addresses(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as told:
             parse_address(wrong, tmp_path / "none")
         assert "secret" not in str(told.value).replace("a secret", "")
+
+
+@dataclass
+class Stub:
+    """A source that knows chunks, and refuses to group by expressions."""
+
+    lang: str = "QSERV"
+    asked: list[str] = field(default_factory=list)
+
+    def describe(self) -> Source:
+        return Source("mysql", "mysql://stub/", "stub")
+
+    def tables(self) -> Iterator[Table]:
+        return iter(())
+
+    @contextmanager
+    def ask(
+        self, query: str, *, timeout_s: float, max_rows: int | None = None, lang: str | None = None
+    ) -> Iterator[Result]:
+        del timeout_s, max_rows, lang
+        self.asked.append(query)
+        if "FLOOR" in query or " % 1009" in query:
+            raise RefusedError("no expressions here")
+        yield Result((), iter([[("7", "2.0", "30", "2", "1", "2", "1.5000")]]))
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def at_once(work: Callable[[], Found]) -> Found:
+    return work()
+
+
+def test_cells_that_a_source_refuses_give_way_to_others(tmp_path: Path) -> None:
+    columns = (Column("ra", "double", "float64"), Column("dec", "double", "float64"), Column("chunkId", "int", "int64"))
+    table = Table(
+        "s", "t", (Column("id", "bigint", "int64"), *columns), 2, key=("id",), ra="ra", dec="dec", chunk="chunkId"
+    )
+    recording, source = Recording(tmp_path), Stub()
+    recording.begin(Header(source.describe(), "now", "1"))
+    found = FingerprintRecorder(recording, source, Options(columns=1), at_once).record(table)
+    assert found is not None
+    assert (found.error, found.cells, found.rows) == (None, {"kind": "chunk", "column": "chunkId"}, 2)
+    assert list(recording.rows_of(found)) == [("7", "2", "30", "0", "1", "2", "1.5000")]
+    assert [one.name for one in found.fields] == ["cell", "rows", "id:sum", "ra:nulls", "ra:min", "ra:max", "ra:avg"]
+    assert len(source.asked) == 3
+    assert FingerprintRecorder(recording, source, Options(columns=1), at_once).record(table) is None
+
+
+def test_a_cell_that_a_crash_cut_is_asked_again(tmp_path: Path) -> None:
+    progress = CellProgress(tmp_path / "t.cells", "SELECT 1")
+    progress.append(["a", "1"])
+    progress.append(["b", None])
+    content = progress.path.read_bytes()
+    progress.path.write_bytes(content[:-3])
+    again = CellProgress(tmp_path / "t.cells", "SELECT 1")
+    assert again.cells == {"a"}
+    again.append(["b", None])
+    again.append(["c", "3"])
+    assert list(CellProgress(tmp_path / "t.cells", "SELECT 1").rows()) == [["a", "1"], ["b", None], ["c", "3"]]
+    assert CellProgress(tmp_path / "t.cells", "SELECT 2").cells == set()

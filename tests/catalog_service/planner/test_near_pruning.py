@@ -9,11 +9,15 @@ from catalog_service.models.query import ResolvedQuery
 from catalog_service.models.schema import Column, DataType, Table
 from catalog_service.models.stored import StoredTable
 from catalog_service.models.tree import (
+    And,
     Comparison,
     Distance,
+    Exists,
+    Expr,
     IntegerLiteral,
     Join,
     JoinKind,
+    Not,
     RealLiteral,
     Select,
     SelectItem,
@@ -72,6 +76,49 @@ def readable(
         return (first if table.name == "A" else second).stored
 
     return second.readable(plan(ResolvedQuery(tree, (one,)), lookup, visible_schemas={"sky"}).scans[1])
+
+
+def readable_inside(
+    first: World, second: World, region: tuple[float, float, float], near_deg: float, *, negated: bool
+) -> np.ndarray:
+    """Return which rows of B may be read by a subquery that looks for them near rows of A, in a cone."""
+    one = Column(name="one", datatype=DataType.INT)
+    items = (SelectItem(IntegerLiteral(1), column=one),)
+    near = Comparison("<", Distance(own_point(1), own_point(0)), RealLiteral(near_deg))
+    inner: Expr = Exists(Select(items, TableRef(1, second.table, "b"), where=near))
+    where = And((Not(inner) if negated else inner, contains(circle(*region), 0)))
+    tree = Select(items, TableRef(0, first.table, "a"), where=where)
+
+    def lookup(table: Table) -> StoredTable:
+        return (first if table.name == "A" else second).stored
+
+    return second.readable(plan(ResolvedQuery(tree, (one,)), lookup, visible_schemas={"sky"}).scans[1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), centre=centres, radius_deg=radii, near_deg=radii, scattered=st.booleans())
+def test_a_subquery_finds_all_that_is_near_the_region_around_it(
+    seed: int, centre: tuple[float, float], radius_deg: float, near_deg: float, *, scattered: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    first = make_world(rng, make_table("A"), points_near(rng, *centre, radius_deg, 30), finest=9)
+    second = make_partners(rng, points_near(rng, *centre, radius_deg + near_deg, 60), 0.3 if scattered else 0.0)
+    inside = Cone(*centre, radius_deg).contains(first.ra, first.dec)
+    apart = separation_deg(first.ra[inside, None], first.dec[inside, None], second.ra[None, :], second.dec[None, :])
+    needed = (apart <= near_deg).any(axis=0)
+    for negated in (True, False):
+        assert readable_inside(first, second, (*centre, radius_deg), near_deg, negated=negated)[needed].all()
+
+
+@pytest.mark.parametrize("scatter_deg", [0.0, 0.3])
+def test_a_subquery_reads_nothing_far_from_the_region_around_it(scatter_deg: float) -> None:
+    rng = np.random.default_rng(4)
+    first = make_world(rng, make_table("A"), points_near(rng, 10, 20, 1, 20), finest=9)
+    second = make_partners(rng, points_near(rng, 10, 20, 60, 400), scatter_deg)
+    kept = readable_inside(first, second, (10, 20, 1), 0.5, negated=True)
+    far = separation_deg(second.ra, second.dec, 10, 20) > 5
+    assert far.sum() > 200
+    assert not kept[far].any()
 
 
 @pytest.mark.parametrize("scatter_deg", [0.0, 0.3])

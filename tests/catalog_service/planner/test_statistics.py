@@ -15,12 +15,14 @@ from catalog_service.models.stored import StoredTable
 from catalog_service.models.tree import (
     And,
     Between,
+    Binary,
     ColumnRef,
     Comparison,
     Expr,
     InList,
     IntegerLiteral,
     IsNull,
+    Like,
     Not,
     Or,
     RealLiteral,
@@ -201,6 +203,13 @@ def test_files_were_left_out() -> None:
         (InList(column("text"), (StringLiteral("x"), StringLiteral("q"))), {0, 2}),
         (Between(column("real"), IntegerLiteral(5), IntegerLiteral(6)), {0, 2}),
         (Comparison("<>", column("real"), IntegerLiteral(5)), set()),
+        (Comparison(">", Binary("*", column("real"), IntegerLiteral(2)), IntegerLiteral(12)), {0, 1}),
+        (Not(Comparison("<=", Binary("*", column("real"), IntegerLiteral(2)), IntegerLiteral(12))), {0, 1}),
+        (Not(Comparison("=", Binary("*", column("real"), IntegerLiteral(2)), IntegerLiteral(12))), set()),
+        (Like(column("text"), StringLiteral("q%")), {0, 2}),
+        (Like(column("text"), StringLiteral("yy_z")), {0, 1}),
+        (Like(column("text"), StringLiteral("q%"), negated=True), set()),
+        (Not(Like(column("text"), StringLiteral("q%"))), set()),
     ],
 )
 def test_what_is_left_out(condition: Expr, left_out: set[int]) -> None:

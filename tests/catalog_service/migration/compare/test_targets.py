@@ -15,7 +15,7 @@ from catalog_service.migration.compare.recordings import compare_recordings
 from catalog_service.migration.compare.target import Target, ask_target
 from catalog_service.migration.recorder.access import PASSWORD_VARIABLE, parse_address
 from catalog_service.migration.recorder.command import main
-from catalog_service.migration.recorder.format import Recording
+from catalog_service.migration.recorder.format import Answer, Recording
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Rate
 from tests.catalog_service.migration.compare.recordings import Made
@@ -98,7 +98,7 @@ def test_our_service_answers_as_the_qserv_did(recording: Path, server_url: str, 
 def test_what_is_known_is_not_asked_again(recording: Path, server_url: str, tmp_path: Path) -> None:
     first = Made(tmp_path / "left")
     first.answer("SELECT visit FROM survey.Visit", {"visit": "int64"}, [])
-    found = []
+    found: list[Answer] = []
     for _ in range(2):
         assert run(first.directory, server_url, "--keep", tmp_path / "ours", "--async")[0] == 1
         found += Recording(tmp_path / "ours").answers()
