@@ -96,6 +96,8 @@ class Config(BaseSettings):
     """The longest that a client may take to read the result of a synchronous query in seconds."""
     connection_stall_s: float = Field(300.0, gt=0, le=86_400)
     """Seconds after which a connection is cut whose client takes nothing of what is sent."""
+    request_stall_s: float = Field(30.0, gt=0, le=86_400)
+    """Seconds within which the head of a request, and each next piece of its body, must come; else it is cut."""
     short_s: float = Field(5.0, gt=0, le=86_400)
     """Seconds after which a query without a first row makes room for others that wait, and becomes a large one."""
     reader_stall_s: float = Field(10.0, gt=0, le=86_400)

@@ -71,8 +71,9 @@ def _state(config: Config) -> Iterator[Finding]:
         yield Finding(is_fatal=True, text=f"state_dir {state} cannot be written")
         return
     free_mb = shutil.disk_usage(existing).free // 1_000_000
-    wanted_mb = config.result_mb + (config.workers + config.batch_workers) * config.worker_spill_mb
-    low = f"; the limits allow one result and all spills to take {wanted_mb:,} MB" if free_mb < wanted_mb else ""
+    workers = config.workers + config.scan_workers + config.batch_workers
+    wanted_mb = config.result_mb + workers * config.worker_spill_mb + config.spool_mb
+    low = f"; the limits allow a result, spools and spills to take {wanted_mb:,} MB" if free_mb < wanted_mb else ""
     yield Finding(is_fatal=free_mb < config.free_space_mb, text=f"state_dir {state}: {free_mb:,} MB are free{low}")
 
 

@@ -245,9 +245,10 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
         structlog.get_logger("service").info("starting", url=url, catalog_root=str(config.catalog_root))
         options = uvicorn.Config(
             app,
-            http=HttpProtocol,
+            http=HttpProtocol.with_stall(config.request_stall_s),
             log_level="warning",
             access_log=False,
+            reset_contextvars=True,  # the id of a query must not stay with its connection
             log_config=None,  # its lines take the form of all others
             timeout_graceful_shutdown=10,
             proxy_headers=bool(config.trusted_proxies),  # else anybody could say to be at another address

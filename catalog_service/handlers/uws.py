@@ -55,7 +55,7 @@ async def one(job_id: str, request: Request, services: ServicesDep, caller: Call
     parameters = await read_parameters(request)
     wait = services.jobs.changed(job_id, caller, _wait(parameters), parameters.one("PHASE"))
     job = await unless_disconnected(request, wait)
-    return xml(services.job_documents.job(job, services.jobs.progress(job)))
+    return xml(services.job_documents.job(job, services.jobs.progress(job), services.jobs.waits_for(job)))
 
 
 @router.post("/{job_id}", summary="Delete a job, by ACTION=DELETE")

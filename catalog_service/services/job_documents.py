@@ -42,9 +42,10 @@ class JobDocuments:
             return self._jobs_url
         return f"{self._jobs_url}/{job.job_id}{child and f'/{child}'}"
 
-    def job(self, job: Job, progress: Progress | None) -> str:
-        """Return the job document."""
-        return self._render("job", job=job, message=_message(job), facts=tuple(_facts(job, progress)))
+    def job(self, job: Job, progress: Progress | None, waits_for: str | None = None) -> str:
+        """Return the job document; `waits_for` tells why a queued job is not begun, if it is not for its turn alone."""
+        facts = tuple(_facts(job, progress, waits_for))
+        return self._render("job", job=job, message=_message(job), facts=facts)
 
     def jobs(self, jobs: Iterable[Job]) -> str:
         """Return the list of jobs."""
@@ -98,8 +99,10 @@ def _message(job: Job) -> str | None:
     return None if job.error is None else str(CatalogServiceError.from_json(job.error))
 
 
-def _facts(job: Job, progress: Progress | None) -> Iterable[tuple[str, object]]:
+def _facts(job: Job, progress: Progress | None, waits_for: str | None) -> Iterable[tuple[str, object]]:
     """Yield what the service tells beyond UWS."""
+    if waits_for is not None:
+        yield "waits_for", waits_for
     if progress is not None:
         yield "batches_done", progress.done
         yield "batches_total", progress.total

@@ -99,6 +99,11 @@ class JobRunner:
         known = None if execution is None or execution.delivery is None else execution.delivery.progress
         return None if known is None else Progress(*known)
 
+    def waits_for(self, owner: str) -> str | None:
+        """Return why the jobs of an owner are not begun, None if they only wait for their turn."""
+        wait_s = self._budget.relief_s(owner)
+        return f"the budget of its owner (scan_budget_mb), for {wait_s:.0f} s" if wait_s else None
+
     def _recover(self) -> None:
         """Settle jobs that executed when the service ended: finished, queued once more, or failed."""
         self._results.sweep(self._store.ids())

@@ -235,6 +235,10 @@ class JobService:
         """Return how far an executing job is, None if that is not known."""
         return self._runner.progress(job.job_id)
 
+    def waits_for(self, job: Job) -> str | None:
+        """Return why a queued job is not begun, if it is not for its turn alone."""
+        return self._runner.waits_for(job.owner.name) if job.phase is Phase.QUEUED else None
+
     async def destroy_expired(self) -> None:
         """Remove the jobs whose destruction time has come."""
         for job in await self._beside(self._store.expired, self._kept.clock()):

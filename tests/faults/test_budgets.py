@@ -43,14 +43,17 @@ def test_jobs_over_the_budget_wait_and_run_later(server: RunningServer) -> None:
     first, second = (create(server.url, SCAN.format(number)) for number in (1, 2))
     free = create(server.url, "SELECT 1 AS n")
     ended: dict[str, float] = {}
-    began = time.monotonic()
+    began, told = time.monotonic(), ""
     while len(ended) < 3:
         assert time.monotonic() - began < 30
+        if first in ended and second not in ended:
+            told += requests.get(f"{server.url}/tap/async/{second}", timeout=30).text
         for job_id in {first, second, free} - ended.keys():
             if phase(server.url, job_id) == "COMPLETED":
                 ended[job_id] = time.monotonic()
         time.sleep(0.05)
     assert ended[second] - ended[first] > WINDOW_S / 2
+    assert '<info name="waits_for">the budget of its owner (scan_budget_mb), for' in told
 
 
 def test_the_limit_is_told(server: RunningServer) -> None:
