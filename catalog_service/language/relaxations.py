@@ -18,6 +18,7 @@ _BY_WORD: Final = {
     "FALSE": "TRUE or FALSE",
     "NULLS": "NULLS FIRST or LAST",
     "OVER": "window function",
+    "FILTER": "FILTER",
 }
 
 _CONDITION = "condition used as a value"
