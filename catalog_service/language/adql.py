@@ -19,6 +19,7 @@ from .build import TreeBuilder
 from .errors import error_at
 from .lexer import Word, scan
 from .limits import check_tree
+from .parser import Parser
 from .relaxations import relaxations
 
 __all__ = ["grammar", "grammar_parser", "parse_adql", "parsed_tree", "refuse_statements"]
@@ -35,7 +36,7 @@ class _Words(Lexer):  # type: ignore[misc]  # lark is untyped here
 
 
 @cache
-def _parser(functions: frozenset[str]) -> Lark:
+def _parser(functions: frozenset[str]) -> Parser:
     """Return the parser; made once, about 0.2 s."""
     return grammar_parser(grammar("adql.lark"), TreeBuilder(functions))
 
@@ -45,9 +46,9 @@ def grammar(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def grammar_parser(rules: str, builder: TreeBuilder) -> Lark:
+def grammar_parser(rules: str, builder: TreeBuilder) -> Parser:
     """Return a parser of words that builds trees."""
-    return Lark(rules, parser="lalr", lexer=_Words, transformer=builder, maybe_placeholders=False)
+    return Parser(Lark(rules, parser="lalr", lexer=_Words, transformer=builder, maybe_placeholders=False))
 
 
 def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
@@ -73,7 +74,7 @@ def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:
     return ParsedQuery(tree, relaxations(words, tree))
 
 
-def parsed_tree(words: Sequence[Word], text: str, parser: Lark, quote: str = '"') -> Query:
+def parsed_tree(words: Sequence[Word], text: str, parser: Parser, quote: str = '"') -> Query:
     """Return the tree of the words of a text, which is within the limits.
 
     Parameters

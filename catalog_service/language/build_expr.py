@@ -220,6 +220,27 @@ class ExpressionBuilder:
         """Build ``SUM([DISTINCT] a)``."""
         return Aggregate(parts[0].value.lower(), (parts[-1],), distinct=_is_distinct(parts), span=span_of(parts))
 
+    def filtered(self, parts: Parts) -> Expr:
+        """Build ``SUM(a) FILTER (WHERE c)``: the sum of what is `a` where c holds, and else NULL."""
+        word, kept = parts[0], parts[-1].value
+        name, inside = word.value.lower(), parts[1:-1]
+        if name not in AGGREGATES or AGGREGATES[name].hidden:
+            raise error_at(QueryNameError, f"{word.value} is no set function, which FILTER goes with.", word.span)
+        if any(isinstance(part, Word) and part.type == "STAR" for part in inside):
+            if name != "count":
+                raise error_at(QuerySyntaxError, f"only COUNT takes *; {name.upper()} needs a value.", word.span)
+            inside = [IntegerLiteral(1, span=word.span)]
+        values = [part for part in inside if not isinstance(part, Word)]
+        if not values:
+            raise error_at(QuerySyntaxError, f"{name.upper()} needs a value.", word.span)
+        chosen = Case(None, ((kept, values[0]),), None, span=span_of(parts))
+        call = [word, *(part for part in inside if isinstance(part, Word)), chosen, *values[1:]]
+        return self.aggregate(call) if word.type == "AGGREGATE" else self.function(call)
+
+    def filter(self, parts: Parts) -> Clause:
+        """Build ``FILTER (WHERE c)``."""
+        return Clause("filter", self.condition(parts[-1]), span_of(parts))
+
     def cast(self, parts: Parts) -> Expr:
         """Build ``CAST(a AS type)``."""
         target, length = parts[3].value

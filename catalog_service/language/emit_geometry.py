@@ -24,6 +24,7 @@ from partitioning.sky.separation import EDGE_TOLERANCE_DEG, unit_vectors
 from ..models.comparisons import MIRRORED, constant
 from ..models.tree import (
     Area,
+    Centroid,
     Circle,
     Contains,
     Coordinate,
@@ -33,7 +34,7 @@ from ..models.tree import (
     Point,
     PolygonShape,
 )
-from .emit_shapes import area_value, polygon_value
+from .emit_shapes import area_value, centroid_value, polygon_value
 from .sqltext import bound, double
 
 __all__ = [
@@ -195,6 +196,8 @@ def geometry_value(expr: Expr, degrees: Degrees) -> str:
             return _polygon_value(expr) if is_constant(expr) else polygon_value(expr, degrees)
         case Distance(first=first, second=second):
             return distance(first, second, degrees)
+        case Coordinate(axis=axis, point=Centroid(shape=PolygonShape() as shape)):
+            return centroid_value(shape, axis, degrees)
         case Coordinate(axis=axis, point=Point(ra=ra, dec=dec)):
             return degrees(ra if axis == 1 else dec)
         case Area(shape=shape):

@@ -23,7 +23,7 @@ from partitioning.sky.separation import EDGE_TOLERANCE_DEG
 from ..models.tree import Circle, Contains, Expr, Intersects, Point, PolygonShape, RegionColumn
 from .sqltext import double, let
 
-__all__ = ["area_value", "polygon_value", "related"]
+__all__ = ["area_value", "centroid_value", "polygon_value", "related"]
 
 Degrees = Callable[[Expr], str]
 
@@ -363,3 +363,35 @@ def polygon_value(shape: PolygonShape, degrees: Degrees) -> str:
 def area_value(shape: PolygonShape, degrees: Degrees) -> str:
     """Return a polygon's area in square degrees."""
     return _of_polygon(shape, f"abs(h.at) * {double(math.degrees(1) ** 2)}", degrees)
+
+
+_SMALL: Final = double(1e-3)
+"""Radians; in smaller polygons the sum over sides cancels away, larger ones are not flat."""
+
+
+def centroid_value(shape: PolygonShape, axis: int, degrees: Degrees) -> str:
+    """Return a coordinate, 1 or 2, of the mean direction of a polygon's points, in degrees.
+
+    By Stokes' theorem the mean is half the sum over sides of arc length times normal; in small polygons that of the
+    centroids of triangles, weighted by area.
+    """
+    ring = _Ring("h.a", str(len(shape.vertices)), "h.at")
+    normal = _cross("e.a", _minus("e.b", "e.a"))
+    length = _norm("n.v")
+    arc = f"CASE WHEN {length} > 0e0 THEN atan2({length}, {_dot('n.a', 'n.b')}) / {length} ELSE 0e0 END"
+    sides = ring.sides("e", let(_scaled("n.v", arc), "n", v=normal, a="e.a", b="e.b"))
+    middle = "array_value(" + ", ".join(f"t.a[{k}] + t.b[{k}] + t.c[{k}]" for k in (1, 2, 3)) + ")"
+    ends = {"a": "h.a[1]", "b": "h.a[f]", "c": "h.a[f + 1]"}
+    triangle = let(_scaled(middle, _volume("t.a", "t.b", "t.c")), "t", **ends)
+    triangles = f"list_transform(range(2, {ring.count}), lambda f: {triangle})"
+    is_small = f"list_max(list_transform(h.a, lambda v: {_norm(_minus('v', 'h.a[1]'))})) < {_SMALL}"
+    x, y, z = (f"list_sum(list_transform(m.v, lambda w: w[{k}])) * sign(m.turn)" for k in (1, 2, 3))
+    angle = f"atan2({y}, {x})" if axis == 1 else f"atan2({z}, sqrt(pow({x}, 2) + pow({y}, 2)))"
+    folded = f"(degrees({angle}) + 360e0) % 360e0" if axis == 1 else f"degrees({angle})"
+    mean = let(folded, "m", v=f"CASE WHEN {is_small} THEN {triangles} ELSE {sides} END", turn="h.at")
+    return _of_polygon(shape, mean, degrees)
+
+
+def _scaled(vector: str, by: str) -> str:
+    parts = ", ".join(f"s.v[{k}] * s.by" for k in (1, 2, 3))
+    return let(f"array_value({parts})", "s", v=vector, by=by)

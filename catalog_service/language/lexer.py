@@ -289,7 +289,7 @@ _FRAME_WORDS: Final = frozenset({"FOLLOWING", "PRECEDING", "ROW", "UNBOUNDED"})
 
 
 def window_words(words: list[Word]) -> list[Word]:
-    """Turn names into keywords of windows: OVER between brackets, PARTITION before BY, others between ROWS and ")"."""
+    """Turn names into keywords of windows: FILTER, OVER between brackets, PARTITION before BY, others after ROWS."""
     in_frame = False
     for index, word in enumerate(words[:-1]):
         before, following = words[index - 1].type if index else "", words[index + 1].type
@@ -297,7 +297,7 @@ def window_words(words: list[Word]) -> list[Word]:
         if word.type != "NAME":
             continue
         upper = word.value.upper()
-        is_over = upper == "OVER" and before == "_RPAR" and following == "_LPAR"
+        is_over = upper in {"FILTER", "OVER"} and before == "_RPAR" and following == "_LPAR"
         if is_over or (upper == "PARTITION" and following == "BY") or (in_frame and upper in _FRAME_WORDS):
             words[index] = Word(upper, word.value, word.span)
     return words

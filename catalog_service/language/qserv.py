@@ -7,14 +7,13 @@ import re
 from functools import cache
 from typing import Final
 
-from lark import Lark
-
 from ..models.query import Language, ParsedQuery
 from ..models.tree import ShowColumns
 from .adql import grammar, grammar_parser, parsed_tree, refuse_statements
 from .build_mysql import MySqlBuilder
 from .mysql_lexer import scan_mysql
 from .mysql_statements import statement
+from .parser import Parser
 
 __all__ = ["parse_qserv"]
 
@@ -42,7 +41,7 @@ def parse_qserv(text: str) -> ParsedQuery:
 
 
 @cache
-def _parser() -> Lark:
+def _parser() -> Parser:
     return grammar_parser(_replaced(grammar("adql.lark"), grammar("qserv.lark")), MySqlBuilder())
 
 

@@ -1,6 +1,6 @@
 """Which relaxations of strict ADQL 2.1 a query uses. Strict means: none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..models.tree import And, Case, Expr, Join, JoinKind, Node, Not, Or, ScalarQuery, Select
@@ -18,6 +18,7 @@ _BY_WORD: Final = {
     "FALSE": "TRUE or FALSE",
     "NULLS": "NULLS FIRST or LAST",
     "OVER": "window function",
+    "FILTER": "FILTER",
 }
 
 _CONDITION = "condition used as a value"
@@ -35,13 +36,14 @@ def relaxations(words: Iterable[Word], tree: Node) -> tuple[str, ...]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        below = list(children(node))
-        found |= _of_node(node, below)
-        waiting += below
+        below = children(node)
+        if below:
+            found |= _of_node(node, below)
+            waiting += below
     return tuple(sorted(found))
 
 
-def _of_node(node: Node, below: list[Node]) -> set[str]:
+def _of_node(node: Node, below: Sequence[Node]) -> set[str]:
     match node:
         case ScalarQuery():
             return {"subquery used as a value"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import is_not
 from typing import Any, Final, cast
 
 from ..models.tree import (
@@ -52,10 +53,13 @@ def map_children(node: Expr, rewrite: Callable[[Expr], Expr]) -> Expr:
     Subqueries are left alone: they are resolved by themselves. A list of literals after IN is left alone as well:
     it may be long, and no pass changes a literal.
     """
+    names = slots(type(node))
+    if not names:
+        return node
     changed: dict[str, Any] = {}
-    for name in slots(type(node)):
+    for name in names:
         old = getattr(node, name)
-        if isinstance(node, InList) and name == "items" and all(isinstance(item, LITERALS) for item in old):
+        if name == "items" and isinstance(node, InList) and all(isinstance(item, LITERALS) for item in old):
             continue
         new = _mapped(old, rewrite)
         if new is not old:
@@ -67,6 +71,6 @@ def _mapped(value: Any, rewrite: Callable[[Expr], Expr]) -> Any:
     if isinstance(value, Node):
         return value if isinstance(value, _QUERIES) else rewrite(cast("Expr", value))
     if isinstance(value, tuple):
-        mapped = tuple(_mapped(item, rewrite) for item in value)
-        return value if all(new is old for new, old in zip(mapped, value, strict=True)) else mapped
+        mapped = [_mapped(item, rewrite) for item in value]
+        return tuple(mapped) if any(map(is_not, mapped, value)) else value
     return value

@@ -1,6 +1,6 @@
 """Walk over query trees without recursion, so that no text can exhaust the stack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -26,10 +26,16 @@ def slots(kind: type[Node]) -> tuple[str, ...]:
     return found
 
 
-def children(node: Node) -> list[Node]:
+def children(node: Node) -> Sequence[Node]:
     """Return the nodes directly below `node`, in the order of its fields."""
+    kind = type(node)
+    names = _SLOTS.get(kind)
+    if names is None:
+        names = slots(kind)
+    if not names:
+        return ()
     found: list[Node] = []
-    for name in slots(type(node)):
+    for name in names:
         value = getattr(node, name)
         if isinstance(value, Node):
             found.append(value)

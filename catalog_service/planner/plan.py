@@ -76,11 +76,13 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
     """
     planned: dict[int, _Planned] = {}
     known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}, uploaded), statistics)
-    for node in walk(query.tree):  # what is around a subquery comes first
-        if isinstance(node, Select) and node.source is not None:
-            made, bounds = _plan_select(node, lookup, known, tuple(sorted(visible_schemas)))
-            planned |= made
-            known = replace(known, derived={**known.derived, **outer_positions(node, lookup, bounds)})
+    selects = [node for node in walk(query.tree) if isinstance(node, Select) and node.source is not None]
+    visible = tuple(sorted(visible_schemas))
+    for number, select in enumerate(selects, start=1):  # what is around a subquery comes first
+        made, bounds = _plan_select(select, lookup, known, visible)
+        planned |= made
+        if number < len(selects):
+            known = replace(known, derived={**known.derived, **outer_positions(select, lookup, bounds)})
     tables = tuple(planned[source].table for source in sorted(planned))
     files, places = sum(len(one.scan.files) for one in planned.values()), sum(map(len, known.ids.values()))
     few_ids = bool(known.ids) and places <= _FEW_PLACES

@@ -86,7 +86,7 @@ def _choose_by_level(
     def covered(pad_deg: float) -> Coverage:
         return reduce(intersection, [*shared, cover_expr(own, pad_deg)])
 
-    top = float(_separation_levels(farthest_deg))
+    top = float(_separation_levels(farthest_deg)) if farthest_deg else 0.0
     everywhere = covered(top)
     candidates = partitions.select(everywhere)
     if farthest_deg == 0:  # every row is placed by its own position

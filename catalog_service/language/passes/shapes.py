@@ -222,9 +222,9 @@ def _centroid(whole: Centroid) -> Expr:
         return shape
     assert isinstance(shape, PolygonShape)
     corners = _constant_corners(shape)
-    if corners is None:
-        message = "CENTROID of a polygon of columns is not supported."
-        raise error_at(QueryRefusedError, message, whole.span)
+    if corners is None:  # computed for each row
+        ra, dec = (Coordinate(axis, whole, span=whole.span) for axis in (1, 2))
+        return Point(ra, dec, span=whole.span)
     return _vertex(_mean_direction(corners), whole.span)
 
 

@@ -270,11 +270,6 @@ CASES: list[tuple[str, type[CatalogServiceError], str]] = [
     ("SELECT REGION('Circle FK4 1 2 3') FROM sky.Object", QueryRefusedError, "'FK4' is not supported"),
     ("SELECT REGION('Union (Circle 1 2 3)') FROM sky.Object", QueryRefusedError, "REGION cannot describe 'Union'"),
     (
-        "SELECT n FROM sky.Object WHERE 1=CONTAINS(CENTROID(POLYGON(ra, dec, 1, 2, 3, 5)), CIRCLE(1, 2, 3))",
-        QueryRefusedError,
-        "CENTROID of a polygon of columns is not supported",
-    ),
-    (
         "SELECT n FROM sky.Object WHERE 1=INTERSECTS(POINT(ra, dec), POINT(1, 2))",
         QueryRefusedError,
         "INTERSECTS of two points is not supported",

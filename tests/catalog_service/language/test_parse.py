@@ -1,10 +1,11 @@
 """Texts to trees of names, and the relaxations that they use."""
 
 import pytest
+from lark import Lark
 
 from catalog_service.exceptions import QueryError
 from catalog_service.language.pipeline import parse
-from catalog_service.models.query import QueryText
+from catalog_service.models.query import Language, QueryText
 from catalog_service.models.schema import DataType
 from catalog_service.models.tree import (
     Aggregate,
@@ -45,6 +46,7 @@ from catalog_service.models.tree import (
     Unary,
     With,
 )
+from tests.catalog_service.language.test_golden import pairs
 
 
 def tree(text: str) -> Query:
@@ -349,3 +351,15 @@ def test_spans_point_at_the_text() -> None:
     assert isinstance(call, FunctionCall)
     assert text[call.span.start : call.span.stop] == "LOG10(b + 1"
     assert (call.span.line, call.span.column) == (2, 3)
+
+
+def test_queries_do_not_need_larks_slower_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes errors alone."""
+
+    def refuse(*_args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Lark, "parse", refuse)
+    for language, texts in ((Language.ADQL, pairs()), (Language.QSERV, pairs(Language.QSERV))):
+        for text, _ in texts:
+            parse(QueryText(text, language))

@@ -184,6 +184,18 @@ def test_polygons_of_columns_hold_what_sphgeom_says(connection: tuple[duckdb.Duc
         np.testing.assert_array_equal(found[~edge], expected[~edge], err_msg=str(one.corners))
 
 
+def test_centroids_of_columns_are_those_of_numbers(connection: tuple[duckdb.DuckDBPyConnection, TableScan]) -> None:
+    duck, scan = connection
+    for number, one in list(enumerate(CASES))[::11]:
+        of_columns, of_numbers = (f"CENTROID(POLYGON({numbers(one, more)}))" for more in (" + shift", ""))
+        query = f"SELECT DISTANCE({of_columns}, {of_numbers}), {of_columns} FROM sky.Spot WHERE shape_id = {number}"
+        sql = emit(resolve(parse(QueryText(f"{query} AND place = 0")), View((SPOT,))), {0: scan}, max_rows=1)
+        ((apart, (ra, dec)),) = duck.sql(sql).fetchall()
+        assert apart < 1e-9
+        assert 0 <= ra <= 360
+        assert abs(dec) <= 90
+
+
 def test_what_is_read_for_a_polygon_holds_all_of_it_and_not_much_more() -> None:
     spared = outside = 0
     for one in CASES:

@@ -325,7 +325,6 @@ def test_null_makes_the_relation_unknown(store: Store) -> None:
     [
         ("INTERSECTS(POINT(ra, dec), POINT(1, 2))", "INTERSECTS of two points is not supported. Compare their DISTANCE"),
         ("CONTAINS(CIRCLE(ra, dec, 1), POINT(1, 2))", "a point has no inside"),
-        ("CENTROID(POLYGON(ra, dec, 1, 2, 3, 4))", "CENTROID of a polygon of columns is not supported"),
         ("AREA(POLYGON(ra, dec, 1, 95, 3, 4))", "the declination 95.0 is outside [-90, 90] degrees"),
         ("AREA(POLYGON(name, dec, 1, 5, 3, 4))", "POINT needs numbers in degrees, not a text"),
         ("AREA(BOX(ra, dec, 181, 1))", "the box's extent 181.0 is outside ]0, 180[ degrees"),
@@ -335,6 +334,23 @@ def test_what_is_no_shape_is_told(store: Store, item: str, message: str) -> None
     with pytest.raises(QueryError) as error:
         store.run(f"SELECT {item} FROM sky.Object")
     assert message in str(error.value)
+
+
+def test_a_centroid_of_columns_is_a_point_like_others(store: Store) -> None:
+    centre = "CENTROID(POLYGON(lon, lat, lon + 1, lat, lon, lat + 1))"
+    rows = store.run(
+        f"SELECT lon, lat, {centre}, COORD1({centre}) FROM sky.Object WHERE ABS(lat) < 60 OR lat IS NULL"
+    ).rows
+    assert any(lon is None for lon, *_ in rows)
+    for lon, lat, point, ra in rows:
+        if lon is None or lat is None or math.isinf(lon) or math.isinf(lat):
+            assert (point, ra) == (None, None)
+        else:
+            assert point[0] == ra == pytest.approx((lon + 1 / 3) % 360, abs=0.01)
+            assert point[1] == pytest.approx(lat + 1 / 3, abs=0.01)
+    inside = f"SELECT COUNT(*) FROM sky.Object WHERE CONTAINS({centre}, CIRCLE(0, 0, 5)) = 1"
+    apart = f"SELECT COUNT(*) FROM sky.Object WHERE DISTANCE({centre}, POINT(0, 0)) <= 5"
+    assert store.run(inside).rows == store.run(apart).rows != [(0,)]
 
 
 # --- texts of regions ---

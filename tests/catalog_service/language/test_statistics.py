@@ -170,3 +170,42 @@ def test_they_are_declared_as_functions_of_ours() -> None:
     assert {one.signature for one in STATISTICS.values()} <= set(forms)
     assert "quantile(x DOUBLE PRECISION, p DOUBLE PRECISION) -> DOUBLE PRECISION" in forms
     assert "ivo_string_agg(expression VARCHAR, delimiter VARCHAR) -> VARCHAR" in forms
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "COUNT(*)",
+        "COUNT(mag)",
+        "COUNT(DISTINCT name)",
+        "SUM(n)",
+        "MIN(name)",
+        "AVG(mag)",
+        "median(mag)",
+        "corr(mag, n)",
+    ],
+)
+@pytest.mark.parametrize("condition", ["n > 1", "flag = 1 OR name IS NULL", "n > 1 AND n < 1"])
+def test_filter_is_where_for_one_function(store: Store, call: str, condition: str) -> None:
+    filtered = store.run(f"SELECT {call} FILTER (WHERE {condition}), COUNT(*) FROM sky.Object").rows
+    whole = store.run(f"SELECT {call} FROM sky.Object WHERE {condition}").rows
+    assert filtered[0][0] == (pytest.approx(whole[0][0], rel=1e-12) if isinstance(whole[0][0], float) else whole[0][0])
+    assert filtered[0][1] == len(store.objects["n"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("LOG(n) FILTER (WHERE n > 1)", "LOG is no set function"),
+        ("SUM(*) FILTER (WHERE n > 1)", "only COUNT takes *"),
+        ("SUM() FILTER (WHERE n > 1)", "SUM needs a value"),
+        ("SUM(n) FILTER (WHERE 1)", "a condition is needed here"),
+        ("SUM(n) FILTER (WHERE SUM(n) > 1)", "SUM"),
+        ("corr(n) FILTER (WHERE n > 1)", "corr"),
+        ("RANK(n) FILTER (WHERE n > 1)", "RANK is no set function"),
+    ],
+)
+def test_what_filter_does_not_go_with(store: Store, text: str, message: str) -> None:
+    with pytest.raises(QueryError) as error:
+        store.run(f"SELECT {text} FROM sky.Object")
+    assert message.lower() in str(error.value).lower()
