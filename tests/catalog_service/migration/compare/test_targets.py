@@ -183,6 +183,17 @@ def test_a_target_that_takes_too_long(frail: QservLike, tmp_path: Path) -> None:
     assert "timeout: stopped after the time limit of 0.3 s" in text
 
 
+def test_what_was_refused_is_asked_again_on_request(frail: QservLike, tmp_path: Path) -> None:
+    made = Made(tmp_path / "left")
+    made.answer("SELECT x FROM survey.later", {"x": "float64"}, [(1e-13,)])
+    options = ("--keep", tmp_path / "right", "--margin", "1e-12")
+    assert run(made.directory, frail.url, *options)[0] == 1
+    frail.database.execute("CREATE TABLE survey.later AS SELECT 2e-13 AS x")
+    assert run(made.directory, frail.url, *options)[0] == 1
+    code, text = run(made.directory, frail.url, *options, "--refused-again")
+    assert (code, "1 equal within rules" in text) == (0, True), text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
