@@ -18,7 +18,6 @@ __all__ = ["add_compare"]
 
 _NOT_COMPARED: Final = 2
 _SERVICE_TOKEN: Final = "CATALOG_SERVICE_TOKEN"  # noqa: S105 - the name of a variable
-_WHERE = "What is compared with what"
 _RULES = "What is taken for equal"
 _HOW = "How the target is asked"
 
@@ -39,6 +38,9 @@ Everything = Annotated[bool, typer.Option("--all", help="Print what is equal too
 Shown = Annotated[int, typer.Option(help="Most examples of each difference.", min=0)]
 FloatTolerance = Annotated[float, typer.Option(help="Relative, of FLOAT.", min=0, rich_help_panel=_RULES)]
 DoubleTolerance = Annotated[float, typer.Option(help="Relative, of DOUBLE.", min=0, rich_help_panel=_RULES)]
+Margin = Annotated[
+    float, typer.Option(help="Absolute, of both: sums that nearly cancel.", min=0, rich_help_panel=_RULES)
+]
 NanIsNull = Annotated[
     bool, typer.Option("--nan-is-null", help="Take NaN and infinities for NULL.", rich_help_panel=_RULES)
 ]
@@ -52,6 +54,9 @@ Rate = Annotated[str, typer.Option(help="Share of the time (100%) or queries (10
 Between = Annotated[list[str] | None, typer.Option(help="Local hours, 20:00-06:00; repeatable.", rich_help_panel=_HOW)]
 Timeout = Annotated[float, typer.Option(help="Of a query, seconds.", min=0, rich_help_panel=_HOW)]
 Retries = Annotated[int, typer.Option(help="When the connection breaks.", min=0, rich_help_panel=_HOW)]
+Again = Annotated[
+    bool, typer.Option("--refused-again", help="Ask again what was refused before.", rich_help_panel=_HOW)
+]
 Asynchronous = Annotated[bool, typer.Option("--async", help="Ask a TAP service by jobs.", rich_help_panel=_HOW)]
 SecretFile = Annotated[
     Path | None, typer.Option("--password-file", "--token-file", help="Its first line.", rich_help_panel=_HOW)
@@ -73,6 +78,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     shown: Shown = 10,
     float_tolerance: FloatTolerance = 2e-5,
     double_tolerance: DoubleTolerance = 1e-12,
+    margin: Margin = 0.0,
     nan_is_null: NanIsNull = False,  # noqa: FBT002 - as above
     exact_text: ExactText = False,  # noqa: FBT002 - as above
     ignore: Ignored = None,
@@ -80,6 +86,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     between: Between = None,
     timeout: Timeout = 600.0,
     retries: Retries = 5,
+    refused_again: Again = False,  # noqa: FBT002 - as above
     asynchronous: Asynchronous = False,  # noqa: FBT002 - as above
     password_file: SecretFile = None,
 ) -> None:
@@ -93,12 +100,14 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     rules = Rules(
         float_tolerance=float_tolerance,
         double_tolerance=double_tolerance,
+        margin=margin,
         collation=not exact_text,
         nan_is_null=nan_is_null,
         ignored=Rules().ignored | {name.casefold() for name in ignore or ()},
         shown=shown,
     )
-    asking = {"rate": rate, "between": between or [], "timeout_s": timeout, "retries": retries}
+    again = ("lost", "timeout", *(("refused",) if refused_again else ()))
+    asking = {"rate": rate, "between": between or [], "timeout_s": timeout, "retries": retries, "again": again}
     try:
         other = _other_recording(recording, target, keep, asking, password_file, asynchronous=asynchronous)
         report = _report(recording, other, rules)
@@ -135,7 +144,7 @@ def _other_recording(  # noqa: PLR0913 - the parameters of the command that conc
             windows=tuple(map(parse_window, asking["between"])),
             timeout_s=asking["timeout_s"],
             retries=asking["retries"],
-            again=("lost", "timeout"),
+            again=asking["again"],
         )
     except UsageError as error:
         raise ParameterError(str(error)) from error
