@@ -11,7 +11,7 @@ from ..exceptions import ParameterError, UnavailableError
 from .dump_chunk import dump_chunk
 from .dump_chunks import CHUNK_COLUMN, Chunk, Cut, planned_chunks
 from .dump_columns import DumpColumn, dump_column, quoted
-from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, read_plan, write_json, write_plan
+from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, locked, read_plan, write_json, write_plan
 from .dump_release import write_release
 from .dump_source import Source
 from .recorder.pace import Pace
@@ -43,6 +43,8 @@ class DumpRequest:
     """Columns to store as the source prints them."""
     keep_technical: bool = False
     """Whether to dump Qserv's own columns."""
+    part: tuple[int, int] = (1, 1)
+    """Number of this part of the chunks, counted from 1, and of how many: parts are dumped side by side."""
     group_rows: int = 100_000
     """Most rows of a row group: memory grows with it."""
 
@@ -52,35 +54,48 @@ def table_directory(request: DumpRequest) -> Path:
     return request.out / request.schema / request.table
 
 
-def dump_table(source: Source, request: DumpRequest, pace: Pace, tell: Callable[[str], None]) -> Plan:
+def dump_table(source: Source, request: DumpRequest, pace: Pace, tell: Callable[[str], None]) -> bool:
     """Dump what is missing of a table, then write its manifest and the release's configuration.
+
+    Returns
+    -------
+    bool
+        Whether the dump is complete; if not, other parts are missing.
 
     Raises
     ------
     ParameterError
         If the request does not fit the table, or the files that are already there.
     UnavailableError
-        If the source goes away, or changes; what is finished stays.
+        If the source goes away, or changes, or another dump of the same chunks is running; what is finished stays.
     StorageError
         If a file cannot be written.
     """
     directory = table_directory(request)
-    plan = read_plan(directory)
-    fresh = _fresh_plan(source, request)
-    plan = replace(fresh, chunks=_chunks(source, request)) if plan is None else _continued(plan, fresh, directory)
-    write_plan(directory, plan)
+    with locked(directory, request.part):
+        plan = read_plan(directory)
+        fresh = _fresh_plan(source, request)
+        plan = replace(fresh, chunks=_chunks(source, request)) if plan is None else _continued(plan, fresh, directory)
+        write_plan(directory, plan)
+        _dump_missing(source, plan, request, pace, tell)
+        files = files_of(directory, plan)
+        if len(files) == len(plan.chunks):
+            _finish(source, plan, files, request)
+        return len(files) == len(plan.chunks)
+
+
+def _dump_missing(source: Source, plan: Plan, request: DumpRequest, pace: Pace, tell: Callable[[str], None]) -> None:
+    directory, (part, parts) = table_directory(request), request.part
     files = files_of(directory, plan)
-    missing = [chunk for chunk in plan.chunks if chunk.name not in files]
-    tell(f"{plan.schema}.{plan.table}: {len(files)} of {len(plan.chunks)} chunks are there")
-    for number, chunk in enumerate(missing, start=len(files) + 1):
+    mine = [chunk for number, chunk in enumerate(plan.chunks) if number % parts == part - 1]
+    missing = [chunk for chunk in mine if chunk.name not in files]
+    tell(f"{plan.schema}.{plan.table}: {len(mine) - len(missing)} of {len(mine)} chunks are there")
+    for number, chunk in enumerate(missing, start=len(mine) - len(missing) + 1):
         pace.wait()
         began, table = time.monotonic(), quoted(plan.schema, plan.table)
         one = dump_chunk(source, table, plan.columns, chunk, directory, group_rows=request.group_rows)
         pace.spent(began)
-        files[chunk.name] = one
-        tell(f"{number}/{len(plan.chunks)} {chunk.name}: {one.rows} rows, {one.bytes} bytes, {one.seconds:.1f} s")
-    _finish(source, plan, files, request)
-    return plan
+        tell(f"{number}/{len(mine)} {chunk.name}: {one.rows} rows, {one.bytes} bytes, {one.seconds:.1f} s")
 
 
 def _fresh_plan(source: Source, request: DumpRequest) -> Plan:

@@ -55,6 +55,9 @@ def dump(  # noqa: PLR0913 - one parameter for each argument and option
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare files with their checksums, and with sums that the source makes.")
     ] = False,
+    part: Annotated[
+        str, typer.Option(metavar="K/N", help="Dump every Nth chunk, from the Kth on: N dumps run side by side.")
+    ] = "1/1",
     rate: Annotated[str, typer.Option(help="Share of the time (50%), or chunks (10/min, 30/h).")] = "50%",
     between: Annotated[list[str] | None, typer.Option(help="Local hours, such as 20:00-06:00.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
@@ -79,13 +82,17 @@ def dump(  # noqa: PLR0913 - one parameter for each argument and option
         without=tuple(without or ()),
         as_text=tuple(as_text or ()),
         keep_technical=keep_technical,
+        part=_part(part),
     )
     switch = StopSwitch()
     with _our_ends(), switch.installed(_tell), _opened(source, password_file) as opened:
         pace = Pace(parse_rate(rate), tuple(map(parse_window, between or ())), out / "pause", switch, _tell)
-        dump_table(opened, request, pace, _tell)
-        _tell(f"complete. Next: catalog-partition build {out / schema / 'release.toml'} --dry-run")
-        findings = verify_table(opened, table_directory(request), pace, _tell) if verify else []
+        is_complete = dump_table(opened, request, pace, _tell)
+        if is_complete:
+            _tell(f"complete. Next: catalog-partition build {out / schema / 'release.toml'} --dry-run")
+        else:
+            _tell("this part is there; others are missing")
+        findings = verify_table(opened, table_directory(request), pace, _tell) if verify and is_complete else []
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     if findings:
@@ -130,6 +137,18 @@ def _parent(text: str | None) -> tuple[str | None, tuple[str, str] | None]:
     if not colon or not table or not own or (equals and not other):
         raise ParameterError(f"--parent {text!r} is not TABLE:KEY or TABLE:KEY=PARENT_KEY.")
     return table, (own, other or own)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Return number and count of ``2/16``.
+
+    >>> _part("2/16")
+    (2, 16)
+    """
+    number, _, count = text.partition("/")
+    if not number.isdigit() or not count.isdigit() or not 1 <= int(number) <= int(count):
+        raise ParameterError(f"--part {text!r} is not K/N, with K from 1 to N.")
+    return int(number), int(count)
 
 
 def _tell(text: str) -> None:

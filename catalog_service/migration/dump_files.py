@@ -11,6 +11,7 @@
 Readers of a directory of Parquet files pass over names that begin with ``_``.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..exceptions import StorageError
+from ..exceptions import StorageError, UnavailableError
 from .dump_chunks import Chunk
 from .dump_columns import DumpColumn
 
@@ -31,6 +32,7 @@ __all__ = [
     "Plan",
     "digest",
     "files_of",
+    "locked",
     "read_plan",
     "renamed",
     "write_json",
@@ -108,15 +110,12 @@ def read_plan(directory: Path) -> Plan | None:
 
 
 def write_plan(directory: Path, plan: Plan) -> None:
-    """Write ``_plan.json``; `directory` is made if it is missing."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write ``_plan.json``."""
     write_json(directory / "_plan.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
 
 
 def files_of(directory: Path, plan: Plan) -> dict[str, DumpedFile]:
-    """Return the finished files by the name of their chunk; what was begun and never finished is removed."""
-    for rest in directory.glob("*.part"):
-        rest.unlink()
+    """Return the finished files by the name of their chunk."""
     found = {}
     for chunk in plan.chunks:
         try:
@@ -130,6 +129,26 @@ def files_of(directory: Path, plan: Plan) -> dict[str, DumpedFile]:
 
 
 @contextmanager
+def locked(directory: Path, part: tuple[int, int]) -> Iterator[None]:
+    """Keep other dumps of the same chunks away: those of all chunks, or of this part of them.
+
+    Raises
+    ------
+    UnavailableError
+        If one is running.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    number, count = part
+    with (directory / "_lock").open("w") as whole, (directory / f"_lock_{number}_{count}").open("w") as own:
+        try:
+            fcntl.flock(whole, (fcntl.LOCK_EX if count == 1 else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(f"Another dump is writing to {directory}.", remedy="Wait until it ends.") from error
+        yield
+
+
+@contextmanager
 def renamed(path: Path) -> Iterator[Path]:
     """Hand out ``NAME.part``, to be written; then flush it to the disk and rename it.
 
@@ -138,7 +157,8 @@ def renamed(path: Path) -> Iterator[Path]:
     StorageError
         If it cannot be written, such as on a full disk.
     """
-    part = path.with_name(path.name + ".part")
+    # two dumps of parts of a table may write the same small document at the same time
+    part = path.with_name(f"{path.name}{f'.{os.getpid()}' if path.suffix in {'.json', '.toml'} else ''}.part")
     try:
         yield part
         with part.open("rb+") as written:

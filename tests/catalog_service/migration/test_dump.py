@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog_service.cli import main
+from catalog_service.migration.dump_files import locked
 from tests.catalog_service.language.mariadb import MariaDb, running_mariadb
 from tests.catalog_service.migration.nasty import make_floats, make_nasty, random_doubles, random_floats
 from tests.harness import examples
@@ -149,7 +150,7 @@ def test_only_what_is_missing_is_dumped_again(place: Place, tmp_path: Path) -> N
     directory = tmp_path / "nasty" / "T"
     before = {path.name: path.stat().st_mtime_ns for path in directory.glob("*.parquet")}
     (directory / "chunk_0000008.parquet").unlink()
-    (directory / "chunk_0000007.parquet.part").write_text("rest of a killed dump")
+    (directory / "chunk_0000008.parquet.part").write_text("rest of a killed dump")
     run = place.dump("nasty.T", tmp_path)
     assert run.returncode == 0
     after = {path.name: path.stat().st_mtime_ns for path in directory.glob("*.parquet")}
@@ -203,7 +204,7 @@ def forward(source: socket.socket, sink: socket.socket) -> None:
 
 
 def finished(out: Path, table: str) -> set[str]:
-    return {path.name for path in (out / "faults" / table).glob("*.parquet")}
+    return finished_in(out / "faults" / table)
 
 
 def test_a_dump_that_was_killed_goes_on(big: Place, tmp_path: Path) -> None:
@@ -279,6 +280,7 @@ def test_rows_that_came_or_went_meanwhile_are_told(big: Place, tmp_path: Path) -
         (["faults.T", "--without", "y"], "faults.T has no column 'y'"),
         (["faults.T", "--ra", "x"], "Give both --ra and --dec"),
         (["faults.T", "--key", "x"], "--key 'x' is no integer column"),
+        (["faults.T", "--part", "3/2"], "--part '3/2' is not K/N"),
         (["faults.T", "--parent", "Object"], "--parent 'Object' is not TABLE:KEY"),
     ],
 )
@@ -357,3 +359,21 @@ def test_chunks_are_asked_for_by_their_area(big: Place, tmp_path: Path) -> None:
         "qserv_areaspec_box(0.0000000, -90.0000000, 359.5000010, -89.4999990) AND `chunkId` = 5",
         "qserv_areaspec_box(10.2499990, 20.0999994, 10.7500010, 21.0000010) AND `chunkId` = 9",
     ]
+
+
+def test_parts_are_dumped_side_by_side_and_the_last_completes(place: Place, tmp_path: Path) -> None:
+    first = place.dump("nasty.T", tmp_path, "--part", "2/2")
+    assert (first.returncode, finished_in(tmp_path / "nasty" / "T")) == (0, {"chunk_0000008.parquet"})
+    assert "this part is there; others are missing" in first.stderr
+    assert not (tmp_path / "nasty" / "T" / "_manifest.json").exists()
+    with locked(tmp_path / "nasty" / "T", (1, 2)):
+        for part in ("1/2", "1/1"):
+            run = place.dump("nasty.T", tmp_path, "--part", part)
+            assert (run.returncode, "Another dump is writing to" in run.stderr) == (5, True)
+        assert place.dump("nasty.T", tmp_path, "--part", "2/2").returncode == 0
+    assert "complete. Next:" in place.dump("nasty.T", tmp_path, "--part", "1/2").stderr
+    assert read(tmp_path / "nasty" / "T").num_rows == 4
+
+
+def finished_in(directory: Path) -> set[str]:
+    return {path.name for path in directory.glob("*.parquet")}
