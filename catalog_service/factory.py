@@ -17,6 +17,7 @@ from .exceptions import ConfigurationError
 from .models.upload import UploadCaps
 from .planner.batches import BatchLimits
 from .services.admission import Admission
+from .services.attention import Attention
 from .services.beside import Beside
 from .services.budgets import ScanBudget
 from .services.catalogs import Catalogs
@@ -97,6 +98,8 @@ class Services:
     """Uploaded tables of synchronous requests."""
     scratch: ScratchDirectory
     """Files of this process; removed at the end, or by the next one if it is killed."""
+    attention: Attention
+    """Plans queries beside the event loop."""
     spools: Spools
     """Results that are read slowly."""
     poll_s: float
@@ -110,6 +113,7 @@ class Services:
         self.identities.close()
         self.upload_files.close()
         self.spools.close()
+        self.attention.close()
         self.scratch.close()
 
 
@@ -148,7 +152,18 @@ def build_services(config: Config, *, public_url: str) -> Services:
         free_bytes=config.free_space_mb * 1_000_000,
     )
     guards = _guards(config, spools)
-    queries = QueryService(catalogs, lanes, limits, batch, uploads, guards=guards, recorder=recorder, running=running)
+    attention = Attention()
+    queries = QueryService(
+        catalogs,
+        lanes,
+        limits,
+        batch,
+        uploads,
+        attention=attention,
+        guards=guards,
+        recorder=recorder,
+        running=running,
+    )
     runner = JobRunner(kept, JobMaker(kept, queries), budget=guards.budget, slots=config.batch_workers)
     jobs, jobs_url = JobService(kept, runner), f"{public_url.rstrip('/')}/tap/async"
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
@@ -158,7 +173,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         limits=limits,
         queries=queries,
         sessions=SessionService(queries, jobs, running, history, jobs_url),
-        explain=ExplainService(catalogs, limits, batch, config.worker_threads),
+        explain=ExplainService(catalogs, limits, batch, config.worker_threads, attention),
         cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
@@ -182,6 +197,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
         kept=kept,
         identities=IdentityService(TokenStore(config.tokens_dir), _now),
         scratch=scratch,
+        attention=attention,
         spools=spools,
         poll_s=config.poll_s,
     )

@@ -13,6 +13,7 @@ from ..models.user import Identity
 from ..models.walk import walk
 from ..models.wire import DirectPlan, Explanation, TableReading
 from ..planner.batches import BatchLimits
+from .attention import Attention
 from .batching import pieces_of
 from .catalogs import Catalogs, Published
 from .limits import Limits
@@ -49,9 +50,14 @@ class ExplainService:
         How much one step of a large query reads.
     threads
         DuckDB threads of a worker, for the estimate.
+    attention
+        Of which queries together get so much.
     """
 
-    def __init__(self, catalogs: Catalogs, limits: Limits, batch: BatchLimits, threads: int) -> None:
+    def __init__(
+        self, catalogs: Catalogs, limits: Limits, batch: BatchLimits, threads: int, attention: Attention
+    ) -> None:
+        self._attention = attention
         self._catalogs = catalogs
         self._limits = limits
         self._batch = batch
@@ -109,7 +115,8 @@ class ExplainService:
     async def _planned(
         self, query: QueryText, published: Published, identity: Identity
     ) -> tuple[ResolvedQuery, ScanPlan]:
-        return await planned(await resolved_text(query, published, identity, self._limits), published, identity)
+        resolved = await resolved_text(query, published, identity, self._limits, self._attention)
+        return await planned(resolved, published, identity, self._attention)
 
     def _seconds(self, scan: ScanPlan) -> float:
         return _START_S + scan.files * _FILE_S + scan.rows / (_ROWS_PER_S * self._threads)

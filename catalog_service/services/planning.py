@@ -1,6 +1,5 @@
 """The steps from a text to what is read for it, the same for running, explaining and handing out a query."""
 
-import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..planner.totals import counted
 from ..planner.uploads import uploaded_positions, uploaded_regions
 from ..storage.ids import find_ids
 from ..storage.uploads import position_cells
+from .attention import Attention
 from .catalogs import Published
 from .limits import Limits
 
@@ -28,7 +28,9 @@ _LONG_TEXT: Final = 4096
 """Whatever is done with longer texts is done beside the event loop: a list of 50,000 ids takes two seconds."""
 
 
-async def resolved_text(query: QueryText, published: Published, identity: Identity, limits: Limits) -> ResolvedQuery:
+async def resolved_text(
+    query: QueryText, published: Published, identity: Identity, limits: Limits, attention: Attention
+) -> ResolvedQuery:
     """Return the resolved tree of a text, by what its caller may read.
 
     Raises
@@ -39,20 +41,24 @@ async def resolved_text(query: QueryText, published: Published, identity: Identi
     limits.check_text(query.text)
     view = published.visible(identity)
     if len(query.text) > _LONG_TEXT:
-        return await asyncio.to_thread(lambda: replace(resolve(parse(query), view), is_long=True))
-    return resolve(parse(query), view)
+        return await attention.at_length(lambda: replace(resolve(parse(query), view), is_long=True))
+    async with attention.turn():
+        return resolve(parse(query), view)
 
 
-async def planned(resolved: ResolvedQuery, published: Published, identity: Identity) -> tuple[ResolvedQuery, ScanPlan]:
+async def planned(
+    resolved: ResolvedQuery, published: Published, identity: Identity, attention: Attention
+) -> tuple[ResolvedQuery, ScanPlan]:
     """Return a query with what the manifest answers filled in, and what is read for the rest."""
     visible = published.visible(identity).schema_names
     if resolved.is_long:
-        return await asyncio.to_thread(lambda: _Wanted.by(resolved, published).planned(visible))
-    wanted = _Wanted.by(resolved, published)
-    # what reads from disk, and plans by very many small ranges, is done beside the event loop
-    if wanted.ids or published.uploads or not published.statistics.has(wanted.columns):
-        return await asyncio.to_thread(wanted.planned, visible)
-    return wanted.planned(visible)
+        return await attention.at_length(lambda: _Wanted.by(resolved, published).planned(visible))
+    async with attention.turn():
+        wanted = _Wanted.by(resolved, published)
+        # what reads from disk, and plans by very many small ranges, is done beside the event loop
+        if not (wanted.ids or published.uploads) and published.statistics.has(wanted.columns):
+            return wanted.planned(visible)
+    return await attention.beside(wanted.planned, visible)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,14 @@ from ..engines.base import OvertimeError, QueryCancelledError
 from ..engines.pool import WorkerPool
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
-from ..exceptions import CatalogServiceError, ParameterError, ServerError, UnavailableError, WorkerCrashedError
+from ..exceptions import (
+    CatalogServiceError,
+    ParameterError,
+    QueryTimeoutError,
+    ServerError,
+    UnavailableError,
+    WorkerCrashedError,
+)
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, Outcome, QueryText, ResolvedQuery, ResultPart, ScanPlan, UploadSource
 from ..models.record import QueryRecord
@@ -347,6 +354,8 @@ class QueryService:
         How much one step of a large query reads.
     uploads
         Reads tables that come with a query.
+    attention
+        Of which all queries together get so much.
     guards
         Keep one caller's queries from costing the others.
     recorder
@@ -363,6 +372,7 @@ class QueryService:
         batch: BatchLimits,
         uploads: UploadService,
         *,
+        attention: Attention,
         guards: Guards,
         recorder: Recorder,
         running: RunningQueries,
@@ -375,7 +385,7 @@ class QueryService:
         self._lanes = lanes
         self._limits = limits
         self._batch = batch
-        self._attention = Attention()
+        self._attention = attention
 
     async def run(
         self,
@@ -407,8 +417,8 @@ class QueryService:
         audit = self._audit(identity, recorded, options, file)
         with _beginning(audit):
             published = await self._published(query.uploads, audit, file)
-            async with self._attention.to(query.text):
-                resolved = await resolved_text(query, published, identity, self._limits)
+            async with _in_time(audit, self._timeout_s(file)):
+                resolved = await resolved_text(query, published, identity, self._limits, self._attention)
             return await self._deliver(resolved, published, audit, options, file)
 
     def _audit(self, identity: Identity, text: str, options: ResultOptions, file: ResultFile | None = None) -> _Audit:
@@ -477,8 +487,8 @@ class QueryService:
         file: ResultFile | None = None,
     ) -> Delivery:
         releases = published.releases(resolved)
-        async with self._attention.to(audit.text):
-            resolved, scan = await planned(resolved, published, audit.identity)
+        async with _in_time(audit, self._timeout_s(file)):
+            resolved, scan = await planned(resolved, published, audit.identity, self._attention)
         infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         if options.format.in_parts and file is None:
             raise ParameterError(f"RESPONSEFORMAT={IN_PARTS} is for asynchronous jobs.", remedy="Use parquet here.")
@@ -555,6 +565,18 @@ class QueryService:
         except WorkerCrashedError:
             watch.crashed()
             raise
+
+
+@contextlib.asynccontextmanager
+async def _in_time(audit: _Audit, timeout_s: float) -> AsyncIterator[None]:
+    """End what is done for a query before it runs at its time limit, such as a look-up on a disk that hangs."""
+    try:
+        async with asyncio.timeout(max(0.0, timeout_s - (time.perf_counter() - audit.started))):
+            yield
+    except TimeoutError as error:
+        raise QueryTimeoutError(
+            f"The query hit its time limit of {timeout_s:g} s before it began.", remedy="Try again later."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from catalog_service.models.tree import TableRef
 from catalog_service.models.user import ANONYMOUS
 from catalog_service.models.walk import walk
 from catalog_service.planner.batches import BatchLimits
+from catalog_service.services.attention import Attention
 from catalog_service.services.batching import EngineTexts, texts_of
 from catalog_service.services.catalogs import Published
 from catalog_service.services.planning import planned
@@ -55,6 +56,9 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+ATTENTION = Attention()
+
+
 @dataclass(frozen=True)
 class Answers:
     """Runs a query in every way."""
@@ -75,7 +79,7 @@ class Answers:
 
     def stored(self, query: Generated, published: Published, limits: BatchLimits) -> tuple[Rows, bool]:
         """Return the rows from tiles, as the service asks for them; and whether that was in batches."""
-        work = planned(self.resolved(query, published), published, ANONYMOUS)
+        work = planned(self.resolved(query, published), published, ANONYMOUS, ATTENTION)
         tree, scan = self.runner.run(work)
         texts = texts_of(tree, scan, published.lookup, limits, max_rows=MOST)
         return self.run(texts), bool(texts.batches)
