@@ -124,16 +124,17 @@ class _Comparing:
         if self.rules.shape.is_by(self.rules.ignored):
             self.used[Rule.CHUNKS] += 1
             self.notes.append("The rows stand for parts of a table that only one service has: columns were compared.")
-        elif self._is_cut(counts):
-            self.used[Rule.CUT] += 1
-            self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
         elif pairs:
-            self._compare_rows(pairs)
+            self._compare_rows(pairs, is_cut=self._is_cut(counts))
         return self._found(counts)
 
-    def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:
+    def _compare_rows(self, pairs: tuple[ColumnPair, ...], *, is_cut: bool) -> None:
         self.space.prepare(pairs, self.rules)
         found = pair_rows(self.space, pairs, self.rules)
+        if is_cut and not found.is_whole:
+            self.used[Rule.CUT] += 1
+            self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
+            return
         self.used += found.rules
         order = order_pairs(pairs, self.rules.shape)
         left_over = [] if found.is_whole else self._left_over(pairs, order)
@@ -173,7 +174,8 @@ class _Comparing:
 
     def _is_cut(self, counts: tuple[int, int]) -> bool:
         shape = self.rules.shape
-        return self.rules.cut or (not shape.order and shape.limit is not None and min(counts) >= shape.limit > 0)
+        is_any = not shape.order and not shape.is_one_row and shape.limit is not None
+        return self.rules.cut or (is_any and min(counts) >= (shape.limit or 0) > 0)
 
     def _found(self, counts: tuple[int, int]) -> Comparison:
         verdict = Verdict.DIFFERENT if self.differences else Verdict.WITHIN if self.used else Verdict.EQUAL

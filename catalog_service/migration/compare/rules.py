@@ -84,6 +84,8 @@ class Shape:
     offset: int = 0
     groups: tuple[str, ...] = ()
     """Columns of GROUP BY, in lower case."""
+    is_one_row: bool = False
+    """Whether the answer is one row of aggregates, whatever the limit."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""

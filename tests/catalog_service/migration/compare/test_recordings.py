@@ -118,6 +118,19 @@ def test_groups_by_chunk_have_no_partners(left: Made, right: Made) -> None:
     assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.IGNORED: 1, Rule.CHUNKS: 1})
 
 
+@pytest.mark.parametrize("aggregate", ["COUNT(*)", "MAX(id)"])
+def test_the_limit_of_one_row_of_aggregates_is_none(left: Made, right: Made, aggregate: str) -> None:
+    for made, value in ((left, 5), (right, 6)):
+        made.answer(f"SELECT {aggregate} AS n FROM t LIMIT 1", {"n": "int64"}, [(value,)])
+    assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_rows_below_a_limit_that_are_the_same(left: Made, right: Made) -> None:
+    left.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(1,), (2,)])
+    right.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(2,), (1,)])
+    assert only(compare(left, right)).comparison.rules == {Rule.ORDER: 2}
+
+
 @pytest.mark.parametrize(
     ("kinds", "values", "verdict"),
     [

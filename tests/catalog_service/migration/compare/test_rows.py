@@ -136,10 +136,12 @@ def test_no_rows_and_no_columns() -> None:
 
 
 def test_answers_larger_than_the_memory() -> None:
-    columns = survey(200_000)
-    columns["text"] = np.array([f"{number:0256d}" for number in range(200_000)])  # 50 MB a side
-    right = pa.table(columns).take(np.random.default_rng(3).permutation(200_000))
+    columns = survey(100_000)
+    columns["text"] = np.array(
+        [f"{number:0256d}" for number in range(100_000)]
+    )  # 25 MB a side, as much again in a join
+    right = pa.table(columns).take(np.random.default_rng(3).permutation(100_000))
     reader = pa.RecordBatchReader.from_batches(right.schema, right.to_batches(max_chunksize=10_000))
-    found = compare_results(pa.table(columns), reader, memory="96MB")
+    found = compare_results(pa.table(columns), reader, memory="64MB")
     assert found.verdict is Verdict.WITHIN
     assert set(found.rules) == {Rule.ORDER}

@@ -8,6 +8,8 @@ CASES = {
     "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY t.`chunkId`, b HAVING n > 1 ORDER BY n": Shape(
         (("n",),), groups=("chunkid", "b")
     ),
+    "SELECT ROUND(AVG (ra), 2) AS a FROM t LIMIT 1": Shape(limit=1, is_one_row=True),
+    "SELECT COUNT(*) OVER (PARTITION BY a) AS n FROM t LIMIT 1": Shape(limit=1),
     "SELECT ra FROM Object ORDER BY ra LIMIT 3": Shape((("ra",),), 3),
     "SELECT ra FROM Object order  by `Object`.`ra` desc -- LIMIT 4": Shape((("ra",),)),
     "SELECT DISTINCT TOP 7 ra FROM Object ORDER BY 1 OFFSET 2": Shape((("1",),), 7, 2),
