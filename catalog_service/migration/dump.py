@@ -9,7 +9,7 @@ from typing import Final
 
 from ..exceptions import ParameterError, UnavailableError
 from .dump_chunk import dump_chunk
-from .dump_chunks import CHUNK_COLUMN, Chunk, Cut, planned_chunks
+from .dump_chunks import CHUNK_COLUMN, PART_COLUMN, Chunk, Cut, planned_chunks
 from .dump_columns import DumpColumn, dump_column, quoted
 from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, locked, read_plan, write_json, write_plan
 from .dump_release import write_release
@@ -18,7 +18,7 @@ from .recorder.pace import Pace
 
 __all__ = ["TECHNICAL", "DumpRequest", "dump_table", "table_directory"]
 
-TECHNICAL: Final = frozenset({CHUNK_COLUMN.lower(), "subchunkid", "qserv_trans_id"})
+TECHNICAL: Final = frozenset({CHUNK_COLUMN.lower(), PART_COLUMN.lower(), "qserv_trans_id"})
 """Columns of Qserv's own, in lower case."""
 
 

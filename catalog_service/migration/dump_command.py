@@ -41,7 +41,9 @@ def dump(  # noqa: PLR0913 - one parameter for each argument and option
     key: Annotated[
         str | None, typer.Option(help="Integer column to cut the table by, where there is no chunkId.")
     ] = None,
-    chunk_rows: Annotated[int, typer.Option(help="Rows of a range of the key, about.", min=1)] = 1_000_000,
+    chunk_rows: Annotated[
+        int, typer.Option(help="Rows of a range of the key, about, and most of an uncut chunk.", min=1)
+    ] = 1_000_000,
     areas: Annotated[
         bool, typer.Option("--areas", help="Ask Qserv's czar for each chunk by its area too (needs --ra and --dec).")
     ] = False,

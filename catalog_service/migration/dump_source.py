@@ -1,5 +1,6 @@
 """A table of a MySQL-protocol source, read without buffering: Qserv's czar, one of its workers, MySQL or MariaDB."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -55,7 +56,8 @@ class Source:
         self.address = address
         with self._errors():
             self._connection = self._connect(password)
-            for statement in _SESSION:
+        for statement in _SESSION:
+            with contextlib.suppress(ServerError), self._errors():  # Qserv takes SET for nothing, if it takes it
                 self._run(statement)
 
     def _connect(self, password: str | None) -> "pymysql.Connection[SSCursor]":

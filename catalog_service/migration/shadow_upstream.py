@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -103,7 +103,7 @@ class Upstream:
             writer.close()
 
     def _sent(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        kept = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
+        kept = _end_to_end(headers)
         if self._sent_host is not None:
             kept = [(b"host", self._sent_host.encode()), *((name, value) for name, value in kept if name != b"host")]
         if any(name.lower() == b"transfer-encoding" for name, _ in headers):
@@ -131,8 +131,18 @@ async def _reply(connection: h11.Connection, reader: asyncio.StreamReader) -> Re
     while True:
         event = await _next_event(connection, reader)
         if isinstance(event, h11.Response):
-            headers = [(name, value) for name, value in event.headers.raw_items() if name.lower() not in _HOP_BY_HOP]
-            return Reply(event.status_code, headers, connection, reader)
+            return Reply(event.status_code, _end_to_end(event.headers.raw_items()), connection, reader)
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that are not those of one connection, by their names or because ``Connection`` names them.
+
+    >>> _end_to_end([(b"Connection", b"close, X-Hop"), (b"x-hop", b"1"), (b"Accept", b"*/*")])
+    [(b'Accept', b'*/*')]
+    """
+    known = list(headers)
+    named = {one.strip() for name, value in known if name.lower() == b"connection" for one in value.lower().split(b",")}
+    return [(name, value) for name, value in known if name.lower() not in _HOP_BY_HOP | named]
 
 
 async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) -> object:

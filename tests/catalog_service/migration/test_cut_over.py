@@ -27,8 +27,8 @@ from tests.house.repository import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "leave-qserv.md"
 QUERIES = {
-    "stars": "SELECT COUNT(*) AS n, MIN(ra) AS a FROM stars_dr1.stars WHERE dec > 20",
-    "survey": "SELECT COUNT(*) AS n, MAX(objectId) AS a FROM dp_one.Object WHERE coord_dec > -37",
+    "stars": "SELECT COUNT(*) AS n, MIN(ra) AS a FROM tycho2.stars WHERE dec > 20",
+    "survey": "SELECT COUNT(*) AS n, MAX(objectId) AS a FROM survey.Object WHERE coord_dec > -37",
 }
 
 
@@ -91,17 +91,12 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def services(
-    sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory
+    server: RunningServer, sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[RunningServer, RunningServer]]:
-    """Two services that know both catalogs by the names that users have always written."""
-    names = '[schemas.tycho2]\naliases = ["stars_dr1"]\n[schemas.survey]\naliases = ["dp_one"]\n'
-    running = []
-    for name in ("old", "new"):
-        directory = tmp_path_factory.mktemp(name)
-        running.append(start_server(sample_store.root, directory, extra_config=f"workers = 1\n{names}"))
-    yield running[0], running[1]
-    for one in running:
-        stop_server(one)
+    """The old service and the new one: both know the same schemas and tables by the same names."""
+    new = start_server(sample_store.root, tmp_path_factory.mktemp("new"), extra_config="workers = 1\n")
+    yield server, new
+    stop_server(new)
 
 
 @contextmanager
@@ -195,7 +190,7 @@ def test_a_catalog_moves_and_comes_back_while_users_query(
     for moved in (set[str](), {"survey"}, set[str]()):
         move(moved)
         time.sleep(0.3)  # what was under way ends where it began
-        before = {(one.url, name): asked(one, name) for one in services for name in ("stars_dr1", "dp_one")}
+        before = {(one.url, name): asked(one, name) for one in services for name in ("tycho2.stars", "survey.Object")}
         waited = time.monotonic() + 20
         while not all(grown(services, before, moved)) and time.monotonic() < waited:
             time.sleep(0.05)
@@ -203,7 +198,7 @@ def test_a_catalog_moves_and_comes_back_while_users_query(
             {
                 (one.url, name): asked(one, name) - before[one.url, name]
                 for one in services
-                for name in ("stars_dr1", "dp_one")
+                for name in ("tycho2.stars", "survey.Object")
             }
         )
     stop.set()
@@ -212,19 +207,19 @@ def test_a_catalog_moves_and_comes_back_while_users_query(
     assert {name: len(found) for name, found in answers.items()} == {"stars": 1, "survey": 1}, answers
     assert all(status == 200 for found in answers.values() for status, _ in found)
     for number, count in enumerate(seen):
-        assert (count[new.url, "dp_one"] > 0) == (number == 1)
-        assert (count[old.url, "dp_one"] > 0) == (number != 1)
-        assert count[old.url, "stars_dr1"] > 0
-        assert count[new.url, "stars_dr1"] == 0
+        assert (count[new.url, "survey.Object"] > 0) == (number == 1)
+        assert (count[old.url, "survey.Object"] > 0) == (number != 1)
+        assert count[old.url, "tycho2.stars"] > 0
+        assert count[new.url, "tycho2.stars"] == 0
 
 
 def grown(
     services: tuple[RunningServer, RunningServer], before: dict[tuple[str, str], int], moved: set[str]
 ) -> Iterator[bool]:
     old, new = services
-    yield asked(old, "stars_dr1") > before[old.url, "stars_dr1"]
+    yield asked(old, "tycho2.stars") > before[old.url, "tycho2.stars"]
     place = new if moved else old
-    yield asked(place, "dp_one") > before[place.url, "dp_one"]
+    yield asked(place, "survey.Object") > before[place.url, "survey.Object"]
 
 
 def test_jobs_stay_with_the_service_that_made_them(front: tuple[Callable[[set[str]], None], str]) -> None:

@@ -377,3 +377,17 @@ def test_parts_are_dumped_side_by_side_and_the_last_completes(place: Place, tmp_
 
 def finished_in(directory: Path) -> set[str]:
     return {path.name for path in directory.glob("*.parquet")}
+
+
+def test_a_chunk_of_many_rows_is_cut_into_runs_of_its_parts(big: Place, tmp_path: Path) -> None:
+    big.mariadb.execute(
+        "CREATE DATABASE parts; USE parts; CREATE TABLE T (id INT PRIMARY KEY, chunkId INT, subChunkId INT);"
+        "INSERT INTO T SELECT seq, seq > 10, seq DIV 100 FROM seq_1_to_999;"
+    )
+    run = big.dump("parts.T", tmp_path, "--chunk-rows", "250", "--verify")
+    assert run.returncode == 0, run.stderr
+    assert finished_in(tmp_path / "parts" / "T") == {
+        "chunk_0000000.parquet",
+        *(f"chunk_0000001_{first:07d}.parquet" for first in (0, 2, 4, 6, 8)),
+    }
+    assert read(tmp_path / "parts" / "T")["id"].to_pylist() == list(range(1, 1000))
