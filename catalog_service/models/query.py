@@ -127,7 +127,7 @@ class TableScan:
     files: tuple[str, ...]
     """Absolute paths of the shards; empty if no row can match."""
     healpix_ranges: tuple[tuple[int, int], ...] = ()
-    """At most 4 half-open ranges of `healpix_column` outside which no row matches; empty means no bound."""
+    """A few half-open ranges of `healpix_column` outside which no row matches; empty means no bound."""
     box: RaDecBox | None = None
     """Prefilter on the table's own position columns."""
     visible_schemas: tuple[str, ...] | None = None

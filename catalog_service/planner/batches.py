@@ -38,7 +38,7 @@ class BatchLimits:
     files: int = 1000
     """Opening as many takes DuckDB 0.1 s."""
     size_bytes: int = 8 << 30
-    near_rows: int = 4_000_000
+    near_rows: int = 1_500_000
     """Rows of the leading table, where tables are joined on a separation: both sides of a batch are held in memory."""
 
     def are_exceeded_by(self, scan: ScanPlan) -> bool:
@@ -158,8 +158,19 @@ def _files(scans: Mapping[int, TableScan], tables: Tables) -> Iterator[tuple[NDA
         partitions, tiles = tables[source].partitions, np.array(scan.tiles, dtype=np.int64)
         assert partitions is not None
         owners = np.stack([np.full(len(tiles), source), np.arange(len(tiles))], axis=1)
-        sizes = partitions.size_bytes[tiles], partitions.rows[tiles]
-        yield partitions.starts[tiles], partitions.stops[tiles], *sizes, owners
+        starts, stops = partitions.starts[tiles], partitions.stops[tiles]
+        rows = partitions.rows[tiles] * _shares(starts, stops, scan.healpix_ranges)
+        yield starts, stops, partitions.size_bytes[tiles], rows.astype(np.int64), owners
+
+
+def _shares(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], ranges: Sequence[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Return which part of each file's range of the sky lies in some ranges; all of it, if there are none."""
+    if not ranges:
+        return np.ones(len(starts))
+    covered = sum(np.clip(np.minimum(stops, high) - np.maximum(starts, low), 0, None) for low, high in ranges)
+    return np.asarray(covered / np.maximum(stops - starts, 1), dtype=np.float64)
 
 
 def _groups(units: Iterator[_Unit], limits: BatchLimits, most_rows: float = math.inf) -> Iterator[list[_Unit]]:

@@ -110,8 +110,10 @@ def _separation_levels(separations_deg: ArrayLike) -> NDArray[np.float64]:
     return np.where(arcsec > 0, levels, 0.0)
 
 
-def merged_ranges(partitions: PartitionMap | FileMap, chosen: Chosen) -> tuple[tuple[int, int], ...]:
-    """Return at most `MAX_RANGES` ranges that hold the coverage where the chosen tiles have rows.
+def merged_ranges(
+    partitions: PartitionMap | FileMap, chosen: Chosen, most: int = MAX_RANGES
+) -> tuple[tuple[int, int], ...]:
+    """Return at most `most` ranges that hold the coverage where the chosen tiles have rows.
 
     Ranges are joined over the smallest gaps. Empty if the tiles lie wholly inside the coverage.
     """
@@ -122,7 +124,7 @@ def merged_ranges(partitions: PartitionMap | FileMap, chosen: Chosen) -> tuple[t
     if _all_inside(starts, stops, coverage):
         return ()
     clipped = coverage[(coverage[:, 1] > starts.min()) & (coverage[:, 0] < stops.max())]
-    return tuple((int(start), int(stop)) for start, stop in simplified(clipped, MAX_RANGES))
+    return tuple((int(start), int(stop)) for start, stop in simplified(clipped, most))
 
 
 def _all_inside(starts: NDArray[np.int64], stops: NDArray[np.int64], coverage: Coverage) -> bool:

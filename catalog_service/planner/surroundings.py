@@ -37,6 +37,9 @@ _SIDE_DEG: Final = 58.6
 _STRIPS: Final = 32
 """Width of a tile in cells of what lies around it: narrower ones take longer to find than rows left out are worth."""
 
+_MOST_RANGES: Final = 32
+"""More than elsewhere: what is around tiles lies in many places, and rows left out are rows not held in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lead:
@@ -111,5 +114,5 @@ def near_scan(scan: TableScan, stored: StoredTable, around: Coverage) -> tuple[S
     indexes = np.flatnonzero(np.isin(tiles, partitions.select(around)))
     if scan.healpix_ranges:
         around = intersection(around, np.array(scan.healpix_ranges, dtype=np.int64))
-    ranges = merged_ranges(partitions, Chosen(tiles[indexes], around)) if stored.healpix_column else ()
+    ranges = merged_ranges(partitions, Chosen(tiles[indexes], around), _MOST_RANGES) if stored.healpix_column else ()
     return indexes.tolist(), replace(scan, healpix_ranges=ranges, rows=int(partitions.rows[tiles[indexes]].sum()))

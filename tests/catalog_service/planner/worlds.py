@@ -48,7 +48,7 @@ class World:
         assert set(scan.files) <= set(every_path)
         assert len(set(scan.files)) == len(scan.files)
         mask = np.isin(self.tile, [number for number, path in enumerate(every_path) if path in set(scan.files)])
-        assert len(scan.healpix_ranges) <= 4
+        assert len(scan.healpix_ranges) <= 32
         if scan.healpix_ranges:
             mask &= np.any([(self.index >= low) & (self.index < high) for low, high in scan.healpix_ranges], axis=0)
         if scan.box is not None:
