@@ -9,8 +9,8 @@ from ..dependencies import Caller, ServicesDep
 from ..models.query import QueryText
 from ..models.wire import CatalogList, ConeRequest, DirectPlan, Explanation, QueryRequest, TableDetail
 from ..services.cone import ConeSearch
+from ..services.deliveries import ResultOptions
 from ..services.parameters import language
-from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 from .coding import coded
 from .cone_parameters import nearest_first

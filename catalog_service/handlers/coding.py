@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import Request
 
-from ..services.query import ResultOptions
+from ..services.deliveries import ResultOptions
 
 __all__ = ["coded"]
 

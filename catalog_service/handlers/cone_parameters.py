@@ -8,8 +8,8 @@ from ..exceptions import ParameterError
 from ..models.query import ResultFormat
 from ..services.cone import ConeSearch
 from ..services.cone_columns import Labels
+from ..services.deliveries import ResultOptions
 from ..services.parameters import Parameters, result_options, shown
-from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 
 __all__ = ["nearest_first", "scs_request"]

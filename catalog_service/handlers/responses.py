@@ -23,8 +23,8 @@ from ..exceptions import (
     UnavailableError,
 )
 from ..models.wire import OVERFLOW_HEADER, QUERY_ID_HEADER
+from ..services.deliveries import Delivery
 from ..services.jobs import ResultPath
-from ..services.query import Delivery
 from ..writers.votable import error_document, scs_error_document
 from .connection import abort, unsent_bytes
 

@@ -10,8 +10,8 @@ from ..exceptions import ParameterError
 from ..models.query import QueryText
 from ..models.wire import ConesRequest
 from ..services.cones import TARGETS, Cones, Match
+from ..services.deliveries import ResultOptions
 from ..services.parameters import language
-from ..services.query import ResultOptions
 from ..writers.negotiate import negotiate
 from .parameters import read_parameters
 from .responses import ResultResponse, unless_disconnected

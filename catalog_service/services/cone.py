@@ -24,7 +24,8 @@ from ..models.tree import (
 from ..models.user import Identity
 from .catalogs import Published
 from .cone_columns import Labels, cone_items
-from .query import Delivery, QueryService, ResultOptions
+from .deliveries import Delivery, ResultOptions
+from .query import QueryService
 
 __all__ = ["ConeSearch", "ConeService"]
 

@@ -38,7 +38,8 @@ from ..models.user import Identity
 from ..planner.uploads import recognised_position
 from .catalogs import Published
 from .cone_columns import chosen_columns
-from .query import Delivery, QueryService, ResultOptions
+from .deliveries import Delivery, ResultOptions
+from .query import QueryService
 
 __all__ = ["TARGETS", "Cones", "ConesService", "Match"]
 

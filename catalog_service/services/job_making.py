@@ -14,9 +14,10 @@ from ..models.job import Job, JobResult, Phase
 from ..models.query import Outcome
 from ..storage.results import Done
 from .beside import in_thread
+from .deliveries import Delivery, ResultFile, ResultOptions
 from .job_keeping import JobKeeping
 from .parameters import Parameters, query_text, result_options
-from .query import Delivery, QueryService, ResultFile, ResultOptions
+from .query import QueryService
 
 __all__ = ["JobMaker"]
 

@@ -14,9 +14,9 @@ from ..models.job import Job, Phase, Progress
 from ..storage.results import Done
 from .beside import in_thread
 from .budgets import ScanBudget
+from .deliveries import Delivery
 from .job_keeping import JobKeeping
 from .job_making import JobMaker
-from .query import Delivery
 
 __all__ = ["JobRunner"]
 

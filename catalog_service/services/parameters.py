@@ -7,7 +7,7 @@ from typing import Final
 from ..exceptions import ParameterError
 from ..models.query import Language, QueryText
 from ..writers.negotiate import negotiate
-from .query import ResultOptions
+from .deliveries import ResultOptions
 
 __all__ = ["Parameters", "language", "query_text", "result_options", "shown"]
 

@@ -10,10 +10,11 @@ from ..language.session import SessionStatement, process_text, row_text, session
 from ..models.query import Language, QueryText
 from ..models.record import QueryRecord
 from ..models.user import ANONYMOUS, Identity
+from .deliveries import Delivery, ResultOptions
 from .history import HistoryService
 from .job_documents import instant
 from .jobs import JobService
-from .query import Delivery, QueryService, ResultOptions
+from .query import QueryService
 from .running import RunningQueries, RunningQuery
 
 __all__ = ["SessionService"]
