@@ -215,7 +215,7 @@ def test_nothing_is_left_of_queries_that_end_otherwise(served: Served, beside: C
     # its worker crashes
     answer = beside(error_of, served.sync_url(SLOW, "csv"))
     served.wait_for(1)
-    (worker,) = served.app.state.services.lanes.interactive._busy
+    (worker,) = served.app.state.services.lanes.scan._busy
     os.kill(worker.pid, signal.SIGKILL)
     assert answer.result(20)[0] == 500
     # it fails
