@@ -10,12 +10,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from .shadow_answers import Answered, NewService
 from .shadow_compare import compared
+from .shadow_log import append_line
 
 __all__ = ["main"]
 
@@ -44,8 +43,6 @@ class Copier:
     def take(self, head: dict[str, Any], body: bytes) -> None:
         """Do what a message says; wait while as many as allowed are being done: then the queue fills up, and drops."""
         match head["kind"]:
-            case "counts":
-                self._write({"event": "counts", **{name: head[name] for name in ("offered", "dropped", "restarts")}})
             case "run":
                 self._jobs[head["job"]] = self._submit(self._run, head)
                 while len(self._jobs) > _KEPT_JOBS:
@@ -96,15 +93,8 @@ class Copier:
         return self._new.run(head["parameters"]) if job is None else job.result()
 
     def _write(self, line: dict[str, Any]) -> None:
-        """Append one line, in one write."""
-        text = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line}, ensure_ascii=False) + "\n"
         with self._writing:
-            if self._log == "-":
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            else:
-                with Path(self._log).open("a", encoding="utf-8") as log:
-                    log.write(text)
+            append_line(self._log, line)
 
 
 def _messages(source: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:

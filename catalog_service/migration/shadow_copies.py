@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .shadow_app import Copy, Kept
+from .shadow_log import append_line
 from .shadow_queries import QueryNames
 
 __all__ = ["CopierSettings", "Copies", "frame"]
 
 _COUNTS_EVERY_S: Final = 60.0
 _RESTART_S: Final = 1.0
-_END_S: Final = 10.0
+_END_S: Final = 5.0
+"""How long each step of the end may take: a new service that hangs must not keep the proxy from stopping."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Copies:
         self._most, self._held = most_bytes, 0
         self._counts = {"offered": 0, "dropped": 0, "restarts": 0}
         self._process: asyncio.subprocess.Process | None = None
-        self._feeder: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def offer(self, copy: Copy) -> None:
         """Take a copy, or drop and count it."""
@@ -73,41 +75,37 @@ class Copies:
         return dict(self._counts)
 
     def start(self) -> None:
-        """Begin to hand on copies."""
-        self._feeder = asyncio.create_task(self._feed())
+        """Begin to hand on copies, and to log the counts."""
+        self._tasks = [asyncio.create_task(self._feed()), asyncio.create_task(self._log_counts())]
 
     async def close(self) -> None:
-        """Hand on what waits, log the counts, and end the process."""
-        assert self._feeder is not None
-        with contextlib.suppress(asyncio.TimeoutError):
+        """Hand on what waits, end the process, if need be by force, and log the counts."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 await self._queue.join()
-        self._feeder.cancel()
-        process = await self._running()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_END_S):
-                await _write(process, frame({"kind": "counts", **self._counts}))
-                assert process.stdin is not None
-                process.stdin.close()
-                await process.wait()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        for task in self._tasks:
+            task.cancel()
+        if self._process is not None:
+            await _ended(self._process)
+        self._log()
 
     async def _feed(self) -> None:
-        logged: dict[str, int] = {}
         while True:
-            try:
-                async with asyncio.timeout(_COUNTS_EVERY_S):
-                    copy = await self._queue.get()
-            except TimeoutError:
-                if logged != self._counts:
-                    logged = self.counts
-                    await self._hand_on(frame({"kind": "counts", **logged}))
-                continue
+            copy = await self._queue.get()
             await self._hand_on(self._framed(copy))
             self._held -= _size(copy.old)
             self._queue.task_done()
+
+    async def _log_counts(self) -> None:
+        logged = self.counts
+        while True:
+            await asyncio.sleep(_COUNTS_EVERY_S)
+            if logged != self._counts:
+                logged = self.counts
+                self._log()
+
+    def _log(self) -> None:
+        append_line(self._settings.log, {"event": "counts", **self._counts})
 
     def _framed(self, copy: Copy) -> bytes:
         old = copy.old
@@ -132,11 +130,9 @@ class Copies:
     async def _hand_on(self, data: bytes) -> None:
         """Write to the process; if it has died, what it had is lost, and another one is started."""
         while True:
-            process = await self._running()
             try:
-                await _write(process, data)
+                await _write(await self._running(), data)
             except OSError:
-                await process.wait()
                 await asyncio.sleep(_RESTART_S)
             else:
                 return
@@ -166,6 +162,17 @@ async def _write(process: asyncio.subprocess.Process, data: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(data)
     await process.stdin.drain()
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_END_S):
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
 
 
 def _size(old: Kept | None) -> int:
