@@ -234,8 +234,6 @@ def _connect(config: WorkerConfig) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "python_enable_replacements": False,
-            # a constant is a sort key like any other; DuckDB would refuse it
-            "order_by_non_integer_literal": True,
         }
     )
     connection.execute("SET TimeZone = 'UTC'")

@@ -92,7 +92,8 @@ _ALL: Final = (
         doc="texts joined by a constant, in their order; NULL of none",
         params=tuple(_JOINED.values()),
         result=DataType.TEXT,
-        template="string_agg({distinct}{0}, {1} ORDER BY {0}){over}",
+        # without CAST, DuckDB refuses a constant as sort key
+        template="string_agg({distinct}CAST({0} AS VARCHAR), {1} ORDER BY CAST({0} AS VARCHAR)){over}",
         signature=_form("ivo_string_agg", _JOINED, "VARCHAR"),
     ),
 )

@@ -120,7 +120,7 @@ def test_joined_texts_are_in_order(store: Store) -> None:
     assert store.run(f"SELECT ivo_string_agg(name, '; ') FROM {first}").rows == [("; ".join(sorted(names)),)]
     distinct = store.run(f"SELECT ivo_string_agg(DISTINCT name, '') FROM {first}").rows
     assert distinct == [("".join(sorted(set(names))),)]
-    assert store.run(f"SELECT ivo_string_agg('a', ',') FROM {first}").rows == [(",".join("a" * len(names)),)]
+    assert store.run(f"SELECT ivo_string_agg('a', ',') FROM {first}").rows == [(",".join("a" * 40),)]
     assert store.run("SELECT ivo_string_agg(name, ',') FROM sky.Object WHERE 1 = 0").rows == [(None,)]
 
 
