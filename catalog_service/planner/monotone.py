@@ -33,7 +33,7 @@ _SLACK: Final = 1e-6
 """Of the largest number that takes part in a step: several roundings of 32-bit floats."""
 
 _TINY: Final = 1e-37
-"""Smaller products may be rounded to 0."""
+"""Smaller values may be rounded to 0."""
 
 _REAL: Final = frozenset({DataType.FLOAT, DataType.DOUBLE})
 
@@ -55,7 +55,7 @@ class _Range(NamedTuple):
 def _widened(before: _Range, low: float, high: float, operand: float) -> _Range:
     """Return a range enlarged by what the numbers of a step may be rounded by."""
     sizes = [abs(value) for value in (*before, low, high, operand) if math.isfinite(value)]
-    slack = _SLACK * max(sizes, default=0.0)
+    slack = _SLACK * max(sizes, default=0.0) + _TINY
     return _Range(low - slack, high + slack)
 
 

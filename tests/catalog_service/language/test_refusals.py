@@ -96,7 +96,6 @@ ATTACKS = [
     (f"SELECT n FROM {T} QUALIFY 1 = 1", "1", 34),
     (f"SELECT x -> x + 1 FROM {T}", ">", 11),
     (f"SELECT SUM(n) OVER (RANGE 2 PRECEDING) FROM {T}", "RANGE", 21),
-    (f"SELECT SUM(n) FILTER (WHERE n = 1) FROM {T}", "FILTER", 15),
     (f"SELECT rowid FROM {T}", "rowid", 8),
     (f"SELECT file_row_number FROM {T}", "file_row_number", 8),
     (f"SELECT filename FROM {T}", "filename", 8),
