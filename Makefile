@@ -24,7 +24,7 @@ demo: $(VENV)/demo.stamp
 # some 150 servers, workers and builds are started: none of them is to compile our modules anew
 test: $(VENV)/dev.stamp
 	@sh tests/system_tools.sh
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -12,6 +12,13 @@ from sample_catalogs.demo import prepare
 from tests.harness import RunningServer, SampleStore, directory_of_run, require, start_server, stop_server
 
 SAMPLES = Path(__file__).parent.parent / "sample_catalogs"
+_LONG = tuple(Path(__file__).parent / name for name in ("scale", "faults", "catalog_service/migration", "partitioning"))
+"""Directories of files that take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not any(item.path.is_relative_to(directory) for directory in _LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
