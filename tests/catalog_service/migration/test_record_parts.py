@@ -103,6 +103,8 @@ def test_a_log_without_queries_is_told(tmp_path: Path) -> None:
         "WITH a AS (SELECT 1) SELECT * FROM a",
         "SELECT replace(a, 'into', ''), \"for update\" FROM t -- INSERT INTO",
         "SELECT `update`, `into` FROM t",
+        "SELECT a -- the \tid\r\n FROM t WHERE b = 'x\x01\u00a0' # it's\n",
+        "SELECT INSERT(a, 1, 2, 'b'), sleep, `sleep`, update_time, finto FROM t WHERE name = 'é' OR `é` IN (1)",
     ],
 )
 def test_what_reads_is_sent(statement: str) -> None:
@@ -116,6 +118,40 @@ def test_what_reads_is_sent(statement: str) -> None:
         *("SELECT 'a' INTO OUTFILE 'b'", "SELECT 1 /*!50000 INTO OUTFILE 'b' */", "WITH a AS (SELECT 1) DELETE FROM t"),
         *("SELECT a FROM t LOCK IN SHARE MODE", "CALL p()", "SELECT 'it\\'s' INTO DUMPFILE 'b'", "EXPLAIN SELECT 1"),
         "SELECT '\\' INTO OUTFILE 'b' -- '",
+        *(
+            f"SELECT 1 --{blank}'\n INTO OUTFILE 'b' -- '"
+            for blank in ("\x01", "\x1f", "\x7f", "\u00a0", "\u2003", "x")
+        ),
+        "SELECT 1 --\u00a0 INTO OUTFILE 'b' \n FROM (SELECT 1 AS `\u00a0`) t",
+        *(f"SELECT{blank}1" for blank in ("\x00", "\x0b", "\x0c", "\x85", "\u00a0", "\u2028", "\u3000", "\ufeff")),
+        *(
+            "SELECT 1.0INTO OUTFILE 'b'",
+            "SELECT \\NINTO OUTFILE 'b'",
+            "SELECT .5INTO@x",
+            "SELECT 'a'INTO@x",
+            "SELECT 1 # '\n INTO OUTFILE 'b' # '",
+            'SELECT "\\" INTO OUTFILE \'b\' -- "',
+            "SELECT 1 /*M!100000 INTO OUTFILE 'b' */",
+        ),
+        *("SELECT sleep (1)", "SELECT `SLEEP`(1)", 'SELECT "sleep"(1)', "SELECT slèep(1)", "SELECT `slèep`(1)"),
+        *(
+            "SELECT GET_LOCK/**/('a', 1)",
+            "SELECT release_lock('a')",
+            "SELECT 1+benchmark(1, 1)",
+            "SELECT LOAD_FILE('a')",
+        ),
+        *(
+            "SELECT nextval(s)",
+            "SELECT NEXT VALUE FOR s",
+            "SELECT 1 FROM t PROCEDURE ANALYSE()",
+            "SELECT a FROM t FOR\nSHARE",
+        ),
+        *(
+            "SELECT $$'$$ INTO x FROM t WHERE a = '",
+            "SELECT '\ud800'",
+            "--x\nDELETE FROM t",
+            "WITH a AS (SELECT 1) UPDATE(t)",
+        ),
     ],
 )
 def test_what_may_write_is_refused(statement: str) -> None:
