@@ -159,7 +159,9 @@ class _Questions:
         width = float(fingerprint.cells.get("width_deg", self._options.box_deg))
         options = replace(self._options, cells=str(kind), box_deg=width, columns=len(fingerprint.columns))
         recorder = FingerprintRecorder(self._made, self._source, options, self._run.politely)
-        found = recorder.record(_numbered(table, fingerprint))
+        counted = {one.name.casefold(): one.rows for one in self._made.tables()}
+        rows = counted.get(table.name.casefold())
+        found = recorder.record(replace(_numbered(table, fingerprint), rows=rows))
         if found is not None:
             self._say(f"fingerprints of {found.name}: {found.rows or 0} rows, {found.seconds:.3g} s")
 

@@ -18,7 +18,7 @@ from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
 from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
-from catalog_service.migration.recorder.format import Column, Header, Recording, Source, Table
+from catalog_service.migration.recorder.format import Column, Fingerprint, Header, Recording, Source, Table
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
@@ -261,6 +261,8 @@ class Stub:
 
     lang: str = "QSERV"
     asked: list[str] = field(default_factory=list)
+    rows: int = 2
+    overflow: bool = False
 
     def describe(self) -> Source:
         return Source("mysql", "mysql://stub/", "stub")
@@ -276,7 +278,8 @@ class Stub:
         self.asked.append(query)
         if "FLOOR" in query or " % 1009" in query:
             raise RefusedError("no expressions here")
-        yield Result((), iter([[("7", "2.0", "30", "2", "1", "2", "1.5000")]]))
+        row = (str(self.rows),) if query.startswith("SELECT COUNT(*)") else ("7", "2.0", "30", "2", "1", "2", "1.5000")
+        yield Result((), iter([[row]]), overflow=self.overflow)
 
     def close(self) -> None:
         """Do nothing."""
@@ -300,6 +303,38 @@ def test_cells_that_a_source_refuses_give_way_to_others(tmp_path: Path) -> None:
     assert [one.name for one in found.fields] == ["cell", "rows", "id:sum", "ra:nulls", "ra:min", "ra:max", "ra:avg"]
     assert len(source.asked) == 3
     assert FingerprintRecorder(recording, source, Options(columns=1), at_once).record(table) is None
+
+
+def recorded(directory: Path, source: Stub, counted: int | None, *, per_cell: bool) -> Fingerprint:
+    columns = (Column("id", "bigint", "int64"), Column("ra", "double", "float64"), Column("chunkId", "int", "int64"))
+    table = Table("s", "t", columns, counted, key=("id",), ra="ra", chunk="chunkId")
+    recording = Recording(directory)
+    recording.begin(Header(source.describe(), "now", "1"))
+    options = Options(columns=1, cells="chunk", query_per_cell=per_cell)
+    found = FingerprintRecorder(recording, source, options, at_once).record(table)
+    assert found is not None
+    assert list(recording.fingerprints()) == [found]
+    assert recording.rows_path(found).exists() == (found.error is None)
+    return found
+
+
+@pytest.mark.parametrize("per_cell", [False, True])
+@pytest.mark.parametrize(
+    ("counted", "now", "overflow", "kind"),
+    [
+        (2, 2, False, None),
+        (1, 2, False, None),
+        (None, 9, False, None),
+        (9, 9, False, "lost"),
+        (2, 2, True, "too large"),
+    ],
+)
+def test_fingerprints_that_are_not_of_the_whole_table_are_none(
+    tmp_path: Path, counted: int | None, now: int, overflow: bool, kind: str | None, per_cell: bool
+) -> None:
+    found = recorded(tmp_path, Stub(rows=now, overflow=overflow), counted, per_cell=per_cell)
+    assert (found.error and found.error.kind) == kind
+    assert found.cell_count == (None if kind == "too large" else 1)
 
 
 def test_a_cell_that_a_crash_cut_is_asked_again(tmp_path: Path) -> None:
