@@ -5,9 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ..exceptions import AccessError, CatalogServiceError, NotFoundError, ServerError, UnavailableError
+from ..exceptions import (
+    AccessError,
+    CatalogServiceError,
+    NotFoundError,
+    ParameterError,
+    ServerError,
+    UnavailableError,
+)
 from .dump_columns import quoted
 from .recorder.access import PASSWORD_VARIABLE, Address
+from .recorder.errors import UsageError
+from .recorder.statements import check_reads_only
 
 if TYPE_CHECKING:
     import pymysql
@@ -100,6 +109,7 @@ class Source:
 
     def rows(self, query: str) -> list[Row]:
         """Return all rows of a small answer."""
+        _check_reads(query)
         with self._errors(), self._connection.cursor() as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
@@ -107,6 +117,7 @@ class Source:
     @contextmanager
     def stream(self, query: str) -> Iterator[Iterator[Row]]:
         """Run a query and hand out its rows one by one, as the source sends them."""
+        _check_reads(query)
         with self._errors():
             cursor = self._connection.cursor()
             try:
@@ -138,6 +149,14 @@ class Source:
             yield
         except pymysql.err.Error as error:
             raise _our_error(error.args, self.address.shown) from error
+
+
+def _check_reads(query: str) -> None:
+    """Refuse to send what may do more than read: names of tables and columns come from elsewhere."""
+    try:
+        check_reads_only(query)
+    except UsageError as error:
+        raise ParameterError(str(error)) from error
 
 
 def _our_error(details: Sequence[object], address: str) -> CatalogServiceError:

@@ -1,11 +1,15 @@
 """Answers to compare: Arrow tables, readers and files of a recording, as batches of a few plain types."""
 
+import gzip
+import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import UnreadableAnswerError
+from ..recorder.errors import FormatError
+from ..recorder.rows import Digest, Expected, told_damage
 from .columns import Column
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ class AnswerFile:
     path: Path
     """A ``.csv.gz`` of the recordings' format."""
     columns: Sequence[Column]
+    expected: Expected = field(default_factory=Expected)
+    """What the record says of the rows."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +90,37 @@ def _numbered(columns: tuple[Column, ...], batches: "Iterator[pa.RecordBatch]") 
 
 def _csv_batches(answer: AnswerFile) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa  # noqa: PLC0415 - as above
-    from pyarrow import csv  # noqa: PLC0415 - as above
 
     names = [f"c{number}" for number in range(len(answer.columns))]
     types = {name: _read_as(column.kind) for name, column in zip(names, answer.columns, strict=True)}
     if not names or not answer.path.exists():
         raise UnreadableAnswerError(f"{answer.path.name} is missing, or its record names no columns.", remedy=_AGAIN)
     try:
-        with pa.input_stream(str(answer.path), compression="gzip") as stream:
-            if not stream.read(1):
-                return
-        with csv.open_csv(
-            answer.path,
-            read_options=csv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES, use_threads=False),
-            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(
-                column_types=types, null_values=["", "NULL"], strings_can_be_null=True, quoted_strings_can_be_null=False
-            ),
-        ) as reader:
-            yield from reader
-    except (pa.ArrowException, OSError) as error:
+        with told_damage(answer.path), gzip.open(answer.path) as stream:
+            digest, count = Digest(stream), 0
+            source = io.BufferedReader(digest, _BLOCK_BYTES)
+            if source.peek(1):
+                for batch in _parsed(source, names, types):
+                    yield batch
+                    count += batch.num_rows
+            source.read()
+            answer.expected.check(answer.path, count, digest.sha256, digest.size)
+    except (pa.ArrowException, OSError, FormatError) as error:
         raise UnreadableAnswerError(f"{answer.path.name} cannot be read: {error}.", remedy=_AGAIN) from error
+
+
+def _parsed(source: Any, names: list[str], types: dict[str, Any]) -> "Iterator[pa.RecordBatch]":
+    from pyarrow import csv  # noqa: PLC0415 - as above
+
+    with csv.open_csv(
+        source,
+        read_options=csv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES, use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=["", "NULL"], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ) as reader:
+        yield from reader
 
 
 _AGAIN: Final = "Record this answer again: remove its .json and .csv.gz, and run `migrate record` as before."

@@ -6,6 +6,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any, Final
 
+from ..recorder.errors import FormatError
 from ..recorder.format import Fingerprint, Recording
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
@@ -28,8 +29,15 @@ def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Ite
         if problem is not None or other is None:
             comparison = Comparison(Verdict.NOT_COMPARED, notes=(problem or "",))
         else:
-            comparison = _Cells(mine, rules).compare(_rows(left, mine), _rows(right, other))
+            comparison = _compared(left, mine, right, other, rules)
         yield Compared("fingerprints", mine.name, comparison, _side(mine), _side(other))
+
+
+def _compared(left: Recording, mine: Fingerprint, right: Recording, other: Fingerprint, rules: Rules) -> Comparison:
+    try:
+        return _Cells(mine, rules).compare(_rows(left, mine), _rows(right, other))
+    except FormatError as error:
+        return Comparison(Verdict.NOT_COMPARED, notes=(str(error),))
 
 
 def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:

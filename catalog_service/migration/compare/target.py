@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import ComparisonError
 from ..recorder.access import Address
 from ..recorder.answers import AnswerRecorder
-from ..recorder.errors import RecorderError, UnreachableError
+from ..recorder.errors import RecorderError, UnreachableError, UsageError
 from ..recorder.fingerprint_run import FingerprintRecorder
 from ..recorder.format import Fingerprint, Recording, Table
 from ..recorder.mysql_source import MysqlSource
@@ -21,6 +21,7 @@ from ..recorder.pace import Pace, Stopped, StopSwitch
 from ..recorder.querylist import Request
 from ..recorder.run import Run, locked
 from ..recorder.source import CatalogSource, Dropped
+from ..recorder.statements import check_reads_only
 from ..recorder.tap_source import TapSource
 
 __all__ = ["Asked", "Target", "ask_target"]
@@ -122,9 +123,19 @@ class _Questions:
         most = max((one.rows for one in answers), default=0)
         self._options = replace(options, max_rows=max(options.max_rows, _MORE_ROWS * most))
         self._tables = {one.name.casefold(): one for one in tables}
-        self._requests = [Request(one.query, one.use_case) for one in answers if one.lang == source.lang]
+        mine = [Request(one.query, one.use_case) for one in answers if one.lang == source.lang]
+        self._requests = [one for one in mine if self._only_reads(one)]
         patterns = tuple(one.name for one in tables) or ("",)
         self._run = Run(made, source, replace(self._options, steps=("tables",), table_patterns=patterns), pace, say)
+
+    def _only_reads(self, request: Request) -> bool:
+        """Tell whether a query may be sent: a recording may come from anywhere."""
+        try:
+            check_reads_only(request.query)
+        except UsageError as error:
+            self._say(f"a recorded query is not asked: {error}")
+            return False
+        return True
 
     def ask(self) -> None:
         """Ask all that is not answered yet."""
@@ -148,7 +159,9 @@ class _Questions:
         width = float(fingerprint.cells.get("width_deg", self._options.box_deg))
         options = replace(self._options, cells=str(kind), box_deg=width, columns=len(fingerprint.columns))
         recorder = FingerprintRecorder(self._made, self._source, options, self._run.politely)
-        found = recorder.record(_numbered(table, fingerprint))
+        counted = {one.name.casefold(): one.rows for one in self._made.tables()}
+        rows = counted.get(table.name.casefold())
+        found = recorder.record(replace(_numbered(table, fingerprint), rows=rows))
         if found is not None:
             self._say(f"fingerprints of {found.name}: {found.rows or 0} rows, {found.seconds:.3g} s")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from .errors import FormatError, LostError, QueryTimeout, RefusedError, SourceError, UnreachableError
+from .errors import FormatError, LostError, QueryTimeout, RefusedError, SourceError, TooLargeError, UnreachableError
 from .format import Answer, Failure, Recording, answer_digest, replaced
 from .options import Options
 from .plan import Politely
@@ -13,11 +13,7 @@ from .querylist import Request
 from .rows import RowWriter
 from .source import CatalogSource
 
-__all__ = ["AnswerRecorder", "TooLargeError", "failure_of"]
-
-
-class TooLargeError(SourceError):
-    """An answer is larger than what is kept."""
+__all__ = ["AnswerRecorder", "failure_of"]
 
 
 def failure_of(error: SourceError) -> Failure:

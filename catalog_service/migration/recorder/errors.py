@@ -7,6 +7,7 @@
     |- FormatError         a file of a recording is not what it should be
     |- SourceError         the source is at fault
        |- RefusedError     it refused one query; the next may work
+       |- TooLargeError    an answer is larger than what is kept, or than what the source gives
        |- QueryTimeout     one query took too long, or was dropped on request
        |- LostError        the connection broke; the same query may work later
        |- UnreachableError it cannot be reached, after all retries
@@ -19,6 +20,7 @@ __all__ = [
     "RecorderError",
     "RefusedError",
     "SourceError",
+    "TooLargeError",
     "UnreachableError",
     "UsageError",
 ]
@@ -42,6 +44,10 @@ class SourceError(RecorderError):
 
 class RefusedError(SourceError):
     """The source refused a query."""
+
+
+class TooLargeError(SourceError):
+    """An answer is larger than what is kept, or than what the source gives."""
 
 
 class QueryTimeout(SourceError):  # noqa: N818 - the name of the outcome

@@ -11,13 +11,13 @@ from typing import Final
 
 from .answers import failure_of
 from .dialect import Dialect
-from .errors import RefusedError, SourceError, UnreachableError
+from .errors import RefusedError, SourceError, TooLargeError, UnreachableError
 from .fingerprints import Cells, Plan, id_cells, integer_key, plan_of, simple_cells
 from .format import Failure, Fingerprint, Recording, Table, replaced
 from .options import Options
 from .plan import Politely
 from .rows import Field, RowWriter
-from .source import CatalogSource
+from .source import CatalogSource, Result
 
 __all__ = ["FingerprintRecorder"]
 
@@ -91,10 +91,23 @@ class FingerprintRecorder:
 
     def _rows(self, query: str) -> list[list[Field]]:
         with self._source.ask(query, timeout_s=self._options.timeout_s) as result:
-            return [list(row) for batch in result.batches for row in batch]
+            rows = [list(row) for batch in result.batches for row in batch]
+        _check_whole(result)
+        return rows
+
+    def _counted(self, found: Fingerprint, table: Table) -> Fingerprint:
+        """Return fingerprints, as failed if their cells do not hold the rows of the table; it may have grown since."""
+        if table.rows is None or found.rows == table.rows:
+            return found
+        query = f"SELECT COUNT(*) AS n FROM {self._dialect.table(table)}"
+        ((now,),) = self._politely(partial(self._rows, query))
+        if found.rows == int(now or 0):
+            return found
+        problem = f"the cells hold {found.rows} rows, the table {int(now or 0)}: cells were left out, or it changes now"
+        return replace(found, error=Failure("lost", problem))
 
     def _at_once(self, plan: Plan) -> Fingerprint:
-        return self._politely(partial(self._streamed, plan))
+        return self._counted(self._politely(partial(self._streamed, plan)), plan.table)
 
     def _streamed(self, plan: Plan) -> Fingerprint:
         query, began = plan.query(), time.monotonic()
@@ -109,8 +122,9 @@ class FingerprintRecorder:
                 kept = [plan.kept(row) for row in batch]
                 total += sum(int(row[1] or 0) for row in kept)
                 writer.write(kept)
+            _check_whole(result)
             writer.close()
-        return replace(record, rows=total, seconds=round(time.monotonic() - began, 6), sha256=writer.sha256)
+        return _done(record, total, began, writer)
 
     def _by_cell(self, plan: Plan) -> Fingerprint:
         began = time.monotonic()
@@ -129,10 +143,20 @@ class FingerprintRecorder:
                 total += int(row[1] or 0)
                 writer.write([row])
             writer.close()
-        found = replace(record, rows=total, seconds=round(time.monotonic() - began, 6), sha256=writer.sha256)
+        found = self._counted(_done(record, total, began, writer), plan.table)
         self._recording.save(found)
         progress.path.unlink()
         return found
+
+
+def _check_whole(result: Result) -> None:
+    if result.overflow:
+        raise TooLargeError("the source cut the cells at its own limit of rows: take larger cells (--box-deg)")
+
+
+def _done(record: Fingerprint, rows: int, began: float, writer: RowWriter) -> Fingerprint:
+    seconds = round(time.monotonic() - began, 6)
+    return replace(record, rows=rows, seconds=seconds, sha256=writer.sha256, cell_count=writer.rows)
 
 
 class CellProgress:

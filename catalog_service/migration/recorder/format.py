@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from .errors import FormatError
-from .rows import read_rows
+from .rows import Expected, check_bytes, read_rows
 
 __all__ = [
     "FORMAT",
@@ -36,6 +36,7 @@ __all__ = [
     "Source",
     "Table",
     "answer_digest",
+    "expected_rows",
     "replaced",
 ]
 
@@ -164,6 +165,9 @@ class Fingerprint:
     rows: int | None = None
     """Rows of the table in all cells."""
     sha256: str | None = None
+    """Of the uncompressed rows of the ``.csv.gz``."""
+    cell_count: int | None = None
+    """Rows of the ``.csv.gz``: one a cell."""
     error: Failure | None = None
 
     @property
@@ -175,6 +179,14 @@ class Fingerprint:
 def answer_digest(lang: str, query: str) -> str:
     """Return the second half of an answer's id: 8 hexadecimal digits that belong to the query alone."""
     return hashlib.sha256((lang + query).encode()).hexdigest()[:8]
+
+
+def expected_rows(record: Answer | Fingerprint) -> Expected:
+    """Return what a record says of its rows; a record without a digest was made by hand, or before there was one."""
+    if isinstance(record, Answer):
+        is_known = record.sha256 is not None
+        return Expected(record.rows, record.sha256, record.bytes if is_known else None)
+    return Expected(record.cell_count, record.sha256)
 
 
 _Record = TypeVar("_Record", Table, Answer, Fingerprint)
@@ -233,8 +245,24 @@ class Recording:
         return self._all("fingerprints", _fingerprint)
 
     def rows_of(self, record: Answer | Fingerprint) -> Iterator[tuple[str | None, ...]]:
-        """Yield the rows of an answer or of fingerprints, without reading them whole; None is NULL."""
-        return read_rows(self.rows_path(record))
+        """Yield the rows of an answer or of fingerprints, without reading them whole; None is NULL.
+
+        Raises
+        ------
+        FormatError
+            By the iterator, if the rows are damaged or not those of the record.
+        """
+        return read_rows(self.rows_path(record), expected_rows(record))
+
+    def check_rows(self, record: Answer | Fingerprint) -> None:
+        """Check that the rows of a record are there, byte by byte those that were recorded.
+
+        Raises
+        ------
+        FormatError
+            If they are not.
+        """
+        check_bytes(self.rows_path(record), expected_rows(record))
 
     def rows_path(self, record: Answer | Fingerprint) -> Path:
         """Return the ``.csv.gz`` of an answer or of fingerprints."""

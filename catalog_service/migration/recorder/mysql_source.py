@@ -126,7 +126,9 @@ class MysqlSource:
             with self._told(deadline, timeout_s):
                 _wait_at_most(connection, deadline)
                 cursor.execute(query)
-                fields = cursor._result.fields if cursor.description else []  # noqa: SLF001 - has the sign and the set
+            if not cursor.description:
+                raise RefusedError("the source answered without a result, as to a statement that reads nothing")
+            fields = cursor._result.fields  # noqa: SLF001 - has the sign and the set
             columns = tuple(column_of_field(one) for one in fields)
             yield Result(columns, self._batches(connection, cursor, deadline, timeout_s))
         except BaseException:

@@ -7,15 +7,18 @@ number is ``nan``, ``inf`` or ``-inf``.
 
 import gzip
 import hashlib
+import io
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from .errors import FormatError
 
-__all__ = ["Field", "RowWriter", "encoder", "read_rows"]
+__all__ = ["Digest", "Expected", "Field", "RowWriter", "check_bytes", "encoder", "read_rows", "told_damage"]
 
 Field = str | bytes | None
 """A value as a source gives it: text, or the bytes of a binary column."""
@@ -23,6 +26,7 @@ Field = str | bytes | None
 _LEVEL: Final = 4
 """Of gzip: twice as fast as the default, files a few per cent larger."""
 
+_BLOCK: Final = 1 << 16
 _SPECIAL: Final = {
     "nan": "nan",
     "-nan": "nan",
@@ -152,37 +156,122 @@ class RowWriter:
         self._stream.close()
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a record says of its rows; None is not checked."""
+
+    rows: int | None = None
+    sha256: str | None = None
+    size: int | None = None
+    """In bytes, before compression."""
+
+    def check(self, path: Path, rows: int | None, sha256: str, size: int) -> None:
+        """Compare with what was read.
+
+        Raises
+        ------
+        FormatError
+            If it is not the same.
+        """
+        found = (("rows", self.rows, rows), ("bytes", self.size, size), ("sha256", self.sha256, sha256))
+        for what, expected, actual in found:
+            if expected is not None and actual is not None and expected != actual:
+                raise FormatError(
+                    f"{path.name} is not what was recorded: {what} {actual} instead of {expected}. Record it again."
+                )
+
+
+class Digest(io.RawIOBase):
+    """Reads a binary stream through; hashes and counts what passes.
+
+    Parameters
+    ----------
+    stream
+        What is read.
+    """
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of what was read."""
+        return self._hash.hexdigest()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """Read into a buffer."""
+        found = self._stream.read(len(target))
+        target[: len(found)] = found
+        self._hash.update(found)
+        self.size += len(found)
+        return len(found)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def told_damage(path: Path) -> Iterator[None]:
+    """Turn errors of reading a ``.csv.gz`` into a `FormatError` that names it."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
-            yield lines
-    except (EOFError, OSError, UnicodeDecodeError) as error:
+        if path.stat().st_size == 0:
+            raise FormatError(f"{path.name} is empty: record this answer again.")
+        yield
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} cannot be read ({error}): record this answer again.") from error
 
 
-def read_rows(path: Path) -> Iterator[tuple[str | None, ...]]:
+def read_rows(path: Path, expected: Expected = Expected()) -> Iterator[tuple[str | None, ...]]:
     """Yield the rows of a ``.csv.gz`` of a recording; None is NULL.
 
     Parameters
     ----------
     path
         The file.
+    expected
+        What is known of the rows; checked behind the last one.
 
     Raises
     ------
     FormatError
-        If the file is cut, damaged or not of this format.
+        If the file is cut, damaged, not of this format or not what is expected.
     """
-    with _opened(path) as lines:
+    with told_damage(path), gzip.open(path) as stream:
+        digest, count = Digest(stream), 0
+        lines = io.TextIOWrapper(
+            io.BufferedReader(digest, _BLOCK), encoding="utf-8", errors="surrogatepass", newline="\n"
+        )
         record = ""
         for line in lines:
             record += line
             if record.count('"') % 2 == 0:
                 yield _fields(record.removesuffix("\n"), path)
+                count += 1
                 record = ""
         if record:
             raise FormatError(f"{path.name} ends within a text: record this answer again.")
+        expected.check(path, count, digest.sha256, digest.size)
+
+
+def check_bytes(path: Path, expected: Expected) -> None:
+    """Check digest and size of rows without parsing them.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged or not what is expected.
+    """
+    if not path.is_file():
+        raise FormatError(f"{path.name} is missing: record it again.")
+    with told_damage(path), gzip.open(path) as stream:
+        digest = Digest(stream)
+        buffer = bytearray(_BLOCK)
+        while digest.readinto(buffer):
+            pass
+        expected.check(path, None, digest.sha256, digest.size)
 
 
 def _fields(record: str, path: Path) -> tuple[str | None, ...]:

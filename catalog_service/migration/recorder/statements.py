@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
 from .errors import UsageError
@@ -9,17 +10,48 @@ from .errors import UsageError
 __all__ = ["check_reads_only", "normalised", "split_statements", "without_literals"]
 
 _TOKEN: Final = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`|(?:--(?=\s|$)|\#)[^\n]*|/\*.*?\*/|;|\n[ \t\r]*\n""",
+    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`
+    |(?:--(?=[\x00-\x20\x7f]|\Z)|\#)[^\n]*|/\*.*?\*/|;|\n[ \t\r]*\n""",
     re.DOTALL | re.VERBOSE,
 )
-_NO_ESCAPES: Final = re.compile(_TOKEN.pattern.replace(r"|\\.", "").replace(r"\\]", "]"), re.DOTALL | re.VERBOSE)
-"""The same for ADQL and for a MySQL in which a backslash in a text is a plain character."""
-_FIRST: Final = re.compile(r"[\s(]*(\w+)")
+_FIRST: Final = re.compile(r"[\s(]*(\w+)", re.ASCII)
 _READS: Final = frozenset({"select", "show", "describe", "desc", "with"})
+_FUNCTIONS: Final = (
+    "get_lock", "release_lock", "release_all_locks", "sleep", "benchmark", "load_file", "nextval", "setval",
+    "master_pos_wait", "master_gtid_wait", "source_pos_wait", "wait_for_executed_gtid_set", "sys_exec", "sys_eval",
+)  # fmt: skip
+"""What holds a lock, a server or a sequence, or reads its files."""
+_CALLED: Final = re.compile(rf"(?<![a-z_$])(?:{'|'.join(_FUNCTIONS)}|\w*[^\x00-\x7f]\w*)\s*\(", re.IGNORECASE)
+"""A server takes an accented letter of a function's name for the plain one, so names beyond ASCII are not called."""
 _WRITES: Final = re.compile(
-    r"\binto\b|\bfor\s+update\b|\bfor\s+share\b|\block\s+in\b|\b(?:insert|update|delete|replace|merge)\s+(?!\()",
-    re.IGNORECASE,
+    r"(?<![a-z_$])(?:(?:into|outfile|dumpfile|procedure|update|delete|for\s+share|lock\s+in|next\s+value\s+for)(?![\w$])"
+    r"|(?:insert|replace|merge)\s+(?!\())",
+    re.IGNORECASE | re.ASCII,
 )
+"""Words that may begin right after a number, as in ``1.0INTO``: servers end a number where its digits end."""
+_DOUBTFUL: Final = re.compile(
+    r"(?![\t\n\r ])[\x00-\x20\x7f-\x9f]|(?![\x00-\x20])\s|[\u200b-\u200f\u2060\ufeff]|(?<![\w$])\$\w*\$"
+)
+"""Control characters, blanks beyond ASCII and dollar quotes: servers do not agree on what they separate."""
+_NOT_UNICODE: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def _readings() -> Iterator[re.Pattern[str]]:
+    """Yield what ends a text, a name and a comment, for each way that a server may read them.
+
+    A backslash escapes in texts or does not, ``"`` encloses a text or a name, ``--`` needs a blank or control character
+    behind it (MySQL) or nothing (ADQL), and ``#`` begins a comment or does not. The first is MySQL's default.
+    """
+    escaped, plain = r"{0}(?:[^{0}\\]|\\.|{0}{0})*{0}", r"{0}(?:[^{0}]|{0}{0})*{0}"
+    dashes, always = r"--(?=[\x00-\x20\x7f]|\Z)[^\n]*", r"--[^\n]*"
+    for single, double, comment, crosshatch in product(
+        (escaped, plain), (escaped, plain), (dashes, always), (r"\#[^\n]*|", "")
+    ):
+        texts = single.format("'") + "|" + double.format('"')
+        yield re.compile(rf"{texts}|`[^`]*`|{comment}|{crosshatch}/\*.*?\*/", re.DOTALL)
+
+
+_READINGS: Final = tuple(_readings())
 
 
 def split_statements(text: str) -> Iterator[tuple[str, str]]:
@@ -79,24 +111,56 @@ def normalised(statement: str) -> str:
 
 
 def check_reads_only(statement: str) -> None:
-    """Refuse what could do more than read.
+    """Refuse what could do more than read, however the server reads quotes, backslashes and comments.
 
     Raises
     ------
     UsageError
-        Unless the statement is one SELECT, SHOW or DESCRIBE, without INTO, locks and executable comments.
+        Unless the statement is one SELECT, SHOW or DESCRIBE, without INTO, locks, waits and executable comments.
     """
-    bare = without_literals(statement).strip().rstrip("; \n")
+    if "/*!" in statement or "/*M!" in statement:
+        raise UsageError(f"Nothing is sent that may write or lock: {_shown(statement)}")
+    if _NOT_UNICODE.search(statement):
+        raise UsageError(f"A statement holds half a character, which cannot be sent: {_shown(statement)}")
+    _check_first(_READINGS[0].sub(_emptied, statement), statement)
+    for reading in _READINGS:
+        _check_reading(reading, statement)
+
+
+def _check_first(bare: str, statement: str) -> None:
     first = _FIRST.match(bare)
     if first is None or first[1].lower() not in _READS:
         raise UsageError(f"Only SELECT, SHOW and DESCRIBE are sent, not {_shown(statement)}")
+
+
+def _check_reading(reading: re.Pattern[str], statement: str) -> None:
+    """Refuse a statement that does more than read if a server reads it this way."""
+    if _DOUBTFUL.search(reading.sub(_without_text, statement)):
+        raise UsageError(
+            "Control characters, blanks beyond ASCII and dollar quotes are sent in texts and quoted names only, not in "
+            f"{_shown(statement)}"
+        )
+    bare = reading.sub(_with_calls, statement).replace("\\N", " NULL ").strip().rstrip("; \n")
+    if _FIRST.match(bare):
+        _check_first(bare, statement)
     if ";" in bare:
         raise UsageError(f"One statement at a time is sent, not {_shown(statement)}")
-    either = bare + _NO_ESCAPES.sub(_emptied, statement)
-    if _WRITES.search(either) or "/*!" in statement or "/*M!" in statement:
-        raise UsageError(f"Nothing is sent that may write or lock: {_shown(statement)}")
+    if _WRITES.search(bare) or _CALLED.search(bare):
+        raise UsageError(f"Nothing is sent that may write, lock or wait: {_shown(statement)}")
+
+
+def _without_text(token: re.Match[str]) -> str:
+    """Return what is left of a token outside of texts and names: a comment stays."""
+    return "''" if token[0][0] in "'\"`" else token[0]
+
+
+def _with_calls(token: re.Match[str]) -> str:
+    """Empty a token, but keep a quoted name that may be a function's."""
+    name = token[0][1:-1]
+    is_call = token[0][0] in '"`' and (name.lower() in _FUNCTIONS or (not name.isascii() and name.isidentifier()))
+    return f" {name} " if is_call else _emptied(token)
 
 
 def _shown(statement: str) -> str:
-    flat = " ".join(statement.split())
+    flat = " ".join("".join(one if one.isprintable() else " " for one in statement).split())
     return flat if len(flat) <= 80 else flat[:77] + "..."

@@ -23,7 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog_service.cli import main
+from catalog_service.exceptions import ParameterError
 from catalog_service.migration.dump_files import locked
+from catalog_service.migration.dump_source import Source
+from catalog_service.migration.recorder.access import parse_address
 from tests.catalog_service.language.mariadb import MariaDb, running_mariadb
 from tests.catalog_service.migration.nasty import make_floats, make_nasty, random_doubles, random_floats
 from tests.harness import examples
@@ -117,6 +120,16 @@ def test_every_value_is_what_it_was(place: Place, tmp_path: Path) -> None:
     }
     for name, values in expected.items():
         assert table[name].to_pylist() == values, name
+
+
+def test_what_may_write_is_not_sent(place: Place) -> None:
+    source = Source(parse_address(place.address))
+    with pytest.raises(ParameterError, match="may write"):
+        source.rows("SELECT 1.0INTO @x")
+    with pytest.raises(ParameterError, match="may write"), source.stream("SELECT GET_LOCK('a', 1)"):
+        pass
+    assert source.rows("SELECT 1") == [(b"1",)]
+    source.close()
 
 
 def test_floats_keep_every_bit(place: Place, tmp_path: Path) -> None:

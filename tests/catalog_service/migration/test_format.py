@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,32 @@ def test_a_cut_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(FormatError, match=r"a\.csv\.gz cannot be read"):
         list(read_rows(path))
+
+
+def recorded(directory: Path) -> tuple[Recording, tuple[Answer | Fingerprint, ...]]:
+    recording = Recording(directory)
+    recording.begin(HEADER)
+    answer = Answer("0001-x", "SELECT 1", "QSERV", "one", "2026", 1.5)
+    fingerprint = Fingerprint("s", "t", {"kind": "table"}, 97, (), (), ("SELECT",), ())
+    made = [write(recording.rows_path(one), ["int64"], [("1",), ("2",)]) for one in (answer, fingerprint)]
+    answer = replace(answer, rows=2, bytes=made[0].size, sha256=made[0].sha256)
+    return recording, (answer, replace(fingerprint, rows=7, cell_count=2, sha256=made[1].sha256))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", gzip.compress(b""), gzip.compress(b"1\n3\n"), gzip.compress(b"1\n"), b"1\n2\n"]
+)
+def test_rows_that_are_not_those_of_the_record_are_told(tmp_path: Path, content: bytes) -> None:
+    recording, records = recorded(tmp_path)
+    for record in records:
+        assert list(recording.rows_of(record)) == [("1",), ("2",)]
+        recording.check_rows(record)
+        path = recording.rows_path(record)
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=path.name.replace(".", r"\.")):
+            list(recording.rows_of(record))
+        with pytest.raises(FormatError, match=path.name.replace(".", r"\.")):
+            recording.check_rows(record)
 
 
 def test_another_version_and_no_recording_are_told(tmp_path: Path) -> None:

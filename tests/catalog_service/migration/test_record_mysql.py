@@ -12,9 +12,12 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from catalog_service.migration.recorder.access import PASSWORD_VARIABLE
+from catalog_service.migration.recorder.access import PASSWORD_VARIABLE, parse_address
 from catalog_service.migration.recorder.command import main
+from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.format import Answer, Recording
+from catalog_service.migration.recorder.mysql_source import MysqlSource
+from catalog_service.migration.recorder.statements import check_reads_only
 from tests.catalog_service.migration.qserv_like import DATABASE, QservLike, running_qserv_like
 from tests.harness import SampleStore
 
@@ -150,7 +153,7 @@ def test_nothing_but_reads_is_sent_and_no_secret_is_kept(odd: QservLike, tmp_pat
     odd.database.execute(f"SET GLOBAL general_log_file = '{log}'; SET GLOBAL general_log = 1")
     try:
         record(odd, tmp_path / "r", "--cells", "id", "--query-per-cell", database="odd")
-        record(odd, tmp_path / "r", "--timeout", "0.2", queries="SELECT SLEEP(9);\nSELECT 1;", database="odd")
+        record(odd, tmp_path / "r", "--timeout", "0.2", queries="SELECT survey.nap(9);\nSELECT 1;", database="odd")
     finally:
         odd.database.execute("SET GLOBAL general_log = 0")
     sent = re.findall(r" Query\t(.*)", log.read_text("latin1"))
@@ -192,8 +195,37 @@ def test_what_could_write_is_refused_before_anything_is_sent(
     assert list((tmp_path / "r" / "answers").iterdir()) == []
 
 
+def test_texts_that_mariadb_reads_otherwise_write_nothing(odd: QservLike) -> None:
+    """What a scanner takes for a comment or a text may be none: each of these wrote a file, or slept."""
+    target = odd.directory / "written"
+    tricks = [
+        f"SELECT 1 --\x01'\n INTO OUTFILE '{target}' -- '",
+        f"SELECT 1 --\u00a0 INTO OUTFILE '{target}' \n FROM (SELECT 1 AS `\u00a0`) t",
+        f"SELECT 1.0INTO OUTFILE '{target}'",
+        f"SELECT \\NINTO OUTFILE '{target}'",
+        f"SELECT 1 /*M!100000 INTO OUTFILE '{target}' */",
+    ]
+    with pymysql.connect(unix_socket=str(odd.socket), user="root", charset="utf8mb4") as owner:
+        for trick in tricks:
+            with owner.cursor() as cursor:
+                cursor.execute(trick)
+            target.unlink()  # the trick works: it must not be sent
+            with pytest.raises(UsageError):
+                check_reads_only(trick)
+
+
+def test_an_answer_without_a_result_is_refused(odd: QservLike, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog_service.migration.recorder.mysql_source.check_reads_only", lambda _: None)
+    source = MysqlSource(parse_address(odd.url), odd.password)
+    with pytest.raises(RefusedError, match="without a result"), source.ask("DO 1", timeout_s=5):
+        pass
+    with source.ask("SELECT 1", timeout_s=5) as result:
+        assert [list(row) for batch in result.batches for row in batch] == [["1"]]
+    source.close()
+
+
 def test_errors_are_answers(odd: QservLike, tmp_path: Path) -> None:
-    queries = "SELECT nope FROM Odd;\nSELECT SLEEP(20);\nSELECT * FROM survey.Source;\nSELECT 5"
+    queries = "SELECT nope FROM Odd;\nSELECT survey.nap(20);\nSELECT * FROM survey.Source;\nSELECT 5"
     limits = ("--timeout", "0.3", "--max-rows", "1000")
     recording = record(odd, tmp_path / "r", *limits, queries=queries, database="odd")
     refused, slow, large, fine = recording.answers()
@@ -242,7 +274,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(qserv_like: QservLike, tmp_p
 
 def test_signals_finish_or_drop_the_running_query(qserv_like: QservLike, tmp_path: Path) -> None:
     out = tmp_path / "r"
-    (tmp_path / "q.sql").write_text("SELECT SLEEP(0.5);\nSELECT 2;\nSELECT SLEEP(30)")
+    (tmp_path / "q.sql").write_text("SELECT survey.nap(0.5);\nSELECT 2;\nSELECT survey.nap(30)")
     command = [sys.executable, "-m", "catalog_service.migration.recorder", qserv_like.url, "--out", str(out), *FAST]
     command += ["--steps", "queries", "--queries", str(tmp_path / "q.sql")]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -410,7 +442,7 @@ def test_a_source_that_dies_in_the_middle_is_waited_for(
     with running_qserv_like(directory, sample_store.survey, ("Visit",)) as server:
         monkeypatch.setenv(PASSWORD_VARIABLE, server.password)
         out = directory / "r"
-        queries = "SELECT visit, SLEEP(0.02) FROM Visit;\nSELECT 2"
+        queries = "SELECT visit, survey.nap(0.02) FROM Visit;\nSELECT 2"
 
         def crash() -> None:
             await_file(out / "answers" / "0001*.part")
@@ -436,14 +468,14 @@ def test_a_query_that_kills_its_connection_is_lost_and_asked_again_later(qserv_l
         with pymysql.connect(unix_socket=str(qserv_like.socket), user="root", autocommit=True) as owner:
             while not stop.wait(0.05):
                 with owner.cursor() as cursor:
-                    cursor.execute("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1.5)%'")
+                    cursor.execute("SELECT id FROM information_schema.processlist WHERE state = 'User sleep'")
                     for (thread,) in cursor.fetchall():
                         cursor.execute(f"KILL CONNECTION {thread}")
 
     thread = threading.Thread(target=cut)
     thread.start()
     try:
-        recording = record(qserv_like, tmp_path / "r", "--retries", "2", queries="SELECT SLEEP(1.5);\nSELECT 3")
+        recording = record(qserv_like, tmp_path / "r", "--retries", "2", queries="SELECT survey.nap(1.5);\nSELECT 3")
     finally:
         stop.set()
         thread.join()
@@ -451,7 +483,7 @@ def test_a_query_that_kills_its_connection_is_lost_and_asked_again_later(qserv_l
     assert lost.error is not None
     assert lost.error.kind == "lost"
     assert fine.error is None
-    record(qserv_like, tmp_path / "r", queries="SELECT SLEEP(1.5);\nSELECT 3")
+    record(qserv_like, tmp_path / "r", queries="SELECT survey.nap(1.5);\nSELECT 3")
     again: list[Answer] = list(recording.answers())
     assert (again[0].id, again[0].error, again[0].rows) == (lost.id, None, 1)
     assert again[1] == fine

@@ -18,7 +18,7 @@ from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
 from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
-from catalog_service.migration.recorder.format import Column, Header, Recording, Source, Table
+from catalog_service.migration.recorder.format import Column, Fingerprint, Header, Recording, Source, Table
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
@@ -103,6 +103,8 @@ def test_a_log_without_queries_is_told(tmp_path: Path) -> None:
         "WITH a AS (SELECT 1) SELECT * FROM a",
         "SELECT replace(a, 'into', ''), \"for update\" FROM t -- INSERT INTO",
         "SELECT `update`, `into` FROM t",
+        "SELECT a -- the \tid\r\n FROM t WHERE b = 'x\x01\u00a0' # it's\n",
+        "SELECT INSERT(a, 1, 2, 'b'), sleep, `sleep`, update_time, finto FROM t WHERE name = 'é' OR `é` IN (1)",
     ],
 )
 def test_what_reads_is_sent(statement: str) -> None:
@@ -116,6 +118,40 @@ def test_what_reads_is_sent(statement: str) -> None:
         *("SELECT 'a' INTO OUTFILE 'b'", "SELECT 1 /*!50000 INTO OUTFILE 'b' */", "WITH a AS (SELECT 1) DELETE FROM t"),
         *("SELECT a FROM t LOCK IN SHARE MODE", "CALL p()", "SELECT 'it\\'s' INTO DUMPFILE 'b'", "EXPLAIN SELECT 1"),
         "SELECT '\\' INTO OUTFILE 'b' -- '",
+        *(
+            f"SELECT 1 --{blank}'\n INTO OUTFILE 'b' -- '"
+            for blank in ("\x01", "\x1f", "\x7f", "\u00a0", "\u2003", "x")
+        ),
+        "SELECT 1 --\u00a0 INTO OUTFILE 'b' \n FROM (SELECT 1 AS `\u00a0`) t",
+        *(f"SELECT{blank}1" for blank in ("\x00", "\x0b", "\x0c", "\x85", "\u00a0", "\u2028", "\u3000", "\ufeff")),
+        *(
+            "SELECT 1.0INTO OUTFILE 'b'",
+            "SELECT \\NINTO OUTFILE 'b'",
+            "SELECT .5INTO@x",
+            "SELECT 'a'INTO@x",
+            "SELECT 1 # '\n INTO OUTFILE 'b' # '",
+            'SELECT "\\" INTO OUTFILE \'b\' -- "',
+            "SELECT 1 /*M!100000 INTO OUTFILE 'b' */",
+        ),
+        *("SELECT sleep (1)", "SELECT `SLEEP`(1)", 'SELECT "sleep"(1)', "SELECT slèep(1)", "SELECT `slèep`(1)"),
+        *(
+            "SELECT GET_LOCK/**/('a', 1)",
+            "SELECT release_lock('a')",
+            "SELECT 1+benchmark(1, 1)",
+            "SELECT LOAD_FILE('a')",
+        ),
+        *(
+            "SELECT nextval(s)",
+            "SELECT NEXT VALUE FOR s",
+            "SELECT 1 FROM t PROCEDURE ANALYSE()",
+            "SELECT a FROM t FOR\nSHARE",
+        ),
+        *(
+            "SELECT $$'$$ INTO x FROM t WHERE a = '",
+            "SELECT '\ud800'",
+            "--x\nDELETE FROM t",
+            "WITH a AS (SELECT 1) UPDATE(t)",
+        ),
     ],
 )
 def test_what_may_write_is_refused(statement: str) -> None:
@@ -225,6 +261,8 @@ class Stub:
 
     lang: str = "QSERV"
     asked: list[str] = field(default_factory=list)
+    rows: int = 2
+    overflow: bool = False
 
     def describe(self) -> Source:
         return Source("mysql", "mysql://stub/", "stub")
@@ -240,7 +278,8 @@ class Stub:
         self.asked.append(query)
         if "FLOOR" in query or " % 1009" in query:
             raise RefusedError("no expressions here")
-        yield Result((), iter([[("7", "2.0", "30", "2", "1", "2", "1.5000")]]))
+        row = (str(self.rows),) if query.startswith("SELECT COUNT(*)") else ("7", "2.0", "30", "2", "1", "2", "1.5000")
+        yield Result((), iter([[row]]), overflow=self.overflow)
 
     def close(self) -> None:
         """Do nothing."""
@@ -264,6 +303,38 @@ def test_cells_that_a_source_refuses_give_way_to_others(tmp_path: Path) -> None:
     assert [one.name for one in found.fields] == ["cell", "rows", "id:sum", "ra:nulls", "ra:min", "ra:max", "ra:avg"]
     assert len(source.asked) == 3
     assert FingerprintRecorder(recording, source, Options(columns=1), at_once).record(table) is None
+
+
+def recorded(directory: Path, source: Stub, counted: int | None, *, per_cell: bool) -> Fingerprint:
+    columns = (Column("id", "bigint", "int64"), Column("ra", "double", "float64"), Column("chunkId", "int", "int64"))
+    table = Table("s", "t", columns, counted, key=("id",), ra="ra", chunk="chunkId")
+    recording = Recording(directory)
+    recording.begin(Header(source.describe(), "now", "1"))
+    options = Options(columns=1, cells="chunk", query_per_cell=per_cell)
+    found = FingerprintRecorder(recording, source, options, at_once).record(table)
+    assert found is not None
+    assert list(recording.fingerprints()) == [found]
+    assert recording.rows_path(found).exists() == (found.error is None)
+    return found
+
+
+@pytest.mark.parametrize("per_cell", [False, True])
+@pytest.mark.parametrize(
+    ("counted", "now", "overflow", "kind"),
+    [
+        (2, 2, False, None),
+        (1, 2, False, None),
+        (None, 9, False, None),
+        (9, 9, False, "lost"),
+        (2, 2, True, "too large"),
+    ],
+)
+def test_fingerprints_that_are_not_of_the_whole_table_are_none(
+    tmp_path: Path, counted: int | None, now: int, overflow: bool, kind: str | None, per_cell: bool
+) -> None:
+    found = recorded(tmp_path, Stub(rows=now, overflow=overflow), counted, per_cell=per_cell)
+    assert (found.error and found.error.kind) == kind
+    assert found.cell_count == (None if kind == "too large" else 1)
 
 
 def test_a_cell_that_a_crash_cut_is_asked_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Recordings made by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class Made:
             error=error,
         )
         if error is None:
-            self._write(record, rows)
+            writer = self._write(record, rows)
+            record = replace(record, sha256=writer.sha256, bytes=writer.size)
         self._recording.save(record)
         return self._recording.rows_path(record)
 
@@ -74,12 +76,13 @@ class Made:
         made = tuple(Column(name, "", kind) for name, kind in fields.items())
         keys = tuple(name.removesuffix(":sum") for name in fields if name.endswith(":sum"))
         record = Fingerprint(schema, table, cells, 1_000_000_007, (), keys, ("SELECT 1",), made)
-        self._write(record, rows)
-        self._recording.save(record)
+        writer = self._write(record, rows)
+        self._recording.save(replace(record, sha256=writer.sha256, cell_count=writer.rows))
 
-    def _write(self, record: Answer | Fingerprint, rows: Sequence[Sequence[Any]]) -> None:
+    def _write(self, record: Answer | Fingerprint, rows: Sequence[Sequence[Any]]) -> RowWriter:
         kinds = [one.kind for one in (record.columns if isinstance(record, Answer) else record.fields)]
         with replaced(self._recording.rows_path(record)) as sink:
             writer = RowWriter(sink, kinds)
             writer.write([[None if value is None else str(value) for value in row] for row in rows])
             writer.close()
+        return writer

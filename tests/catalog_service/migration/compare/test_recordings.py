@@ -1,5 +1,6 @@
 """Two recordings: answers, tables and fingerprints, with each fault that can lie between them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -227,7 +228,24 @@ def test_a_damaged_file(left: Made, right: Made) -> None:
     path.write_bytes(path.read_bytes()[:-12])
     found = only(compare(left, right)).comparison
     assert found.verdict is Verdict.NOT_COMPARED
-    assert "Record this answer again" in found.notes[0]
+    assert "record this answer again" in found.notes[0].lower()
+
+
+@pytest.mark.parametrize("theirs", [ROWS, ROWS[:2]])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b""), gzip.compress(b'9,"z",1.5\n')])
+def test_a_replaced_file(left: Made, right: Made, content: bytes, theirs: list[tuple[object, ...]]) -> None:
+    left.answer("SELECT 1", COLUMNS, ROWS)
+    right.answer("SELECT 1", COLUMNS, theirs).write_bytes(content)
+    assert only(compare(left, right)).comparison.verdict is Verdict.NOT_COMPARED
+
+
+def test_a_replaced_file_of_fingerprints(left: Made, right: Made) -> None:
+    left.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    right.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    (right.directory / "fingerprints" / "sky.Object.csv.gz").write_bytes(gzip.compress(b""))
+    found = only(compare(left, right)).comparison
+    assert found.verdict is Verdict.NOT_COMPARED
+    assert "sky.Object.csv.gz is not what was recorded" in found.notes[0]
 
 
 def test_no_recording(left: Made, tmp_path: Path) -> None:

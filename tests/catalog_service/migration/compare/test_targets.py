@@ -177,10 +177,20 @@ def test_a_server_that_dies_in_the_middle(frail: QservLike, tmp_path: Path) -> N
 
 def test_a_target_that_takes_too_long(frail: QservLike, tmp_path: Path) -> None:
     made = Made(tmp_path / "left")
-    made.answer("SELECT SLEEP(5) AS s", {"s": "int64"}, [(0,)])
+    made.answer("SELECT survey.nap(5) AS s", {"s": "int64"}, [(0,)])
     code, text = run(made.directory, frail.url, "--keep", tmp_path / "right", "--timeout", "0.3")
     assert code == 2
     assert "timeout: stopped after the time limit of 0.3 s" in text
+
+
+def test_what_may_write_is_not_asked_whoever_recorded_it(frail: QservLike, tmp_path: Path) -> None:
+    made = Made(tmp_path / "left")
+    made.answer("SELECT 1.0INTO @x", {"s": "int64"}, [(0,)])
+    made.answer("SELECT 1 AS s", {"s": "int64"}, [(1,)])
+    code, text = run(made.directory, frail.url, "--keep", tmp_path / "right")
+    assert code == 2
+    assert "not asked: Nothing is sent that may write" in text
+    assert [one.query for one in Recording(tmp_path / "right").answers()] == ["SELECT 1 AS s"]
 
 
 def test_what_was_refused_is_asked_again_on_request(frail: QservLike, tmp_path: Path) -> None:
