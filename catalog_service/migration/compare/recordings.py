@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import ComparisonError, UnreadableAnswerError
 from ..recorder.errors import FormatError
-from ..recorder.format import Answer, Failure, Recording
+from ..recorder.format import Answer, Failure, Header, Recording
 from .answers import AnswerFile
 from .columns import Column
 from .fingerprints import compare_fingerprints
@@ -45,15 +45,24 @@ def compare_recordings(
     ours, theirs = Recording(left), Recording(right)
     try:
         headers = ours.header(), theirs.header()
+        same_chunks = all(one.source.kind == "mysql" for one in headers)
+        rules = replace(rules or Rules(), same_chunks=same_chunks)
         compared = []
         with Comparer() as comparer:
-            for found in _Recordings(ours, theirs, rules or Rules(), comparer).all():
+            for found in _Recordings(ours, theirs, rules, comparer).all():
                 say(found)
                 compared.append(found)
     except FormatError as error:
         raise ComparisonError(str(error)) from error
     names = [f"{one.source.address} ({one.source.server})" for one in headers]
-    return Report(names[0], names[1], tuple(compared))
+    return Report(names[0], f"{names[1]}, {_taken(theirs, headers[1])}", tuple(compared))
+
+
+def _taken(recording: Recording, header: Header) -> str:
+    """Return when answers were taken: a service may answer otherwise since."""
+    times = [one.started for one in recording.answers()] or [header.started]
+    first, last = min(times), max(times)
+    return f"answers taken {first}" + (f" to {last}" if last != first else "")
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ class _Comparing:
         self.used: Counter[Rule] = Counter()
         self.differences: list[Difference] = []
         self.notes: list[str] = []
+        self.is_undecided = False
+        """Whether rows differ that may differ."""
 
     def compare(self, left: Answer, right: Answer) -> Comparison:
         ours, theirs = batches_of(left), batches_of(right)
@@ -118,18 +120,27 @@ class _Comparing:
         self.used += matched.rules
         self.differences += matched.differences
         counts = self.space.load("left", ours), self.space.load("right", theirs)
-        if counts[0] != counts[1] and not self.rules.shape.is_by(self.rules.ignored):
+        by_chunk = self.rules.shape.is_by(self.rules.ignored) and not self.rules.same_chunks
+        if counts[0] != counts[1] and not (by_chunk and all(counts)):
             self.differences.append(Difference(DifferenceKind.ROW_COUNT, abs(counts[0] - counts[1])))
         pairs = self._settled(matched.pairs, ours.columns)
-        if self.rules.shape.is_by(self.rules.ignored):
-            self.used[Rule.CHUNKS] += 1
-            self.notes.append("The rows stand for parts of a table that only one service has: columns were compared.")
+        if by_chunk:
+            self._compare_undefined(pairs, "The rows stand for parts of a table that only one service has")
         elif self._is_cut(counts):
-            self.used[Rule.CUT] += 1
-            self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
+            self._compare_undefined(pairs, "Which rows are in the answers is not defined (LIMIT without ORDER BY)")
         elif pairs:
             self._compare_rows(pairs)
         return self._found(counts)
+
+    def _compare_undefined(self, pairs: tuple[ColumnPair, ...], reason: str) -> None:
+        """Compare rows that may be others: the same ones are equal, of others nothing can be said."""
+        known = self.used.copy(), list(self.differences)
+        if pairs:
+            self._compare_rows(pairs)
+        if len(self.differences) > len(known[1]):
+            self.used, self.differences = known
+            self.notes = [f"{reason}, and they differ: columns and number alone were compared."]
+            self.is_undecided = True
 
     def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:
         self.space.prepare(pairs, self.rules)
@@ -173,8 +184,13 @@ class _Comparing:
 
     def _is_cut(self, counts: tuple[int, int]) -> bool:
         shape = self.rules.shape
-        return self.rules.cut or (not shape.order and shape.limit is not None and min(counts) >= shape.limit > 0)
+        reached = shape.limit is not None and min(counts) >= shape.limit > 0
+        return self.rules.cut or (reached and not shape.order and not shape.is_one_row)
 
     def _found(self, counts: tuple[int, int]) -> Comparison:
-        verdict = Verdict.DIFFERENT if self.differences else Verdict.WITHIN if self.used else Verdict.EQUAL
+        verdict = Verdict.WITHIN if self.used else Verdict.EQUAL
+        if self.is_undecided:
+            verdict = Verdict.NOT_COMPARED
+        if self.differences:
+            verdict = Verdict.DIFFERENT
         return Comparison(verdict, dict(self.used), tuple(self.differences), *counts, notes=tuple(self.notes))

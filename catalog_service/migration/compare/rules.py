@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     WITHIN = "equal within rules"
     DIFFERENT = "different"
     NOT_COMPARED = "not compared"
-    """One side has no answer to compare with: it was lost, timed out, or failed where the other did not."""
+    """One side has no answer to compare with, or the rows differ where the query leaves open which there are."""
 
 
 class Rule(StrEnum):
@@ -48,10 +48,6 @@ class Rule(StrEnum):
     TIES = "ties in the order asked for"
     TIES_AT_LIMIT = "ties at LIMIT"
     """Which rows of equal rank are the last (or the first, after OFFSET) is not defined."""
-    CUT = "LIMIT without ORDER BY"
-    """Any rows may be returned: columns and number are compared, the rows cannot be."""
-    CHUNKS = "rows by chunk"
-    """Groups by a column that is ignored: the columns are compared, the rows cannot be."""
     BOTH_REFUSED = "refused by both"
 
 
@@ -84,6 +80,8 @@ class Shape:
     offset: int = 0
     groups: tuple[str, ...] = ()
     """Columns of GROUP BY, in lower case."""
+    is_one_row: bool = False
+    """Whether it is an aggregate without GROUP BY: LIMIT leaves nothing open."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""
@@ -112,6 +110,8 @@ class Rules:
     """Order and limit of the query."""
     cut: bool = False
     """Whether both answers were cut, so that any rows may be in them."""
+    same_chunks: bool = False
+    """Whether both services cut the sky into the same chunks, so that groups by chunk are comparable."""
     shown: int = 10
     """Most examples of each difference."""
 

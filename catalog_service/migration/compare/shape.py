@@ -20,6 +20,9 @@ _TOKEN: Final = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_AGGREGATE: Final = re.compile(
+    r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
+)
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
@@ -32,13 +35,14 @@ def shape_of(query: str) -> Shape:
     Examples
     --------
     >>> shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
-    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=())
+    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=(), is_one_row=False)
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
     words = list(_top_level(query))
     limit, offset = _limit(words)
-    return Shape(tuple(_order(words)), limit, offset, tuple(_groups(words)))
+    groups = tuple(_groups(words))
+    return Shape(tuple(_order(words)), limit, offset, groups, not groups and _is_aggregate(words))
 
 
 def _top_level(query: str) -> Iterator[str]:
@@ -96,6 +100,14 @@ def _groups(words: Sequence[str]) -> Iterator[str]:
         if words[at] == "group" and words[at + 1] == "by":
             for part in _split(words[at + 2 :], _ENDS_GROUPS):
                 yield _last_name(_joined(part))
+
+
+def _is_aggregate(words: Sequence[str]) -> bool:
+    """Tell whether the select list aggregates; where it is not sure it does not."""
+    if "select" not in words or not {"union", "except", "intersect"}.isdisjoint(words):
+        return False
+    listed = [_joined(item) for item in _split(words[words.index("select") + 1 :], _AFTER_ITEMS)]
+    return any(_AGGREGATE.search(one) and "over(" not in one and "(select" not in one for one in listed)
 
 
 def _aliases(words: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -27,6 +27,8 @@ __all__ = ["Asked", "Target", "ask_target"]
 
 _MORE_ROWS: Final = 2
 """Answers are read to twice the rows of the recorded ones: what is longer differs anyway."""
+_FINISHED: Final = "finished"
+"""A file in the target's recording once all was asked: what is there before is a run to continue."""
 
 Say = Callable[[str], None]
 
@@ -57,8 +59,10 @@ class Asked:
     """Why not."""
 
 
-def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
+def ask_target(recording: Path, target: Target, into: Path, say: Say, *, reuse: bool = False) -> Asked:
     """Ask a service for all tables, queries and fingerprints of a recording that are not in `into` yet.
+
+    Once all was asked, `into` is a thing of the past: the next call moves it aside and asks anew.
 
     Parameters
     ----------
@@ -70,6 +74,8 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
         Directory of the recording that is made of it.
     say
         Told of progress.
+    reuse
+        Whether to keep the answers of an earlier comparison.
 
     Raises
     ------
@@ -80,9 +86,12 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
     switch = StopSwitch()
     try:
         lang = _language(reference)
+        if not reuse:
+            _move_finished(made, say)
         with locked(made), switch.installed(say), _connected(target, lang) as source:
             pace = Pace(target.options.rate, target.options.windows, into / "pause", switch, say)
             _Questions(reference, made, source, target.options, pace, say).ask()
+            (into / _FINISHED).touch()
     except (Stopped, Dropped):
         return Asked(is_complete=False, problem="Stopped; the same command continues.")
     except UnreachableError as error:
@@ -90,6 +99,21 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
     except RecorderError as error:
         raise ComparisonError(str(error)) from error
     return Asked(is_complete=True)
+
+
+def _move_finished(made: Recording, say: Say) -> None:
+    """Move the answers of a finished comparison aside: the service may answer otherwise now."""
+    if not (made.directory / _FINISHED).exists():
+        return
+    with locked(made):
+        started = "".join(filter(str.isalnum, made.header().started))
+        aside = made.directory.with_name(f"{made.directory.name}.{started}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{made.directory.name}.{started}-{number}")
+        made.directory.rename(aside)
+    say(f"The service is asked anew; its earlier answers are in {aside} (`--reuse` would have taken them).")
 
 
 def _language(reference: Recording) -> str:
