@@ -311,6 +311,49 @@ def test_averages_of_rounded_values_differ_everywhere(left: Made, right: Made) -
     assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.FLOAT: 9})
 
 
+ONE = ("all", 1_000_000, 7, 0, 1.0, 5.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ([ONE], Verdict.EQUAL),
+        ([(*ONE[:4], 1.0, "inf", "inf")], Verdict.DIFFERENT),
+        ([(*ONE[:4], 1.0, 5.0, "nan")], Verdict.DIFFERENT),
+        ([(*ONE[:6], 3.000002)], Verdict.DIFFERENT),
+        ([(*ONE[:5], 5.00001, 3.0)], Verdict.WITHIN),
+        ([("all", 99, 8, 0, 1.0, 5.0, 3.0), ONE], Verdict.NOT_COMPARED),
+    ],
+)
+def test_one_cell(left: Made, right: Made, other: list[tuple[object, ...]], verdict: Verdict) -> None:
+    left.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [ONE])
+    right.fingerprints("sky.Object", {"kind": "table"}, FIELDS, other)
+    mirrored = compare(right, left)
+    assert only(compare(left, right)).comparison.verdict is only(mirrored).comparison.verdict is verdict
+
+
+def test_infinities_on_both_sides(left: Made, right: Made) -> None:
+    for made, sign in ((left, ""), (right, "-")):
+        made.fingerprints("t.t", {"kind": "table"}, FIELDS, [(*ONE[:4], "-inf", "inf", f"{sign}inf")])
+    assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_averages_of_many_are_off_by_less(left: Made, right: Made) -> None:
+    many = [(cell[0], 1_000_000, *cell[2:]) for cell in CELLS]
+    left.fingerprints("sky.Object", BOXES, FIELDS, many)
+    right.fingerprints("sky.Object", BOXES, FIELDS, [(*cell[:-1], float(str(cell[-1])) * (1 + 1e-6)) for cell in many])
+    assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_cells_that_do_not_hold_the_table(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.table("sky.Object", {"id": "int64"}, rows=1_000_000)
+        made.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [("all", 5, *ONE[2:])])
+    found = compare(left, right).compared[1].comparison
+    assert found.verdict is Verdict.NOT_COMPARED
+    assert "hold 5 rows left, the table 1000000" in found.notes[1]
+
+
 def test_cells_of_another_kind_are_not_compared(left: Made, right: Made) -> None:
     left.fingerprints("sky.Object", {"kind": "chunk", "column": "chunkId"}, FIELDS, CELLS)
     right.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
