@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..recorder.errors import FormatError
 from ..recorder.format import Fingerprint, Recording, Table
+from .damage import DamagedRecords
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 
@@ -28,8 +29,9 @@ Cell = Mapping[str, str | None]
 
 def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Iterator[Compared]:
     """Yield the comparison of the fingerprints of each table of the left recording."""
-    others = {one.name.casefold(): one for one in right.fingerprints()}
-    for mine in left.fingerprints():
+    damaged = DamagedRecords("fingerprints")
+    others = {one.name.casefold(): one for one in right.fingerprints(lambda *_: None)}
+    for mine in left.fingerprints(damaged.add):
         other = others.get(mine.name.casefold())
         problem = _incomparable(mine, other)
         if problem is not None or other is None:
@@ -37,6 +39,7 @@ def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Ite
         else:
             comparison = _compared(left, right, mine, other, rules)
         yield Compared("fingerprints", mine.name, comparison, _side(mine), _side(other))
+    yield from damaged.compared()
 
 
 def _compared(left: Recording, right: Recording, mine: Fingerprint, other: Fingerprint, rules: Rules) -> Comparison:
@@ -60,7 +63,7 @@ def _gap(side: str, recording: Recording, found: Fingerprint, rows: int | None) 
 
 
 def _table(recording: Recording, name: str) -> Table | None:
-    return next((one for one in recording.tables() if one.name.casefold() == name.casefold()), None)
+    return next((one for one in recording.tables(lambda *_: None) if one.name.casefold() == name.casefold()), None)
 
 
 def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:

@@ -9,17 +9,18 @@ from typing import Final
 
 from .rules import Shape
 
-__all__ = ["shape_of"]
+__all__ = ["shape_of", "words_of"]
 
-_TOKEN: Final = re.compile(
-    r"""(?P<blank>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
-      | (?P<text>'(?:[^'\\]|\\.|'')*')
+_PATTERN: Final = r"""(?P<blank>\s+|{comments}|/\*.*?\*/)
+      | (?P<text>{text})
       | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
       | (?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)
       | (?P<word>\w+)
-      | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
-)
+      | (?P<other>.)"""
+_FLAGS: Final = re.VERBOSE | re.DOTALL
+_ADQL: Final = re.compile(_PATTERN.format(comments=r"--[^\n]*", text=r"'(?:[^']|'')*'"), _FLAGS)
+# two minuses without a blank are two minuses
+_MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?:[\s][^\n]*|$)|\#[^\n]*", text=r"'(?:[^'\\]|\\.|'')*'"), _FLAGS)
 _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
@@ -29,8 +30,45 @@ _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
 _AFTER_ITEMS: Final = frozenset({"from", "where", "order", "limit", "group", "union"})
 
 
-def shape_of(query: str) -> Shape:
-    """Return order and limit of a query, ADQL or MySQL.
+def words_of(query: str, lang: str) -> tuple[str, ...]:
+    """Return the words of a query, without blanks and comments between them: texts keep theirs."""
+    return tuple(found.group() for found in _tokens(query, lang))
+
+
+def _tokens(query: str, lang: str) -> Iterator[re.Match[str]]:
+    """Yield the words of a query as matches."""
+    pattern = _MYSQL if lang == "QSERV" else _ADQL
+    yield from (found for found in pattern.finditer(query) if found.lastgroup != "blank")
+
+
+def _unwrapped(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return the words of a query without parentheses around all of it."""
+    while tokens and tokens[-1].group() == ";":
+        tokens = tokens[:-1]
+    while tokens and tokens[0].group() == "(" and _closes(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def _closes(tokens: Sequence[re.Match[str]]) -> int:
+    """Return where the first parenthesis is closed; -1: nowhere."""
+    depth = 0
+    for at, one in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(one.group(), 0)
+        if depth == 0:
+            return at
+    return -1
+
+
+def shape_of(query: str, lang: str = "QSERV") -> Shape:
+    """Return order and limit of a query.
+
+    Parameters
+    ----------
+    query
+        The query.
+    lang
+        ``QSERV`` (MySQL) or ``ADQL``: they differ in comments and in backslashes in texts.
 
     Examples
     --------
@@ -39,19 +77,17 @@ def shape_of(query: str) -> Shape:
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
-    words = list(_top_level(query))
+    words = list(_top_level(query, lang))
     limit, offset = _limit(words)
     groups = tuple(_groups(words))
     return Shape(tuple(_order(words)), limit, offset, groups, not groups and _is_aggregate(words))
 
 
-def _top_level(query: str) -> Iterator[str]:
+def _top_level(query: str, lang: str) -> Iterator[str]:
     """Yield the words of a query; what is in parentheses is one word with its function's or table's name."""
     depth, inside = 0, ""
-    for found in _TOKEN.finditer(query):
+    for found in _unwrapped(list(_tokens(query, lang))):
         word = found.group()
-        if found.lastgroup == "blank":
-            continue
         if found.lastgroup == "word":
             word = word.lower()
         if word == "(":

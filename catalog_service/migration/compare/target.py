@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import ComparisonError
 from ..recorder.access import Address
 from ..recorder.answers import AnswerRecorder
-from ..recorder.errors import RecorderError, UnreachableError
+from ..recorder.errors import FormatError, RecorderError, UnreachableError
 from ..recorder.fingerprint_run import FingerprintRecorder
 from ..recorder.format import Fingerprint, Recording, Table
 from ..recorder.mysql_source import MysqlSource
@@ -116,9 +116,13 @@ def _move_finished(made: Recording, say: Say) -> None:
     say(f"The service is asked anew; its earlier answers are in {aside} (`--reuse` would have taken them).")
 
 
+def _not_asked(_name: str, _error: FormatError) -> None:
+    """Leave a record out that cannot be read; the report names it."""
+
+
 def _language(reference: Recording) -> str:
     """Return the language of the recorded queries."""
-    found = next((one.lang for one in reference.answers()), None)
+    found = next((one.lang for one in reference.answers(_not_asked)), None)
     return found or ("QSERV" if reference.header().source.kind == "mysql" else "ADQL")
 
 
@@ -141,8 +145,8 @@ class _Questions:
         self._made = made
         self._source = source
         self._say = say
-        tables = list(reference.tables())
-        answers = list(reference.answers())
+        tables = list(reference.tables(_not_asked))
+        answers = list(reference.answers(_not_asked))
         most = max((one.rows for one in answers), default=0)
         self._options = replace(options, max_rows=max(options.max_rows, _MORE_ROWS * most))
         self._tables = {one.name.casefold(): one for one in tables}
@@ -160,7 +164,7 @@ class _Questions:
             if answer is not None:
                 outcome = f"{answer.rows} rows" if answer.error is None else answer.error.kind
                 self._say(f"query {at} of {len(self._requests)}: {outcome}, {answer.seconds:.3g} s")
-        for fingerprint in self._reference.fingerprints():
+        for fingerprint in self._reference.fingerprints(_not_asked):
             self._fingerprints(fingerprint)
 
     def _fingerprints(self, fingerprint: Fingerprint) -> None:

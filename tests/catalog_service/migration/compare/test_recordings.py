@@ -241,6 +241,56 @@ def test_a_damaged_file(left: Made, right: Made) -> None:
     assert "Record this answer again" in found.notes[0]
 
 
+def test_one_damaged_record_is_not_the_end(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.answer("SELECT 1", COLUMNS, ROWS)
+        made.answer("SELECT 2", COLUMNS, ROWS)
+        made.table("sky.A", {"id": "int64"})
+        made.table("sky.B", {"id": "int64"})
+        made.fingerprints("sky.A", {"kind": "table"}, FIELDS, [("all", 3, *ONE[2:])])
+        made.fingerprints("sky.B", {"kind": "table"}, FIELDS, [("all", 3, *ONE[2:])])
+    answer = next((left.directory / "answers").glob("0001*.json"))
+    answer.write_text("{")
+    (left.directory / "fingerprints/sky.A.json").write_text("[]")
+    (right.directory / "fingerprints/sky.B.csv.gz").write_bytes(b"\x1f\x8b")
+    (right.directory / "tables/sky.B.json").write_text("{}")
+    report = compare(left, right)
+    verdicts = {(one.subject, one.name): one.comparison.verdict for one in report.compared}
+    assert len(verdicts) == 6
+    gone = {("answer", answer.stem), ("fingerprints", "sky.A"), ("fingerprints", "sky.B"), ("table", "sky.B")}
+    assert {name for name, verdict in verdicts.items() if verdict is Verdict.NOT_COMPARED} == gone
+    assert report.exit_status == 2
+
+
+def test_other_rows_than_were_recorded(left: Made, right: Made) -> None:
+    path = left.answer("SELECT 1", COLUMNS, ROWS)
+    other = right.answer("SELECT 1", COLUMNS, ROWS[:1])
+    path.write_bytes(other.read_bytes())
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, "not 3 and 1" in found.notes[0]) == (Verdict.NOT_COMPARED, True)
+    described = path.with_name(path.name.replace(".csv.gz", ".json"))
+    described.write_text(described.read_text().replace('"sha256": null', '"sha256": "00"'))
+    assert "does not hold the rows" in only(compare(left, right)).comparison.notes[0]
+
+
+def test_what_was_to_be_recorded(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.answer("SELECT 1", COLUMNS, ROWS)
+    asked = [{"lang": "QSERV", "query": f"SELECT {number}", "use_case": "x"} for number in (1, 2)]
+    (left.directory / "queries.json").write_text(json.dumps({"builtin": [], "asked": asked}))
+    report = compare(left, right)
+    assert [one.comparison.verdict for one in report.compared] == [Verdict.EQUAL, Verdict.NOT_COMPARED]
+    assert (report.compared[1].query, report.exit_status) == ("SELECT 2", 2)
+    (left.directory / "queries.json").write_text("{}")
+    assert compare(left, right).exit_status == 2
+
+
+def test_blanks_in_texts_are_no_blanks_between_words(left: Made, right: Made) -> None:
+    left.answer("SELECT a FROM t WHERE s = 'a  b'", COLUMNS, ROWS)
+    right.answer("SELECT a FROM t WHERE s = 'a b'", COLUMNS, ROWS)
+    assert only(compare(left, right)).comparison.verdict is Verdict.NOT_COMPARED
+
+
 def test_no_recording(left: Made, tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match="holds no recording"):
         compare_recordings(left.directory, tmp_path)
@@ -259,6 +309,18 @@ def test_tables(left: Made, right: Made) -> None:
         "sky.Types": [DifferenceKind.TYPES],
         "sky.Gone": [DifferenceKind.ERROR_RIGHT],
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "verdict"),
+    [(None, "lost", Verdict.NOT_COMPARED), (None, "refused", Verdict.DIFFERENT), (None, None, Verdict.NOT_COMPARED)],
+)
+def test_a_table_that_was_not_counted(
+    left: Made, right: Made, rows: int | None, kind: str | None, verdict: Verdict
+) -> None:
+    left.table("sky.A", {"id": "int64"})
+    right.table("sky.A", {"id": "int64"}, rows, error=None if kind is None else Failure(kind, "it is so"))
+    assert only(compare(left, right)).comparison.verdict is verdict
 
 
 BOXES = {"kind": "box", "width_deg": 1.0, "ra": "ra", "dec": "decl"}
