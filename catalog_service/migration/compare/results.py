@@ -169,15 +169,12 @@ class _Comparing:
         settled = []
         for pair in pairs:
             side = "left" if lefts[pair.left].kind in _EXACT else "right"
-            if pair.how.close is Rule.DECIMALS:
-                settled.append(self.space.with_margin(pair, side))
-            elif (
-                pair.is_float
-                and pair.how.rule is Rule.INTEGERS
-                and self.space.beyond_doubles(side, getattr(pair, side))
-            ):
-                example = {"left": f"integers of 2^53 and more stand {side}, floats on the other side"}
+            is_exact = pair.is_float and pair.how.rule in {Rule.INTEGERS, Rule.DECIMALS}
+            if is_exact and self.space.beyond_doubles(side, getattr(pair, side)):
+                example = {"left": f"numbers of 2^53 and more stand {side}, floats on the other side"}
                 self.differences.append(Difference(DifferenceKind.TYPES, 1, pair.name, (example,)))
+            elif pair.how.close is Rule.DECIMALS:
+                settled.append(self.space.with_margin(pair, side))
             else:
                 settled.append(pair)
         return tuple(settled)

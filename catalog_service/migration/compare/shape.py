@@ -20,7 +20,7 @@ _PATTERN: Final = r"""(?P<blank>\s+|{comments}|/\*.*?\*/)
 _FLAGS: Final = re.VERBOSE | re.DOTALL
 _ADQL: Final = re.compile(_PATTERN.format(comments=r"--[^\n]*", text=r"'(?:[^']|'')*'"), _FLAGS)
 # two minuses without a blank are two minuses
-_MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?:[\s][^\n]*|$)|\#[^\n]*", text=r"'(?:[^'\\]|\\.|'')*'"), _FLAGS)
+_MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?=\s|$)[^\n]*|\#[^\n]*", text=r"'(?:[^'\\]|\\.|'')*'"), _FLAGS)
 _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )

@@ -151,6 +151,18 @@ def test_groups_by_chunk(left: Made, kind: str, rows: list[tuple[int, int]], ver
         (("decimal", "float64"), ("0.3334", 1 / 3), Verdict.DIFFERENT),
         (("decimal", "int64"), ("12.000", 12), Verdict.WITHIN),
         (("decimal", "decimal"), ("3.50", "3.5"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("0E-10", "0.00"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("-1.10e2", "-0110"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("0003.50", "3.5"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("100", "1"), Verdict.DIFFERENT),
+        (("decimal", "decimal"), ("-.5", "-0.50"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("1.1e-20", "1.1e-21"), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("10", 10.45), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("10", 10.0), Verdict.WITHIN),
+        (("decimal", "float64"), ("10.5", 10.45), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("4503599627370497", 4503599627370496.0), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("9007199254740993", 9007199254740992.0), Verdict.DIFFERENT),
+        (("decimal", "float32"), ("1234567", "1.23457e6"), Verdict.WITHIN),
         (("int64", "uint64"), (5, 5), Verdict.WITHIN),
         (("uint64", "uint64"), (2**64 - 1, 2**64 - 2), Verdict.DIFFERENT),
         (("int64", "float64"), (2**53 + 1, float(2**53)), Verdict.DIFFERENT),
@@ -163,6 +175,18 @@ def test_groups_by_chunk(left: Made, kind: str, rows: list[tuple[int, int]], ver
         (("text", "text"), (" star", "star"), Verdict.DIFFERENT),
         (("timestamp", "text"), ("2026-01-02T03:04:05", "2026-01-02 03:04:05.000"), Verdict.WITHIN),
         (("timestamp", "timestamp"), ("2026-01-02T03:04:05", "2026-01-02T03:04:06"), Verdict.DIFFERENT),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05:00", "2026-01-02T03:04:05Z"), Verdict.DIFFERENT),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05:00", "2026-01-01T22:04:05"), Verdict.WITHIN),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05.50-0330", "2026-01-02T06:34:05.5Z"), Verdict.WITHIN),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05", "2026-01-02T03:04:05-05"), Verdict.DIFFERENT),
+        (("timestamp", "text"), ("2026-01-02", "2026-01-02 00:00:00"), Verdict.WITHIN),
+        (("timestamp", "text"), ("2026-01-02T03:04", "2026-01-02 03:04:00.0"), Verdict.WITHIN),
+        (
+            ("timestamp", "timestamp"),
+            ("2026-01-02T03:04:05.1234567891", "2026-01-02T03:04:05.1234567892"),
+            Verdict.DIFFERENT,
+        ),
+        (("timestamp", "timestamp"), ("0000-00-00 00:00:00", "0000-00-00 00:00:01"), Verdict.DIFFERENT),
         (("bytes", "bytes"), ("00ff", "00ff"), Verdict.EQUAL),
         (("text", "int64"), ("5", 5), Verdict.DIFFERENT),
     ],
@@ -183,6 +207,13 @@ def test_names_of_columns(left: Made, right: Made) -> None:
     other = Made(right.directory.parent / "other")
     other.answer("SELECT 1", {"objectid": "int64", "count": "int64", "chunkid": "int64"}, [(1, 2, 3)])
     assert only(compare(left, other)).comparison.rules == {Rule.NAMES: 2, Rule.IGNORED: 1}
+
+
+def test_columns_in_another_order(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", {"a": "int64", "b": "int64", "c": "int64"}, [(1, 2, 3)])
+    right.answer("SELECT 1", {"b": "int64", "a": "int64", "c": "int64"}, [(2, 1, 3)])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.COLUMNS: 2})
 
 
 def test_columns_that_are_missing_or_of_another_type(left: Made, right: Made) -> None:

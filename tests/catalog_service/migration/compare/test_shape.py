@@ -21,6 +21,7 @@ CASES = {
     "SELECT objectId /* LIMIT 1 */ FROM t WHERE name = 'it''s' # LIMIT 2\nORDER BY objectId LIMIT 10, 20": Shape(
         (("objectid",),), 20, 10
     ),
+    "SELECT a --\nFROM t ORDER BY a -- LIMIT 1": Shape((("a",),)),
     "SELECT a, b--1 AS c FROM t ORDER BY a": Shape((("a",),)),
     "((SELECT a FROM t ORDER BY a LIMIT 3));": Shape((("a",),), 3),
     "SELECT COUNT(*) AS n FROM t LIMIT 1": Shape((), 1, is_one_row=True),
