@@ -84,6 +84,9 @@ def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:
 
 def _rows(recording: Recording, found: Fingerprint) -> dict[str, Cell]:
     names = [one.name.casefold() for one in found.fields]
+    path = recording.rows_path(found)
+    if path.stat().st_size == 0:
+        raise FormatError(f"{path.name} is empty.")
     cells: dict[str, Cell] = {}
     for row in recording.rows_of(found):
         if str(row[0]) in cells:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from .answers import Answer, AnswerFile, batches_of
 from .columns import ColumnPair, match_columns
 from .leftovers import explain_leftovers
-from .order import compare_order, excuse_ties, order_pairs
+from .order import compare_order, excuse_ties, is_ambiguous, order_pairs
 from .pairing import pair_rows
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 from .workspace import MEMORY, Workspace, opened_workspace
@@ -154,6 +154,10 @@ class _Comparing:
             self.notes.append("The order was not compared, because rows differ.")
             return
         compared = compare_order(self.space, pairs, order, found.moved, shown=self.rules.shown)
+        if compared.differences and is_ambiguous(pairs, self.rules.shape):
+            self.notes.append("ORDER BY names a column that the answers hold twice: the order was not compared.")
+            self.is_undecided = True
+            return
         self.used += compared.rules
         self.differences += compared.differences
         self.notes += compared.notes

@@ -76,7 +76,9 @@ class Shape:
     """What a query says of the rows of its answer."""
 
     order: tuple[tuple[str, ...], ...] = ()
-    """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1."""
+    """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1.
+
+    Without a name it may be several columns."""
     limit: int | None = None
     offset: int = 0
     groups: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ Read from the words, for both languages: texts, quoted names, comments and what 
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from .rules import Shape
@@ -24,6 +25,8 @@ _MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?=\s|$)[^\n]*|\#[^\n]*"
 _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
+_NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
+_OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
@@ -125,10 +128,32 @@ def _order(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     starts = [at for at in range(len(words) - 1) if words[at] == "order" and words[at + 1] == "by"]
     if not starts:
         return
-    aliases = _aliases(words)
+    items = list(_select_list(words))
     for part in _split(words[starts[-1] + 2 :], _ENDS_ORDER):
-        key = _joined([word for word in part if word not in _DIRECTIONS])
-        yield tuple(dict.fromkeys((_last_name(key), *aliases.get(key, ()), *aliases.get(_last_name(key), ()))))
+        yield _names(_joined([word for word in part if word not in _DIRECTIONS]), items)
+
+
+def _names(key: str, items: "Sequence[_Item]") -> tuple[str, ...]:
+    """Return what a part of ORDER BY may be called in the answer; nothing if it may be several of its columns.
+
+    A name of the select list comes before columns of tables; a qualified name or an expression is the item that is
+    written so, told by its position where another item has the same name.
+    """
+    if key.isdigit():
+        return (key,)
+    last = _last_name(key)
+    aliases = [one.alias for one in items if one.alias and last in {one.expression, _last_name(one.expression)}]
+    aliases += [one.alias for one in items if one.alias and key == one.expression]
+    names = tuple(dict.fromkeys((last, *aliases)))
+    meant = [one for one in items if one.alias == key] or [one for one in items if one.expression == key]
+    if sum(one.name in names for one in items) < 2:
+        return names
+    if not meant or any(one.expression != meant[0].expression for one in meant):
+        return ()
+    if sum(one.name == meant[0].name for one in items) == 1:
+        return (meant[0].name,)
+    before = items[: items.index(meant[0])]
+    return () if any(one.expression.endswith("*") for one in before) else (str(len(before) + 1),)
 
 
 def _groups(words: Sequence[str]) -> Iterator[str]:
@@ -142,22 +167,48 @@ def _is_aggregate(words: Sequence[str]) -> bool:
     """Tell whether the select list aggregates; where it is not sure it does not."""
     if "select" not in words or not {"union", "except", "intersect"}.isdisjoint(words):
         return False
-    listed = [_joined(item) for item in _split(words[words.index("select") + 1 :], _AFTER_ITEMS)]
+    listed = [one.expression for one in _select_list(words)]
     return any(_AGGREGATE.search(one) and "over(" not in one and "(select" not in one for one in listed)
 
 
-def _aliases(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names that the select list gives to expressions and to the last parts of qualified names."""
+@dataclass(frozen=True)
+class _Item:
+    """Of a select list."""
+
+    expression: str
+    alias: str | None
+
+    @property
+    def name(self) -> str:
+        """Of the column in the answer."""
+        return self.alias or _last_name(self.expression)
+
+
+def _select_list(words: Sequence[str]) -> Iterator[_Item]:
     if "select" not in words:
-        return {}
-    found: dict[str, tuple[str, ...]] = {}
-    for item in _split(words[words.index("select") + 1 :], _AFTER_ITEMS):
+        return
+    start = words.index("select") + 1
+    while words[start : start + 1] and words[start] in {"distinct", "all"}:
+        start += 1
+    if words[start : start + 1] == ["top"]:
+        start += 2
+    for item in _split(words[start:], _AFTER_ITEMS):
         if "as" in item[:-1]:
             at = item.index("as")
-            expression, alias = _joined(item[:at]), _unquoted(item[at + 1])
-            for name in {expression, _last_name(expression)}:
-                found[name] = (*found.get(name, ()), alias)
-    return found
+            yield _Item(_joined(item[:at]), _unquoted(item[at + 1]))
+        elif _has_alias(item):
+            yield _Item(_joined(item[:-1]), _unquoted(item[-1]))
+        else:
+            yield _Item(_joined(item), None)
+
+
+def _has_alias(item: Sequence[str]) -> bool:
+    """Tell whether the last word is a name that follows a whole expression without AS."""
+    if len(item) < 2:
+        return False
+    *_, before, last = item
+    is_name = _NAME.fullmatch(last) is not None and last != "end"
+    return is_name and before not in _OPERATORS and re.search(r"[\w)\"`']$", before) is not None
 
 
 def _split(words: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:

@@ -24,6 +24,13 @@ CASES = {
     "SELECT a --\nFROM t ORDER BY a -- LIMIT 1": Shape((("a",),)),
     "SELECT a, b--1 AS c FROM t ORDER BY a": Shape((("a",),)),
     "((SELECT a FROM t ORDER BY a LIMIT 3));": Shape((("a",),), 3),
+    "SELECT o.id, s.id FROM o JOIN s ORDER BY s.id": Shape((("2",),)),
+    "SELECT o.id, s.id FROM o JOIN s ORDER BY id": Shape(((),)),
+    "SELECT o.*, o.id, s.id FROM o JOIN s ORDER BY s.id": Shape(((),)),
+    "SELECT b AS c, a AS b FROM t ORDER BY b": Shape((("b",),)),
+    "SELECT a AS b, t.b AS c FROM t ORDER BY t.b": Shape((("c",),)),
+    "SELECT DISTINCT t.a m, a DIV b FROM t ORDER BY t.a": Shape((("a", "m"),)),
+    "SELECT TOP 1 COUNT(*) n FROM t": Shape((), 1, is_one_row=True),
     "SELECT COUNT(*) AS n FROM t LIMIT 1": Shape((), 1, is_one_row=True),
 }
 
