@@ -13,11 +13,13 @@ from ..exceptions import CatalogServiceError, ParameterError
 if TYPE_CHECKING:
     from .compare.found import Compared, Report
     from .compare.rules import Rules
+    from .recorder.access import Address
 
 __all__ = ["add_compare"]
 
 _NOT_COMPARED: Final = 2
-_SERVICE_TOKEN: Final = "CATALOG_SERVICE_TOKEN"  # noqa: S105 - the name of a variable
+_SECRETS: Final = {"tap": "CATALOG_SERVICE_TOKEN", "mysql": "CATALOG_TARGET_PASSWORD"}
+"""Variables that hold the target's secret: that of the recorded service is never sent to another."""
 _RULES = "What is taken for equal"
 _HOW = "How the target is asked"
 
@@ -54,8 +56,14 @@ Rate = Annotated[str, typer.Option(help="Share of the time (100%) or queries (10
 Between = Annotated[list[str] | None, typer.Option(help="Local hours, 20:00-06:00; repeatable.", rich_help_panel=_HOW)]
 Timeout = Annotated[float, typer.Option(help="Of a query, seconds.", min=0, rich_help_panel=_HOW)]
 Retries = Annotated[int, typer.Option(help="When the connection breaks.", min=0, rich_help_panel=_HOW)]
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse", help="Take the answers of an earlier comparison, asking only for others.", rich_help_panel=_HOW
+    ),
+]
 Again = Annotated[
-    bool, typer.Option("--refused-again", help="Ask again what was refused before.", rich_help_panel=_HOW)
+    bool, typer.Option("--refused-again", help="With --reuse: ask again what was refused.", rich_help_panel=_HOW)
 ]
 Asynchronous = Annotated[bool, typer.Option("--async", help="Ask a TAP service by jobs.", rich_help_panel=_HOW)]
 SecretFile = Annotated[
@@ -86,14 +94,15 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     between: Between = None,
     timeout: Timeout = 600.0,
     retries: Retries = 5,
+    reuse: Reuse = False,  # noqa: FBT002 - as above
     refused_again: Again = False,  # noqa: FBT002 - as above
     asynchronous: Asynchronous = False,  # noqa: FBT002 - as above
     password_file: SecretFile = None,
 ) -> None:
     """Compare a recording with what a service answers now, or with another recording.
 
-    The service is asked politely, and the same command continues where it was stopped. Exit status: 0 equal, or equal
-    within rules; 1 different; 2 something could not be compared.
+    The service is asked politely. The same command continues where it was stopped; once all was asked, it asks anew.
+    Exit status: 0 equal, or equal within rules; 1 different; 2 something could not be compared.
     """
     from .compare.rules import Rules  # noqa: PLC0415 - other commands do not need it
 
@@ -109,7 +118,8 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     again = ("lost", "timeout", *(("refused",) if refused_again else ()))
     asking = {"rate": rate, "between": between or [], "timeout_s": timeout, "retries": retries, "again": again}
     try:
-        other = _other_recording(recording, target, keep, asking, password_file, asynchronous=asynchronous)
+        mode = "async" if asynchronous else "sync"
+        other = _other_recording(recording, target, keep, asking, password_file, mode=mode, reuse=reuse)
         report = _report(recording, other, rules)
         _write(report, json_file, html_file, everything=everything)
     except CatalogServiceError as error:
@@ -125,20 +135,21 @@ def _other_recording(  # noqa: PLR0913 - the parameters of the command that conc
     asking: dict[str, Any],
     secret_file: Path | None,
     *,
-    asynchronous: bool,
+    mode: str,
+    reuse: bool,
 ) -> Path:
     """Return the target's recording; made now if the target is a service."""
     if "://" not in target:
         return Path(target)
     from .compare.target import Target, ask_target  # noqa: PLC0415 - as above
-    from .recorder.access import find_secret, parse_address  # noqa: PLC0415 - as above
+    from .recorder.access import parse_address  # noqa: PLC0415 - as above
     from .recorder.errors import UsageError  # noqa: PLC0415 - as above
     from .recorder.options import Options  # noqa: PLC0415 - as above
     from .recorder.pace import parse_rate, parse_window  # noqa: PLC0415 - as above
 
     try:
         address = parse_address(_tap_address(target))
-        secret = find_secret(address, secret_file, ask=False)
+        secret = _secret(address, secret_file)
         options = Options(
             rate=parse_rate(asking["rate"]),
             windows=tuple(map(parse_window, asking["between"])),
@@ -148,13 +159,18 @@ def _other_recording(  # noqa: PLR0913 - the parameters of the command that conc
         )
     except UsageError as error:
         raise ParameterError(str(error)) from error
-    if address.kind == "tap":
-        secret = secret or os.environ.get(_SERVICE_TOKEN)
     into = keep or recording.with_name(f"{recording.name}.at-{_plain(address.shown)}")
-    asked = ask_target(recording, Target(address, secret, options, "async" if asynchronous else "sync"), into, _say)
+    asked = ask_target(recording, Target(address, secret, options, mode), into, _say, reuse=reuse)
     if not asked.is_complete:
         _say(asked.problem)
     return into
+
+
+def _secret(address: "Address", file: Path | None) -> str | None:
+    """Return the target's token or password."""
+    from .recorder.access import find_secret  # noqa: PLC0415 - as above
+
+    return os.environ.get(_SECRETS[address.kind]) or None if file is None else find_secret(address, file, ask=False)
 
 
 def _tap_address(target: str) -> str:

@@ -68,7 +68,9 @@ def _verdict(old: Readable, new: Readable, parameters: dict[str, str]) -> dict[s
 
     is_mysql = parameters.get("LANG", "ADQL").upper().startswith("QSERV")
     rules = Rules(collation=is_mysql, nan_is_null=True, cut=old.is_cut and new.is_cut, shown=0)
-    found = compare_results(old.table, new.table, rules.of(shape_of(parameters["QUERY"])))
+    found = compare_results(
+        old.table, new.table, rules.of(shape_of(parameters["QUERY"], "QSERV" if is_mysql else "ADQL"))
+    )
     return {
         "verdict": str(found.verdict),
         "rows": {"old": old.table.num_rows, "new": new.table.num_rows},

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -176,4 +178,18 @@ def _plain(values: Any, kind: str, stored: Any) -> Any:
             None if one is None else one.hex() if isinstance(one, bytes) else str(one) for one in values.to_pylist()
         )
         return pa.array(texts, pa.string())
-    return values.cast(stored)
+    return _without_exponents(values.cast(stored)) if kind == "decimal" else values.cast(stored)
+
+
+def _without_exponents(values: Any) -> Any:
+    """Return texts of decimals without exponents, which few have: 0E-10 is 0.0000000000."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    if not pc.any(pc.match_substring_regex(values, r"\d[eE]")).as_py():
+        return values
+    texts = (format(Decimal(one), "f") if one and _EXPONENT.fullmatch(one) else one for one in values.to_pylist())
+    return pa.array(texts, pa.string())
+
+
+_EXPONENT: Final = re.compile(r"[-+]?\d*\.?\d*[eE][-+]?\d{1,3}")

@@ -11,20 +11,49 @@ from .rules import Rule, Rules
 
 __all__ = ["close", "equal", "form", "null_against_nan", "quoted", "same_row", "uses"]
 
+_TIME: Final = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d*)?)?(\s*([Zz]|[+-]\d{2}(:?\d{2})?))?)?"
+"""ISO 8601: without offset it is UTC."""
+
+
+def _decimal_form() -> str:
+    """Return SQL that writes equal decimals (3.50, 3.5 and 0003.5; -0 and 0) in one way."""
+    form = "CAST({c} AS VARCHAR)"
+    for pattern, by in ((r"^\+", ""), (r"^(-?)0+([0-9])", r"\1\2"), (r"^(-?)\.", r"\10.")):
+        form = f"regexp_replace({form}, '{pattern}', '{by}')"
+    form = rf"regexp_replace(regexp_replace({form}, '(\.[0-9]*?)0*$', '\1'), '\.$', '')"
+    return f"regexp_replace({form}, '^-0$', '0')"
+
+
+def _time_form() -> str:
+    """Return SQL that writes equal times in one way: seconds in UTC, and the digits after them as they are.
+
+    Casts know no offsets, and no more than nine digits.
+    """
+    text = "CAST({c} AS VARCHAR)"
+    clock = rf"coalesce(nullif(regexp_extract({text}, '^.{{{{10}}}}[T ](\d\d:\d\d(?::\d\d)?)', 1), ''), '00:00')"
+    seconds = f"TRY_CAST(left({text}, 10) || ' ' || {clock} AS TIMESTAMP)"
+    offset = rf"regexp_extract({text}, '[T ].*([+-]\d\d:?(?:\d\d)?)$', 1)"
+    minutes = (
+        f"(CASE WHEN {offset} = '' THEN 0 ELSE 60 * CAST(substr({offset}, 2, 2) AS INTEGER) "
+        f"+ coalesce(TRY_CAST(right(replace({offset}, ':', ''), -3) AS INTEGER), 0) END)"
+    )
+    utc = f"{seconds} - to_minutes(CASE WHEN {offset} LIKE '-%' THEN -{minutes} ELSE {minutes} END)"
+    digits = rf"regexp_replace(regexp_extract({text}, '\.\d*'), '\.?0*$', '')"
+    pattern = _TIME.replace("{", "{{").replace("}", "}}")
+    written = f"strftime({utc}, '%Y-%m-%d %H:%M:%S') || {digits}"
+    return f"CASE WHEN regexp_full_match({text}, '{pattern}') THEN coalesce({written}, {text}) ELSE {text} END"
+
+
 _FORMS: Final = {
     "whole": "CAST({c} AS BIGINT)",
     "huge": "CAST({c} AS HUGEINT)",
-    # 3.50 and 3.5, -0 and 0 are one number
-    "decimal": "regexp_replace(CASE WHEN contains(CAST({c} AS VARCHAR), '.') "
-    "THEN rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.') ELSE CAST({c} AS VARCHAR) END, '^-0$', '0')",
+    "decimal": _decimal_form(),
     "float": "TRY_CAST({c} AS DOUBLE)",
     # what was printed with nine digits is the same FLOAT again
     "single": "coalesce(CAST(TRY_CAST({c} AS FLOAT) AS DOUBLE), {c})",
     "text": "CAST({c} AS VARCHAR)",
     "folded": "lower(rtrim(CAST({c} AS VARCHAR), ' '))",
-    # nanoseconds do not reach before 1677
-    "time": "coalesce(CAST(TRY_CAST({c} AS TIMESTAMP_NS) AS VARCHAR), CAST(TRY_CAST({c} AS TIMESTAMP) AS VARCHAR), "
-    "CAST({c} AS VARCHAR))",
+    "time": _time_form(),
 }
 
 _FOLDING: Final = {"folded": Rule.COLLATION, "time": Rule.TIMESTAMPS}

@@ -42,6 +42,8 @@ class How:
     """Absolute: half a unit of the last digit of a decimal."""
     close: Rule = Rule.DOUBLE
     """The rule under which values within the tolerance are equal."""
+    is_single: bool = False
+    """Whether one of the two is a FLOAT."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ def match_columns(left: Sequence[Column], right: Sequence[Column], rules: Rules)
             pairing.used[how.rule] += 1
         earlier = sum(pair.name == left[i].name for pair in pairs)
         pairs.append(ColumnPair(left[i].name + (f" ({earlier + 1})" if earlier else ""), i, j, how))
+    places = list(dict(sorted(pairing.found.items())).values())
+    if places != sorted(places):
+        pairing.used[Rule.COLUMNS] += sum(place != at for place, at in zip(places, sorted(places), strict=True))
     return Matched(tuple(pairs), pairing.used, tuple(differences))
 
 
@@ -166,5 +171,5 @@ def _numbers(kinds: set[str], rules: Rules) -> How:
     is_single = "float32" in kinds
     tolerance, close = (rules.float_tolerance, Rule.FLOAT) if is_single else (rules.double_tolerance, Rule.DOUBLE)
     if "decimal" in kinds:
-        return How(form, tolerance, Rule.DECIMALS, rules.margin, Rule.DECIMALS)
+        return How(form, tolerance, Rule.DECIMALS, rules.margin, Rule.DECIMALS, is_single)
     return How(form, tolerance, margin=rules.margin, close=close)

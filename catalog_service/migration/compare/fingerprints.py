@@ -1,13 +1,16 @@
 """Compare fingerprints cell by cell: where rows are missing, repeated or altered."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any, Final
 
 from ..recorder.errors import FormatError
-from ..recorder.format import Fingerprint, Recording
+from ..recorder.format import Fingerprint, Recording, Table
+from .damage import DamagedRecords
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 
@@ -16,28 +19,51 @@ __all__ = ["compare_fingerprints"]
 _SAME_CELLS: Final = ("kind", "width_deg", "divisor", "column")
 _ROUNDED_SHARE: Final = 0.5
 """Averages of FLOAT that differ a little in more cells than this were computed of rounded values."""
+_FEWEST_ROUNDED: Final = 5
+"""Cells that must differ so: in fewer, a single altered row looks the same."""
+_FOUR_SIGMA: Final = 4 / sqrt(3)
+"""Of an error that is anywhere within its bounds, as rounding is."""
 
 Cell = Mapping[str, str | None]
 
 
 def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Iterator[Compared]:
     """Yield the comparison of the fingerprints of each table of the left recording."""
-    others = {one.name.casefold(): one for one in right.fingerprints()}
-    for mine in left.fingerprints():
+    damaged = DamagedRecords("fingerprints")
+    others = {one.name.casefold(): one for one in right.fingerprints(lambda *_: None)}
+    for mine in left.fingerprints(damaged.add):
         other = others.get(mine.name.casefold())
         problem = _incomparable(mine, other)
         if problem is not None or other is None:
             comparison = Comparison(Verdict.NOT_COMPARED, notes=(problem or "",))
         else:
-            comparison = _compared(left, mine, right, other, rules)
+            comparison = _compared(left, right, mine, other, rules)
         yield Compared("fingerprints", mine.name, comparison, _side(mine), _side(other))
+    yield from damaged.compared()
 
 
-def _compared(left: Recording, mine: Fingerprint, right: Recording, other: Fingerprint, rules: Rules) -> Comparison:
+def _compared(left: Recording, right: Recording, mine: Fingerprint, other: Fingerprint, rules: Rules) -> Comparison:
+    """Return the comparison of two fingerprints whose cells are the same; a damaged one cannot be compared."""
     try:
-        return _Cells(mine, rules).compare(_rows(left, mine), _rows(right, other))
-    except FormatError as error:
-        return Comparison(Verdict.NOT_COMPARED, notes=(str(error),))
+        cells = _rows(left, mine), _rows(right, other)
+        found = _Cells(mine, rules).compare(*cells)
+        gaps = [*_gap("left", left, mine, found.rows_left), *_gap("right", right, other, found.rows_right)]
+    except (FormatError, ValueError, KeyError, OSError, EOFError, zlib.error) as error:
+        return Comparison(Verdict.NOT_COMPARED, notes=(f"The fingerprints cannot be read: {error}",))
+    verdict = Verdict.NOT_COMPARED if gaps and found.is_equal else found.verdict
+    return replace(found, verdict=verdict, notes=(*found.notes, *gaps))
+
+
+def _gap(side: str, recording: Recording, found: Fingerprint, rows: int | None) -> Iterator[str]:
+    """Yield what is to be said if the cells do not hold all rows of the table."""
+    table = _table(recording, found.name)
+    for what, expected in (("record of the fingerprints", found.rows), ("table", table and table.rows)):
+        if expected is not None and expected != rows:
+            yield f"The cells hold {rows} rows {side}, the {what} {expected}: record them again."
+
+
+def _table(recording: Recording, name: str) -> Table | None:
+    return next((one for one in recording.tables(lambda *_: None) if one.name.casefold() == name.casefold()), None)
 
 
 def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:
@@ -58,7 +84,15 @@ def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:
 
 def _rows(recording: Recording, found: Fingerprint) -> dict[str, Cell]:
     names = [one.name.casefold() for one in found.fields]
-    return {str(row[0]): dict(zip(names, row, strict=True)) for row in recording.rows_of(found)}
+    path = recording.rows_path(found)
+    if path.stat().st_size == 0:
+        raise FormatError(f"{path.name} is empty.")
+    cells: dict[str, Cell] = {}
+    for row in recording.rows_of(found):
+        if str(row[0]) in cells:
+            raise FormatError(f"the cell {row[0]} of {found.name} stands there twice.")
+        cells[str(row[0])] = dict(zip(names, row, strict=True))
+    return cells
 
 
 def _side(found: Fingerprint | None) -> Side:
@@ -116,36 +150,59 @@ class _Cells:
         a, b = left[field], right.get(field)
         if a == b:
             return True
-        if a is None or b is None or self._kinds[field].kind not in {"float32", "float64", "decimal"}:
+        kind = self._kinds[field].kind
+        if a is None or b is None or kind not in {"float32", "float64", "decimal"}:
             return False
-        return abs(float(a) - float(b)) <= self._allowed(field, left, float(a))
+        x, y = float(a), float(b)
+        if x == y:
+            return True
+        if not (isfinite(x) and isfinite(y) and abs(x - y) <= self._allowed(field, left, x)):
+            return False
+        self._used[Rule.FLOAT if kind == "float32" else Rule.DOUBLE] += 1
+        return True
 
     def _allowed(self, field: str, left: Cell, value: float) -> float:
-        """Return how far two numbers may be apart.
+        """Return how far two finite numbers may be apart.
 
         An average is off by the rounding of the sums on the way: of its own size, or of the largest value, which comes
         in once among many.
         """
-        name, _, what = field.rpartition(":")
-        if what == "avg":
-            largest = max(abs(float(left[f"{name}:{end}"] or 0)) for end in ("min", "max"))
-            return self._rules.double_tolerance * (abs(value) + largest / 1000)
+        if field.endswith(":avg"):
+            return self._rules.double_tolerance * (abs(value) + self._largest(field, left) / 1000)
         single = self._kinds[field].kind == "float32"
         return (self._rules.float_tolerance if single else self._rules.double_tolerance) * abs(value)
+
+    def _largest(self, field: str, cell: Cell) -> float:
+        """Return the largest finite value of a field's column in a cell."""
+        name = field.rpartition(":")[0]
+        ends = [abs(float(cell[f"{name}:{end}"] or 0)) for end in ("min", "max")]
+        return max((one for one in ends if isfinite(one)), default=0.0)
 
     def _are_rounded(self, field: str, wrong: list[str], left: dict[str, Cell], right: dict[str, Cell]) -> bool:
         """Tell whether averages of FLOAT differ because the values were rounded: a little, nearly everywhere."""
         name, _, what = field.rpartition(":")
-        if what != "avg" or self._kinds[f"{name}:min"].kind != "float32" or len(wrong) <= _ROUNDED_SHARE * len(left):
+        if what != "avg" or self._kinds[f"{name}:min"].kind != "float32":
             return False
-        tolerance = self._rules.float_tolerance / (self._rules.double_tolerance or 1.0)
+        if len(wrong) <= _ROUNDED_SHARE * len(left) or len(wrong) < _FEWEST_ROUNDED:
+            return False
         for cell in wrong:
             a, b = left[cell][field], right[cell].get(field)
             if a is None or b is None:
                 return False
-            if abs(float(a) - float(b)) > tolerance * self._allowed(field, left[cell], float(a)):
+            off = abs(float(a) - float(b))
+            if not (isfinite(off) and off <= self._rounding(field, left[cell])):
                 return False
         return True
+
+    def _rounding(self, field: str, cell: Cell) -> float:
+        """Return how far the average of a cell is off at most if its values were rounded to the digits of FLOAT.
+
+        A value is off by a quarter of the tolerance (six digits: 5e-6 of 2e-5); of many, the errors cancel.
+        """
+        name = field.rpartition(":")[0]
+        count = int(cell["rows"] or 0) - int(cell[f"{name}:nulls"] or 0)
+        one = self._rules.float_tolerance / 4 * self._largest(field, cell)
+        return one * min(1.0, _FOUR_SIGMA / sqrt(max(count, 1)))
 
     def _place(self, cell: str) -> dict[str, Any]:
         """Return the name of a cell, and what part of the sky or of the ids it is."""

@@ -10,7 +10,7 @@ from .keys import is_key, key_candidates
 from .rules import Difference, DifferenceKind, Rule, Shape
 from .workspace import SIDES, Workspace
 
-__all__ = ["Ordered", "compare_order", "excuse_ties", "order_pairs"]
+__all__ = ["Ordered", "compare_order", "excuse_ties", "is_ambiguous", "order_pairs"]
 
 _HIDDEN = "The answers do not hold all columns of ORDER BY: rows of equal rank cannot be told from wrong order."
 
@@ -25,7 +25,9 @@ class Ordered:
 
 
 def order_pairs(pairs: Sequence[ColumnPair], shape: Shape) -> list[int] | None:
-    """Return the numbers of the pairs that a query orders by; None if the answers do not hold them all."""
+    """Return the numbers of the pairs that a query orders by; None if the answers do not tell them all."""
+    if is_ambiguous(pairs, shape):
+        return None
     found = []
     for names in shape.order:
         number = next((k for k, pair in enumerate(pairs) for name in names if _is(pair, name)), None)
@@ -33,6 +35,12 @@ def order_pairs(pairs: Sequence[ColumnPair], shape: Shape) -> list[int] | None:
             return None
         found.append(number)
     return found
+
+
+def is_ambiguous(pairs: Sequence[ColumnPair], shape: Shape) -> bool:
+    """Tell whether a query orders by a name that several columns of the answers have."""
+    names = {pair.name.casefold() for pair in pairs}
+    return any(not one or any(f"{name.casefold()} (2)" in names for name in one) for one in shape.order)
 
 
 def _is(pair: ColumnPair, name: str) -> bool:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from ..errors import ComparisonError, UnreadableAnswerError
 from ..recorder.errors import FormatError
-from ..recorder.format import Answer, Failure, Recording, expected_rows
+from ..recorder.format import Answer, Failure, Header, Recording, expected_rows
 from .answers import AnswerFile
 from .columns import Column
+from .damage import DamagedRecords, unanswered
 from .fingerprints import compare_fingerprints
 from .found import Compared, Report, Side
 from .results import Comparer
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
-from .shape import shape_of
+from .shape import shape_of, words_of
 from .tables import compare_tables
 
 __all__ = ["compare_recordings"]
@@ -44,16 +45,32 @@ def compare_recordings(
     """
     ours, theirs = Recording(left), Recording(right)
     try:
-        headers = ours.header(), theirs.header()
+        headers = _header(ours), _header(theirs)
+        same_chunks = all(one.source.kind == "mysql" for one in headers)
+        rules = replace(rules or Rules(), same_chunks=same_chunks)
         compared = []
         with Comparer() as comparer:
-            for found in _Recordings(ours, theirs, rules or Rules(), comparer).all():
+            for found in _Recordings(ours, theirs, rules, comparer).all():
                 say(found)
                 compared.append(found)
     except FormatError as error:
         raise ComparisonError(str(error)) from error
     names = [f"{one.source.address} ({one.source.server})" for one in headers]
-    return Report(names[0], names[1], tuple(compared))
+    return Report(names[0], f"{names[1]}, {_taken(theirs, headers[1])}", tuple(compared))
+
+
+def _header(recording: Recording) -> Header:
+    try:
+        return recording.header()
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"recording.json of {recording.directory} is damaged: {error!r}.") from error
+
+
+def _taken(recording: Recording, header: Header) -> str:
+    """Return when answers were taken: a service may answer otherwise since."""
+    times = [one.started for one in recording.answers(lambda *_: None)] or [header.started]
+    first, last = min(times), max(times)
+    return f"answers taken {first}" + (f" to {last}" if last != first else "")
 
 
 @dataclass(frozen=True)
@@ -71,25 +88,33 @@ class _Recordings:
         yield from compare_fingerprints(self.left, self.right, self.rules)
 
     def answers(self) -> Iterator[Compared]:
-        by_digest = {one.id.partition("-")[2]: one for one in self.right.answers()}
-        by_text = {" ".join(one.query.split()): one for one in by_digest.values()}
-        for answer in self.left.answers():
-            other = by_digest.get(answer.id.partition("-")[2]) or by_text.get(" ".join(answer.query.split()))
+        damaged = DamagedRecords("answer")
+        others = list(self.right.answers(lambda *_: None))
+        exact = {(one.lang, one.query): one for one in others}
+        by_words = {words_of(one.query, one.lang): one for one in others}
+        for answer in self.left.answers(damaged.add):
+            same = exact.get((answer.lang, answer.query))
+            other = same or by_words.get(words_of(answer.query, answer.lang))
             sides = _side(answer), Side(error=_said(_MISSING)) if other is None else _side(other)
             yield Compared(
                 "answer", answer.id, self.answer(answer, other), *sides, answer.query, answer.lang, answer.use_case
             )
+        yield from damaged.compared()
+        yield from unanswered(self.left)
 
     def answer(self, answer: Answer, other: Answer | None) -> Comparison:
         if other is None or answer.error or other.error:
             return _failed(answer.error, _MISSING if other is None else other.error)
         if _are_same(answer, other):
             return self._checked(answer, other)
-        rules = replace(self.rules, shape=shape_of(answer.query), cut=answer.overflow and other.overflow)
+        rules = replace(self.rules, shape=shape_of(answer.query, answer.lang), cut=answer.overflow and other.overflow)
         try:
             found = self.comparer.compare(_rows(self.left, answer), _rows(self.right, other), rules)
-        except UnreadableAnswerError as error:
+        except (UnreadableAnswerError, ComparisonError, FormatError) as error:
             return Comparison(Verdict.NOT_COMPARED, notes=(str(error),))
+        if (found.rows_left, found.rows_right) != (answer.rows, other.rows):
+            note = f"The files hold {found.rows_left} and {found.rows_right} rows, not {answer.rows} and {other.rows}."
+            return Comparison(Verdict.NOT_COMPARED, notes=(note,))
         if answer.overflow == other.overflow:
             return found
         cut = {"cut": "left" if answer.overflow else "right"}

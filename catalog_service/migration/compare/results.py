@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from .answers import Answer, AnswerFile, batches_of
 from .columns import ColumnPair, match_columns
 from .leftovers import explain_leftovers
-from .order import compare_order, excuse_ties, order_pairs
+from .order import compare_order, excuse_ties, is_ambiguous, order_pairs
 from .pairing import pair_rows
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 from .workspace import MEMORY, Workspace, opened_workspace
@@ -111,6 +111,8 @@ class _Comparing:
         self.used: Counter[Rule] = Counter()
         self.differences: list[Difference] = []
         self.notes: list[str] = []
+        self.is_undecided = False
+        """Whether rows differ that may differ."""
 
     def compare(self, left: Answer, right: Answer) -> Comparison:
         ours, theirs = batches_of(left), batches_of(right)
@@ -118,23 +120,31 @@ class _Comparing:
         self.used += matched.rules
         self.differences += matched.differences
         counts = self.space.load("left", ours), self.space.load("right", theirs)
-        if counts[0] != counts[1] and not self.rules.shape.is_by(self.rules.ignored):
+        by_chunk = self.rules.shape.is_by(self.rules.ignored) and not self.rules.same_chunks
+        if counts[0] != counts[1] and not (by_chunk and all(counts)):
             self.differences.append(Difference(DifferenceKind.ROW_COUNT, abs(counts[0] - counts[1])))
         pairs = self._settled(matched.pairs, ours.columns)
-        if self.rules.shape.is_by(self.rules.ignored):
-            self.used[Rule.CHUNKS] += 1
-            self.notes.append("The rows stand for parts of a table that only one service has: columns were compared.")
+        if by_chunk:
+            self._compare_undefined(pairs, "The rows stand for parts of a table that only one service has")
+        elif self._is_cut(counts):
+            self._compare_undefined(pairs, "Which rows are in the answers is not defined (LIMIT without ORDER BY)")
         elif pairs:
-            self._compare_rows(pairs, is_cut=self._is_cut(counts))
+            self._compare_rows(pairs)
         return self._found(counts)
 
-    def _compare_rows(self, pairs: tuple[ColumnPair, ...], *, is_cut: bool) -> None:
+    def _compare_undefined(self, pairs: tuple[ColumnPair, ...], reason: str) -> None:
+        """Compare rows that may be others: the same ones are equal, of others nothing can be said."""
+        known = self.used.copy(), list(self.differences)
+        if pairs:
+            self._compare_rows(pairs)
+        if len(self.differences) > len(known[1]):
+            self.used, self.differences = known
+            self.notes = [f"{reason}, and they differ: columns and number alone were compared."]
+            self.is_undecided = True
+
+    def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:
         self.space.prepare(pairs, self.rules)
         found = pair_rows(self.space, pairs, self.rules)
-        if is_cut and not found.is_whole:
-            self.used[Rule.CUT] += 1
-            self.notes.append("Which rows are in the answers is not defined: only columns and number were compared.")
-            return
         self.used += found.rules
         order = order_pairs(pairs, self.rules.shape)
         left_over = [] if found.is_whole else self._left_over(pairs, order)
@@ -144,6 +154,10 @@ class _Comparing:
             self.notes.append("The order was not compared, because rows differ.")
             return
         compared = compare_order(self.space, pairs, order, found.moved, shown=self.rules.shown)
+        if compared.differences and is_ambiguous(pairs, self.rules.shape):
+            self.notes.append("ORDER BY names a column that the answers hold twice: the order was not compared.")
+            self.is_undecided = True
+            return
         self.used += compared.rules
         self.differences += compared.differences
         self.notes += compared.notes
@@ -159,24 +173,25 @@ class _Comparing:
         settled = []
         for pair in pairs:
             side = "left" if lefts[pair.left].kind in _EXACT else "right"
-            if pair.how.close is Rule.DECIMALS:
-                settled.append(self.space.with_margin(pair, side))
-            elif (
-                pair.is_float
-                and pair.how.rule is Rule.INTEGERS
-                and self.space.beyond_doubles(side, getattr(pair, side))
-            ):
-                example = {"left": f"integers of 2^53 and more stand {side}, floats on the other side"}
+            is_exact = pair.is_float and pair.how.rule in {Rule.INTEGERS, Rule.DECIMALS}
+            if is_exact and self.space.beyond_doubles(side, getattr(pair, side)):
+                example = {"left": f"numbers of 2^53 and more stand {side}, floats on the other side"}
                 self.differences.append(Difference(DifferenceKind.TYPES, 1, pair.name, (example,)))
+            elif pair.how.close is Rule.DECIMALS:
+                settled.append(self.space.with_margin(pair, side))
             else:
                 settled.append(pair)
         return tuple(settled)
 
     def _is_cut(self, counts: tuple[int, int]) -> bool:
         shape = self.rules.shape
-        is_any = not shape.order and not shape.is_one_row and shape.limit is not None
-        return self.rules.cut or (is_any and min(counts) >= (shape.limit or 0) > 0)
+        reached = shape.limit is not None and min(counts) >= shape.limit > 0
+        return self.rules.cut or (reached and not shape.order and not shape.is_one_row)
 
     def _found(self, counts: tuple[int, int]) -> Comparison:
-        verdict = Verdict.DIFFERENT if self.differences else Verdict.WITHIN if self.used else Verdict.EQUAL
+        verdict = Verdict.WITHIN if self.used else Verdict.EQUAL
+        if self.is_undecided:
+            verdict = Verdict.NOT_COMPARED
+        if self.differences:
+            verdict = Verdict.DIFFERENT
         return Comparison(verdict, dict(self.used), tuple(self.differences), *counts, notes=tuple(self.notes))

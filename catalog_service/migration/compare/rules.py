@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     WITHIN = "equal within rules"
     DIFFERENT = "different"
     NOT_COMPARED = "not compared"
-    """One side has no answer to compare with: it was lost, timed out, or failed where the other did not."""
+    """One side has no answer to compare with, or the rows differ where the query leaves open which there are."""
 
 
 class Rule(StrEnum):
@@ -29,7 +29,7 @@ class Rule(StrEnum):
     DOUBLE = "double"
     """Sums in another order: relative tolerance `Rules.double_tolerance`."""
     DECIMALS = "decimals"
-    """Decimals against floats or integers: half a unit of the last digit printed."""
+    """Decimals against floats or integers: half a unit of the last of four and more digits, as of quotients."""
     INTEGERS = "integer widths"
     """Integers of other widths, and whole numbers in a float column below 2^53."""
     FLAGS = "flags"
@@ -42,16 +42,13 @@ class Rule(StrEnum):
     """Only where it is asked for: MySQL has neither NaN nor infinities, and holds NULL in their place."""
     NAMES = "names of columns"
     """Another case, or another text for the same unnamed expression."""
+    COLUMNS = "order of columns"
     IGNORED = "ignored columns"
     """Columns whose values depend on the partitioning: `Rules.ignored`."""
     ORDER = "order not asked for"
     TIES = "ties in the order asked for"
     TIES_AT_LIMIT = "ties at LIMIT"
     """Which rows of equal rank are the last (or the first, after OFFSET) is not defined."""
-    CUT = "LIMIT without ORDER BY"
-    """Any rows may be returned: columns and number are compared, the rows cannot be."""
-    CHUNKS = "rows by chunk"
-    """Groups by a column that is ignored: the columns are compared, the rows cannot be."""
     BOTH_REFUSED = "refused by both"
 
 
@@ -79,13 +76,15 @@ class Shape:
     """What a query says of the rows of its answer."""
 
     order: tuple[tuple[str, ...], ...] = ()
-    """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1."""
+    """Names that the columns of the top-level ORDER BY may have in the answer; a number is a position from 1.
+
+    Without a name it may be several columns."""
     limit: int | None = None
     offset: int = 0
     groups: tuple[str, ...] = ()
     """Columns of GROUP BY, in lower case."""
     is_one_row: bool = False
-    """Whether the answer is one row of aggregates, whatever the limit."""
+    """Whether it is an aggregate without GROUP BY: LIMIT leaves nothing open."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""
@@ -114,6 +113,8 @@ class Rules:
     """Order and limit of the query."""
     cut: bool = False
     """Whether both answers were cut, so that any rows may be in them."""
+    same_chunks: bool = False
+    """Whether both services cut the sky into the same chunks, so that groups by chunk are comparable."""
     shown: int = 10
     """Most examples of each difference."""
 

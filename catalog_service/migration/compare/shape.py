@@ -5,30 +5,73 @@ Read from the words, for both languages: texts, quoted names, comments and what 
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from .rules import Shape
 
-__all__ = ["shape_of"]
+__all__ = ["shape_of", "words_of"]
 
-_TOKEN: Final = re.compile(
-    r"""(?P<blank>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
-      | (?P<text>'(?:[^'\\]|\\.|'')*')
+_PATTERN: Final = r"""(?P<blank>\s+|{comments}|/\*.*?\*/)
+      | (?P<text>{text})
       | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
       | (?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)
       | (?P<word>\w+)
-      | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
+      | (?P<other>.)"""
+_FLAGS: Final = re.VERBOSE | re.DOTALL
+_ADQL: Final = re.compile(_PATTERN.format(comments=r"--[^\n]*", text=r"'(?:[^']|'')*'"), _FLAGS)
+# two minuses without a blank are two minuses
+_MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?=\s|$)[^\n]*|\#[^\n]*", text=r"'(?:[^'\\]|\\.|'')*'"), _FLAGS)
+_AGGREGATE: Final = re.compile(
+    r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
+_NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
+_OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
-_AGGREGATE: Final = re.compile(r"\b(?:count|sum|avg|min|max|std\w*|var\w*)\(")
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
 _AFTER_ITEMS: Final = frozenset({"from", "where", "order", "limit", "group", "union"})
 
 
-def shape_of(query: str) -> Shape:
-    """Return order and limit of a query, ADQL or MySQL.
+def words_of(query: str, lang: str) -> tuple[str, ...]:
+    """Return the words of a query, without blanks and comments between them: texts keep theirs."""
+    return tuple(found.group() for found in _tokens(query, lang))
+
+
+def _tokens(query: str, lang: str) -> Iterator[re.Match[str]]:
+    """Yield the words of a query as matches."""
+    pattern = _MYSQL if lang == "QSERV" else _ADQL
+    yield from (found for found in pattern.finditer(query) if found.lastgroup != "blank")
+
+
+def _unwrapped(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return the words of a query without parentheses around all of it."""
+    while tokens and tokens[-1].group() == ";":
+        tokens = tokens[:-1]
+    while tokens and tokens[0].group() == "(" and _closes(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def _closes(tokens: Sequence[re.Match[str]]) -> int:
+    """Return where the first parenthesis is closed; -1: nowhere."""
+    depth = 0
+    for at, one in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(one.group(), 0)
+        if depth == 0:
+            return at
+    return -1
+
+
+def shape_of(query: str, lang: str = "QSERV") -> Shape:
+    """Return order and limit of a query.
+
+    Parameters
+    ----------
+    query
+        The query.
+    lang
+        ``QSERV`` (MySQL) or ``ADQL``: they differ in comments and in backslashes in texts.
 
     Examples
     --------
@@ -37,19 +80,17 @@ def shape_of(query: str) -> Shape:
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
-    words = list(_top_level(query))
+    words = list(_top_level(query, lang))
     limit, offset = _limit(words)
     groups = tuple(_groups(words))
-    return Shape(tuple(_order(words)), limit, offset, groups, is_one_row=not groups and _has_aggregate(words))
+    return Shape(tuple(_order(words)), limit, offset, groups, not groups and _is_aggregate(words))
 
 
-def _top_level(query: str) -> Iterator[str]:
+def _top_level(query: str, lang: str) -> Iterator[str]:
     """Yield the words of a query; what is in parentheses is one word with its function's or table's name."""
     depth, inside = 0, ""
-    for found in _TOKEN.finditer(query):
+    for found in _unwrapped(list(_tokens(query, lang))):
         word = found.group()
-        if found.lastgroup == "blank":
-            continue
         if found.lastgroup == "word":
             word = word.lower()
         if word == "(":
@@ -87,10 +128,32 @@ def _order(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     starts = [at for at in range(len(words) - 1) if words[at] == "order" and words[at + 1] == "by"]
     if not starts:
         return
-    aliases = _aliases(words)
+    items = list(_select_list(words))
     for part in _split(words[starts[-1] + 2 :], _ENDS_ORDER):
-        key = _joined([word for word in part if word not in _DIRECTIONS])
-        yield tuple(dict.fromkeys((_last_name(key), *aliases.get(key, ()), *aliases.get(_last_name(key), ()))))
+        yield _names(_joined([word for word in part if word not in _DIRECTIONS]), items)
+
+
+def _names(key: str, items: "Sequence[_Item]") -> tuple[str, ...]:
+    """Return what a part of ORDER BY may be called in the answer; nothing if it may be several of its columns.
+
+    A name of the select list comes before columns of tables; a qualified name or an expression is the item that is
+    written so, told by its position where another item has the same name.
+    """
+    if key.isdigit():
+        return (key,)
+    last = _last_name(key)
+    aliases = [one.alias for one in items if one.alias and last in {one.expression, _last_name(one.expression)}]
+    aliases += [one.alias for one in items if one.alias and key == one.expression]
+    names = tuple(dict.fromkeys((last, *aliases)))
+    meant = [one for one in items if one.alias == key] or [one for one in items if one.expression == key]
+    if sum(one.name in names for one in items) < 2:
+        return names
+    if not meant or any(one.expression != meant[0].expression for one in meant):
+        return ()
+    if sum(one.name == meant[0].name for one in items) == 1:
+        return (meant[0].name,)
+    before = items[: items.index(meant[0])]
+    return () if any(one.expression.endswith("*") for one in before) else (str(len(before) + 1),)
 
 
 def _groups(words: Sequence[str]) -> Iterator[str]:
@@ -100,26 +163,52 @@ def _groups(words: Sequence[str]) -> Iterator[str]:
                 yield _last_name(_joined(part))
 
 
-def _has_aggregate(words: Sequence[str]) -> bool:
-    """Tell whether the first select list has an aggregate that is no window function."""
-    if "select" not in words or "union" in words:
+def _is_aggregate(words: Sequence[str]) -> bool:
+    """Tell whether the select list aggregates; where it is not sure it does not."""
+    if "select" not in words or not {"union", "except", "intersect"}.isdisjoint(words):
         return False
-    items = list(_split(words[words.index("select") + 1 :], _AFTER_ITEMS))
-    return any(_AGGREGATE.search("".join(item)) and "over" not in item for item in items)
+    listed = [one.expression for one in _select_list(words)]
+    return any(_AGGREGATE.search(one) and "over(" not in one and "(select" not in one for one in listed)
 
 
-def _aliases(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names that the select list gives to expressions and to the last parts of qualified names."""
+@dataclass(frozen=True)
+class _Item:
+    """Of a select list."""
+
+    expression: str
+    alias: str | None
+
+    @property
+    def name(self) -> str:
+        """Of the column in the answer."""
+        return self.alias or _last_name(self.expression)
+
+
+def _select_list(words: Sequence[str]) -> Iterator[_Item]:
     if "select" not in words:
-        return {}
-    found: dict[str, tuple[str, ...]] = {}
-    for item in _split(words[words.index("select") + 1 :], _AFTER_ITEMS):
+        return
+    start = words.index("select") + 1
+    while words[start : start + 1] and words[start] in {"distinct", "all"}:
+        start += 1
+    if words[start : start + 1] == ["top"]:
+        start += 2
+    for item in _split(words[start:], _AFTER_ITEMS):
         if "as" in item[:-1]:
             at = item.index("as")
-            expression, alias = _joined(item[:at]), _unquoted(item[at + 1])
-            for name in {expression, _last_name(expression)}:
-                found[name] = (*found.get(name, ()), alias)
-    return found
+            yield _Item(_joined(item[:at]), _unquoted(item[at + 1]))
+        elif _has_alias(item):
+            yield _Item(_joined(item[:-1]), _unquoted(item[-1]))
+        else:
+            yield _Item(_joined(item), None)
+
+
+def _has_alias(item: Sequence[str]) -> bool:
+    """Tell whether the last word is a name that follows a whole expression without AS."""
+    if len(item) < 2:
+        return False
+    *_, before, last = item
+    is_name = _NAME.fullmatch(last) is not None and last != "end"
+    return is_name and before not in _OPERATORS and re.search(r"[\w)\"`']$", before) is not None
 
 
 def _split(words: Sequence[str], ends: frozenset[str]) -> Iterator[list[str]]:

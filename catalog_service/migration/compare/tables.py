@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ..recorder.format import Column as RecordedColumn
 from ..recorder.format import Recording, Table
 from .columns import Column, match_columns
+from .damage import DamagedRecords
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rules, Verdict
 
@@ -13,23 +14,29 @@ __all__ = ["compare_tables"]
 
 def compare_tables(left: Recording, right: Recording, rules: Rules) -> Iterator[Compared]:
     """Yield the comparison of each table of the left recording with the right one's of the same name in any case."""
-    others = {one.name.casefold(): one for one in right.tables()}
-    for table in left.tables():
+    damaged, unknown = DamagedRecords("table"), DamagedRecords("table")
+    others = {one.name.casefold(): one for one in right.tables(unknown.add)}
+    for table in left.tables(damaged.add):
         other = others.get(table.name.casefold())
-        comparison = _absent(table, other) or _compare(table, other or table, rules)
+        comparison = _absent(table, other, unknown) or _compare(table, other or table, rules)
         yield Compared("table", table.name, comparison, _side(table), _side(other))
+    yield from damaged.compared()
 
 
-def _absent(table: Table, other: Table | None) -> Comparison | None:
+def _absent(table: Table, other: Table | None, unknown: DamagedRecords) -> Comparison | None:
     """Return what is to be said if one of the tables could not be read."""
     if table.error is not None:
         difference = Difference(DifferenceKind.ERROR_LEFT, 1, examples=({"error": table.error.message},))
         return Comparison(Verdict.NOT_COMPARED, differences=(difference,))
-    if other is None or other.error is not None:
-        message = "there is no such table" if other is None or other.error is None else other.error.message
-        difference = Difference(DifferenceKind.ERROR_RIGHT, 1, examples=({"error": message},))
-        return Comparison(Verdict.DIFFERENT, differences=(difference,))
-    return None
+    if other is not None and other.error is None:
+        return None
+    message = "there is no such table" if other is None or other.error is None else other.error.message
+    difference = Difference(DifferenceKind.ERROR_RIGHT, 1, examples=({"error": message},))
+    if other is None and unknown.found:
+        notes = tuple(f"It may be one that cannot be read: {one}" for one in unknown.found.values())
+        return Comparison(Verdict.NOT_COMPARED, notes=notes)
+    is_lost = other is not None and other.error is not None and other.error.kind != "refused"
+    return Comparison(Verdict.NOT_COMPARED if is_lost else Verdict.DIFFERENT, differences=(difference,))
 
 
 def _compare(table: Table, other: Table, rules: Rules) -> Comparison:
@@ -41,7 +48,9 @@ def _compare(table: Table, other: Table, rules: Rules) -> Comparison:
     elif table.rows != other.rows:
         rows = {"left": table.rows, "right": other.rows}
         differences.append(Difference(DifferenceKind.ROW_COUNT, abs(table.rows - other.rows), examples=(rows,)))
-    verdict = Verdict.DIFFERENT if differences else Verdict.WITHIN if matched.rules else Verdict.EQUAL
+    verdict = Verdict.NOT_COMPARED if notes else Verdict.WITHIN if matched.rules else Verdict.EQUAL
+    if differences:
+        verdict = Verdict.DIFFERENT
     return Comparison(verdict, dict(matched.rules), tuple(differences), table.rows, other.rows, tuple(notes))
 
 

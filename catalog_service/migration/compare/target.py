@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import ComparisonError
 from ..recorder.access import Address
 from ..recorder.answers import AnswerRecorder
-from ..recorder.errors import RecorderError, UnreachableError, UsageError
+from ..recorder.errors import FormatError, RecorderError, UnreachableError, UsageError
 from ..recorder.fingerprint_run import FingerprintRecorder
 from ..recorder.format import Fingerprint, Recording, Table
 from ..recorder.mysql_source import MysqlSource
@@ -28,6 +28,8 @@ __all__ = ["Asked", "Target", "ask_target"]
 
 _MORE_ROWS: Final = 2
 """Answers are read to twice the rows of the recorded ones: what is longer differs anyway."""
+_FINISHED: Final = "finished"
+"""A file in the target's recording once all was asked: what is there before is a run to continue."""
 
 Say = Callable[[str], None]
 
@@ -58,8 +60,10 @@ class Asked:
     """Why not."""
 
 
-def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
+def ask_target(recording: Path, target: Target, into: Path, say: Say, *, reuse: bool = False) -> Asked:
     """Ask a service for all tables, queries and fingerprints of a recording that are not in `into` yet.
+
+    Once all was asked, `into` is a thing of the past: the next call moves it aside and asks anew.
 
     Parameters
     ----------
@@ -71,6 +75,8 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
         Directory of the recording that is made of it.
     say
         Told of progress.
+    reuse
+        Whether to keep the answers of an earlier comparison.
 
     Raises
     ------
@@ -81,9 +87,12 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
     switch = StopSwitch()
     try:
         lang = _language(reference)
+        if not reuse:
+            _move_finished(made, say)
         with locked(made), switch.installed(say), _connected(target, lang) as source:
             pace = Pace(target.options.rate, target.options.windows, into / "pause", switch, say)
             _Questions(reference, made, source, target.options, pace, say).ask()
+            (into / _FINISHED).touch()
     except (Stopped, Dropped):
         return Asked(is_complete=False, problem="Stopped; the same command continues.")
     except UnreachableError as error:
@@ -93,9 +102,28 @@ def ask_target(recording: Path, target: Target, into: Path, say: Say) -> Asked:
     return Asked(is_complete=True)
 
 
+def _move_finished(made: Recording, say: Say) -> None:
+    """Move the answers of a finished comparison aside: the service may answer otherwise now."""
+    if not (made.directory / _FINISHED).exists():
+        return
+    with locked(made):
+        started = "".join(filter(str.isalnum, made.header().started))
+        aside = made.directory.with_name(f"{made.directory.name}.{started}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{made.directory.name}.{started}-{number}")
+        made.directory.rename(aside)
+    say(f"The service is asked anew; its earlier answers are in {aside} (`--reuse` would have taken them).")
+
+
+def _not_asked(_name: str, _error: FormatError) -> None:
+    """Leave a record out that cannot be read; the report names it."""
+
+
 def _language(reference: Recording) -> str:
     """Return the language of the recorded queries."""
-    found = next((one.lang for one in reference.answers()), None)
+    found = next((one.lang for one in reference.answers(_not_asked)), None)
     return found or ("QSERV" if reference.header().source.kind == "mysql" else "ADQL")
 
 
@@ -118,8 +146,8 @@ class _Questions:
         self._made = made
         self._source = source
         self._say = say
-        tables = list(reference.tables())
-        answers = list(reference.answers())
+        tables = list(reference.tables(_not_asked))
+        answers = list(reference.answers(_not_asked))
         most = max((one.rows for one in answers), default=0)
         self._options = replace(options, max_rows=max(options.max_rows, _MORE_ROWS * most))
         self._tables = {one.name.casefold(): one for one in tables}
@@ -147,7 +175,7 @@ class _Questions:
             if answer is not None:
                 outcome = f"{answer.rows} rows" if answer.error is None else answer.error.kind
                 self._say(f"query {at} of {len(self._requests)}: {outcome}, {answer.seconds:.3g} s")
-        for fingerprint in self._reference.fingerprints():
+        for fingerprint in self._reference.fingerprints(_not_asked):
             self._fingerprints(fingerprint)
 
     def _fingerprints(self, fingerprint: Fingerprint) -> None:

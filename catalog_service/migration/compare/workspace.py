@@ -23,6 +23,8 @@ MEMORY: Final = "192MB"
 SIDES: Final = ("left", "right")
 
 _EXACT_IN_DOUBLES: Final = 2.0**53
+_DIGITS_OF_QUOTIENTS: Final = 4
+"""MySQL's div_precision_increment: as many digits are added to those of the dividend."""
 
 
 class Workspace:
@@ -115,20 +117,26 @@ class Workspace:
             values = [f"{form(pair, getattr(pair, side), rules)} AS v{k}" for k, pair in enumerate(pairs)]
             self.run(f"CREATE VIEW {side}_rows AS SELECT {', '.join(['*', *values])} FROM {side}_cells")
 
-    def margin(self, side: str, number: int) -> float:
-        """Return half a unit of the last digit printed in a column of decimals."""
+    def digits(self, side: str, number: int) -> int:
+        """Return how many digits after the point are printed in a column of decimals."""
         digits = f"CASE WHEN contains(c{number}, '.') THEN length(c{number}) - instr(c{number}, '.') ELSE 0 END"
-        return float(0.5 * 10.0 ** -self.number(f"SELECT max({digits}) FROM {side}_cells"))
+        return self.number(f"SELECT max({digits}) FROM {side}_cells")
 
     def beyond_doubles(self, side: str, number: int) -> bool:
-        """Tell whether integers of a column are too large for a double to tell them apart."""
+        """Tell whether integers or decimals of a column are too large for a double to tell them apart."""
         largest = self.rows(f"SELECT max(abs(CAST(c{number} AS DOUBLE))) FROM {side}_cells")[0][0]
         return largest is not None and largest >= _EXACT_IN_DOUBLES
 
     def with_margin(self, pair: ColumnPair, side: str) -> ColumnPair:
-        """Return a pair with the margin of its decimals, which stand on one side."""
-        margin = self.margin(side, getattr(pair, side))
-        return replace(pair, how=replace(pair.how, margin=pair.how.margin + margin))
+        """Return a pair with the margin of its decimals, which stand on one side.
+
+        A quotient or average has four digits more than its parts, and the last is rounded; with fewer a decimal is what
+        it says, and without any a whole number, which doubles hold exactly.
+        """
+        digits = self.digits(side, getattr(pair, side))
+        margin = 0.5 * 10.0**-digits if digits >= _DIGITS_OF_QUOTIENTS else 0.0
+        tolerance = pair.how.tolerance if digits or pair.how.is_single else 0.0
+        return replace(pair, how=replace(pair.how, tolerance=tolerance, margin=pair.how.margin + margin))
 
 
 @contextmanager

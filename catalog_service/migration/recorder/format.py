@@ -47,6 +47,9 @@ KINDS: Final = (
 )  # fmt: skip
 """What the values of a column are, whatever the source calls its type."""
 
+Damaged = Callable[[str, FormatError], object]
+"""Told of a record that cannot be read: its name, and why."""
+
 _SAFE: Final = re.compile(r"[^\w.$-]")
 
 
@@ -232,17 +235,17 @@ class Recording:
         source = Source(**{one.name: found["source"][one.name] for one in fields(Source)})
         return Header(source, found["started"], found["recorder"])
 
-    def tables(self) -> Iterator[Table]:
+    def tables(self, damaged: Damaged | None = None) -> Iterator[Table]:
         """Yield the recorded tables by name."""
-        return self._all("tables", _table)
+        return self._all("tables", _table, damaged)
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self, damaged: Damaged | None = None) -> Iterator[Answer]:
         """Yield the recorded answers by id, without their rows."""
-        return self._all("answers", _answer)
+        return self._all("answers", _answer, damaged)
 
-    def fingerprints(self) -> Iterator[Fingerprint]:
+    def fingerprints(self, damaged: Damaged | None = None) -> Iterator[Fingerprint]:
         """Yield the recorded fingerprints by table, without their rows."""
-        return self._all("fingerprints", _fingerprint)
+        return self._all("fingerprints", _fingerprint, damaged)
 
     def rows_of(self, record: Answer | Fingerprint) -> Iterator[tuple[str | None, ...]]:
         """Yield the rows of an answer or of fingerprints, without reading them whole; None is NULL.
@@ -286,12 +289,24 @@ class Recording:
             case Fingerprint():
                 return self.directory / "fingerprints" / _SAFE.sub("_", record.name)
 
-    def _all(self, kind: str, parse: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+    def _all(self, kind: str, parse: Callable[[dict[str, Any]], _Record], damaged: Damaged | None) -> Iterator[_Record]:
+        """Yield records; of those that cannot be read `damaged` is told, or it is the end."""
         for path in sorted((self.directory / kind).glob("*.json")):
             try:
-                yield parse(_read_json(path))
-            except (KeyError, TypeError) as error:
-                raise FormatError(f"{path} is not a record of this format: {error}") from error
+                record = _parsed(path, parse)
+            except FormatError as error:
+                if damaged is None:
+                    raise
+                damaged(path.stem, error)
+                continue
+            yield record
+
+
+def _parsed(path: Path, parse: Callable[[dict[str, Any]], _Record]) -> _Record:
+    try:
+        return parse(_read_json(path))
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{path} is not a record of this format: {error}") from error
 
 
 def _columns(found: list[dict[str, Any]]) -> tuple[Column, ...]:

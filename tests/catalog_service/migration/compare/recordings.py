@@ -66,10 +66,10 @@ class Made:
         self._recording.save(record)
         return self._recording.rows_path(record)
 
-    def table(self, name: str, columns: Columns, rows: int | None = 3) -> None:
+    def table(self, name: str, columns: Columns, rows: int | None = 3, error: Failure | None = None) -> None:
         schema, _, table = name.partition(".")
         made = tuple(Column(name, kind, kind) for name, kind in columns.items())
-        self._recording.save(Table(schema, table, made, rows=rows, seconds=0.1))
+        self._recording.save(Table(schema, table, made, rows=rows, seconds=0.1, error=error))
 
     def fingerprints(self, name: str, cells: dict[str, Any], fields: Columns, rows: Sequence[Sequence[Any]]) -> None:
         schema, _, table = name.partition(".")

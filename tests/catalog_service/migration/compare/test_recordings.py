@@ -100,23 +100,47 @@ def test_the_last_row_with_another_value_is_no_tie(left: Made, right: Made) -> N
     assert (found.verdict, found.count(DifferenceKind.CELLS)) == (Verdict.DIFFERENT, 1)
 
 
-def test_limit_without_order_compares_the_number_of_rows(left: Made, right: Made) -> None:
-    left.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(1,), (2,)])
-    right.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(5,), (6,)])
-    found = only(compare(left, right)).comparison
-    assert found.rules == {Rule.CUT: 1}
-    assert "not defined" in found.notes[0]
-    less = Made(right.directory.parent / "less")
-    less.answer("SELECT id FROM t LIMIT 2", {"id": "int64"}, [(1,)])
-    assert only(compare(left, less)).comparison.verdict is Verdict.DIFFERENT
+@pytest.mark.parametrize(
+    ("query", "ours", "theirs", "verdict"),
+    [
+        ("SELECT id FROM t LIMIT 2", [1, 2], [2, 1], Verdict.WITHIN),
+        ("SELECT id FROM t LIMIT 2", [1, 2], [5, 6], Verdict.NOT_COMPARED),
+        ("SELECT id FROM t LIMIT 2", [1, 2], [1], Verdict.DIFFERENT),
+        ("SELECT TOP 1 id FROM t WHERE id = 5", [5], [6], Verdict.NOT_COMPARED),
+        ("SELECT COUNT(*) AS id FROM t LIMIT 1", [100], [7], Verdict.DIFFERENT),
+        ("SELECT TOP 1 ROUND(AVG(x) / 2, 3) AS id FROM t", [100], [7], Verdict.DIFFERENT),
+        ("SELECT MAX(x) OVER (PARTITION BY y) AS id FROM t LIMIT 1", [100], [7], Verdict.NOT_COMPARED),
+        ("SELECT COUNT(*) AS id FROM t GROUP BY b LIMIT 2", [1, 2], [9, 9], Verdict.NOT_COMPARED),
+    ],
+)
+def test_limit_without_order(
+    left: Made, right: Made, query: str, ours: list[int], theirs: list[int], verdict: Verdict
+) -> None:
+    for made, rows in ((left, ours), (right, theirs)):
+        made.answer(query, {"id": "int64"}, [(one,) for one in rows])
+    report = compare(left, right)
+    found = only(report).comparison
+    assert found.verdict is verdict
+    if verdict is Verdict.NOT_COMPARED:
+        assert ("not defined" in found.notes[0], report.exit_status) == (True, 2)
 
 
-def test_groups_by_chunk_have_no_partners(left: Made, right: Made) -> None:
+@pytest.mark.parametrize(
+    ("kind", "rows", "verdict"),
+    [
+        ("tap", [(6, 77), (5, 78)], Verdict.WITHIN),
+        ("tap", [(11, 77)], Verdict.NOT_COMPARED),
+        ("tap", [], Verdict.DIFFERENT),
+        ("mysql", [(11, 77)], Verdict.DIFFERENT),
+        ("mysql", [(5, 1), (7, 2)], Verdict.DIFFERENT),
+    ],
+)
+def test_groups_by_chunk(left: Made, kind: str, rows: list[tuple[int, int]], verdict: Verdict) -> None:
     query = "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY chunkId"
+    right = Made(left.directory.parent / "right", kind)
     left.answer(query, {"n": "int64", "chunkId": "int64"}, [(5, 1), (6, 2)])
-    right.answer(query, {"n": "int64", "chunkId": "int64"}, [(11, 77)])
-    found = only(compare(left, right)).comparison
-    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.IGNORED: 1, Rule.CHUNKS: 1})
+    right.answer(query, {"n": "int64", "chunkId": "int64"}, rows)
+    assert only(compare(left, right)).comparison.verdict is verdict
 
 
 @pytest.mark.parametrize("aggregate", ["COUNT(*)", "MAX(id)"])
@@ -141,6 +165,18 @@ def test_rows_below_a_limit_that_are_the_same(left: Made, right: Made) -> None:
         (("decimal", "float64"), ("0.3334", 1 / 3), Verdict.DIFFERENT),
         (("decimal", "int64"), ("12.000", 12), Verdict.WITHIN),
         (("decimal", "decimal"), ("3.50", "3.5"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("0E-10", "0.00"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("-1.10e2", "-0110"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("0003.50", "3.5"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("100", "1"), Verdict.DIFFERENT),
+        (("decimal", "decimal"), ("-.5", "-0.50"), Verdict.EQUAL),
+        (("decimal", "decimal"), ("1.1e-20", "1.1e-21"), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("10", 10.45), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("10", 10.0), Verdict.WITHIN),
+        (("decimal", "float64"), ("10.5", 10.45), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("4503599627370497", 4503599627370496.0), Verdict.DIFFERENT),
+        (("decimal", "float64"), ("9007199254740993", 9007199254740992.0), Verdict.DIFFERENT),
+        (("decimal", "float32"), ("1234567", "1.23457e6"), Verdict.WITHIN),
         (("int64", "uint64"), (5, 5), Verdict.WITHIN),
         (("uint64", "uint64"), (2**64 - 1, 2**64 - 2), Verdict.DIFFERENT),
         (("int64", "float64"), (2**53 + 1, float(2**53)), Verdict.DIFFERENT),
@@ -153,6 +189,18 @@ def test_rows_below_a_limit_that_are_the_same(left: Made, right: Made) -> None:
         (("text", "text"), (" star", "star"), Verdict.DIFFERENT),
         (("timestamp", "text"), ("2026-01-02T03:04:05", "2026-01-02 03:04:05.000"), Verdict.WITHIN),
         (("timestamp", "timestamp"), ("2026-01-02T03:04:05", "2026-01-02T03:04:06"), Verdict.DIFFERENT),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05:00", "2026-01-02T03:04:05Z"), Verdict.DIFFERENT),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05:00", "2026-01-01T22:04:05"), Verdict.WITHIN),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05.50-0330", "2026-01-02T06:34:05.5Z"), Verdict.WITHIN),
+        (("timestamp", "timestamp"), ("2026-01-02T03:04:05+05", "2026-01-02T03:04:05-05"), Verdict.DIFFERENT),
+        (("timestamp", "text"), ("2026-01-02", "2026-01-02 00:00:00"), Verdict.WITHIN),
+        (("timestamp", "text"), ("2026-01-02T03:04", "2026-01-02 03:04:00.0"), Verdict.WITHIN),
+        (
+            ("timestamp", "timestamp"),
+            ("2026-01-02T03:04:05.1234567891", "2026-01-02T03:04:05.1234567892"),
+            Verdict.DIFFERENT,
+        ),
+        (("timestamp", "timestamp"), ("0000-00-00 00:00:00", "0000-00-00 00:00:01"), Verdict.DIFFERENT),
         (("bytes", "bytes"), ("00ff", "00ff"), Verdict.EQUAL),
         (("text", "int64"), ("5", 5), Verdict.DIFFERENT),
     ],
@@ -173,6 +221,13 @@ def test_names_of_columns(left: Made, right: Made) -> None:
     other = Made(right.directory.parent / "other")
     other.answer("SELECT 1", {"objectid": "int64", "count": "int64", "chunkid": "int64"}, [(1, 2, 3)])
     assert only(compare(left, other)).comparison.rules == {Rule.NAMES: 2, Rule.IGNORED: 1}
+
+
+def test_columns_in_another_order(left: Made, right: Made) -> None:
+    left.answer("SELECT 1", {"a": "int64", "b": "int64", "c": "int64"}, [(1, 2, 3)])
+    right.answer("SELECT 1", {"b": "int64", "a": "int64", "c": "int64"}, [(2, 1, 3)])
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.COLUMNS: 2})
 
 
 def test_columns_that_are_missing_or_of_another_type(left: Made, right: Made) -> None:
@@ -219,7 +274,7 @@ def test_one_answer_that_was_cut(left: Made, right: Made) -> None:
 def test_both_answers_cut(left: Made, right: Made) -> None:
     left.answer("SELECT 1", COLUMNS, ROWS[:2], overflow=True)
     right.answer("SELECT 1", COLUMNS, ROWS[1:], overflow=True)
-    assert only(compare(left, right)).comparison.rules == {Rule.CUT: 1}
+    assert only(compare(left, right)).comparison.verdict is Verdict.NOT_COMPARED
 
 
 def test_a_damaged_file(left: Made, right: Made) -> None:
@@ -248,6 +303,56 @@ def test_a_replaced_file_of_fingerprints(left: Made, right: Made) -> None:
     assert "sky.Object.csv.gz is not what was recorded" in found.notes[0]
 
 
+def test_one_damaged_record_is_not_the_end(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.answer("SELECT 1", COLUMNS, ROWS)
+        made.answer("SELECT 2", COLUMNS, ROWS)
+        made.table("sky.A", {"id": "int64"})
+        made.table("sky.B", {"id": "int64"})
+        made.fingerprints("sky.A", {"kind": "table"}, FIELDS, [("all", 3, *ONE[2:])])
+        made.fingerprints("sky.B", {"kind": "table"}, FIELDS, [("all", 3, *ONE[2:])])
+    answer = next((left.directory / "answers").glob("0001*.json"))
+    answer.write_text("{")
+    (left.directory / "fingerprints/sky.A.json").write_text("[]")
+    (right.directory / "fingerprints/sky.B.csv.gz").write_bytes(b"\x1f\x8b")
+    (right.directory / "tables/sky.B.json").write_text("{}")
+    report = compare(left, right)
+    verdicts = {(one.subject, one.name): one.comparison.verdict for one in report.compared}
+    assert len(verdicts) == 6
+    gone = {("answer", answer.stem), ("fingerprints", "sky.A"), ("fingerprints", "sky.B"), ("table", "sky.B")}
+    assert {name for name, verdict in verdicts.items() if verdict is Verdict.NOT_COMPARED} == gone
+    assert report.exit_status == 2
+
+
+def test_other_rows_than_were_recorded(left: Made, right: Made) -> None:
+    path = left.answer("SELECT 1", COLUMNS, ROWS)
+    other = right.answer("SELECT 1", COLUMNS, ROWS[:1])
+    path.write_bytes(other.read_bytes())
+    found = only(compare(left, right)).comparison
+    assert (found.verdict, "not 3 and 1" in found.notes[0]) == (Verdict.NOT_COMPARED, True)
+    described = path.with_name(path.name.replace(".csv.gz", ".json"))
+    described.write_text(described.read_text().replace('"sha256": null', '"sha256": "00"'))
+    assert "does not hold the rows" in only(compare(left, right)).comparison.notes[0]
+
+
+def test_what_was_to_be_recorded(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.answer("SELECT 1", COLUMNS, ROWS)
+    asked = [{"lang": "QSERV", "query": f"SELECT {number}", "use_case": "x"} for number in (1, 2)]
+    (left.directory / "queries.json").write_text(json.dumps({"builtin": [], "asked": asked}))
+    report = compare(left, right)
+    assert [one.comparison.verdict for one in report.compared] == [Verdict.EQUAL, Verdict.NOT_COMPARED]
+    assert (report.compared[1].query, report.exit_status) == ("SELECT 2", 2)
+    (left.directory / "queries.json").write_text("{}")
+    assert compare(left, right).exit_status == 2
+
+
+def test_blanks_in_texts_are_no_blanks_between_words(left: Made, right: Made) -> None:
+    left.answer("SELECT a FROM t WHERE s = 'a  b'", COLUMNS, ROWS)
+    right.answer("SELECT a FROM t WHERE s = 'a b'", COLUMNS, ROWS)
+    assert only(compare(left, right)).comparison.verdict is Verdict.NOT_COMPARED
+
+
 def test_no_recording(left: Made, tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match="holds no recording"):
         compare_recordings(left.directory, tmp_path)
@@ -266,6 +371,18 @@ def test_tables(left: Made, right: Made) -> None:
         "sky.Types": [DifferenceKind.TYPES],
         "sky.Gone": [DifferenceKind.ERROR_RIGHT],
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "verdict"),
+    [(None, "lost", Verdict.NOT_COMPARED), (None, "refused", Verdict.DIFFERENT), (None, None, Verdict.NOT_COMPARED)],
+)
+def test_a_table_that_was_not_counted(
+    left: Made, right: Made, rows: int | None, kind: str | None, verdict: Verdict
+) -> None:
+    left.table("sky.A", {"id": "int64"})
+    right.table("sky.A", {"id": "int64"}, rows, error=None if kind is None else Failure(kind, "it is so"))
+    assert only(compare(left, right)).comparison.verdict is verdict
 
 
 BOXES = {"kind": "box", "width_deg": 1.0, "ra": "ra", "dec": "decl"}
@@ -316,6 +433,49 @@ def test_averages_of_rounded_values_differ_everywhere(left: Made, right: Made) -
     right.fingerprints("sky.Object", BOXES, FIELDS, [(*cell[:-1], cell[-1] * (1 + 1e-8)) for cell in CELLS])
     found = only(compare(left, right)).comparison
     assert (found.verdict, found.rules) == (Verdict.WITHIN, {Rule.FLOAT: 9})
+
+
+ONE = ("all", 1_000_000, 7, 0, 1.0, 5.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ([ONE], Verdict.EQUAL),
+        ([(*ONE[:4], 1.0, "inf", "inf")], Verdict.DIFFERENT),
+        ([(*ONE[:4], 1.0, 5.0, "nan")], Verdict.DIFFERENT),
+        ([(*ONE[:6], 3.000002)], Verdict.DIFFERENT),
+        ([(*ONE[:5], 5.00001, 3.0)], Verdict.WITHIN),
+        ([("all", 99, 8, 0, 1.0, 5.0, 3.0), ONE], Verdict.NOT_COMPARED),
+    ],
+)
+def test_one_cell(left: Made, right: Made, other: list[tuple[object, ...]], verdict: Verdict) -> None:
+    left.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [ONE])
+    right.fingerprints("sky.Object", {"kind": "table"}, FIELDS, other)
+    mirrored = compare(right, left)
+    assert only(compare(left, right)).comparison.verdict is only(mirrored).comparison.verdict is verdict
+
+
+def test_infinities_on_both_sides(left: Made, right: Made) -> None:
+    for made, sign in ((left, ""), (right, "-")):
+        made.fingerprints("t.t", {"kind": "table"}, FIELDS, [(*ONE[:4], "-inf", "inf", f"{sign}inf")])
+    assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_averages_of_many_are_off_by_less(left: Made, right: Made) -> None:
+    many = [(cell[0], 1_000_000, *cell[2:]) for cell in CELLS]
+    left.fingerprints("sky.Object", BOXES, FIELDS, many)
+    right.fingerprints("sky.Object", BOXES, FIELDS, [(*cell[:-1], float(str(cell[-1])) * (1 + 1e-6)) for cell in many])
+    assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
+
+
+def test_cells_that_do_not_hold_the_table(left: Made, right: Made) -> None:
+    for made in (left, right):
+        made.table("sky.Object", {"id": "int64"}, rows=1_000_000)
+        made.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [("all", 5, *ONE[2:])])
+    found = compare(left, right).compared[1].comparison
+    assert found.verdict is Verdict.NOT_COMPARED
+    assert "hold 5 rows left, the table 1000000" in found.notes[1]
 
 
 def test_cells_of_another_kind_are_not_compared(left: Made, right: Made) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog_service.migration.compare import Comparer, DifferenceKind, Rule, Rules, Verdict, compare_results
+from catalog_service.migration.compare.shape import shape_of
 from tests.catalog_service.migration.compare.brute_force import most_equal_rows
 from tests.harness import examples
 
@@ -126,6 +127,25 @@ def test_null_is_not_nan_unless_it_is_said() -> None:
     assert [(d.kind, d.column, d.count) for d in found.differences] == [(DifferenceKind.NULL_NAN, "x", 1)]
     assert found.differences[0].examples[0]["row"] == {"id": 1}
     assert compare_results(one, other, Rules(nan_is_null=True)).verdict is Verdict.WITHIN
+
+
+@pytest.mark.parametrize(
+    ("query", "verdict"),
+    [
+        ("SELECT o.id, s.id FROM o JOIN s ORDER BY s.id", Verdict.DIFFERENT),
+        ("SELECT o.id, s.id FROM o JOIN s ORDER BY o.id", Verdict.WITHIN),
+        ("SELECT * FROM o JOIN s ORDER BY s.id", Verdict.NOT_COMPARED),
+        ("SELECT o.id, s.id FROM o JOIN s ORDER BY id", Verdict.NOT_COMPARED),
+        ("(SELECT o.id x, s.id y FROM o JOIN s ORDER BY s.id)", Verdict.DIFFERENT),
+    ],
+)
+def test_an_order_by_one_of_two_columns_of_a_name(query: str, verdict: Verdict) -> None:
+    names = ["x", "y"] if " x," in query else ["id", "id"]
+    left = pa.table([pa.array([1, 1, 1]), pa.array([1, 2, 3])], names=names)
+    right = pa.table([pa.array([1, 1, 1]), pa.array([3, 1, 2])], names=names)
+    rules = Rules().of(shape_of(query))
+    assert compare_results(left, right, rules).verdict is verdict
+    assert compare_results(left, left, rules).verdict is Verdict.EQUAL
 
 
 def test_no_rows_and_no_columns() -> None:

@@ -23,9 +23,24 @@ CASES = {
     "SELECT objectId /* LIMIT 1 */ FROM t WHERE name = 'it''s' # LIMIT 2\nORDER BY objectId LIMIT 10, 20": Shape(
         (("objectid",),), 20, 10
     ),
+    "SELECT a --\nFROM t ORDER BY a -- LIMIT 1": Shape((("a",),)),
+    "SELECT a, b--1 AS c FROM t ORDER BY a": Shape((("a",),)),
+    "((SELECT a FROM t ORDER BY a LIMIT 3));": Shape((("a",),), 3),
+    "SELECT o.id, s.id FROM o JOIN s ORDER BY s.id": Shape((("2",),)),
+    "SELECT o.id, s.id FROM o JOIN s ORDER BY id": Shape(((),)),
+    "SELECT o.*, o.id, s.id FROM o JOIN s ORDER BY s.id": Shape(((),)),
+    "SELECT b AS c, a AS b FROM t ORDER BY b": Shape((("b",),)),
+    "SELECT a AS b, t.b AS c FROM t ORDER BY t.b": Shape((("c",),)),
+    "SELECT DISTINCT t.a m, a DIV b FROM t ORDER BY t.a": Shape((("a", "m"),)),
+    "SELECT TOP 1 COUNT(*) n FROM t": Shape((), 1, is_one_row=True),
+    "SELECT COUNT(*) AS n FROM t LIMIT 1": Shape((), 1, is_one_row=True),
 }
 
 
 @pytest.mark.parametrize("query", CASES)
 def test_order_and_limit(query: str) -> None:
     assert shape_of(query) == CASES[query]
+
+
+def test_comments_and_texts_of_adql() -> None:
+    assert shape_of("SELECT a --x, b FROM t\n, b FROM t WHERE s = 'x\\' ORDER BY a", "ADQL") == Shape((("a",),))

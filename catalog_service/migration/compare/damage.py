@@ -1,0 +1,50 @@
+"""Records that cannot be read, and what was to be recorded and was not: neither is the end of a comparison."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..recorder.errors import FormatError
+from ..recorder.format import Recording, answer_digest
+from .found import Compared
+from .rules import Comparison, Verdict
+
+__all__ = ["DamagedRecords", "unanswered"]
+
+
+@dataclass
+class DamagedRecords:
+    """Records of one kind that cannot be read."""
+
+    subject: str
+    found: dict[str, FormatError] = field(default_factory=dict)
+    """Why, by name."""
+
+    def add(self, name: str, error: FormatError) -> None:
+        """Take note of one."""
+        self.found[name] = error
+
+    def compared(self) -> Iterator[Compared]:
+        """Yield that they were not compared."""
+        for name, error in self.found.items():
+            yield Compared(self.subject, name, Comparison(Verdict.NOT_COMPARED, notes=(str(error),)))
+
+
+def unanswered(recording: Recording) -> Iterator[Compared]:
+    """Yield the queries that were to be recorded, and are not: the recording was stopped before."""
+    path = recording.directory / "queries.json"
+    if not path.is_file():
+        return
+    known = {(one.lang, one.query) for one in recording.answers(lambda *_: None)}
+    try:
+        asked = [(one["lang"], one["query"], one.get("use_case")) for one in json.loads(path.read_bytes())["asked"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        note = f"queries.json cannot be read, which tells what was to be recorded: {error!r}"
+        yield Compared("answer", "queries.json", Comparison(Verdict.NOT_COMPARED, notes=(note,)))
+        return
+    for lang, query, use_case in asked:
+        if (lang, query) not in known:
+            note = "This query was to be recorded, and was not: continue the recording."
+            missing = Comparison(Verdict.NOT_COMPARED, notes=(note,))
+            name = answer_digest(lang, query)
+            yield Compared("answer", name, missing, query=query, lang=lang, use_case=use_case)
