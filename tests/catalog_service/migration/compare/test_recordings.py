@@ -431,6 +431,16 @@ def test_infinities_on_both_sides(left: Made, right: Made) -> None:
     assert only(compare(left, right)).comparison.verdict is Verdict.DIFFERENT
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"), [("9007199254740992.000", Verdict.EQUAL), ("9007199254740993", Verdict.DIFFERENT)]
+)
+def test_ends_of_decimals_are_exact(left: Made, right: Made, value: str, verdict: Verdict) -> None:
+    fields = {"cell": "text", "rows": "int64", "x:max": "decimal"}
+    left.fingerprints("t.t", {"kind": "table"}, fields, [("all", 3, "9007199254740992")])
+    right.fingerprints("t.t", {"kind": "table"}, fields, [("all", 3, value)])
+    assert only(compare(left, right)).comparison.verdict is verdict
+
+
 def test_averages_of_many_are_off_by_less(left: Made, right: Made) -> None:
     many = [(cell[0], 1_000_000, *cell[2:]) for cell in CELLS]
     left.fingerprints("sky.Object", BOXES, FIELDS, many)
