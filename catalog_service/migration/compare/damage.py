@@ -1,23 +1,15 @@
 """Records that cannot be read, and what was to be recorded and was not: neither is the end of a comparison."""
 
-import gzip
-import hashlib
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
-from ..errors import UnreadableAnswerError
 from ..recorder.errors import FormatError
-from ..recorder.format import Answer, Recording, answer_digest
+from ..recorder.format import Recording, answer_digest
 from .found import Compared
 from .rules import Comparison, Verdict
 
-__all__ = ["DamagedRecords", "check_rows", "unanswered"]
-
-_BLOCK: Final = 1 << 20
-_AGAIN: Final = "Record this answer again: remove its .json and .csv.gz, and run `migrate record` as before."
+__all__ = ["DamagedRecords", "unanswered"]
 
 
 @dataclass
@@ -56,24 +48,3 @@ def unanswered(recording: Recording) -> Iterator[Compared]:
             missing = Comparison(Verdict.NOT_COMPARED, notes=(note,))
             name = answer_digest(lang, query)
             yield Compared("answer", name, missing, query=query, lang=lang, use_case=use_case)
-
-
-def check_rows(recording: Recording, answer: Answer) -> None:
-    """Check that the rows of an answer are those that were recorded.
-
-    Raises
-    ------
-    UnreadableAnswerError
-        If their digest is another one, or they are missing.
-    """
-    if answer.sha256 is None:
-        return
-    path, digest = recording.rows_path(answer), hashlib.sha256()
-    try:
-        with gzip.open(path) as rows:
-            while block := rows.read(_BLOCK):
-                digest.update(block)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableAnswerError(f"{path.name} cannot be read: {error}.", remedy=_AGAIN) from error
-    if digest.hexdigest() != answer.sha256:
-        raise UnreadableAnswerError(f"{path.name} does not hold the rows that were recorded.", remedy=_AGAIN)
