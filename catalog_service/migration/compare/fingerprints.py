@@ -4,6 +4,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from itertools import islice
 from math import isfinite, sqrt
 from typing import Any, Final
@@ -48,7 +49,7 @@ def _compared(left: Recording, right: Recording, mine: Fingerprint, other: Finge
         cells = _rows(left, mine), _rows(right, other)
         found = _Cells(mine, rules).compare(*cells)
         gaps = [*_gap("left", left, mine, found.rows_left), *_gap("right", right, other, found.rows_right)]
-    except (FormatError, ValueError, KeyError, OSError, EOFError, zlib.error) as error:
+    except (FormatError, ValueError, ArithmeticError, KeyError, OSError, EOFError, zlib.error) as error:
         return Comparison(Verdict.NOT_COMPARED, notes=(f"The fingerprints cannot be read: {error}",))
     verdict = Verdict.NOT_COMPARED if gaps and found.is_equal else found.verdict
     return replace(found, verdict=verdict, notes=(*found.notes, *gaps))
@@ -153,6 +154,8 @@ class _Cells:
         kind = self._kinds[field].kind
         if a is None or b is None or kind not in {"float32", "float64", "decimal"}:
             return False
+        if kind == "decimal":
+            return Decimal(a) == Decimal(b)
         x, y = float(a), float(b)
         if x == y:
             return True
