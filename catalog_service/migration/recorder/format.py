@@ -16,9 +16,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from types import UnionType
+from typing import IO, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import FormatError
 from .rows import Expected, check_bytes, read_rows
@@ -232,8 +234,9 @@ class Recording:
                 f"{path} is of format {found.get('format')!r}, version {found.get('version')!r}; "
                 f"this program reads {FORMAT!r}, version {VERSION}."
             )
-        source = Source(**{one.name: found["source"][one.name] for one in fields(Source)})
-        return Header(source, found["started"], found["recorder"])
+        with _told(path):
+            source = _made(Source, found["source"])
+            return _made(Header, found | {"source": source})
 
     def tables(self, damaged: Damaged | None = None) -> Iterator[Table]:
         """Yield the recorded tables by name."""
@@ -293,7 +296,9 @@ class Recording:
         """Yield records; of those that cannot be read `damaged` is told, or it is the end."""
         for path in sorted((self.directory / kind).glob("*.json")):
             try:
-                record = _parsed(path, parse)
+                found = _read_json(path)
+                with _told(path):
+                    record = parse(found)
             except FormatError as error:
                 if damaged is None:
                     raise
@@ -302,48 +307,94 @@ class Recording:
             yield record
 
 
-def _parsed(path: Path, parse: Callable[[dict[str, Any]], _Record]) -> _Record:
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what a missing key or a wrong type causes into a `FormatError` that names the file."""
     try:
-        return parse(_read_json(path))
-    except (KeyError, TypeError) as error:
-        raise FormatError(f"{path} is not a record of this format: {error}") from error
+        yield
+    except KeyError as error:
+        raise FormatError(f"{path} is not a record of this format: {error} is missing.") from error
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path} is not a record of this format: {error}.") from error
 
 
-def _columns(found: list[dict[str, Any]]) -> tuple[Column, ...]:
-    return tuple(Column(**_known(Column, one)) for one in found)
+def _columns(found: Any) -> tuple[Column, ...]:
+    return tuple(_made(Column, one) for one in _of_type("columns", found, list))
 
 
-def _failure(found: dict[str, Any] | None) -> Failure | None:
-    return None if found is None else Failure(**_known(Failure, found))
+def _failure(found: Any) -> Failure | None:
+    return None if found is None else _made(Failure, found)
+
+
+def _texts(name: str, found: Any) -> tuple[str, ...]:
+    return tuple(_of_type(name, one, str) for one in _of_type(name, found, list))
 
 
 def _table(found: dict[str, Any]) -> Table:
-    key = None if found["key"] is None else tuple(found["key"])
+    key = None if found["key"] is None else _texts("key", found["key"])
     made = {"columns": _columns(found["columns"]), "key": key, "error": _failure(found["error"])}
-    return Table(**_known(Table, found) | made)
+    return _made(Table, found | made)
 
 
 def _answer(found: dict[str, Any]) -> Answer:
-    made = {"columns": _columns(found["columns"]), "error": _failure(found["error"])}
-    return Answer(**_known(Answer, found) | made)
+    number, _, digest = _of_type("id", found["id"], str).partition("-")
+    if not (number.isdecimal() and re.fullmatch(r"\w+", digest)):
+        raise ValueError(f"id is {found['id']!r}, not a number, - and a digest")
+    return _made(Answer, found | {"columns": _columns(found["columns"]), "error": _failure(found["error"])})
 
 
 def _fingerprint(found: dict[str, Any]) -> Fingerprint:
-    made = {name: tuple(found[name]) for name in ("columns", "keys", "queries")}
-    return Fingerprint(
-        **_known(Fingerprint, found) | made | {"fields": _columns(found["fields"]), "error": _failure(found["error"])}
-    )
+    made: dict[str, Any] = {name: _texts(name, found[name]) for name in ("columns", "keys", "queries")}
+    made |= {"fields": _columns(found["fields"]), "error": _failure(found["error"])}
+    return _made(Fingerprint, found | made)
 
 
-def _known(record: type, found: dict[str, Any]) -> dict[str, Any]:
-    """Return what a class has fields for: a later recorder may write more."""
-    return {one.name: found[one.name] for one in fields(record) if one.name in found}
+_Made = TypeVar("_Made")
+
+
+def _made(record: type[_Made], found: Any) -> _Made:
+    """Return a record of what it has fields for: a later recorder may write more.
+
+    Raises
+    ------
+    KeyError
+        If a field without a default is missing.
+    TypeError
+        If a value is of another type.
+    """
+    given = _of_type(record.__name__, found, dict)
+    values = {}
+    for name, type_ in _types(record).items():  # type: ignore[arg-type]
+        if name in given:
+            values[name] = _of_type(name, given[name], type_)
+        elif record.__dataclass_fields__[name].default is MISSING:  # type: ignore[attr-defined]
+            raise KeyError(name)
+    return record(**values)
+
+
+@cache
+def _types(record: type) -> dict[str, Any]:
+    """Return what values of each field are instances of; a whole number is a real one too."""
+    found = {}
+    for name, hint in get_type_hints(record).items():
+        parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        plain = tuple(get_origin(part) or part for part in parts)
+        found[name] = (*plain, int) if float in plain else plain
+    return found
+
+
+def _of_type(name: str, value: Any, types: type | tuple[type, ...]) -> Any:
+    """Return a value of one of some types; to Python true is a number too, here it is none."""
+    allowed = types if isinstance(types, tuple) else (types,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise TypeError(f"{name} cannot be {value!r}"[:200])
+    return value
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise FormatError(f"{path} does not hold a JSON object.")

@@ -182,6 +182,8 @@ class MysqlSource:
                 conv={},
                 autocommit=None,
                 connect_timeout=_CONNECT_S,
+                read_timeout=_CONNECT_S,  # a server that took the connection may never greet; queries set their own
+                write_timeout=_CONNECT_S,
                 cursorclass=self._driver.cursors.SSCursor,
             )
         except (self._driver.err.Error, OSError, RuntimeError) as error:

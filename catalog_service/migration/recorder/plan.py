@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar, get_args
 
 from .builtin import Sample, builtin_queries, sample_query, samples_of
 from .dialect import CONES, Cone, ConeStyle, Dialect
-from .errors import RefusedError, UsageError
+from .errors import FormatError, RefusedError, UsageError
 from .format import Recording, Table, replaced
 from .options import Options
 from .querylist import Request, distinct, read_log, read_statements
@@ -102,8 +102,11 @@ def _read(recording: Recording) -> list[Request]:
     path = recording.directory / _FILE
     if not path.is_file():
         return []
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return [Request(one["query"], one["use_case"]) for one in found["builtin"]]
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return [Request(str(one["query"]), str(one["use_case"])) for one in found["builtin"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path} is not a list of queries of this format: {error!r}. Remove it.") from error
 
 
 def _write(recording: Recording, lang: str, builtin: Sequence[Request], requests: Sequence[Request]) -> None:

@@ -53,7 +53,7 @@ def read_log(file: Path) -> Iterator[Request]:
     UsageError
         If the file cannot be read, or holds no query.
     """
-    lines = _text_of(file).splitlines()
+    lines = [line.removesuffix("\r") for line in _text_of(file).split("\n")]  # texts may hold other ends of lines
     found = [*_json_queries(lines), *_general_queries(lines)]
     requests = [Request(_COMMENT.sub("", one).strip().rstrip("; \n"), file.stem) for one in found]
     wanted = [one for one in requests if _reads_a_table(one.query)]
@@ -82,7 +82,7 @@ def _json_queries(lines: Iterable[str]) -> Iterator[str]:
             continue
         try:
             found, _ = decoder.raw_decode(line, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and isinstance(found.get("query"), str):
             yield found["query"]
@@ -117,7 +117,11 @@ def _text_of(file: Path) -> str:
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    return "\n".join(map(_decoded, content.split(b"\n")))  # a line of garbage must not spoil the others
+
+
+def _decoded(line: bytes) -> str:
     try:
-        return content.decode()
+        return line.decode()
     except UnicodeDecodeError:
-        return content.decode("latin1")
+        return line.decode("latin1")

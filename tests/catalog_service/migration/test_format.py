@@ -1,9 +1,12 @@
 """The files of a recording: what is written is read back, by us and by pyarrow, and a broken file is told."""
 
 import gzip
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -120,6 +123,43 @@ def test_rows_that_are_not_those_of_the_record_are_told(tmp_path: Path, content:
             list(recording.rows_of(record))
         with pytest.raises(FormatError, match=path.name.replace(".", r"\.")):
             recording.check_rows(record)
+
+
+def _changed(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield records with each key of the first version missing, and with each value of a wrong type."""
+    for name, value in found.items():
+        yield name, {one: found[one] for one in found if one != name}
+        yield name, found | {name: [1] if isinstance(value, str) else {"a": 1} if not isinstance(value, dict) else "x"}
+
+
+def _read_all(recording: Recording) -> str:
+    try:
+        recording.header()
+        list(chain(recording.tables(), recording.answers(), recording.fingerprints()))
+    except FormatError as error:
+        return str(error)
+    return ""
+
+
+def test_each_missing_key_and_wrong_type_names_the_file(tmp_path: Path) -> None:
+    recording, records = recorded(tmp_path)
+    columns = (Column("id", "bigint(20)", "int64", nullable=False),)
+    failure = Failure("lost", "x")
+    for one in (*records, Table("survey", "Object", columns, 3, 0.1, ("id",), "ra", "decl", "chunkId", failure)):
+        recording.save(one)
+    for path in sorted(tmp_path.rglob("*.json")):
+        content = path.read_text()
+        told = []
+        for name, changed in _changed(json.loads(content)):
+            path.write_text(json.dumps(changed))
+            message = _read_all(recording)
+            assert path.name in message or name not in changed, (path, name)
+            told.append(path.name in message)
+        assert told.count(True) > len(told) / 2
+        path.write_text(content)
+    (tmp_path / "recording.json").write_text('{"format": "catalog-recording", "version": 1}')
+    with pytest.raises(FormatError, match=r"recording\.json .*'source' is missing"):
+        recording.header()
 
 
 def test_another_version_and_no_recording_are_told(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from catalog_service.migration.recorder.access import PASSWORD_VARIABLE, parse_address
 from catalog_service.migration.recorder.command import main
-from catalog_service.migration.recorder.errors import RefusedError, UsageError
+from catalog_service.migration.recorder.errors import QueryTimeout, RefusedError, UnreachableError, UsageError
 from catalog_service.migration.recorder.format import Answer, Recording
 from catalog_service.migration.recorder.mysql_source import MysqlSource
 from catalog_service.migration.recorder.statements import check_reads_only
@@ -270,6 +270,26 @@ def test_a_run_that_was_killed_goes_on_where_it_was(qserv_like: QservLike, tmp_p
     assert by_query(recording) == whole
     assert all(len(list(recording.rows_of(answer))) == answer.rows for answer in answers.values())
     assert list(out.rglob("*.part")) == []
+
+
+def test_a_server_that_hangs_is_left_in_time(qserv_like: QservLike, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the query nor the connection that is to kill it may wait for a server that takes all and says nothing."""
+    monkeypatch.setattr("catalog_service.migration.recorder.mysql_source._CONNECT_S", 0.3)
+    source = MysqlSource(parse_address(qserv_like.url), qserv_like.password)
+    source.describe()
+    qserv_like.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(QueryTimeout, match="stopped after the time limit"), source.ask("SELECT 1", timeout_s=0.2):
+            pass
+        with pytest.raises(UnreachableError):
+            source.describe()
+        assert time.monotonic() - began < 5
+    finally:
+        qserv_like.process.send_signal(signal.SIGCONT)
+    with source.ask("SELECT 1", timeout_s=5) as result:
+        assert [list(row) for batch in result.batches for row in batch] == [["1"]]
+    source.close()
 
 
 def test_signals_finish_or_drop_the_running_query(qserv_like: QservLike, tmp_path: Path) -> None:

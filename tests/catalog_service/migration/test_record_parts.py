@@ -1,10 +1,12 @@
 """Parts of the recorder that need no source: lists of queries, reading only, the pace, addresses, built-in queries."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from datetime import time as time_of_day
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog_service.migration.recorder import pace as pace_module
 from catalog_service.migration.recorder.access import parse_address
 from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
@@ -20,7 +23,7 @@ from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
 from catalog_service.migration.recorder.format import Column, Fingerprint, Header, Recording, Source, Table
 from catalog_service.migration.recorder.options import Options
-from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, parse_rate, parse_window
+from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, Window, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
 from catalog_service.migration.recorder.source import Result
 from catalog_service.migration.recorder.statements import check_reads_only, split_statements
@@ -89,6 +92,21 @@ def test_logs_give_each_query_once_and_nothing_of_users(tmp_path: Path, text: st
     found = list(distinct(read_log(write(tmp_path, text))))
     assert [one.query for one in found] == queries
     assert "alice" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        *(b"\x00\xff\xfe\n", b"\t" * 999, b'"query" {{{\n', b'{"query": 7}\n', b'{"query": ' + b"[" * 100_000 + b"\n"),
+        *(b'{"query": "SELECT \\ud800 FROM a"}\n', b'{"query": "SELECT\\u0000 1 FROM a"}\n'),
+        *(b'{"query": "SELECT 1 INTO @x FROM a"}\n', b'{"query": "x", "n": ' + b"9" * 5000 + b"}\n"),
+    ],
+)
+def test_garbage_in_a_log_hides_no_query(tmp_path: Path, garbage: bytes) -> None:
+    file = tmp_path / "server.log"
+    query = "SELECT 'a\u2028b\x0c' FROM a"
+    file.write_bytes(garbage + b"\n" + json.dumps({"query": query}, ensure_ascii=False).encode() + b"\r\n" + garbage)
+    assert [one.query for one in read_log(file)] == [query]
 
 
 def test_a_log_without_queries_is_told(tmp_path: Path) -> None:
@@ -182,6 +200,34 @@ def test_windows() -> None:
     for wrong in ("25:00-06:00", "20-6", "night"):
         with pytest.raises(UsageError, match="window"):
             parse_window(wrong)
+
+
+@given(ends=st.lists(st.times(), min_size=2, max_size=2, unique=True), now=st.times())
+def test_a_window_and_the_rest_of_the_day_share_no_time(ends: list[time_of_day], now: time_of_day) -> None:
+    first, second = ends
+    assert Window(first, second).holds(now) != Window(second, first).holds(now)
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        hours = [23, 0, 22, 21]  # past midnight, then back by two hours, out of the window at last
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2026, 1, 1, cls.hours.pop(0), tzinfo=tz)
+
+    monkeypatch.setattr(pace_module, "datetime", Clock)
+    said: list[str] = []
+    switch = StopSwitch()
+    pace = Pace(Rate(), (parse_window("22:00-06:00"),), tmp_path / "pause", switch, said.append)
+    for _ in range(3):
+        began = time.monotonic()
+        pace.wait()
+        pace.spent(began)
+    monkeypatch.setattr(pace, "_say", lambda _: setattr(switch, "pressed", 1))
+    with pytest.raises(Stopped):
+        pace.wait()
+    assert said == []
 
 
 def test_a_stop_ends_the_wait_at_once(tmp_path: Path) -> None:
