@@ -1,5 +1,6 @@
 """Recording a MySQL-protocol source: what is kept is what it answers, politely, and from where it stopped."""
 
+import os
 import re
 import signal
 import subprocess
@@ -272,12 +273,27 @@ def test_a_run_that_was_killed_goes_on_where_it_was(qserv_like: QservLike, tmp_p
     assert list(out.rglob("*.part")) == []
 
 
+def test_a_run_that_was_killed_in_mid_answer_leaves_no_half_of_it(qserv_like: QservLike, tmp_path: Path) -> None:
+    out, query = tmp_path / "r", "SELECT visit, survey.nap(0.01) FROM Visit"
+    (tmp_path / "q.sql").write_text(query)
+    command = [sys.executable, "-m", "catalog_service.migration.recorder", qserv_like.url, "--out", str(out), *FAST]
+    process = subprocess.Popen([*command, "--steps", "queries", "--queries", str(tmp_path / "q.sql")])
+    await_file(out / "answers" / "*.part")
+    process.kill()
+    process.wait()
+    assert list(Recording(out).answers()) == []
+    (answer,) = record(qserv_like, out, queries=query).answers()
+    assert len(list(Recording(out).rows_of(answer))) == answer.rows == 48
+    assert list(out.rglob("*.part")) == []
+
+
 def test_a_server_that_hangs_is_left_in_time(qserv_like: QservLike, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the query nor the connection that is to kill it may wait for a server that takes all and says nothing."""
     monkeypatch.setattr("catalog_service.migration.recorder.mysql_source._CONNECT_S", 0.3)
     source = MysqlSource(parse_address(qserv_like.url), qserv_like.password)
     source.describe()
     qserv_like.process.send_signal(signal.SIGSTOP)
+    os.waitpid(qserv_like.process.pid, os.WUNTRACED)  # until all its threads stand still
     try:
         began = time.monotonic()
         with pytest.raises(QueryTimeout, match="stopped after the time limit"), source.ask("SELECT 1", timeout_s=0.2):
