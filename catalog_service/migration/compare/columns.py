@@ -104,6 +104,7 @@ class _Pairing:
 
     def __init__(self, left: Sequence[Column], right: Sequence[Column], rules: Rules) -> None:
         self.left, self.right = left, right
+        self._unnamed = rules.shape.unnamed
         self.used: Counter[Rule] = Counter()
         self.found: dict[int, int] = {}
         self._lefts, self._rights = (_compared(columns, rules) for columns in (left, right))
@@ -123,7 +124,8 @@ class _Pairing:
         """Pair expressions without a name by their place."""
         if len(self.left) == len(self.right):
             for i in [i for i in self._lefts if i in self._rights]:
-                if not (_PLAIN_NAME.fullmatch(self.left[i].name) and _PLAIN_NAME.fullmatch(self.right[i].name)):
+                are_plain = _PLAIN_NAME.fullmatch(self.left[i].name) and _PLAIN_NAME.fullmatch(self.right[i].name)
+                if i in self._unnamed or not are_plain:
                     self._take(i, i, Rule.NAMES)
 
     def unpaired(self) -> list[Difference]:

@@ -85,6 +85,8 @@ class Shape:
     """Columns of GROUP BY, in lower case."""
     is_one_row: bool = False
     """Whether it is an aggregate without GROUP BY: LIMIT leaves nothing open."""
+    unnamed: frozenset[int] = frozenset()
+    """Places of expressions without an alias, from 0: programs name such columns as they like."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""

@@ -26,6 +26,7 @@ _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
 _NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
+_COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
 _OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
@@ -76,14 +77,15 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
     Examples
     --------
     >>> shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
-    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=(), is_one_row=False)
+    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=(), is_one_row=False, unnamed=frozenset())
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
     words = list(_top_level(query, lang))
     limit, offset = _limit(words)
     groups = tuple(_groups(words))
-    return Shape(tuple(_order(words)), limit, offset, groups, not groups and _is_aggregate(words))
+    is_one_row = not groups and _is_aggregate(words)
+    return Shape(tuple(_order(words)), limit, offset, groups, is_one_row, _unnamed(words))
 
 
 def _top_level(query: str, lang: str) -> Iterator[str]:
@@ -200,6 +202,16 @@ def _select_list(words: Sequence[str]) -> Iterator[_Item]:
             yield _Item(_joined(item[:-1]), _unquoted(item[-1]))
         else:
             yield _Item(_joined(item), None)
+
+
+def _unnamed(words: Sequence[str]) -> frozenset[int]:
+    """Return the places of expressions without an alias; none where a star stands for any number of columns."""
+    items = list(_select_list(words))
+    if any(item.expression.endswith("*") for item in items):
+        return frozenset()
+    return frozenset(
+        at for at, item in enumerate(items) if item.alias is None and not _COLUMN.fullmatch(item.expression)
+    )
 
 
 def _has_alias(item: Sequence[str]) -> bool:

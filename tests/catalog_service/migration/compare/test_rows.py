@@ -148,6 +148,22 @@ def test_an_order_by_one_of_two_columns_of_a_name(query: str, verdict: Verdict) 
     assert compare_results(left, left, rules).verdict is Verdict.EQUAL
 
 
+@pytest.mark.parametrize(
+    ("query", "right", "verdict"),
+    [
+        ("SELECT COUNT(*) FROM t", 7, Verdict.WITHIN),
+        ("SELECT COUNT(*) FROM t", 8, Verdict.DIFFERENT),
+        ("SELECT COUNT(*) AS n FROM t", 7, Verdict.DIFFERENT),
+        ("SELECT a FROM t", 7, Verdict.DIFFERENT),
+        ("SELECT t.*, COUNT(*) FROM t", 7, Verdict.DIFFERENT),
+    ],
+)
+def test_expressions_without_an_alias_have_any_name(query: str, right: int, verdict: Verdict) -> None:
+    """DaCHS makes names up; a column that has a name must keep it."""
+    rules = Rules().of(shape_of(query, "ADQL"))
+    assert compare_results(pa.table({"nddeaegmg": [7]}), pa.table({"count": [right]}), rules).verdict is verdict
+
+
 def test_no_rows_and_no_columns() -> None:
     empty = pa.table({"a": pa.array([], pa.int64())})
     assert compare_results(empty, empty).verdict is Verdict.EQUAL
