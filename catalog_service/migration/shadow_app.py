@@ -218,6 +218,7 @@ class _Body:
         self._receive = receive
         self._first = b""
         self._is_complete = asyncio.Event()
+        self._is_gone = False
 
     async def form(self) -> bytes:
         """Return the body if it is a form that is not too long, else nothing."""
@@ -242,6 +243,8 @@ class _Body:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
+                self._is_gone = True
+                self._is_complete.set()
                 raise _GoneError
             more = message.get("more_body", False)
             if message.get("body"):
@@ -251,8 +254,8 @@ class _Body:
     async def gone(self) -> None:
         """Return when the user has left."""
         await self._is_complete.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        while not self._is_gone:
+            self._is_gone = (await self._receive())["type"] == "http.disconnect"
 
 
 def _kept(reply: Reply, began: float) -> Kept:

@@ -12,12 +12,18 @@ __all__ = ["Query", "QueryNames", "blanked", "changes_phase_to_run", "parameters
 _COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMAT", "MAXREC", "VERSION"})
 """Parameters that the new service is told. Not RUNID, which may name somebody, and nothing of the headers."""
 
+_LANGUAGES: Final = frozenset({"ADQL", "ADQL-2.0", "ADQL-2.1", "QSERV"})
+"""Languages that are logged, in upper case; what else somebody sends as ``LANG`` may say anything."""
+
 _HIDDEN: Final = re.compile(
     r"""--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)  # comments may say anything
     |'(?:[^'\\]|''|\\.)*(?:'|$) | "(?:[^"\\]|""|\\.)*(?:"|$)
+    |`(?:[^`]|``)*(?:`|$)
     |(?<![\w`])(?:\d|\.\d)(?:[eE][+-]|[\w.])*""",
     re.VERBOSE | re.DOTALL,
 )
+_PLAIN_NAME: Final = re.compile(r"`[A-Za-z_]\w*`", re.ASCII)
+"""Other names in backticks may say anything."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,27 @@ class QueryNames:
     def of(self, query: Query) -> dict[str, str]:
         """Return a name, the same for the same text within a run, and the text, without its literals by default."""
         name = hashlib.blake2b(query.text.encode(), key=self.key, digest_size=8).hexdigest()
-        return {"query": name, "text": query.text if self.keep_text else blanked(query.text), "lang": query.lang}
+        return {"query": name, **self._told(query)}
+
+    def _told(self, query: Query) -> dict[str, str]:
+        if self.keep_text:
+            return {"text": query.text, "lang": query.lang}
+        return {"text": blanked(query.text), "lang": query.lang if query.lang.upper() in _LANGUAGES else "other"}
 
 
 def blanked(text: str) -> str:
-    """Return a query with ``?`` for each number and quoted text, and without comments.
+    """Return a query with ``?`` for each number, quoted text and quoted name that is not plain, without comments.
 
     >>> blanked("SELECT a1 FROM t WHERE ra BETWEEN 1.5 AND 2e3 AND name = 'M 31' -- of Ann's")
     'SELECT a1 FROM t WHERE ra BETWEEN ? AND ? AND name = ?'
     """
-    without = _HIDDEN.sub(lambda found: " " if found[0].startswith(("--", "#", "/*")) else "?", text)
-    return " ".join(without.split())
+    return " ".join(_HIDDEN.sub(_shown, text).split())
+
+
+def _shown(found: re.Match[str]) -> str:
+    if found[0].startswith(("--", "#", "/*")):
+        return " "
+    return found[0] if _PLAIN_NAME.fullmatch(found[0]) else "?"
 
 
 def parameters_of(*parts: bytes) -> list[tuple[str, str]]:

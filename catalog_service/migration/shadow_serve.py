@@ -10,6 +10,7 @@ import uvicorn
 
 from .shadow_app import ShadowApp
 from .shadow_copies import CopierSettings, Copies
+from .shadow_protocol import ShadowProtocol
 from .shadow_queries import QueryNames
 from .shadow_upstream import Upstream
 
@@ -50,6 +51,8 @@ async def serve(  # noqa: PLR0913 - settings of one start
             app,
             host=host,
             port=port,
+            http=ShadowProtocol,
+            ws="none",  # asked for an upgrade, the old service answers as to any request
             lifespan="off",
             # no headers of our own, and no lines with addresses of users
             server_header=False,

@@ -191,6 +191,14 @@ def test_what_is_not_known_of_a_query_is_not_in_its_name() -> None:
     assert len(names) == 2
 
 
+@pytest.mark.parametrize(("lang", "shown"), [("qserv", "qserv"), ("ADQL-2.1", "ADQL-2.1"), ("ann.smith", "other")])
+def test_only_known_languages_are_logged(lang: str, shown: str) -> None:
+    query = query_in([("QUERY", "SELECT 1"), ("LANG", lang)])
+    assert query is not None
+    assert QueryNames(b"a").of(query)["lang"] == shown
+    assert QueryNames(b"a", keep_text=True).of(query)["lang"] == lang
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -200,6 +208,8 @@ def test_what_is_not_known_of_a_query_is_not_in_its_name() -> None:
             "SELECT ?, ? FROM t WHERE b=? AND c IN(?,?)",
         ),
         ("SELECT 'never closed 12.5", "SELECT ?"),
+        ("SELECT `a1`, `ann.smith@x.org`, `b``c` FROM `s`.`t`", "SELECT `a1`, ?, ? FROM `s`.`t`"),
+        ('SELECT "Ann Smith" FROM `never closed', "SELECT ? FROM ?"),
     ],
 )
 def test_literals_and_comments_are_blanked(text: str, shown: str) -> None:
