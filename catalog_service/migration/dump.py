@@ -11,7 +11,7 @@ from ..exceptions import ParameterError, UnavailableError
 from .dump_chunk import dump_chunk
 from .dump_chunks import CHUNK_COLUMN, PART_COLUMN, Chunk, Cut, planned_chunks
 from .dump_columns import DumpColumn, dump_column, quoted
-from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, locked, read_plan, write_json, write_plan
+from .dump_files import FORMAT, VERSION, DumpedFile, Plan, files_of, locked, made, read_plan, write_json, write_plan
 from .dump_release import write_release
 from .dump_source import Source
 from .recorder.pace import Pace
@@ -89,7 +89,14 @@ def _dump_missing(source: Source, plan: Plan, request: DumpRequest, pace: Pace, 
     files = files_of(directory, plan)
     mine = [chunk for number, chunk in enumerate(plan.chunks) if number % parts == part - 1]
     missing = [chunk for chunk in mine if chunk.name not in files]
-    tell(f"{plan.schema}.{plan.table}: {len(mine) - len(missing)} of {len(mine)} chunks are there")
+    there = [chunk.name for chunk in mine if chunk.name in files]
+    tell(f"{plan.schema}.{plan.table}: {len(there)} of {len(mine)} chunks are there")
+    if there:
+        first, last = made(directory, there)
+        tell(
+            f"Their files were made from {first} to {last} and are kept: what the source has changed since is not in "
+            f"them. --verify compares them with the source; to dump anew, move {directory} away first."
+        )
     for number, chunk in enumerate(missing, start=len(mine) - len(missing) + 1):
         pace.wait()
         began, table = time.monotonic(), quoted(plan.schema, plan.table)
@@ -184,7 +191,7 @@ def _finish(source: Source, plan: Plan, files: dict[str, DumpedFile], request: D
         "source": plan.source,
         "server": plan.server,
         "started": plan.started,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": made(table_directory(request), files)[1],
         "columns": [asdict(one) for one in plan.columns],
         "rows": dumped,
         "files": {f"{one.name}.parquet": asdict(one) for one in files.values()},

@@ -15,9 +15,10 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ __all__ = [
     "digest",
     "files_of",
     "locked",
+    "made",
     "read_plan",
     "renamed",
     "write_json",
@@ -126,6 +128,13 @@ def files_of(directory: Path, plan: Plan) -> dict[str, DumpedFile]:
         if is_whole:
             found[chunk.name] = one
     return found
+
+
+def made(directory: Path, names: Collection[str]) -> tuple[str, str]:
+    """Return when the first and the last file of some chunks, at least one, were written: UTC, ISO 8601."""
+    times = [(directory / f"{name}.parquet").stat().st_mtime for name in names]
+    first, last = (datetime.fromtimestamp(one, UTC).isoformat(timespec="seconds") for one in (min(times), max(times)))
+    return first, last
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
@@ -14,8 +14,10 @@ _JOB_WAIT_S: Final = 20
 """How long the new service is asked to wait for a change of a job's phase, where it can."""
 
 _POLL_S: Final = 0.5
-_RETRIES: Final = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)
-"""Redirections are followed; nothing is asked twice."""
+_REDIRECTIONS: Final = 5
+_REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
+_SHORT: Final = 1 << 12
+"""Bytes read of an answer of which only the beginning matters."""
 _ENDED: Final = frozenset({"COMPLETED", "ERROR", "ABORTED"})
 
 
@@ -41,6 +43,10 @@ class Answered:
         return {"status": self.status, **times, "bytes": self.size} | ({"why": self.why} if self.why else {})
 
 
+class _ElsewhereError(Exception):
+    """The new service sends on to another host, which gets neither a query nor a token, or in circles."""
+
+
 class NewService:
     """The new service's TAP.
 
@@ -51,7 +57,7 @@ class NewService:
     token
         Access token of the shadow itself: those of users are never passed on.
     timeout_s
-        Longest time of a query.
+        Longest time of a query, and then of its answer.
     most_bytes
         Largest answer that is kept.
     """
@@ -60,11 +66,11 @@ class NewService:
         self._url = url.rstrip("/")
         self._timeout, self._most = timeout_s, most_bytes
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._pool = urllib3.PoolManager(headers=headers, retries=_RETRIES, maxsize=8)
+        self._pool = urllib3.PoolManager(headers=headers, retries=False, maxsize=8)
 
     def ask(self, parameters: Sequence[tuple[str, str]]) -> Answered:
         """Return the answer to a synchronous query; an error of any kind is an answer too."""
-        return self._timed(lambda: self._post(f"{self._url}/sync", parameters))
+        return self._timed(lambda: self._open("POST", f"{self._url}/sync", parameters))
 
     def run(self, parameters: Sequence[tuple[str, str]]) -> Answered:
         """Return the result of a job."""
@@ -77,14 +83,19 @@ class NewService:
             if isinstance(response, Answered):
                 return response
             return self._read(response, began)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except _ElsewhereError:
+            return Answered(None, seconds=time.monotonic() - began, why="redirected elsewhere")
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # an address may be none
             why = "timeout" if _is_late(getattr(error, "reason", error)) else "unreachable or broken off"
             return Answered(None, seconds=time.monotonic() - began, why=why)
 
     def _read(self, response: urllib3.BaseHTTPResponse, began: float) -> Answered:
         body: bytearray | None = bytearray()
-        size, first = 0, None
-        for part in response.stream(1 << 16, decode_content=False):
+        size, first, deadline = 0, None, time.monotonic() + self._timeout
+        while part := response.read1(1 << 16, decode_content=False):
+            if time.monotonic() > deadline:
+                response.close()
+                raise urllib3.exceptions.TimeoutError
             first = time.monotonic() - began if first is None else first
             size += len(part)
             if body is not None and size <= self._most:
@@ -102,20 +113,36 @@ class NewService:
             None if body is None else bytes(body),
         )
 
-    def _post(self, url: str, parameters: Sequence[tuple[str, str]], **options: Any) -> urllib3.BaseHTTPResponse:
-        return self._pool.request(
-            "POST",
-            url,
-            fields=list(parameters),
-            encode_multipart=False,
-            preload_content=False,
-            timeout=self._timeout,
-            **options,
-        )
+    def _open(
+        self, method: str, url: str, parameters: Sequence[tuple[str, str]] = (), *, is_followed: bool = True
+    ) -> urllib3.BaseHTTPResponse:
+        """Return an answer of which nothing was read; redirections are followed on the same host alone."""
+        for _ in range(1 + _REDIRECTIONS):
+            if _origin(url) != _origin(self._url):
+                raise _ElsewhereError
+            form: dict[str, Any] = {"fields": list(parameters), "encode_multipart": False} if method == "POST" else {}
+            response = self._pool.request(
+                method, url, preload_content=False, redirect=False, timeout=self._timeout, **form
+            )
+            place = response.headers.get("location")
+            if not is_followed or place is None or response.status not in _REDIRECTING:
+                return response
+            response.close()
+            url = urljoin(url, place)
+            method = method if response.status in {307, 308} else "GET"
+        raise _ElsewhereError
+
+    def _begin(self, url: str) -> str:
+        """Return the beginning of a short answer."""
+        response = self._open("GET", url)
+        try:
+            return response.read(_SHORT, decode_content=False).decode("utf-8", "replace").strip()
+        finally:
+            response.close()
 
     def _result(self, parameters: Sequence[tuple[str, str]]) -> urllib3.BaseHTTPResponse | Answered:
-        made = self._post(f"{self._url}/async", [*parameters, ("PHASE", "RUN")], redirect=False)
-        made.drain_conn()
+        made = self._open("POST", f"{self._url}/async", [*parameters, ("PHASE", "RUN")], is_followed=False)
+        made.close()
         place = made.headers.get("location")
         if made.status != 303 or place is None:
             return Answered(made.status, why="no job was made")
@@ -123,15 +150,17 @@ class NewService:
         phase, deadline = "QUEUED", time.monotonic() + self._timeout
         while phase not in _ENDED and time.monotonic() < deadline:
             # the job itself waits for changes (UWS 1.1, WAIT), its phase alone does not
-            self._get(f"{job}?WAIT={_JOB_WAIT_S}").drain_conn()
-            phase = self._get(f"{job}/phase").data.decode("utf-8", "replace").strip()
+            self._begin(f"{job}?WAIT={_JOB_WAIT_S}")
+            phase = self._begin(f"{job}/phase")
             time.sleep(0 if phase in _ENDED else _POLL_S)
         if phase != "COMPLETED":
             return Answered(None, why=f"job {phase if phase in _ENDED else 'timeout'}")
-        return self._get(f"{job}/results/result")
+        return self._open("GET", f"{job}/results/result")
 
-    def _get(self, url: str) -> urllib3.BaseHTTPResponse:
-        return self._pool.request("GET", url, preload_content=False, timeout=self._timeout)
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _is_late(error: object) -> bool:

@@ -1,6 +1,5 @@
 """Compare two answers to a copied query; tell how they differ, never what a user looked for."""
 
-import gzip
 import io
 import re
 import zlib
@@ -20,6 +19,9 @@ _ERROR_TURNED: Final = re.compile(rb"""<INFO[^>]*\bvalue=["']ERROR["'][^>]*\bnam
 _OVERFLOW: Final = re.compile(rb"""\bvalue=["']OVERFLOW""", re.IGNORECASE)
 _HEAD: Final = 1 << 16
 """Bytes of a VOTable in which an error stands; OVERFLOW stands at its end."""
+
+_MOST_INFLATED: Final = 1 << 28
+"""Most bytes of an answer that came compressed."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,21 @@ def _decoded(answer: Answered) -> bytes:
         case "" | "identity":
             return answer.body or b""
         case "gzip" | "x-gzip":
-            return gzip.decompress(answer.body or b"")
+            return _inflated(answer.body or b"", zlib.MAX_WBITS | 16)
         case "deflate":
-            return zlib.decompress(answer.body or b"")
+            return _inflated(answer.body or b"", zlib.MAX_WBITS)
         case other:
             raise _NotReadableError(f"encoding {other}")
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    inflater = zlib.decompressobj(window)
+    content = inflater.decompress(body, _MOST_INFLATED)
+    if inflater.unconsumed_tail:
+        raise _NotReadableError("too large when decompressed")
+    if not inflater.eof or inflater.unused_data:
+        raise _NotReadableError("damaged, or compressed in several parts")
+    return content
 
 
 def _separated(body: bytes, delimiter: str) -> "pa.Table":

@@ -5,11 +5,13 @@ It is apart from the proxy: however slow, hungry or broken it is, no user notice
 
 import json
 import os
+import resource
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 from .shadow_answers import Answered, NewService
@@ -20,6 +22,10 @@ __all__ = ["main"]
 
 _KEPT_JOBS: Final = 50
 """Answers to jobs that wait until the old one is fetched."""
+
+_MEMORY: Final = 2 << 30
+_MEMORY_PER_BYTE: Final = 32
+"""Memory of this process in bytes, and in addition for each byte of the largest answers that are compared."""
 
 TOKEN_VARIABLE: Final = "CATALOG_SHADOW_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -34,6 +40,7 @@ class Copier:
             timeout_s=settings["timeout_s"],
             most_bytes=settings["most_bytes"],
         )
+        self._longest_s = 3 * settings["timeout_s"] + 2
         self._log = settings["log"]
         self._pool = ThreadPoolExecutor(settings["at_once"])
         self._room = threading.Semaphore(settings["at_once"])
@@ -66,7 +73,8 @@ class Copier:
             self._write({"event": "fault", "why": type(fault).__name__})
 
     def _run(self, head: dict[str, Any]) -> Answered:
-        new = self._new.run(head["parameters"])
+        with self._watched():
+            new = self._new.run(head["parameters"])
         self._write({"event": "ran", "kind": "async", **head["names"], "new": new.described()})
         return new
 
@@ -82,7 +90,7 @@ class Copier:
             told["bytes"],
             body if told["is_whole"] else None,
         )
-        new = self._new.ask(head["parameters"]) if head["kind"] == "sync" else self._answer_of(job, head)
+        new = self._ask(head["parameters"]) if head["kind"] == "sync" else self._answer_of(job, head)
         with self._comparing:  # one at a time: memory
             found = compared(old, new, head["parameters"])
         kind = "sync" if head["kind"] == "sync" else "async"
@@ -90,7 +98,32 @@ class Copier:
         self._write({**line, **found})
 
     def _answer_of(self, job: "Future[Answered] | None", head: dict[str, Any]) -> Answered:
-        return self._new.run(head["parameters"]) if job is None else job.result()
+        if job is not None:
+            return job.result()
+        with self._watched():
+            return self._new.run(head["parameters"])
+
+    def _ask(self, parameters: Sequence[tuple[str, str]]) -> Answered:
+        with self._watched():
+            return self._new.ask(parameters)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End this process, which the proxy starts again, if the new service keeps it past all limits of time.
+
+        Limits of single reads do not help against headers that come byte by byte, or never end.
+        """
+        timer = threading.Timer(self._longest_s, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self._write({"event": "fault", "why": "the new service did not end an answer"})
+        os._exit(1)
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._writing:
@@ -108,7 +141,11 @@ def _messages(source: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:
 def main() -> None:
     """Take messages from standard input until it ends."""
     os.nice(10)
-    copier = Copier(json.loads(sys.argv[1]))
+    settings = json.loads(sys.argv[1])
+    # what answers unfold to is not known before: a table of Parquet may be much larger than its file
+    limit = _MEMORY + _MEMORY_PER_BYTE * settings["most_bytes"]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    copier = Copier(settings)
     for head, body in _messages(sys.stdin.buffer):
         copier.take(head, body)
     copier.close()

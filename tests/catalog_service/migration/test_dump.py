@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import resource
 import signal
 import socket
@@ -283,6 +284,20 @@ def test_rows_that_came_or_went_meanwhile_are_told(big: Place, tmp_path: Path) -
     run = big.dump("faults.Growing", tmp_path)
     assert run.returncode == 5
     assert "sent 200 rows of chunk_0000001 of `faults`.`Growing`, and counts 199" in run.stderr
+
+
+def test_a_complete_dump_says_of_when_it_is(big: Place, tmp_path: Path) -> None:
+    big.mariadb.execute("CREATE TABLE faults.Later AS SELECT * FROM faults.T WHERE id < 300")
+    assert "were made" not in big.dump("faults.Later", tmp_path).stderr
+    directory = tmp_path / "faults" / "Later"
+    for path in directory.glob("*.parquet"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    big.mariadb.execute("UPDATE faults.Later SET x = x + 1")
+    run = big.dump("faults.Later", tmp_path)
+    assert "made from 2023-11-14T22:13:20+00:00 to 2023-11-14T22:13:20+00:00 and are kept" in run.stderr
+    assert f"to dump anew, move {directory} away first" in run.stderr
+    assert json.loads((directory / "_manifest.json").read_text())["finished"] == "2023-11-14T22:13:20+00:00"
+    assert big.dump("faults.Later", tmp_path, "--verify").returncode == 1
 
 
 @pytest.mark.parametrize(
