@@ -173,8 +173,10 @@ def test_a_table_name_cannot_leave_its_path(serve: Serve) -> None:
 
 
 INTERRUPTED = """
+import signal
 import sys
 from catalog_service.client import CatalogClient
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a shell inherits that it is ignored
 try:
     CatalogClient(sys.argv[1]).query("SELECT 1")
 except KeyboardInterrupt:
