@@ -176,7 +176,7 @@ INTERRUPTED = """
 import signal
 import sys
 from catalog_service.client import CatalogClient
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a shell inherits that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
 try:
     CatalogClient(sys.argv[1]).query("SELECT 1")
 except KeyboardInterrupt:
