@@ -1,7 +1,7 @@
 """Records that cannot be read, and what was to be recorded and was not: neither is the end of a comparison."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ..recorder.errors import FormatError
@@ -30,12 +30,11 @@ class DamagedRecords:
             yield Compared(self.subject, name, Comparison(Verdict.NOT_COMPARED, notes=(str(error),)))
 
 
-def unanswered(recording: Recording) -> Iterator[Compared]:
-    """Yield the queries that were to be recorded, and are not: the recording was stopped before."""
+def unanswered(recording: Recording, known: Collection[tuple[str, str]]) -> Iterator[Compared]:
+    """Yield the queries that were to be recorded and are not among those `known`: the recording was stopped before."""
     path = recording.directory / "queries.json"
     if not path.is_file():
         return
-    known = {(one.lang, one.query) for one in recording.answers(lambda *_: None)}
     try:
         asked = [(one["lang"], one["query"], one.get("use_case")) for one in json.loads(path.read_bytes())["asked"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

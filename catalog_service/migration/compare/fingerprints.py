@@ -10,7 +10,7 @@ from math import isfinite, sqrt
 from typing import Any, Final
 
 from ..recorder.errors import FormatError
-from ..recorder.format import Fingerprint, Recording, Table
+from ..recorder.format import Fingerprint, Recording
 from .damage import DamagedRecords
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
@@ -32,39 +32,47 @@ def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Ite
     """Yield the comparison of the fingerprints of each table of the left recording."""
     damaged = DamagedRecords("fingerprints")
     others = {one.name.casefold(): one for one in right.fingerprints(lambda *_: None)}
+    counts = _counts(left), _counts(right)
     for mine in left.fingerprints(damaged.add):
         other = others.get(mine.name.casefold())
         problem = _incomparable(mine, other)
         if problem is not None or other is None:
             comparison = Comparison(Verdict.NOT_COMPARED, notes=(problem or "",))
         else:
-            comparison = _compared(left, right, mine, other, rules)
+            name = mine.name.casefold()
+            comparison = _compared((left, mine, counts[0].get(name)), (right, other, counts[1].get(name)), rules)
         yield Compared("fingerprints", mine.name, comparison, _side(mine), _side(other))
     yield from damaged.compared()
 
 
-def _compared(left: Recording, right: Recording, mine: Fingerprint, other: Fingerprint, rules: Rules) -> Comparison:
+_Recorded = tuple[Recording, Fingerprint, int | None]
+"""Fingerprints, where they are, and the rows of their table, if it was counted."""
+
+
+def _compared(left: _Recorded, right: _Recorded, rules: Rules) -> Comparison:
     """Return the comparison of two fingerprints whose cells are the same; a damaged one cannot be compared."""
+    (ours, mine, count), (theirs, other, others_count) = left, right
     try:
-        cells = _rows(left, mine), _rows(right, other)
+        cells = _rows(ours, mine), _rows(theirs, other)
         found = _Cells(mine, rules).compare(*cells)
-        gaps = [*_gap("left", left, mine, found.rows_left), *_gap("right", right, other, found.rows_right)]
+        gaps = [*_gap("left", mine, count, found.rows_left), *_gap("right", other, others_count, found.rows_right)]
     except (FormatError, ValueError, ArithmeticError, KeyError, OSError, EOFError, zlib.error) as error:
         return Comparison(Verdict.NOT_COMPARED, notes=(f"The fingerprints cannot be read: {error}",))
     verdict = Verdict.NOT_COMPARED if gaps and found.is_equal else found.verdict
     return replace(found, verdict=verdict, notes=(*found.notes, *gaps))
 
 
-def _gap(side: str, recording: Recording, found: Fingerprint, rows: int | None) -> Iterator[str]:
+def _gap(side: str, found: Fingerprint, count: int | None, rows: int | None) -> Iterator[str]:
     """Yield what is to be said if the cells do not hold all rows of the table."""
-    table = _table(recording, found.name)
-    for what, expected in (("record of the fingerprints", found.rows), ("table", table and table.rows)):
+    for what, expected in (("record of the fingerprints", found.rows), ("table", count)):
         if expected is not None and expected != rows:
             yield f"The cells hold {rows} rows {side}, the {what} {expected}: record them again."
 
 
-def _table(recording: Recording, name: str) -> Table | None:
-    return next((one for one in recording.tables(lambda *_: None) if one.name.casefold() == name.casefold()), None)
+def _counts(recording: Recording) -> dict[str, int | None]:
+    """Return the rows of each table by its name in lower case; of two names that differ in case, the first counts."""
+    tables = list(recording.tables(lambda *_: None))
+    return {one.name.casefold(): one.rows for one in reversed(tables)}
 
 
 def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:

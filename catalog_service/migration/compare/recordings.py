@@ -92,7 +92,9 @@ class _Recordings:
         others = list(self.right.answers(lambda *_: None))
         exact = {(one.lang, one.query): one for one in others}
         by_words = {words_of(one.query, one.lang): one for one in others}
+        known = set()
         for answer in self.left.answers(damaged.add):
+            known.add((answer.lang, answer.query))
             same = exact.get((answer.lang, answer.query))
             other = same or by_words.get(words_of(answer.query, answer.lang))
             sides = _side(answer), Side(error=_said(_MISSING)) if other is None else _side(other)
@@ -100,7 +102,7 @@ class _Recordings:
                 "answer", answer.id, self.answer(answer, other), *sides, answer.query, answer.lang, answer.use_case
             )
         yield from damaged.compared()
-        yield from unanswered(self.left)
+        yield from unanswered(self.left, known)
 
     def answer(self, answer: Answer, other: Answer | None) -> Comparison:
         if other is None or answer.error or other.error:
