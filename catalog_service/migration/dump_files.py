@@ -25,6 +25,7 @@ from typing import Any, Final
 from ..exceptions import StorageError, UnavailableError
 from .dump_chunks import Chunk
 from .dump_columns import DumpColumn
+from .recorder.format import flush_directory
 
 __all__ = [
     "FORMAT",
@@ -173,11 +174,7 @@ def renamed(path: Path) -> Iterator[Path]:
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        flush_directory(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {os.strerror(error.errno) if error.errno else error}.",

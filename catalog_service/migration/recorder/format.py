@@ -39,6 +39,7 @@ __all__ = [
     "Table",
     "answer_digest",
     "expected_rows",
+    "flush_directory",
     "replaced",
 ]
 
@@ -419,7 +420,12 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    flush_directory(path.parent)
+
+
+def flush_directory(path: Path) -> None:
+    """Have the names in a directory on the disk, such as one just given."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
