@@ -43,14 +43,22 @@ radii = st.sampled_from([0.0, 1 / 3600, 0.1, 2.0]) | st.floats(0, 9)
 def test_no_partner_on_the_rim_is_left_out(
     seed: int, centre: tuple[float, float], radius_deg: float, near_deg: float, *, scattered: bool
 ) -> None:
+    first, second, needed = make_near(seed, centre, radius_deg, near_deg, scattered=scattered)
+    for kind in (JoinKind.INNER, JoinKind.LEFT):
+        assert readable(first, second, kind, (*centre, radius_deg), near_deg)[needed].all()
+
+
+def make_near(
+    seed: int, centre: tuple[float, float], radius_deg: float, near_deg: float, *, scattered: bool
+) -> tuple[World, World, np.ndarray]:
+    """Return two tables around a cone, and which rows of the second are near one of the first that is inside."""
     rng = np.random.default_rng(seed)
     first = make_world(rng, make_table("A"), points_near(rng, *centre, radius_deg, 30), finest=9)
     second = make_partners(rng, points_near(rng, *centre, radius_deg + near_deg, 60), 0.3 if scattered else 0.0)
     inside = Cone(*centre, radius_deg).contains(first.ra, first.dec)
     apart = separation_deg(first.ra[inside, None], first.dec[inside, None], second.ra[None, :], second.dec[None, :])
     needed = (apart <= near_deg).any(axis=0)
-    for kind in (JoinKind.INNER, JoinKind.LEFT):
-        assert readable(first, second, kind, (*centre, radius_deg), near_deg)[needed].all()
+    return first, second, needed
 
 
 def make_partners(rng: np.random.Generator, own: tuple[np.ndarray, np.ndarray], scatter_deg: float) -> World:
@@ -100,12 +108,7 @@ def readable_inside(
 def test_a_subquery_finds_all_that_is_near_the_region_around_it(
     seed: int, centre: tuple[float, float], radius_deg: float, near_deg: float, *, scattered: bool
 ) -> None:
-    rng = np.random.default_rng(seed)
-    first = make_world(rng, make_table("A"), points_near(rng, *centre, radius_deg, 30), finest=9)
-    second = make_partners(rng, points_near(rng, *centre, radius_deg + near_deg, 60), 0.3 if scattered else 0.0)
-    inside = Cone(*centre, radius_deg).contains(first.ra, first.dec)
-    apart = separation_deg(first.ra[inside, None], first.dec[inside, None], second.ra[None, :], second.dec[None, :])
-    needed = (apart <= near_deg).any(axis=0)
+    first, second, needed = make_near(seed, centre, radius_deg, near_deg, scattered=scattered)
     for negated in (True, False):
         assert readable_inside(first, second, (*centre, radius_deg), near_deg, negated=negated)[needed].all()
 
