@@ -57,8 +57,7 @@ def make_near(
     second = make_partners(rng, points_near(rng, *centre, radius_deg + near_deg, 60), 0.3 if scattered else 0.0)
     inside = Cone(*centre, radius_deg).contains(first.ra, first.dec)
     apart = separation_deg(first.ra[inside, None], first.dec[inside, None], second.ra[None, :], second.dec[None, :])
-    needed = (apart <= near_deg).any(axis=0)
-    return first, second, needed
+    return first, second, np.asarray((apart <= near_deg).any(axis=0))
 
 
 def make_partners(rng: np.random.Generator, own: tuple[np.ndarray, np.ndarray], scatter_deg: float) -> World:
