@@ -35,6 +35,7 @@ from .language.pipeline import parse
 from .logs import configure_logging
 from .models.query import QueryText
 from .version import VERSION
+from .without_pandas import hide_pandas
 
 __all__ = ["create_app", "serve"]
 
@@ -233,6 +234,7 @@ def serve(config_path: Path | None, host: str, port: int) -> None:
     ConfigurationError
         If the configuration or the catalogs are unusable.
     """
+    hide_pandas()
     config = load_config(config_path)
     sys.setswitchinterval(_SWITCH_S)
     _allow_connections()
