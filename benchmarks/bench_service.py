@@ -1,7 +1,7 @@
-"""A service under load: many users beside scans, a ramp of connections, workers killed at random.
+"""A service under load: many users beside scans, a ramp of connections, workers killed at random, a soak.
 
-``python -m benchmarks.bench_service --rows 3000000 --kills 60 --json -``. Each user has an address of its own on the
-loopback network, since limits count by address.
+``python -m benchmarks.bench_service --rows 3000000 --kills 60 --json -``; with ``--soak 600`` the soak alone. Each user
+has an address of its own on the loopback network, since limits count by address.
 """
 
 import argparse
@@ -9,121 +9,22 @@ import asyncio
 import contextlib
 import os
 import random
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import numpy as np
 import psutil
 
-from benchmarks.serving import build_catalog, emit, percentiles_ms, running_server, synthetic_sky
+from benchmarks.load import Answer, Tally, Target, address, during, repeat
+from benchmarks.serving import build_catalog, emit, running_server, synthetic_sky
+from benchmarks.soak import soaked
 
 SCAN = "SELECT AVG(g_mag - r_mag) AS colour, COUNT(*) AS n FROM bench.sky WHERE u_mag + z_mag + pm_ra > {:.6f}"
 USERS, SCANS, THINK_S = 100, 10, 1.0
 METADATA = ("/tap/availability", "/tap/tables?detail=min", "/livez")
 RAMP = (50, 100, 200, 300, 400, 500)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back, and how long that took."""
-
-    status: int
-    retry_after: bool
-    seconds: float
-    location: str = ""
-
-
-@dataclass
-class Tally:
-    """Answers to one kind of request."""
-
-    answers: list[Answer] = field(default_factory=list)
-
-    def figures(self) -> dict[str, Any]:
-        """Return counts by status, and times of what was answered."""
-        good = [one.seconds for one in self.answers if one.status == 200]
-        statuses = Counter(str(one.status) for one in self.answers)
-        unannounced = sum(one.status == 503 and not one.retry_after for one in self.answers)
-        figures: dict[str, Any] = {"statuses": dict(statuses), "503_without_retry_after": unannounced}
-        if good:
-            figures |= percentiles_ms(good)
-            figures["p99_ms"] = round(float(np.percentile(good, 99)) * 1000, 2)
-        return figures
-
-
-@dataclass(frozen=True)
-class Target:
-    """The service."""
-
-    host: str
-    port: int
-    rows: int
-
-    async def ask(self, path: str, source: str = "127.0.0.1", *, method: str = "GET") -> Answer:
-        """Ask once, by a connection of its own; status 0 if the connection broke."""
-        started = time.perf_counter()
-        writer = None
-        try:
-            reader, writer = await asyncio.open_connection(self.host, self.port, local_addr=(source, 0))
-            request = f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            writer.write(request.encode())
-            content = await reader.read(-1)
-        except OSError:
-            return Answer(0, retry_after=False, seconds=time.perf_counter() - started)
-        finally:
-            if writer is not None:
-                writer.close()
-        return _answer(content, time.perf_counter() - started)
-
-    async def ask_short(self, source: str) -> Answer:
-        """Ask a short query."""
-        return await self.ask(self.short_query(), source)
-
-    def short_query(self) -> str:
-        """Return the path of a cone of at most 60 arcsec, or of a look-up by id."""
-        if random.random() < 0.5:
-            query = f"SELECT * FROM bench.sky WHERE id = {random.randrange(self.rows)}"
-            return f"/tap/sync?{urlencode({'LANG': 'ADQL', 'QUERY': query})}"
-        place = {"RA": random.uniform(0, 360), "DEC": random.uniform(-80, 80), "SR": random.uniform(1, 60) / 3600}
-        return f"/cone/bench.sky?{urlencode(place)}"
-
-
-def _answer(content: bytes, seconds: float) -> Answer:
-    head = content.partition(b"\r\n\r\n")[0].decode("latin-1")
-    lines = head.split("\r\n")
-    status = int(lines[0].split()[1]) if lines[0] else 0
-    headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines[1:])}
-    return Answer(status, "retry-after" in headers, seconds, headers.get("location", ""))
-
-
-def address(number: int) -> str:
-    """Return the address of a user."""
-    return f"127.0.{1 + number // 200}.{1 + number % 200}"
-
-
-async def repeat(tally: Tally, ask: Callable[[], Awaitable[Answer]], *, think_s: float) -> None:
-    """Ask again and again, until cancelled."""
-    await asyncio.sleep(random.uniform(0, think_s))
-    while True:
-        tally.answers.append(await ask())
-        await asyncio.sleep(random.uniform(0.5, 1.5) * think_s)
-
-
-async def during(seconds: float, *work: Awaitable[None]) -> None:
-    """Let all work go on for so long."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
 
 
 def users(target: Target, tally: Tally, count: int, think_s: float) -> list[Awaitable[None]]:
@@ -208,6 +109,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("/tmp/bench_service"))
     parser.add_argument("--seconds", type=float, default=30.0, help="of the users beside scans")
     parser.add_argument("--kills", type=float, default=0.0, help="seconds during which workers are killed")
+    parser.add_argument("--soak", type=float, default=0.0, help="seconds of everything at once; nothing else is done")
     parser.add_argument("--scan-mb", type=int, default=50, help="size beyond which a query is large")
     parser.add_argument("--json", default="-")
     asked = parser.parse_args()
@@ -218,7 +120,9 @@ def main() -> None:
     with running_server(directory, extra=f"scan_mb = {asked.scan_mb}\n") as (url, pid):
         address_of = urlsplit(url)
         target = Target(str(address_of.hostname), int(address_of.port or 0), asked.rows)
-        figures = asyncio.run(measure(target, psutil.Process(pid), asked.seconds, asked.kills))
+        server = psutil.Process(pid)
+        work = soaked(target, server, asked.soak) if asked.soak else measure(target, server, asked.seconds, asked.kills)
+        figures = asyncio.run(work)
     emit({"rows": asked.rows, "scan_mb": asked.scan_mb, **built, **figures}, asked.json)
 
 

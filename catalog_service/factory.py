@@ -63,10 +63,11 @@ _OVERSHOOT_BYTES: Final = 1 << 30
 """A result is cut after the batch of rows that passes its limit."""
 _METADATA_BYTES: Final = 256_000_000
 """Memory of the worker that reads TAP_SCHEMA."""
-_SCAN_NICE: Final = 10
-_BATCH_NICE: Final = 15
+_SHORT_NICE: Final = 5
+"""Priority of workers for short queries: the service itself, which has something to do for all, comes first."""
+_SCAN_NICE: Final = 12
+_BATCH_NICE: Final = 17
 """Priority of workers that run jobs: the processor is theirs when nobody waits for it."""
-
 
 _HISTORY_PATIENCE_S: Final = 2.0
 """A history that is held by another process soon drops what comes."""
@@ -311,7 +312,7 @@ def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     scan = WorkerPool(replace(worker, nice=_SCAN_NICE), size=config.scan_workers, max_queued=config.queue_length)
     batch = WorkerPool(job, size=config.batch_workers, max_queued=config.queue_length)
     return Lanes(
-        interactive=WorkerPool(worker, size=config.workers, max_queued=config.queue_length),
+        interactive=WorkerPool(replace(worker, nice=_SHORT_NICE), size=config.workers, max_queued=config.queue_length),
         scan=scan,
         batch=batch,
         metadata=WorkerPool(small, size=1, max_queued=config.queue_length),

@@ -22,15 +22,15 @@ router = APIRouter(prefix="/api/v1", tags=["API"])
 
 
 @router.get("/catalogs", summary="Schemas and tables")
-def catalogs(services: ServicesDep, caller: Caller) -> CatalogList:
+async def catalogs(services: ServicesDep, caller: Caller) -> CatalogList:
     """Return everything that the caller may read."""
     return services.metadata.catalogs(caller)
 
 
-@router.get("/catalogs/{table}", summary="One table with its columns")
-def table(table: str, services: ServicesDep, caller: Caller) -> TableDetail:
+@router.get("/catalogs/{table}", summary="One table with its columns", response_model=TableDetail)
+async def table(table: str, services: ServicesDep, caller: Caller) -> Response:
     """Return one table, named ``schema.table``."""
-    return services.metadata.table(caller, table)
+    return Response(await services.metadata.table_json(caller, table), media_type="application/json")
 
 
 @router.post("/query", summary="Run a query and stream its result")

@@ -24,6 +24,6 @@ async def simple_cone_search(table: str, request: Request, services: ServicesDep
 
 
 @router.get("/cone/{table}/capabilities", summary="What the cone search of one table supports")
-def cone_capabilities(table: str, services: ServicesDep, caller: Caller) -> Response:
+async def cone_capabilities(table: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the VOSI capabilities document."""
     return xml(services.metadata.cone_capabilities(caller, table))

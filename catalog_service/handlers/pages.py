@@ -11,6 +11,6 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def home(services: ServicesDep, caller: Caller) -> Response:
+async def home(services: ServicesDep, caller: Caller) -> Response:
     """Return the home page: catalogs, columns and a cone search form."""
-    return HTMLResponse(services.metadata.home_page(caller))
+    return HTMLResponse(await services.metadata.home_page(caller))

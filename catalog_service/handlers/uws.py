@@ -53,8 +53,9 @@ async def create(request: Request, services: ServicesDep, caller: Caller, upload
 async def one(job_id: str, request: Request, services: ServicesDep, caller: Caller) -> Response:
     """Return a job; with WAIT=seconds, when it changes, or its PHASE is not the given one."""
     parameters = await read_parameters(request)
-    wait = services.jobs.changed(job_id, caller, _wait(parameters), parameters.one("PHASE"))
-    job = await unless_disconnected(request, wait)
+    wait_s, phase = _wait(parameters), parameters.one("PHASE")
+    change = services.jobs.changed(job_id, caller, wait_s, phase)
+    job = await (unless_disconnected(request, change) if wait_s else change)
     return xml(services.job_documents.job(job, services.jobs.progress(job), services.jobs.waits_for(job)))
 
 

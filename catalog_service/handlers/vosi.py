@@ -1,7 +1,5 @@
 """VOSI 1.1 and DALI: ``/tap/capabilities``, ``/tap/availability``, ``/tap/tables``, ``/tap/examples``."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -16,21 +14,21 @@ router = APIRouter(prefix="/tap", tags=["VOSI"])
 
 
 @router.get("/capabilities", summary="What the TAP service supports")
-def capabilities(services: ServicesDep) -> Response:
+async def capabilities(services: ServicesDep) -> Response:
     """Return the VOSI capabilities document."""
     return xml(services.metadata.capabilities())
 
 
 @router.get("/availability", summary="Whether the TAP service is up")
-def availability(services: ServicesDep) -> Response:
+async def availability(services: ServicesDep) -> Response:
     """Return the VOSI availability document."""
     return xml(services.metadata.availability())
 
 
 @router.get("/examples", summary="Queries to begin with")
-def examples(services: ServicesDep, caller: Caller) -> Response:
+async def examples(services: ServicesDep, caller: Caller) -> Response:
     """Return example queries on the tables that the caller may see (DALI 1.1 section 2.3)."""
-    return Response(services.metadata.examples_page(caller), media_type="application/xhtml+xml")
+    return Response(await services.metadata.examples_page(caller), media_type="application/xhtml+xml")
 
 
 @router.get("/tables", summary="Schemas, tables and columns")
@@ -39,10 +37,10 @@ async def tables(request: Request, services: ServicesDep, caller: Caller) -> Res
     detail = (await read_parameters(request)).one("DETAIL") or "max"
     if detail not in {"min", "max"}:
         raise ParameterError(f"detail={detail!r} is not min or max")
-    return xml(await asyncio.to_thread(services.metadata.vosi_tables, caller, detail=detail))
+    return xml(await services.metadata.vosi_tables(caller, detail=detail))
 
 
 @router.get("/tables/{table}", summary="One table with its columns")
-def one_table(table: str, services: ServicesDep, caller: Caller) -> Response:
+async def one_table(table: str, services: ServicesDep, caller: Caller) -> Response:
     """Return the VOSI description of one table."""
-    return xml(services.metadata.vosi_table(caller, table))
+    return xml(await services.metadata.vosi_table(caller, table))

@@ -1,5 +1,6 @@
 """What a query would read, and why, without running it; and how to run it on the shards oneself."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +17,7 @@ from ..planner.batches import BatchLimits
 from .attention import Attention
 from .batching import pieces_of
 from .catalogs import Catalogs, Published
+from .deadlines import in_time
 from .limits import Limits
 from .planning import planned, resolved_text
 
@@ -77,7 +79,7 @@ class ExplainService:
         told = _told(scan, used)
         seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
-        cut = pieces_of(resolved, scan, published.lookup, self._batch)
+        cut = await asyncio.to_thread(pieces_of, resolved, scan, published.lookup, self._batch)
         return Explanation(
             tables=tuple(_reading(table, used[table.source]) for table in told.tables),
             files=scan.files,
@@ -115,8 +117,9 @@ class ExplainService:
     async def _planned(
         self, query: QueryText, published: Published, identity: Identity
     ) -> tuple[ResolvedQuery, ScanPlan]:
-        resolved = await resolved_text(query, published, identity, self._limits, self._attention)
-        return await planned(resolved, published, identity, self._attention)
+        async with in_time(self._limits.sync_timeout_s):
+            resolved = await resolved_text(query, published, identity, self._limits, self._attention)
+            return await planned(resolved, published, identity, self._attention)
 
     def _seconds(self, scan: ScanPlan) -> float:
         return _START_S + scan.files * _FILE_S + scan.rows / (_ROWS_PER_S * self._threads)

@@ -107,7 +107,7 @@ class JobService:
         NotFoundError
             If there is none of this id, or it is somebody else's.
         """
-        job = await self._beside(self._store.get, job_id)
+        job = self._store.known(job_id) or await self._beside(self._store.get, job_id)
         if job is None or not _may_use(identity, job):
             raise NotFoundError(f"there is no job {job_id[:40]!r}, or it was removed.")
         return job

@@ -1,10 +1,13 @@
 """Descriptions of the service and its tables: VOSI documents, JSON for our own clients, the home page."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
+
+from pydantic import TypeAdapter
 
 from ..exceptions import ParameterError
 from ..language.functions import declared_features
@@ -14,7 +17,7 @@ from ..models.wire import CatalogList, ColumnInfo, SchemaInfo, TableDetail, Tabl
 from ..writers.negotiate import OUTPUT_FORMATS
 from .admission import Admission
 from .budgets import ScanBudget
-from .catalogs import Catalogs
+from .catalogs import Catalogs, Published
 from .examples import examples_of
 from .job_limits import JobLimits
 from .lanes import Lanes
@@ -22,8 +25,11 @@ from .limits import Limits
 from .spots import spot_of
 from .templates import TEMPLATES
 from .uploads import UploadLimits
+from .visibility import VisibleCatalogs
 
 __all__ = ["MetadataService", "SiteInfo"]
+
+_DETAIL: Final = TypeAdapter(TableDetail)
 
 _TEST_ROWS: Final = 20
 """Rows of a test query, about."""
@@ -48,7 +54,10 @@ class SiteInfo:
 
 
 class MetadataService:
-    """Describes the service to a caller; every answer comes from memory."""
+    """Describes the service to a caller; every answer comes from memory.
+
+    What takes a while to write is written beside the event loop, and once for all who see the same tables.
+    """
 
     def __init__(self, catalogs: Catalogs, lanes: Lanes, limits: Limits, uploads: UploadLimits, site: SiteInfo) -> None:
         self._uploads = uploads
@@ -57,12 +66,12 @@ class MetadataService:
         self._limits = limits
         self._site = site
 
-    def vosi_tables(self, identity: Identity, *, detail: str = "max") -> str:
+    async def vosi_tables(self, identity: Identity, *, detail: str = "max") -> str:
         """Return the VOSI tableset (VOSI 1.1); ``detail="min"`` leaves out columns."""
-        schemas = self._catalogs.published.visible(identity).schemas
-        return TEMPLATES.get_template("tables.xml").render(schemas=schemas, detail=detail)
+        view, template = self._catalogs.published.visible(identity), TEMPLATES.get_template("tables.xml")
+        return await _written(view, f"tables, {detail}", lambda: template.render(schemas=view.schemas, detail=detail))
 
-    def vosi_table(self, identity: Identity, name: str) -> str:
+    async def vosi_table(self, identity: Identity, name: str) -> str:
         """Return the VOSI description of one table.
 
         Raises
@@ -70,7 +79,9 @@ class MetadataService:
         NotFoundError
             If the caller can see no such table.
         """
-        return TEMPLATES.get_template("tables.xml").render(table=self._table(identity, name), detail="max")
+        view, template = self._catalogs.published.visible(identity), TEMPLATES.get_template("tables.xml")
+        table = view.table(name)
+        return await _written(view, f"table {table.full_name}", lambda: template.render(table=table, detail="max"))
 
     def capabilities(self) -> str:
         """Return the VOSI capabilities: what is really supported, with the real limits."""
@@ -128,20 +139,24 @@ class MetadataService:
             )
         )
 
-    def table(self, identity: Identity, name: str) -> TableDetail:
-        """Return one table with its columns.
+    async def table_json(self, identity: Identity, name: str) -> str:
+        """Return one table with its columns, a `TableDetail` as JSON.
 
         Raises
         ------
         NotFoundError
             If the caller can see no such table.
         """
-        table = self._table(identity, name)
-        return TableDetail(table=_summary(table), columns=tuple(_column_infos(table.columns)))
+        view = self._catalogs.published.visible(identity)
+        table = view.table(name)
+        return await _written(view, f"JSON of {table.full_name}", lambda: _DETAIL.dump_json(_detail(table)).decode())
 
-    def home_page(self, identity: Identity) -> str:
+    async def home_page(self, identity: Identity) -> str:
         """Return the HTML of the home page."""
-        catalogs = self.catalogs(identity)
+        view = self._catalogs.published.visible(identity)
+        return await _written(view, "home page", lambda: self._home_page(self.catalogs(identity)))
+
+    def _home_page(self, catalogs: CatalogList) -> str:
         return TEMPLATES.get_template("home.html").render(
             title=self._site.title,
             url=self._site.public_url,
@@ -150,16 +165,27 @@ class MetadataService:
             first_table=_first_table(catalogs),
         )
 
-    def examples_page(self, identity: Identity) -> str:
+    async def examples_page(self, identity: Identity) -> str:
         """Return queries to begin with, as XHTML that clients can read, too (DALI 1.1 section 2.3)."""
         published = self._catalogs.published
-        examples = examples_of(published.visible(identity), published.lookup)
+        view = published.visible(identity)
+        return await _written(view, "examples", lambda: self._examples_page(published, view))
+
+    def _examples_page(self, published: Published, view: VisibleCatalogs) -> str:
+        examples = examples_of(view, published.lookup)
         return TEMPLATES.get_template("examples.xhtml").render(
             title=self._site.title, url=self._site.public_url, base=self._site.path, examples=examples
         )
 
     def _table(self, identity: Identity, name: str) -> Table:
         return self._catalogs.published.visible(identity).table(name)
+
+
+async def _written(view: VisibleCatalogs, name: str, write: Callable[[], str]) -> str:
+    """Return a document of what a caller may see; it is written once."""
+    if name not in view.documents:
+        view.documents[name] = await asyncio.to_thread(write)
+    return view.documents[name]
 
 
 def _limits_of_caller(admission: Admission, budget: ScanBudget) -> str:
@@ -191,6 +217,10 @@ def _summary(table: Table) -> TableSummary:
         ra=None if position is None else position.ra,
         dec=None if position is None else position.dec,
     )
+
+
+def _detail(table: Table) -> TableDetail:
+    return TableDetail(table=_summary(table), columns=tuple(_column_infos(table.columns)))
 
 
 def _column_infos(columns: Iterable[Column]) -> Iterable[ColumnInfo]:

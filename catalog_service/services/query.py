@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ import structlog
 from ..engines.base import OvertimeError
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
-from ..exceptions import ParameterError, QueryTimeoutError, UnavailableError, WorkerCrashedError
+from ..exceptions import ParameterError, UnavailableError, WorkerCrashedError
 from ..language.pipeline import result_position
 from ..models.query import EngineQuery, QueryText, ResolvedQuery, ScanPlan, UploadSource
 from ..models.user import Identity
@@ -28,6 +28,7 @@ from .audit import Audit, beginning
 from .batching import texts_of
 from .budgets import ScanBudget
 from .catalogs import Catalogs, Published
+from .deadlines import in_time
 from .deliveries import Columns, Delivery, ResultFile, ResultOptions, Watch
 from .lanes import Lanes, is_metadata
 from .limits import Limits
@@ -134,7 +135,7 @@ class QueryService:
         audit = self._audit(identity, recorded, options, file)
         with beginning(audit):
             published = await self._published(query.uploads, audit, file)
-            async with _in_time(audit, self._timeout_s(file)):
+            async with in_time(self._timeout_s(file), time.perf_counter() - audit.started):
                 resolved = await resolved_text(query, published, identity, self._limits, self._attention)
             return await self._deliver(resolved, published, audit, options, file)
 
@@ -204,7 +205,7 @@ class QueryService:
         file: ResultFile | None = None,
     ) -> Delivery:
         releases = published.releases(resolved)
-        async with _in_time(audit, self._timeout_s(file)):
+        async with in_time(self._timeout_s(file), time.perf_counter() - audit.started):
             resolved, scan = await planned(resolved, published, audit.identity, self._attention)
         infos, position = {**_provenance(audit, resolved, scan), **releases}, result_position(resolved)
         if options.format.in_parts and file is None:
@@ -282,18 +283,6 @@ class QueryService:
         except WorkerCrashedError:
             watch.crashed()
             raise
-
-
-@contextlib.asynccontextmanager
-async def _in_time(audit: Audit, timeout_s: float) -> AsyncIterator[None]:
-    """End what is done for a query before it runs at its time limit, such as a look-up on a disk that hangs."""
-    try:
-        async with asyncio.timeout(max(0.0, timeout_s - (time.perf_counter() - audit.started))):
-            yield
-    except TimeoutError as error:
-        raise QueryTimeoutError(
-            f"The query hit its time limit of {timeout_s:g} s before it began.", remedy="Try again later."
-        ) from error
 
 
 def _provenance(audit: Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ Tables of closed schemas do not exist for a caller: not in names, suggestions, m
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 
@@ -28,11 +28,14 @@ class VisibleCatalogs:
         Who asks.
     uploads
         Tables that came with the query: found by their whole names, and no part of any list of what is published.
+    documents
+        What was written of it for callers, to be given to the next ones.
     """
 
     all_schemas: tuple[Schema, ...]
     identity: Identity
     uploads: tuple[Table, ...] = ()
+    documents: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def schemas(self) -> tuple[Schema, ...]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ..models.job import Job, Phase
 from ..models.query import UploadSource
 from .job_table import JOBS, NO_UPLOADS, job_of, milliseconds, values_of
+from .recent_jobs import RecentJobs
 
 __all__ = ["JobStore"]
 
@@ -23,11 +24,12 @@ class JobStore:
     Parameters
     ----------
     engine
-        A database whose tables are up to date (`migrations.upgrade`).
+        A database whose tables are up to date (`migrations.upgrade`). Nobody else changes jobs in it meanwhile.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._recent = RecentJobs()
 
     def close(self) -> None:
         """Close all connections."""
@@ -41,21 +43,35 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         """Return a job, None if there is none of this id."""
+        changes = self._recent.changes
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(JOBS).where(JOBS.c.job_id == job_id)).first()
-        return None if row is None else job_of(row)
+        if row is None:
+            return None
+        job = job_of(row)
+        self._recent.keep(job, changes)
+        return job
+
+    def known(self, job_id: str) -> Job | None:
+        """Return a job if that takes no look at the database; does not block."""
+        return self._recent.get(job_id)
 
     def change(self, job_id: str, phases: Iterable[Phase], **changes: Any) -> bool:
         """Change attributes of a job if it is in one of `phases`; return whether it was."""
         expected = JOBS.c.phase.in_([phase.value for phase in phases])
         statement = sa.update(JOBS).where(JOBS.c.job_id == job_id, expected).values(**values_of(**changes))
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount == 1
+        return self._changed(job_id, statement)
 
     def remove(self, job_id: str) -> bool:
         """Forget a job; return whether it was there."""
-        with self._engine.begin() as connection:
-            return connection.execute(sa.delete(JOBS).where(JOBS.c.job_id == job_id)).rowcount == 1
+        return self._changed(job_id, sa.delete(JOBS).where(JOBS.c.job_id == job_id))
+
+    def _changed(self, job_id: str, statement: "sa.Update | sa.Delete") -> bool:
+        try:
+            with self._engine.begin() as connection:
+                return connection.execute(statement).rowcount == 1
+        finally:
+            self._recent.forget(job_id)
 
     def of_owner(
         self,

@@ -42,12 +42,18 @@ def test_look_ups_that_hang(
             answer = requests.get(f"{url}/tap/sync", {"LANG": "ADQL", "QUERY": query}, timeout=30)
             return answer.status_code, time.monotonic() - began, answer.text
 
+        def explain(query: str) -> tuple[int, float, str]:
+            began = time.monotonic()
+            answer = requests.post(f"{url}/api/v1/explain", json={"query": query}, timeout=30)
+            return answer.status_code, time.monotonic() - began, answer.text
+
         with ThreadPoolExecutor(20) as threads:
-            hanging = [threads.submit(ask, BY_ID.format(number)) for number in range(20)]
+            explained = threads.submit(explain, BY_ID.format(1))
+            hanging = [threads.submit(ask, BY_ID.format(number)) for number in range(19)]
             time.sleep(0.3)
             assert ask(BY_POSITION)[0] == 200
             assert requests.get(f"{url}/tap/tables", timeout=30).status_code == 200
-            for one in hanging:
+            for one in [*hanging, explained]:
                 status, seconds, text = one.result()
                 assert (status, f"time limit of {LIMIT_S:g} s" in text) == (408, True)
                 assert seconds < LIMIT_S + 3
