@@ -14,11 +14,12 @@ from ..recorder.access import Address
 from ..recorder.answers import AnswerRecorder
 from ..recorder.errors import FormatError, RecorderError, UnreachableError, UsageError
 from ..recorder.fingerprint_run import FingerprintRecorder
-from ..recorder.format import Fingerprint, Recording, Table
+from ..recorder.format import Recording
 from ..recorder.mysql_source import MysqlSource
 from ..recorder.options import Options
 from ..recorder.pace import Pace, Stopped, StopSwitch
 from ..recorder.querylist import Request
+from ..recorder.records import Fingerprint, Table
 from ..recorder.run import Run, locked
 from ..recorder.source import CatalogSource, Dropped
 from ..recorder.statements import check_reads_only

@@ -13,8 +13,8 @@ from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from .errors import LostError, QueryTimeout, RefusedError, SourceError, UnreachableError, UsageError
-from .format import Column, Source, Table
 from .guesses import find_chunk, find_key, find_position
+from .records import Column, Source, Table
 from .source import Result
 from .statements import check_reads_only
 from .votable import column_of, error_in, read_votable

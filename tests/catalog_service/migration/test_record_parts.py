@@ -21,10 +21,11 @@ from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
 from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
-from catalog_service.migration.recorder.format import Column, Fingerprint, Header, Recording, Source, Table
+from catalog_service.migration.recorder.format import Recording
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, Window, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
+from catalog_service.migration.recorder.records import Column, Fingerprint, Header, Source, Table
 from catalog_service.migration.recorder.source import Result
 from catalog_service.migration.recorder.statements import check_reads_only, split_statements
 
