@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.bench_record                          500 queries, 10 tables, 5 % of the time: 13 minutes
+    python -m benchmarks.bench_record                          500 queries, 10 tables, 5 % of the time: ten minutes
     python -m benchmarks.bench_record --samples 2 --rate 50%   half a minute
 
 Tables are five of a small synthetic survey, and a copy of each; fingerprints of all are recorded too. Reported are also
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=9, help="positions and ids a table; 9 make some 500 queries")
-    parser.add_argument("--objects", type=int, default=13_000, help="rows of Object; Source has some ten times as many")
+    parser.add_argument("--objects", type=int, default=5_000, help="rows of Object; Source has some ten times as many")
     parser.add_argument("--rate", default="5%", help="as of `migrate record`")
     parser.add_argument("--json", type=Path, help="write the report to this file too")
     options = parser.parse_args(arguments)

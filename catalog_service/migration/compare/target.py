@@ -160,7 +160,7 @@ class _Questions:
     def _only_reads(self, request: Request) -> bool:
         """Tell whether a query may be sent: a recording may come from anywhere."""
         try:
-            check_reads_only(request.query)
+            check_reads_only(request.query, self._source.lang)
         except UsageError as error:
             self._say(f"a recorded query is not asked: {error}")
             return False

@@ -40,12 +40,12 @@ def requests_of(
     UnreachableError
         If the source cannot be reached.
     """
-    listed = [one for file in options.query_files for one in read_statements(file)]
-    listed += [one for file in options.logs for one in read_log(file)]
+    listed = [one for file in options.query_files for one in read_statements(file, source.lang)]
+    listed += [one for file in options.logs for one in read_log(file, source.lang)]
     kept = _read(recording)
     if not kept and options.builtin:
         kept = _drawn(source, options, tables, politely)
-    requests = list(distinct([*listed, *(kept if options.builtin else [])]))
+    requests = list(distinct([*listed, *(kept if options.builtin else [])], source.lang))
     if not requests:
         raise UsageError("There is no query to record: give --queries or --log, or let --builtin find tables.")
     _write(recording, source.lang, kept, requests)
