@@ -68,7 +68,8 @@ def status(
 
 
 def _status_of(directory: Path) -> dict[str, Any]:
-    from .migration.recorder.format import Recording, answer_digest  # noqa: PLC0415 - as above
+    from .migration.recorder.format import Recording  # noqa: PLC0415 - as above
+    from .migration.recorder.records import answer_digest  # noqa: PLC0415 - as above
 
     recording = Recording(directory)
     header = recording.header()

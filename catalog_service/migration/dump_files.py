@@ -25,7 +25,7 @@ from typing import Any, Final
 from ..exceptions import StorageError, UnavailableError
 from .dump_chunks import Chunk
 from .dump_columns import DumpColumn
-from .recorder.format import flush_directory
+from .recorder.files import flush_directory
 
 __all__ = [
     "FORMAT",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
+from .recorder.lexer import READINGS
+
 __all__ = ["Query", "QueryNames", "blanked", "changes_phase_to_run", "parameters_of", "query_in"]
 
 _COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMAT", "MAXREC", "VERSION"})
@@ -15,13 +17,15 @@ _COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMA
 _LANGUAGES: Final = frozenset({"ADQL", "ADQL-2.0", "ADQL-2.1", "QSERV"})
 """Languages that are logged, in upper case; what else somebody sends as ``LANG`` may say anything."""
 
-_HIDDEN: Final = re.compile(
-    r"""--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)  # comments may say anything
-    |'(?:[^'\\]|''|\\.)*(?:'|$) | "(?:[^"\\]|""|\\.)*(?:"|$)
-    |`(?:[^`]|``)*(?:`|$)
-    |(?<![\w`])(?:\d|\.\d)(?:[eE][+-]|[\w.])*""",
-    re.VERBOSE | re.DOTALL,
+_UNENDED: Final = r"(?P<unended>(?:['\"`]|/\*).*)"
+_NUMBER: Final = r"(?<![\w`])(?:\d|\.\d)(?:[eE][+-]|[\w.])*"
+_HIDDEN: Final = tuple(
+    re.compile(f"{reading.pattern}|{_UNENDED}|{_NUMBER}", re.DOTALL)
+    for reading in READINGS
+    if reading.bare_dashes and reading.crosshatch
 )
+"""What is hidden, for each way that a server may read backslashes; whatever may be a comment may say anything."""
+
 _PLAIN_NAME: Final = re.compile(r"`[A-Za-z_]\w*`", re.ASCII)
 """Other names in backticks may say anything."""
 
@@ -73,14 +77,17 @@ class QueryNames:
 def blanked(text: str) -> str:
     """Return a query with ``?`` for each number, quoted text and quoted name that is not plain, without comments.
 
+    What depends on how backslashes in texts are read is ``?`` altogether: a wrong guess would show a text.
+
     >>> blanked("SELECT a1 FROM t WHERE ra BETWEEN 1.5 AND 2e3 AND name = 'M 31' -- of Ann's")
     'SELECT a1 FROM t WHERE ra BETWEEN ? AND ? AND name = ?'
     """
-    return " ".join(_HIDDEN.sub(_shown, text).split())
+    found = {" ".join(pattern.sub(_shown, text).split()) for pattern in _HIDDEN}
+    return found.pop() if len(found) == 1 else "?"
 
 
 def _shown(found: re.Match[str]) -> str:
-    if found[0].startswith(("--", "#", "/*")):
+    if found.lastgroup == "comment" or found[0].startswith("/*"):
         return " "
     return found[0] if _PLAIN_NAME.fullmatch(found[0]) else "?"
 

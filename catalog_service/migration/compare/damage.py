@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ..recorder.errors import FormatError
-from ..recorder.format import Recording, answer_digest
+from ..recorder.format import Recording
+from ..recorder.records import answer_digest
 from .found import Compared
 from .rules import Comparison, Verdict
 

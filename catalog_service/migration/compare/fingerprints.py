@@ -10,7 +10,8 @@ from math import isfinite, sqrt
 from typing import Any, Final
 
 from ..recorder.errors import FormatError
-from ..recorder.format import Fingerprint, Recording
+from ..recorder.format import Recording
+from ..recorder.records import Fingerprint
 from .damage import DamagedRecords
 from .found import Compared, Side
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict

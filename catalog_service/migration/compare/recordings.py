@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..errors import ComparisonError, UnreadableAnswerError
 from ..recorder.errors import FormatError
-from ..recorder.format import Answer, Failure, Header, Recording, expected_rows
+from ..recorder.format import Recording
+from ..recorder.records import Answer, Failure, Header, expected_rows
 from .answers import AnswerFile
 from .columns import Column
 from .damage import DamagedRecords, unanswered

@@ -8,20 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..recorder.lexer import ADQL, MYSQL, reading_of
 from .rules import Shape
 
 __all__ = ["shape_of", "words_of"]
 
-_PATTERN: Final = r"""(?P<blank>\s+|{comments}|/\*.*?\*/)
-      | (?P<text>{text})
-      | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
-      | (?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)
-      | (?P<word>\w+)
-      | (?P<other>.)"""
-_FLAGS: Final = re.VERBOSE | re.DOTALL
-_ADQL: Final = re.compile(_PATTERN.format(comments=r"--[^\n]*", text=r"'(?:[^']|'')*'"), _FLAGS)
-# two minuses without a blank are two minuses
-_MYSQL: Final = re.compile(_PATTERN.format(comments=r"--(?=\s|$)[^\n]*|\#[^\n]*", text=r"'(?:[^'\\]|\\.|'')*'"), _FLAGS)
+_WORDS: Final = r"|(?P<blank>\s+)|(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)|(?P<word>\w+)|(?P<other>.)"
+_PATTERNS: Final = {reading: re.compile(reading.pattern + _WORDS, re.DOTALL) for reading in (MYSQL, ADQL)}
 _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
@@ -41,8 +34,8 @@ def words_of(query: str, lang: str) -> tuple[str, ...]:
 
 def _tokens(query: str, lang: str) -> Iterator[re.Match[str]]:
     """Yield the words of a query as matches."""
-    pattern = _MYSQL if lang == "QSERV" else _ADQL
-    yield from (found for found in pattern.finditer(query) if found.lastgroup != "blank")
+    found = _PATTERNS[reading_of(lang)].finditer(query)
+    yield from (one for one in found if one.lastgroup not in {"blank", "comment"})
 
 
 def _unwrapped(tokens: list[re.Match[str]]) -> list[re.Match[str]]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..recorder.format import Column as RecordedColumn
-from ..recorder.format import Recording, Table
+from ..recorder.format import Recording
+from ..recorder.records import Column as RecordedColumn
+from ..recorder.records import Table
 from .columns import Column, match_columns
 from .damage import DamagedRecords
 from .found import Compared, Side

@@ -14,11 +14,12 @@ from ..recorder.access import Address
 from ..recorder.answers import AnswerRecorder
 from ..recorder.errors import FormatError, RecorderError, UnreachableError, UsageError
 from ..recorder.fingerprint_run import FingerprintRecorder
-from ..recorder.format import Fingerprint, Recording, Table
+from ..recorder.format import Recording
 from ..recorder.mysql_source import MysqlSource
 from ..recorder.options import Options
 from ..recorder.pace import Pace, Stopped, StopSwitch
 from ..recorder.querylist import Request
+from ..recorder.records import Fingerprint, Table
 from ..recorder.run import Run, locked
 from ..recorder.source import CatalogSource, Dropped
 from ..recorder.statements import check_reads_only
@@ -159,7 +160,7 @@ class _Questions:
     def _only_reads(self, request: Request) -> bool:
         """Tell whether a query may be sent: a recording may come from anywhere."""
         try:
-            check_reads_only(request.query)
+            check_reads_only(request.query, self._source.lang)
         except UsageError as error:
             self._say(f"a recorded query is not asked: {error}")
             return False

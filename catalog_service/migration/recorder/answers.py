@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from functools import partial
 
 from .errors import FormatError, LostError, QueryTimeout, RefusedError, SourceError, TooLargeError, UnreachableError
-from .format import Answer, Failure, Recording, answer_digest, replaced
+from .files import replaced
+from .format import Recording
 from .options import Options
 from .plan import Politely
 from .querylist import Request
+from .records import Answer, Failure, answer_digest
 from .rows import RowWriter
 from .source import CatalogSource
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from .dialect import Cone, Dialect
-from .format import Column, Table
 from .guesses import is_integer
 from .querylist import Request
+from .records import Column, Table
 
 __all__ = ["RADII_DEG", "Sample", "builtin_queries", "sample_query", "samples_of"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from .format import Table
+from .records import Table
 
 __all__ = ["CONES", "Cone", "ConeStyle", "Dialect"]
 

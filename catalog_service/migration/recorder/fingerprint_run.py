@@ -12,10 +12,12 @@ from typing import Final
 from .answers import failure_of
 from .dialect import Dialect
 from .errors import RefusedError, SourceError, TooLargeError, UnreachableError
+from .files import replaced
 from .fingerprints import Cells, Plan, id_cells, integer_key, plan_of, simple_cells
-from .format import Failure, Fingerprint, Recording, Table, replaced
+from .format import Recording
 from .options import Options
 from .plan import Politely
+from .records import Failure, Fingerprint, Table
 from .rows import Field, RowWriter
 from .source import CatalogSource, Result
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .dialect import Dialect
-from .format import Column, Fingerprint, Table
 from .guesses import is_integer
+from .records import Column, Fingerprint, Table
 from .rows import Field
 
 __all__ = ["PRIME", "Cells", "Plan", "id_cells", "integer_key", "plan_of", "simple_cells"]

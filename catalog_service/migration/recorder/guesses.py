@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from .format import Column
+from .records import Column
 
 __all__ = ["find_chunk", "find_key", "find_position", "is_integer"]
 

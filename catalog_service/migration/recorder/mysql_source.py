@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from .access import Address
 from .errors import LostError, QueryTimeout, RefusedError, SourceError, UnreachableError, UsageError
-from .format import Failure, Source, Table
 from .guesses import find_chunk, find_key, find_position
 from .mysql_types import column_of_field, column_of_listing, reader_of_field
+from .records import Failure, Source, Table
 from .rows import Field
 from .source import Result
 from .statements import check_reads_only

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from .format import Column
+from .records import Column
 from .rows import Field
 
 __all__ = ["column_of_field", "column_of_listing", "reader_of_field"]

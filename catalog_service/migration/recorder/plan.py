@@ -8,9 +8,11 @@ from typing import Any, Final, Protocol, TypeVar, get_args
 from .builtin import Sample, builtin_queries, sample_query, samples_of
 from .dialect import CONES, Cone, ConeStyle, Dialect
 from .errors import FormatError, RefusedError, UsageError
-from .format import Recording, Table, replaced
+from .files import write_json
+from .format import Recording
 from .options import Options
 from .querylist import Request, distinct, read_log, read_statements
+from .records import Table
 from .source import CatalogSource
 
 __all__ = ["Politely", "requests_of"]
@@ -38,12 +40,12 @@ def requests_of(
     UnreachableError
         If the source cannot be reached.
     """
-    listed = [one for file in options.query_files for one in read_statements(file)]
-    listed += [one for file in options.logs for one in read_log(file)]
+    listed = [one for file in options.query_files for one in read_statements(file, source.lang)]
+    listed += [one for file in options.logs for one in read_log(file, source.lang)]
     kept = _read(recording)
     if not kept and options.builtin:
         kept = _drawn(source, options, tables, politely)
-    requests = list(distinct([*listed, *(kept if options.builtin else [])]))
+    requests = list(distinct([*listed, *(kept if options.builtin else [])], source.lang))
     if not requests:
         raise UsageError("There is no query to record: give --queries or --log, or let --builtin find tables.")
     _write(recording, source.lang, kept, requests)
@@ -114,5 +116,4 @@ def _write(recording: Recording, lang: str, builtin: Sequence[Request], requests
         "builtin": [{"query": one.query, "use_case": one.use_case} for one in builtin],
         "asked": [{"lang": lang, "query": one.query, "use_case": one.use_case} for one in requests],
     }
-    with replaced(recording.directory / _FILE) as sink:
-        sink.write(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    write_json(recording.directory / _FILE, content)

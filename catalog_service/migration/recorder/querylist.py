@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
-from .statements import check_reads_only, normalised, split_statements
+from .statements import check_reads_only, normalised, split_statements, without_comments
 
 __all__ = ["Request", "distinct", "read_log", "read_statements"]
 
@@ -18,7 +18,6 @@ _GENERAL: Final = re.compile(
 )
 """A line of the general log, of MySQL (ISO time) and MariaDB (yymmdd, or two tabs within the same second)."""
 _BANNER: Final = re.compile(r"^(?:Tcp port:|Time\s+Id\s+Command|\S+, Version:)")
-_COMMENT: Final = re.compile(r"^\s*(?:(?:--[^\n]*|#[^\n]*)\n\s*|/\*(?!!).*?\*/\s*)*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -29,24 +28,38 @@ class Request:
     use_case: str
 
 
-def read_statements(file: Path) -> Iterator[Request]:
+def read_statements(file: Path, lang: str = "QSERV") -> Iterator[Request]:
     """Yield the statements of a file, which end at ``;`` or an empty line; a comment line names the use case.
+
+    Parameters
+    ----------
+    file
+        The file.
+    lang
+        Language of the statements.
 
     Raises
     ------
     UsageError
         If the file cannot be read, or a statement does more than read.
     """
-    for use_case, statement in split_statements(_text_of(file)):
-        check_reads_only(statement)
+    for use_case, statement in split_statements(_text_of(file), lang):
+        check_reads_only(statement, lang)
         yield Request(statement, use_case or file.stem)
 
 
-def read_log(file: Path) -> Iterator[Request]:
+def read_log(file: Path, lang: str = "QSERV") -> Iterator[Request]:
     """Yield the queries of a log: MySQL's general log, or lines with a JSON object whose field ``query`` is one.
 
     Statements that do more than read, or read nothing of a catalog, are left out. Users and addresses of the log are
-    not taken over.
+    not taken over, nor comments in the queries.
+
+    Parameters
+    ----------
+    file
+        The file.
+    lang
+        Language of the queries.
 
     Raises
     ------
@@ -55,8 +68,8 @@ def read_log(file: Path) -> Iterator[Request]:
     """
     lines = [line.removesuffix("\r") for line in _text_of(file).split("\n")]  # texts may hold other ends of lines
     found = [*_json_queries(lines), *_general_queries(lines)]
-    requests = [Request(_COMMENT.sub("", one).strip().rstrip("; \n"), file.stem) for one in found]
-    wanted = [one for one in requests if _reads_a_table(one.query)]
+    requests = [Request(without_comments(one, lang).strip().rstrip("; \n"), file.stem) for one in found]
+    wanted = [one for one in requests if _reads_a_table(one.query, lang)]
     if not wanted:
         raise UsageError(
             f'{file} holds no query: neither a general log of MySQL nor lines with {{"query": "SELECT ..."}}.'
@@ -64,11 +77,11 @@ def read_log(file: Path) -> Iterator[Request]:
     yield from wanted
 
 
-def distinct(requests: Iterable[Request]) -> Iterator[Request]:
+def distinct(requests: Iterable[Request], lang: str = "QSERV") -> Iterator[Request]:
     """Yield requests whose text, blanks aside, was not there before."""
     seen: set[str] = set()
     for one in requests:
-        text = normalised(one.query)
+        text = normalised(one.query, lang)
         if text not in seen:
             seen.add(text)
             yield one
@@ -102,13 +115,13 @@ def _general_queries(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(query)
 
 
-def _reads_a_table(query: str) -> bool:
+def _reads_a_table(query: str, lang: str) -> bool:
     try:
-        check_reads_only(query)
+        check_reads_only(query, lang)
     except UsageError:
         return False
     return re.match(r"[\s(]*(?:select|with)\b", query, re.IGNORECASE) is not None and " from " in (
-        f" {normalised(query)} ".lower()
+        f" {normalised(query, lang)} ".lower()
     )
 
 

@@ -48,7 +48,7 @@ def encoder(kind: str) -> Callable[[Field], str]:
     Parameters
     ----------
     kind
-        A kind of the format, see `format.KINDS`.
+        A kind of the format, see `records.KINDS`.
 
     Raises
     ------

@@ -14,10 +14,11 @@ from .answers import AnswerRecorder
 from .dialect import Dialect
 from .errors import LostError, RefusedError, SourceError, UnreachableError, UsageError
 from .fingerprint_run import FingerprintRecorder
-from .format import Failure, Header, Recording, Table
+from .format import Recording
 from .options import Options
 from .pace import Pace, Stopped
 from .plan import requests_of
+from .records import Failure, Header, Table
 from .source import CatalogSource
 
 __all__ = ["VERSION", "Run", "Summary", "locked"]

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from .format import Column, Source, Table
+from .records import Column, Source, Table
 from .rows import Field
 
 __all__ = ["CatalogSource", "Dropped", "Result"]

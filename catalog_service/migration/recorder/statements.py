@@ -2,18 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from itertools import product
+from functools import cache
 from typing import Final
 
 from .errors import UsageError
+from .lexer import READINGS, Reading, reading_of
 
-__all__ = ["check_reads_only", "normalised", "split_statements", "without_literals"]
+__all__ = ["check_reads_only", "normalised", "split_statements", "without_comments"]
 
-_TOKEN: Final = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`
-    |(?:--(?=[\x00-\x20\x7f]|\Z)|\#)[^\n]*|/\*.*?\*/|;|\n[ \t\r]*\n""",
-    re.DOTALL | re.VERBOSE,
-)
 _FIRST: Final = re.compile(r"[\s(]*(\w+)", re.ASCII)
 _READS: Final = frozenset({"select", "show", "describe", "desc", "with"})
 _FUNCTIONS: Final = (
@@ -36,31 +32,21 @@ _DOUBTFUL: Final = re.compile(
 _NOT_UNICODE: Final = re.compile(r"[\ud800-\udfff]")
 
 
-def _readings() -> Iterator[re.Pattern[str]]:
-    """Yield what ends a text, a name and a comment, for each way that a server may read them.
-
-    A backslash escapes in texts or does not, ``"`` encloses a text or a name, ``--`` needs a blank or control character
-    behind it (MySQL) or nothing (ADQL), and ``#`` begins a comment or does not. The first is MySQL's default.
-    """
-    escaped, plain = r"{0}(?:[^{0}\\]|\\.|{0}{0})*{0}", r"{0}(?:[^{0}]|{0}{0})*{0}"
-    dashes, always = r"--(?=[\x00-\x20\x7f]|\Z)[^\n]*", r"--[^\n]*"
-    for single, double, comment, crosshatch in product(
-        (escaped, plain), (escaped, plain), (dashes, always), (r"\#[^\n]*|", "")
-    ):
-        texts = single.format("'") + "|" + double.format('"')
-        yield re.compile(rf"{texts}|`[^`]*`|{comment}|{crosshatch}/\*.*?\*/", re.DOTALL)
+@cache
+def _compiled(reading: Reading, *, with_ends: bool = False) -> re.Pattern[str]:
+    """Return what ends a text, a name and a comment; with ends of statements too: ``;`` and empty lines."""
+    return re.compile(reading.pattern + (r"|;|\n[ \t\r]*\n" if with_ends else ""), re.DOTALL)
 
 
-_READINGS: Final = tuple(_readings())
-
-
-def split_statements(text: str) -> Iterator[tuple[str, str]]:
+def split_statements(text: str, lang: str = "QSERV") -> Iterator[tuple[str, str]]:
     r"""Yield (comment, statement): statements end at ``;`` or at an empty line, outside texts and comments.
 
     Parameters
     ----------
     text
         Statements; a comment line before one is a heading, which holds until the next.
+    lang
+        ``QSERV`` (MySQL) or ``ADQL``: they differ in backslashes in texts and in comments.
 
     Examples
     --------
@@ -68,7 +54,7 @@ def split_statements(text: str) -> Iterator[tuple[str, str]]:
     [('ids', "SELECT ';'"), ('ids', 'SELECT 2'), ('cones', 'SELECT 3')]
     """
     heading, start = "", 0
-    for end, after in [*_ends(text), (len(text), len(text))]:
+    for end, after in [*_ends(text, lang), (len(text), len(text))]:
         headings, statement = _headed(text[start:end])
         heading = headings or heading
         if statement:
@@ -76,8 +62,8 @@ def split_statements(text: str) -> Iterator[tuple[str, str]]:
         start = after
 
 
-def _ends(text: str) -> Iterator[tuple[int, int]]:
-    for token in _TOKEN.finditer(text):
+def _ends(text: str, lang: str) -> Iterator[tuple[int, int]]:
+    for token in _compiled(reading_of(lang), with_ends=True).finditer(text):
         if token[0] == ";" or token[0].isspace():
             yield token.span()
 
@@ -90,28 +76,44 @@ def _headed(part: str) -> tuple[str, str]:
     return re.sub(r"^use case:\s*", "", heading, flags=re.IGNORECASE), "\n".join(lines).strip()
 
 
-def without_literals(statement: str) -> str:
-    """Return a statement with every literal and quoted name emptied, and without comments."""
-    return _TOKEN.sub(_emptied, statement)
-
-
 def _emptied(token: re.Match[str]) -> str:
-    if token[0].isspace() or token[0] == ";":
-        return token[0]
     return " '' " if token[0][0] in "'\"`" else " "
 
 
-def normalised(statement: str) -> str:
+def without_comments(statement: str, lang: str = "QSERV") -> str:
+    """Return a statement without comments, which may name somebody; executable ones stay, which are no comments.
+
+    Examples
+    --------
+    >>> without_comments("SELECT '--' /* Ann's */ FROM t -- 12 o'clock")
+    "SELECT '--'   FROM t  "
+    """
+    return _compiled(reading_of(lang)).sub(_without_comment, statement)
+
+
+def _without_comment(token: re.Match[str]) -> str:
+    is_comment = token.lastgroup == "comment" and not token[0].startswith(("/*!", "/*M!"))
+    return " " if is_comment else token[0]
+
+
+def normalised(statement: str, lang: str = "QSERV") -> str:
     """Return what equal statements have in common, whatever their blanks: to find repeated ones."""
     parts, start = [], 0
-    for token in _TOKEN.finditer(statement):
+    for token in _compiled(reading_of(lang)).finditer(statement):
         parts += [" ".join(statement[start : token.start()].split()), token[0].strip()]
         start = token.end()
     return " ".join([*parts, " ".join(statement[start:].split())]).strip(" ;")
 
 
-def check_reads_only(statement: str) -> None:
+def check_reads_only(statement: str, lang: str = "QSERV") -> None:
     """Refuse what could do more than read, however the server reads quotes, backslashes and comments.
+
+    Parameters
+    ----------
+    statement
+        What is to be sent.
+    lang
+        ``QSERV`` or ``ADQL``; in ADQL a backslash in a text is one.
 
     Raises
     ------
@@ -122,9 +124,10 @@ def check_reads_only(statement: str) -> None:
         raise UsageError(f"Nothing is sent that may write or lock: {_shown(statement)}")
     if _NOT_UNICODE.search(statement):
         raise UsageError(f"A statement holds half a character, which cannot be sent: {_shown(statement)}")
-    _check_first(_READINGS[0].sub(_emptied, statement), statement)
-    for reading in _READINGS:
-        _check_reading(reading, statement)
+    _check_first(_compiled(reading_of(lang)).sub(_emptied, statement), statement)
+    for reading in READINGS:
+        if lang == "QSERV" or not (reading.escapes or reading.escapes_in_double):
+            _check_reading(_compiled(reading), statement)
 
 
 def _check_first(bare: str, statement: str) -> None:

@@ -13,8 +13,8 @@ from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from .errors import LostError, QueryTimeout, RefusedError, SourceError, UnreachableError, UsageError
-from .format import Column, Source, Table
 from .guesses import find_chunk, find_key, find_position
+from .records import Column, Source, Table
 from .source import Result
 from .statements import check_reads_only
 from .votable import column_of, error_in, read_votable
@@ -100,8 +100,9 @@ class TapSource:
         self, query: str, *, timeout_s: float, max_rows: int | None = None, lang: str | None = None
     ) -> Iterator[Result]:
         """Run a query and give its rows as they come; see `CatalogSource.ask`."""
-        check_reads_only(query)
-        form = {"LANG": lang or self._lang, "QUERY": query, "RESPONSEFORMAT": self._format}
+        lang = lang or self._lang
+        check_reads_only(query, lang)
+        form = {"LANG": lang, "QUERY": query, "RESPONSEFORMAT": self._format}
         if max_rows is not None:
             form["MAXREC"] = str(max_rows + 1)  # one more, so that an answer cut here is known to be too large
         deadline = _Deadline(timeout_s)

@@ -11,7 +11,7 @@ from typing import Final
 from xml.parsers import expat
 
 from .errors import LostError, RefusedError
-from .format import Column
+from .records import Column
 from .rows import Field
 from .source import Result
 from .votable_binary import RowDecoder, VoField

@@ -4,6 +4,7 @@ The proxy of this test does what the map of nginx in docs/how-to/leave-qserv.md 
 """
 
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from tests.harness import RunningServer, SampleStore, free_port, start_server, stop_server
+from tests.harness import RunningServer, SampleStore, free_port, require, start_server, stop_server
 from tests.house.repository import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "leave-qserv.md"
@@ -113,9 +114,9 @@ def small_proxy(services: dict[str, str], _directory: Path) -> Iterator[tuple[Ca
 @contextmanager
 def nginx(services: dict[str, str], directory: Path) -> Iterator[tuple[Callable[[set[str]], None], str]]:
     """Run nginx with what the page shows."""
-    program = shutil.which("nginx")
-    if program is None:
-        pytest.skip("nginx is not installed; the small proxy reads the same map")
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # where Debian has it, for root alone
+    require(program, "nginx is not installed (apt-get install nginx-light); the small proxy reads the same map")
+    assert program is not None
     port, config = free_port(), directory / "nginx.conf"
 
     def move(moved: set[str]) -> None:

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from pyarrow import csv
 
 from catalog_service.migration.recorder.errors import FormatError
-from catalog_service.migration.recorder.format import (
+from catalog_service.migration.recorder.files import replaced
+from catalog_service.migration.recorder.format import Recording
+from catalog_service.migration.recorder.records import (
     Answer,
     Column,
     Failure,
     Fingerprint,
     Header,
-    Recording,
     Source,
     Table,
     answer_digest,
-    replaced,
 )
 from catalog_service.migration.recorder.rows import RowWriter, read_rows
 

@@ -16,8 +16,9 @@ import pytest
 from catalog_service.migration.recorder.access import PASSWORD_VARIABLE, parse_address
 from catalog_service.migration.recorder.command import main
 from catalog_service.migration.recorder.errors import QueryTimeout, RefusedError, UnreachableError, UsageError
-from catalog_service.migration.recorder.format import Answer, Recording
+from catalog_service.migration.recorder.format import Recording
 from catalog_service.migration.recorder.mysql_source import MysqlSource
+from catalog_service.migration.recorder.records import Answer
 from catalog_service.migration.recorder.statements import check_reads_only
 from tests.catalog_service.migration.qserv_like import DATABASE, QservLike, running_qserv_like
 from tests.harness import SampleStore

@@ -21,10 +21,11 @@ from catalog_service.migration.recorder.builtin import Sample, builtin_queries
 from catalog_service.migration.recorder.dialect import CONES, Cone, Dialect
 from catalog_service.migration.recorder.errors import RefusedError, UsageError
 from catalog_service.migration.recorder.fingerprint_run import CellProgress, FingerprintRecorder
-from catalog_service.migration.recorder.format import Column, Fingerprint, Header, Recording, Source, Table
+from catalog_service.migration.recorder.format import Recording
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Pace, Rate, Stopped, StopSwitch, Window, parse_rate, parse_window
 from catalog_service.migration.recorder.querylist import distinct, read_log, read_statements
+from catalog_service.migration.recorder.records import Column, Fingerprint, Header, Source, Table
 from catalog_service.migration.recorder.source import Result
 from catalog_service.migration.recorder.statements import check_reads_only, split_statements
 
@@ -92,6 +93,33 @@ def test_logs_give_each_query_once_and_nothing_of_users(tmp_path: Path, text: st
     found = list(distinct(read_log(write(tmp_path, text))))
     assert [one.query for one in found] == queries
     assert "alice" not in repr(found)
+
+
+def test_comments_in_a_log_may_name_somebody(tmp_path: Path) -> None:
+    queries = [
+        "SELECT /* alice */ a FROM t WHERE b = '-- # /* c */' -- alice",
+        "SELECT 1 /*! INTO @x */ FROM a",
+        "SELECT a # alice\nFROM t",
+    ]
+    file = write(tmp_path, "\n".join(json.dumps({"query": one}) for one in queries))
+    found = [one.query for one in read_log(file)]
+    assert [" ".join(one.split()) for one in found] == ["SELECT a FROM t WHERE b = '-- # /* c */'", "SELECT a FROM t"]
+
+
+def test_backslashes_in_texts_of_adql_are_backslashes(tmp_path: Path) -> None:
+    queries = (
+        "SELECT a FROM t WHERE b = 'x\\'",
+        "SELECT b FROM t WHERE b = 'x\\' AND c = 'update; it'",
+        'SELECT "\\" FROM t',
+    )
+    text = ";\n".join(queries)
+    found = [one.query for one in read_statements(write(tmp_path, text), "ADQL")]
+    assert found == list(queries)
+    assert len(list(distinct(read_statements(write(tmp_path, f"{text}; {text}"), "ADQL"), "ADQL"))) == 3
+    with pytest.raises(UsageError, match="not DROP"):
+        list(read_statements(write(tmp_path, "SELECT a FROM t WHERE b = 'x\\'; DROP TABLE t -- '"), "ADQL"))
+    with pytest.raises(UsageError):
+        list(read_statements(write(tmp_path, text)))
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,11 @@ def test_only_known_languages_are_logged(lang: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("SELECT 'it''s \\' a', \"x\" FROM t2 WHERE a1>-1.5e-3", "SELECT ?, ? FROM t2 WHERE a1>-?"),
+        ("SELECT 'it''s \" a', \"x\" FROM t2 WHERE a1>-1.5e-3", "SELECT ?, ? FROM t2 WHERE a1>-?"),
+        ("SELECT 'a\\b' FROM t2", "SELECT ? FROM t2"),
+        ("SELECT ra FROM t WHERE a = 'x\\' AND b = 'Ann'", "?"),
+        ("SELECT ra FROM t WHERE a = 'it\\'s Ann'", "?"),
+        ('SELECT ra FROM t WHERE a = "x\\" AND b = "Ann"', "?"),
         (
             "SELECT 0x1F, 1e5x FROM t # 12 a\nWHERE b=.5 /* 7\n8 */ AND c IN(1,2)",
             "SELECT ?, ? FROM t WHERE b=? AND c IN(?,?)",

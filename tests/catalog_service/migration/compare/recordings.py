@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from catalog_service.migration.recorder.format import (
+from catalog_service.migration.recorder.files import replaced
+from catalog_service.migration.recorder.format import Recording
+from catalog_service.migration.recorder.records import (
     Answer,
     Column,
     Failure,
     Fingerprint,
     Header,
-    Recording,
     Source,
     Table,
     answer_digest,
-    replaced,
 )
 from catalog_service.migration.recorder.rows import RowWriter
 

@@ -13,7 +13,7 @@ from catalog_service.migration.compare.page import to_html
 from catalog_service.migration.compare.recordings import compare_recordings
 from catalog_service.migration.compare.report import print_report, write_json
 from catalog_service.migration.errors import ComparisonError
-from catalog_service.migration.recorder.format import Failure
+from catalog_service.migration.recorder.records import Failure
 from tests.catalog_service.migration.compare.recordings import Made
 
 COLUMNS = {"id": "int64", "mag": "float32", "name": "text"}

@@ -17,9 +17,10 @@ from catalog_service.migration.compare.recordings import compare_recordings
 from catalog_service.migration.compare.target import Target, ask_target
 from catalog_service.migration.recorder.access import PASSWORD_VARIABLE, TOKEN_VARIABLE, parse_address
 from catalog_service.migration.recorder.command import main
-from catalog_service.migration.recorder.format import Answer, Recording
+from catalog_service.migration.recorder.format import Recording
 from catalog_service.migration.recorder.options import Options
 from catalog_service.migration.recorder.pace import Rate
+from catalog_service.migration.recorder.records import Answer
 from tests.catalog_service.migration.compare.recordings import Made
 from tests.catalog_service.migration.qserv_like import QservLike, running_qserv_like
 from tests.harness import SampleStore
