@@ -21,7 +21,7 @@ from ..exceptions import InputError
 from ..layout.files import replaced
 from ..sky.borders import Halo, halo_of, margin_rows
 from .damage import Damage, damage_from
-from .order import sorted_by_index, taken
+from .order import stable_order, taken
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -223,7 +223,7 @@ def _spill_chunk(
     spill: SpillWriter, plan: TablePlan, buckets: BucketPlan, chunk: _Chunk, placed: PlacedRows
 ) -> list[NDArray[np.int64]]:
     """Write a chunk's placed rows sorted by index, and its margin rows; return the tiles of the latter."""
-    order = sorted_by_index(placed.index)
+    order = stable_order(placed.index)
     order = order[np.searchsorted(placed.index, 0, sorter=order) :]  # unplaced rows have negative codes
     rows = _sorted_rows(plan, chunk, placed, order)
     index = placed.index[order]

@@ -19,7 +19,6 @@ from ..layout.files import replaced
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
 from .id_runs import is_flat, read_run, run_ids, run_paths, sorted_entries
-from .order import merged_by_index
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
@@ -129,7 +128,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     ]
     fresh = _fresh_entries(workspace, plan, column, part)
     tables.append(fresh if within is None else fresh.filter(within))
-    table = sorted_entries(pa.concat_tables(tables), merged_by_index)
+    table = sorted_entries(pa.concat_tables(tables))
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
     tile = np.searchsorted(tiling.starts, healpix, side="right") - 1
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))

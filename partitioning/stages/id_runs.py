@@ -5,7 +5,7 @@ Beside it lies a file with the first id of every batch, and with a sample of the
 that it does not depend on which leaves share a run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,11 +13,10 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
-from .order import one_chunk, sorted_by_index, taken
+from .order import one_chunk, stable_order
 from .workspace import Workspace
 
 __all__ = ["ENTRY_BYTES", "IdRuns", "RunIds", "is_flat", "read_run", "run_ids", "run_paths", "sorted_entries"]
@@ -63,7 +62,7 @@ class IdRuns:
         entries, sample = pa.concat_tables(self._parts), pa.concat_tables(self._samples)
         for column in self.columns:
             path = self.workspace.runs(column) / f"{self.bucket:05d}-{self._runs:04d}.arrow"
-            rows = sorted_entries(entries.select([column, HEALPIX_COLUMN]), sorted_by_index)
+            rows = sorted_entries(entries.select([column, HEALPIX_COLUMN]))
             _write_run(path, rows, sample.column(column).drop_null())
         self._parts, self._samples, self._rows, self._runs = [], [], 0, self._runs + 1
 
@@ -73,26 +72,21 @@ def is_flat(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind)) and kind != pa.uint64()
 
 
-def sorted_entries(table: pa.Table, order_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> pa.Table:
-    """Return (id, index) sorted by both, without NULL ids.
-
-    Rows come by ascending index but where an append adds to an older index, so that a stable sort by id does.
-
-    Parameters
-    ----------
-    order_of
-        Returns the stable order of integers.
-    """
-    column = table.column_names[0]
+def sorted_entries(table: pa.Table) -> pa.Table:
+    """Return (id, index) sorted by both, without NULL ids."""
+    column, kind = table.column_names[0], table.schema.field(0).type
     table = table.filter(pc.is_valid(table.column(0))) if table.column(0).null_count else table
-    if not is_flat(table.schema.field(0).type):
+    if not is_flat(kind):
         return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
     ids, healpix = table.column(0).cast(pa.int64()).to_numpy(), table.column(1).to_numpy()
-    order = order_of(ids)
-    tied = np.diff(ids[order]) == 0
-    if (np.diff(healpix[order])[tied] < 0).any():
+    order = stable_order(ids)
+    ids_there, healpix_there = ids[order], healpix[order]
+    tied = ids_there[1:] == ids_there[:-1]
+    # rows come by ascending index but where an append adds to an older index
+    if (tied & (healpix_there[1:] < healpix_there[:-1])).any():
         order = np.lexsort((healpix, ids))
-    return pa.table([taken(one_chunk(values), order) for values in table.columns], schema=table.schema)
+        ids_there, healpix_there = ids[order], healpix[order]
+    return pa.table([pa.array(ids_there).cast(kind), pa.array(healpix_there)], schema=table.schema)
 
 
 def run_paths(workspace: Workspace, column: str) -> list[Path]:

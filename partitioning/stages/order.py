@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["merged_by_index", "one_chunk", "sorted_by_index", "sorted_order", "taken"]
+__all__ = ["one_chunk", "sorted_order", "stable_order", "taken"]
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -22,31 +22,38 @@ def taken(rows: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
     return pc.take(rows, pa.array(numbers), boundscheck=False)
 
 
-def sorted_by_index(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the stable order of unsorted integers, shape ``(N,)``.
+def stable_order(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the stable order of integers, shape ``(N,)``.
 
-    Few rows share an index, so the fast unstable sort is put right where they do: twice as fast as a stable one.
+    Values and row numbers are packed into one integer each, and these are sorted: half the time of sorting row numbers
+    by values, or of merging sorted runs. Where there are too few bits for both, the lowest bits of the values are left
+    out, and rows that are equal but for these are sorted anew.
 
-    >>> sorted_by_index(np.array([3, 1, 3, 1])).tolist()
+    >>> stable_order(np.array([3, 1, 3, 1])).tolist()
     [1, 3, 0, 2]
     """
-    order = np.argsort(index)
-    tied = _tied(index[order])
-    if len(tied):
+    if len(values) == 0:
+        return np.empty(0, np.int64)
+    low = values.min()
+    bits = len(values).bit_length()
+    missing = max(0, (int(values.max()) - int(low)).bit_length() + bits - 64)
+    packed = (values - low).view(np.uint64)  # right for all differences, though those above 2**63 overflow
+    packed >>= np.uint64(missing)
+    packed <<= np.uint64(bits)
+    packed |= np.arange(len(values), dtype=np.uint64)
+    packed.sort()
+    order: NDArray[np.int64] = (packed & np.uint64((1 << bits) - 1)).view(np.int64)
+    if missing:
+        tied = _tied(packed >> np.uint64(bits))
         rows = order[tied]
-        order[tied] = rows[np.lexsort((rows, index[rows]))]
+        order[tied] = rows[np.lexsort((rows, values[rows]))]
     return order
-
-
-def merged_by_index(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the stable order of integers, shape ``(N,)``, that are sorted runs one after the other."""
-    return np.argsort(index, kind="stable")  # a merge sort that finds the runs
 
 
 def sorted_order(keys: pa.Table) -> NDArray[np.int64]:
     """Return the row order by the first column (``_healpix_29``), the other columns, order of input; shape ``(N,)``."""
     index = keys.column(0).to_numpy()
-    order = merged_by_index(index)
+    order = stable_order(index)
     if keys.num_columns == 1:
         return order
     tied = _tied(index[order])
@@ -57,7 +64,7 @@ def sorted_order(keys: pa.Table) -> NDArray[np.int64]:
     return order
 
 
-def _tied(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _tied(values: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the positions of sorted values that have an equal neighbour."""
     same = values[1:] == values[:-1]
     if not same.any():

@@ -1,0 +1,28 @@
+"""The order of stored rows, against numpy's stable sort."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from partitioning.stages.order import stable_order
+
+RNG = np.random.default_rng(8)
+FAR = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max], np.int64)
+SORTED_RUNS = np.concatenate([np.sort(part) for part in np.array_split(RNG.integers(0, 1 << 60, 4000), 7)])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.empty(0, np.int64),
+        np.array([7]),
+        RNG.integers(-5, 5, 3000),
+        RNG.integers(0, 3 << 60, 3000),
+        SORTED_RUNS,
+        RNG.choice(np.concatenate([FAR, RNG.integers(FAR[0], FAR[1], 50)]), 3000),
+        (1 << 62) - RNG.integers(0, 2, 3000) * (1 << 62) + RNG.integers(0, 40, 3000),  # alike but for the lowest bits
+    ],
+    ids=["none", "one", "small", "large", "runs", "whole range", "lowest bits"],
+)
+def test_equal_values_keep_their_order(values: NDArray[np.int64]) -> None:
+    assert stable_order(values).tolist() == np.argsort(values, kind="stable").tolist()
