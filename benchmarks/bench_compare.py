@@ -4,6 +4,9 @@
 FLOAT printed with six digits on one side: equal, with one row altered, missing and repeated, and without a column that
 is compared exactly; seconds and peak memory of the process that compares. With ``--fingerprints 10000000`` a private
 MariaDB gets a table of so many rows: fingerprints by boxes of one degree before and after each fault.
+
+``--dachs-url http://127.0.0.1:18080`` instead: record a running DaCHS over TAP, as it stands in `bench_dachs`, and
+compare with the service on the same table; ``--directory`` keeps ours for the next run. Status 1 if anything differs.
 """
 
 import argparse
@@ -19,12 +22,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.bench_dachs import prepare
 from benchmarks.process_meter import ProcessMeter
-from benchmarks.serving import emit
+from benchmarks.serving import emit, running_server
 from catalog_service.migration.compare import compare_results
 from catalog_service.migration.compare.answers import AnswerFile
 from catalog_service.migration.compare.columns import Column
+from catalog_service.migration.compare.found import Compared
 from catalog_service.migration.compare.recordings import compare_recordings
+from catalog_service.migration.compare.rules import Verdict
 from catalog_service.migration.compare.target import Target, ask_target
 from catalog_service.migration.recorder.access import parse_address
 from catalog_service.migration.recorder.command import main as record
@@ -164,12 +170,59 @@ def located(execute: Any, url: str, rows: int, directory: Path) -> dict[str, Any
     return found
 
 
+DACHS_QUERIES = """\
+-- ordered
+SELECT TOP 500 objectId, r_psfFlux FROM bench.object ORDER BY r_psfFlux DESC, objectId;
+SELECT objectId, coord_ra FROM bench.object WHERE coord_ra BETWEEN 60 AND 60.01 AND coord_dec > -35 ORDER BY coord_ra;
+-- groups
+SELECT tract, COUNT(*) AS n, AVG(r_psfFlux) AS mean FROM bench.object GROUP BY tract;
+SELECT patch, MIN(coord_dec), MAX(coord_dec) FROM bench.object WHERE patch < 20 GROUP BY patch;
+-- both refuse
+SELECT nosuch FROM bench.object;
+"""
+
+
+def beside_dachs(url: str, directory: Path, recording: Path) -> dict[str, Any]:
+    """Record a DaCHS, and compare with our service on the same table."""
+    prepare(directory)
+    queries = recording.with_suffix(".sql")
+    queries.write_text(DACHS_QUERIES)
+    what = ["--table", "bench.object", "--queries", str(queries), "--builtin"]
+    if record([f"{url}/tap", "--out", str(recording), "--rate", "100%", *what]):
+        raise SystemExit("recording the DaCHS failed")
+    with running_server(directory) as (ours, _):
+        target = Target(parse_address(f"{ours}/tap"), None, Options(rate=Rate()))
+        asked = ask_target(recording, target, recording.with_suffix(".ours"), lambda _: None)
+    if not asked.is_complete:
+        raise SystemExit(asked.problem)
+    report = compare_recordings(recording, recording.with_suffix(".ours"), say=_say)
+    queries_both, theirs, mine = report.seconds
+    return {
+        "verdict": report.verdict,
+        "counts": report.counts,
+        "queries_answered_by_both": queries_both,
+        "seconds_dachs": round(theirs, 2),
+        "seconds_ours": round(mine, 2),
+        "not_equal": [_line(one) for one in report.compared if not one.comparison.is_equal],
+    }
+
+
+def _say(one: Compared) -> None:
+    sys.stderr.write(_line(one) + "\n")
+
+
+def _line(one: Compared) -> str:
+    return f"{one.subject} {one.query or one.name}: {one.comparison}"
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--fingerprints", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--dachs-url", metavar="URL", help="base address of a DaCHS with the table of `bench_dachs`")
+    parser.add_argument("--directory", type=Path, help="with --dachs-url: keep our table here for the next run")
     parser.add_argument("--json", default="-")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -178,6 +231,11 @@ def main() -> None:
         return
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-compare-") as directory:
+        if given.dachs_url is not None:
+            ours = (given.directory or Path(directory)).resolve()
+            figures = beside_dachs(given.dachs_url.rstrip("/"), ours, Path(directory) / "recording")
+            emit(figures, given.json)
+            sys.exit(figures["verdict"] not in {Verdict.EQUAL, Verdict.WITHIN})
         if given.rows:
             figures = {case: measured(case, given.rows, Path(directory)) for case in given.case or CASES}
         if given.fingerprints:

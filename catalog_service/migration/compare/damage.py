@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from ..recorder.errors import FormatError
 from ..recorder.format import Recording
 from ..recorder.records import answer_digest
-from .found import Compared
+from ..recorder.wanted import Wanted, read_wanted
+from .found import Compared, Side
 from .rules import Comparison, Verdict
 
-__all__ = ["DamagedRecords", "unanswered"]
+__all__ = ["DamagedRecords", "unanswered", "unrecorded"]
 
 
 @dataclass
@@ -31,10 +32,41 @@ class DamagedRecords:
             yield Compared(self.subject, name, Comparison(Verdict.NOT_COMPARED, notes=(str(error),)))
 
 
+def unrecorded(recording: Recording) -> Iterator[Compared]:
+    """Yield tables and fingerprints that were to be recorded and are not there: the recording was stopped before."""
+    try:
+        wanted = read_wanted(recording.directory)
+    except FormatError as error:
+        yield Compared("table", "wanted.json", Comparison(Verdict.NOT_COMPARED, notes=(str(error),)))
+        return
+    if "tables" in wanted.steps and not wanted.tables:
+        yield _gone("table", "all", "Tables were to be recorded, and none was found: continue the recording.")
+    usable = {one.name for one in recording.tables(lambda *_: None) if one.error is None}
+    for name in sorted(wanted.tables):
+        if not recording.holds("tables", name):
+            yield _gone("table", name, "This table was to be recorded, and was not: continue the recording.")
+        if "fingerprints" in wanted.steps and name in usable and not recording.holds("fingerprints", name):
+            yield _gone("fingerprints", name, "They were to be recorded, and were not: continue the recording.")
+
+
+def _gone(subject: str, name: str, note: str) -> Compared:
+    return Compared(subject, name, Comparison(Verdict.NOT_COMPARED, notes=(note,)), Side(error="not recorded"))
+
+
+def _wanted(recording: Recording) -> Wanted:
+    try:
+        return read_wanted(recording.directory)
+    except FormatError:  # told by `unrecorded`
+        return Wanted()
+
+
 def unanswered(recording: Recording, known: Collection[tuple[str, str]]) -> Iterator[Compared]:
     """Yield the queries that were to be recorded and are not among those `known`: the recording was stopped before."""
     path = recording.directory / "queries.json"
     if not path.is_file():
+        if "queries" in _wanted(recording).steps:
+            note = "Queries were to be recorded, and none was asked: continue the recording."
+            yield _gone("answer", "queries.json", note)
         return
     try:
         asked = [(one["lang"], one["query"], one.get("use_case")) for one in json.loads(path.read_bytes())["asked"]]

@@ -18,13 +18,18 @@ from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 
 __all__ = ["compare_fingerprints"]
 
-_SAME_CELLS: Final = ("kind", "width_deg", "divisor", "column")
+_SAME_CELLS: Final = ("kind", "width_deg", "divisor", "column", "ra", "dec")
 _ROUNDED_SHARE: Final = 0.5
 """Averages of FLOAT that differ a little in more cells than this were computed of rounded values."""
 _FEWEST_ROUNDED: Final = 5
 """Cells that must differ so: in fewer, a single altered row looks the same."""
 _FOUR_SIGMA: Final = 4 / sqrt(3)
 """Of an error that is anywhere within its bounds, as rounding is."""
+
+_TOO_FEW: Final = (
+    "the averages differ by no more than rounding to six digits explains, in too few cells to tell that from an "
+    "altered row. Record both sides with smaller cells (--cells remainder, --box-deg)."
+)
 
 Cell = Mapping[str, str | None]
 
@@ -84,11 +89,13 @@ def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:
     if other.error is not None:
         return f"The fingerprints could not be asked for on the other side: {other.error.message}"
     for what in _SAME_CELLS:
-        if mine.cells.get(what) != other.cells.get(what):
+        if str(mine.cells.get(what)).casefold() != str(other.cells.get(what)).casefold():
             return (
                 f"The cells are others: {what} {mine.cells.get(what)} against {other.cells.get(what)}. "
                 "Record both sides with the same --cells box or --cells id; cells by chunk exist in one Qserv only."
             )
+    if mine.prime != other.prime:
+        return f"The sums of ids are others: modulo {mine.prime} against {other.prime}."
     return None
 
 
@@ -127,23 +134,31 @@ class _Cells:
             *self._alone(DifferenceKind.ONLY_LEFT, left, right),
             *self._alone(DifferenceKind.ONLY_RIGHT, right, left),
         ]
+        undecided: list[str] = []
         for field in self._fields():
             wrong = [cell for cell in both if not self._same(field, left[cell], right[cell])]
             if self._rules.nan_is_null and wrong:
                 known = [cell for cell in wrong if _is_finite(field, left[cell]) and _is_finite(field, right[cell])]
                 self._used += Counter({Rule.NAN: len(wrong) - len(known)})
                 wrong = known
-            if self._are_rounded(field, wrong, left, right):
-                self._used[Rule.FLOAT] += len(wrong)
-                wrong = []
+            if len(wrong) > _ROUNDED_SHARE * len(left) and self._may_be_rounded(field, wrong, left, right):
+                if len(left) < _FEWEST_ROUNDED:
+                    undecided.append(field)
+                    wrong = []
+                elif len(wrong) >= _FEWEST_ROUNDED:
+                    self._used[Rule.FLOAT] += len(wrong)
+                    wrong = []
             if wrong:
                 examples = [self._example(cell, left[cell][field], right[cell].get(field)) for cell in wrong]
                 shown = tuple(islice(examples, self._rules.shown))
                 differences.append(Difference(DifferenceKind.CELLS, len(wrong), field, shown))
         used = dict(self._used)
-        verdict = Verdict.DIFFERENT if differences else Verdict.WITHIN if used else Verdict.EQUAL
+        verdict = Verdict.NOT_COMPARED if undecided else Verdict.WITHIN if used else Verdict.EQUAL
+        if differences:
+            verdict = Verdict.DIFFERENT
+        notes = [f"{len(both)} cells were compared.", *(f"{field}: {_TOO_FEW}" for field in undecided)]
         rows = [sum(int(cell["rows"] or 0) for cell in side.values()) for side in (left, right)]
-        return Comparison(verdict, used, tuple(differences), rows[0], rows[1], (f"{len(both)} cells were compared.",))
+        return Comparison(verdict, used, tuple(differences), rows[0], rows[1], tuple(notes))
 
     def _fields(self) -> list[str]:
         """Return the fields to compare: the average of integers says nothing that their sum does not say better."""
@@ -190,12 +205,10 @@ class _Cells:
         ends = [abs(float(cell[f"{name}:{end}"] or 0)) for end in ("min", "max")]
         return max((one for one in ends if isfinite(one)), default=0.0)
 
-    def _are_rounded(self, field: str, wrong: list[str], left: dict[str, Cell], right: dict[str, Cell]) -> bool:
-        """Tell whether averages of FLOAT differ because the values were rounded: a little, nearly everywhere."""
+    def _may_be_rounded(self, field: str, wrong: list[str], left: dict[str, Cell], right: dict[str, Cell]) -> bool:
+        """Tell whether averages of FLOAT differ by no more than rounding of the values explains."""
         name, _, what = field.rpartition(":")
         if what != "avg" or self._kinds[f"{name}:min"].kind != "float32":
-            return False
-        if len(wrong) <= _ROUNDED_SHARE * len(left) or len(wrong) < _FEWEST_ROUNDED:
             return False
         for cell in wrong:
             a, b = left[cell][field], right[cell].get(field)

@@ -1,8 +1,8 @@
 """The order of rows where a query asks for one, and what it leaves open: rows of equal rank."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from .cells import equal, quoted
 from .columns import ColumnPair
@@ -72,7 +72,7 @@ def _excuse_one_end(
     space: Workspace, pairs: Sequence[ColumnPair], order: list[int], key: tuple[int, ...], end: str
 ) -> int:
     """Take rows out whose rank is that of the other side's row at one end, and whose key is not left over there."""
-    rank = " AND ".join(equal(pairs[k], k) for k in order)
+    rank = " AND ".join(equal(_rounded(pairs[k]), k) for k in order)
     same = " AND ".join(f"l.v{k} IS NOT DISTINCT FROM r.v{k}" for k in key)
     for side, other in (SIDES, SIDES[::-1]):
         mine, theirs = side[0], other[0]
@@ -91,8 +91,19 @@ def _excuse_one_end(
     return counts[0]
 
 
-def compare_order(
-    space: Workspace, pairs: Sequence[ColumnPair], order: list[int] | None, moved: int, *, shown: int
+def _rounded(pair: ColumnPair) -> ColumnPair:
+    """Return a pair that allows for the rounding of equal values alone, a quarter of the tolerance: six digits."""
+    return replace(pair, how=replace(pair.how, tolerance=pair.how.tolerance / 4))
+
+
+def compare_order(  # noqa: PLR0913 - the answers, what was asked, and what was found
+    space: Workspace,
+    pairs: Sequence[ColumnPair],
+    order: list[int] | None,
+    moved: int,
+    *,
+    descending: frozenset[int],
+    shown: int,
 ) -> Ordered:
     """Compare the order of two answers whose rows are paired.
 
@@ -104,6 +115,8 @@ def compare_order(
         Pairs that the query orders by, empty if it asks for no order, None if the answers do not hold them.
     moved
         Rows that stand at another place than their partner.
+    descending
+        Places in `order` that are DESC.
     shown
         Most examples.
     """
@@ -116,9 +129,51 @@ def compare_order(
     joined = f"left_rows AS l JOIN right_rows AS r USING (n) WHERE {wrong}"
     count = space.number(f"SELECT count(*) FROM {joined}")
     if not count:
+        wrong = _out_of_own_order(space, pairs, order or [], descending)
+        joined = f"left_rows AS l JOIN right_rows AS r USING (n) WHERE {wrong}"
+        count = space.number(f"SELECT count(*) FROM {joined}")
+    if not count:
         return Ordered(Counter({Rule.TIES: moved}))
     named = ((pairs[k], side) for k in ranks for side in SIDES)
     cells = [f"{side[0]}.c{getattr(pair, side)} AS {quoted(f'{side} {pair.name}')}" for pair, side in named]
     examples = space.records(f"SELECT n AS position, {', '.join(cells)} FROM {joined} ORDER BY n LIMIT {shown}")
     difference = Difference(DifferenceKind.ORDER, count, examples=tuple(examples))
     return Ordered(differences=(difference,), notes=(_HIDDEN,) if order is None else ())
+
+
+def _out_of_own_order(
+    space: Workspace, pairs: Sequence[ColumnPair], order: list[int], descending: frozenset[int]
+) -> str:
+    """Return the condition that a row ``n`` is out of the order that its own side's numbers say.
+
+    Ranks that are equal within a tolerance may be ties, or rows in wrong order; numbers of one answer among themselves
+    are exact, and rounding keeps their order. If both sides or none seem to be in disorder, nothing is known.
+    """
+    keys = list(_comparable(pairs, order))
+    found = []
+    for side in SIDES:
+        values = ", ".join(f"v{k}, lead(v{k}) OVER (ORDER BY n) AS w{k}" for k in keys)
+        cases = " ".join(
+            f"WHEN v{k} IS DISTINCT FROM w{k} THEN {_goes(pairs[k], k, '<' if at in descending else '>')}"
+            for at, k in enumerate(keys)
+        )
+        if keys:
+            found.append(f"SELECT n FROM (SELECT n, {values} FROM {side}_rows) WHERE CASE {cases} ELSE false END")
+    wrong = [one for one in found if space.number(f"SELECT count(*) FROM ({one})")]
+    return f"n IN ({wrong[0]})" if len(wrong) == 1 else "false"
+
+
+def _comparable(pairs: Sequence[ColumnPair], order: list[int]) -> Iterator[int]:
+    """Yield the pairs that tell a row's own rank, up to one that may be printed with too few digits."""
+    for k in order:
+        yield k
+        if pairs[k].is_float:
+            return
+
+
+def _goes(pair: ColumnPair, k: int, sign: str) -> str:
+    """Return the condition that a number is on the wrong side of the next one; NULL, NaN and texts are on none."""
+    if pair.how.values not in {"whole", "huge", "float", "single"}:
+        return "false"
+    are_finite = f"isfinite(v{k}) AND isfinite(w{k}) AND " if pair.is_float else ""
+    return f"coalesce({are_finite}v{k} {sign} w{k}, false)"

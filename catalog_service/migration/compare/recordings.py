@@ -10,7 +10,7 @@ from ..recorder.format import Recording
 from ..recorder.records import Answer, Failure, Header, expected_rows
 from .answers import AnswerFile
 from .columns import Column
-from .damage import DamagedRecords, unanswered
+from .damage import DamagedRecords, unanswered, unrecorded
 from .fingerprints import compare_fingerprints
 from .found import Compared, Report, Side
 from .results import Comparer
@@ -87,6 +87,7 @@ class _Recordings:
         yield from compare_tables(self.left, self.right, self.rules)
         yield from self.answers()
         yield from compare_fingerprints(self.left, self.right, self.rules)
+        yield from unrecorded(self.left)
 
     def answers(self) -> Iterator[Compared]:
         damaged = DamagedRecords("answer")

@@ -153,7 +153,8 @@ class _Comparing:
         if left_over and order != []:
             self.notes.append("The order was not compared, because rows differ.")
             return
-        compared = compare_order(self.space, pairs, order, found.moved, shown=self.rules.shown)
+        descending, shown = self.rules.shape.descending, self.rules.shown
+        compared = compare_order(self.space, pairs, order, found.moved, descending=descending, shown=shown)
         if compared.differences and is_ambiguous(pairs, self.rules.shape):
             self.notes.append("ORDER BY names a column that the answers hold twice: the order was not compared.")
             self.is_undecided = True

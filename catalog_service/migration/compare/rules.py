@@ -4,6 +4,7 @@ A rule says which difference is none. It is used only where values are not the s
 counted: a verdict of `Verdict.WITHIN` names them.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -71,6 +72,9 @@ class DifferenceKind(StrEnum):
     ERROR_BOTH = "error on both sides"
 
 
+_WORD: Final = re.compile(r"\w+")
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a query says of the rows of its answer."""
@@ -82,15 +86,17 @@ class Shape:
     limit: int | None = None
     offset: int = 0
     groups: tuple[str, ...] = ()
-    """Columns of GROUP BY, in lower case."""
+    """Columns and expressions of GROUP BY, and of DISTINCT, in lower case."""
     is_one_row: bool = False
     """Whether it is an aggregate without GROUP BY: LIMIT leaves nothing open."""
     unnamed: frozenset[int] = frozenset()
     """Places of expressions without an alias, from 0: programs name such columns as they like."""
+    descending: frozenset[int] = frozenset()
+    """Places of `order`, from 0, that are DESC."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""
-        return not columns.isdisjoint(self.groups)
+        return any(not columns.isdisjoint(_WORD.findall(one)) for one in self.groups)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
 
     Examples
     --------
-    >>> shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
-    Shape(order=(('mag', 'm'), ('1',)), limit=5, offset=0, groups=(), is_one_row=False, unnamed=frozenset())
+    >>> found = shape_of("SELECT TOP 5 o.ra, mag AS m FROM Object o ORDER BY mag DESC, 1")
+    >>> found.order, found.descending, found.limit
+    ((('mag', 'm'), ('1',)), frozenset({0}), 5)
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
@@ -78,7 +79,10 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
     limit, offset = _limit(words)
     groups = tuple(_groups(words))
     is_one_row = not groups and _is_aggregate(words)
-    return Shape(tuple(_order(words)), limit, offset, groups, is_one_row, _unnamed(words))
+    order = tuple(_order(words))
+    groups += tuple(_distinct(words))
+    descending = frozenset(at for at, part in enumerate(_order_parts(words)) if "desc" in part)
+    return Shape(order, limit, offset, groups, is_one_row, _unnamed(words), descending)
 
 
 def _top_level(query: str, lang: str) -> Iterator[str]:
@@ -120,12 +124,15 @@ def _limit(words: Sequence[str]) -> tuple[int | None, int]:
 
 def _order(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield what each part of ORDER BY may be called in the answer."""
-    starts = [at for at in range(len(words) - 1) if words[at] == "order" and words[at + 1] == "by"]
-    if not starts:
-        return
     items = list(_select_list(words))
-    for part in _split(words[starts[-1] + 2 :], _ENDS_ORDER):
+    for part in _order_parts(words):
         yield _names(_joined([word for word in part if word not in _DIRECTIONS]), items)
+
+
+def _order_parts(words: Sequence[str]) -> Iterator[list[str]]:
+    starts = [at for at in range(len(words) - 1) if words[at] == "order" and words[at + 1] == "by"]
+    if starts:
+        yield from _split(words[starts[-1] + 2 :], _ENDS_ORDER)
 
 
 def _names(key: str, items: "Sequence[_Item]") -> tuple[str, ...]:
@@ -152,10 +159,23 @@ def _names(key: str, items: "Sequence[_Item]") -> tuple[str, ...]:
 
 
 def _groups(words: Sequence[str]) -> Iterator[str]:
+    """Yield what is grouped by; of a place or an alias, the expression that it stands for."""
+    items = list(_select_list(words))
     for at in range(len(words) - 1):
         if words[at] == "group" and words[at + 1] == "by":
             for part in _split(words[at + 2 :], _ENDS_GROUPS):
-                yield _last_name(_joined(part))
+                key = _joined(part)
+                if key.isdigit():
+                    yield from (_last_name(one.expression) for one in items[int(key) - 1 : int(key)])
+                    continue
+                yield _last_name(key)
+                yield from (_last_name(one.expression) for one in items if one.alias == key and one.expression != key)
+
+
+def _distinct(words: Sequence[str]) -> Iterator[str]:
+    """Yield the columns of a DISTINCT select list: equal rows are one, as of GROUP BY."""
+    if "select" in words and words[words.index("select") + 1 :][:1] == ["distinct"]:
+        yield from (_last_name(one.expression) for one in _select_list(words))
 
 
 def _is_aggregate(words: Sequence[str]) -> bool:

@@ -29,6 +29,8 @@ __all__ = ["Asked", "Target", "ask_target"]
 
 _MORE_ROWS: Final = 2
 """Answers are read to twice the rows of the recorded ones: what is longer differs anyway."""
+_MORE_BYTES: Final = 2 * _MORE_ROWS
+"""And to four times their bytes: numbers may come with more digits."""
 _FINISHED: Final = "finished"
 """A file in the target's recording once all was asked: what is there before is a run to continue."""
 
@@ -150,7 +152,12 @@ class _Questions:
         tables = list(reference.tables(_not_asked))
         answers = list(reference.answers(_not_asked))
         most = max((one.rows for one in answers), default=0)
-        self._options = replace(options, max_rows=max(options.max_rows, _MORE_ROWS * most))
+        longest = max((one.bytes for one in answers), default=0)
+        self._options = replace(
+            options,
+            max_rows=max(options.max_rows, _MORE_ROWS * most),
+            max_bytes=max(options.max_bytes, _MORE_BYTES * longest),
+        )
         self._tables = {one.name.casefold(): one for one in tables}
         mine = [Request(one.query, one.use_case) for one in answers if one.lang == source.lang]
         self._requests = [one for one in mine if self._only_reads(one)]

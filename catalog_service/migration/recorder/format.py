@@ -6,6 +6,7 @@
     tables/SCHEMA.TABLE.json          columns, row count, key and position columns
     answers/ID.json, ID.csv.gz        a query and its answer; the JSON is renamed last: with it the answer counts
     fingerprints/SCHEMA.TABLE.json, .csv.gz    one row a cell of the sky, chunk or range of ids
+    queries.json, wanted.json         what was asked, and what all runs together were to record
 
 JSON is UTF-8 with sorted keys; `rows` tells the form of the rows, `records` what the JSON says.
 """
@@ -119,6 +120,33 @@ class Recording:
     def drop_rows(self, record: Answer | Fingerprint) -> None:
         """Remove the rows of an earlier record."""
         self.rows_path(record).unlink(missing_ok=True)
+
+    def holds(self, kind: str, table: str) -> bool:
+        """Tell whether there is a record of a table, be it damaged.
+
+        Parameters
+        ----------
+        kind
+            ``tables`` or ``fingerprints``.
+        table
+            ``SCHEMA.TABLE``.
+        """
+        return (self.directory / kind / f"{_SAFE.sub('_', table)}.json").is_file()
+
+    def set_damaged_aside(self, told: Damaged) -> None:
+        """Rename records that cannot be read to ``NAME.json.damaged``, so that they are recorded anew."""
+        for kind, records in (
+            ("tables", self.tables),
+            ("answers", self.answers),
+            ("fingerprints", self.fingerprints),
+        ):
+            found: dict[str, FormatError] = {}
+            for _ in records(found.__setitem__):
+                pass
+            for name, error in found.items():
+                path = self.directory / kind / f"{name}.json"
+                path.rename(path.with_name(f"{path.name}.damaged"))
+                told(name, error)
 
     def _stem(self, record: Table | Answer | Fingerprint) -> Path:
         match record:

@@ -1,5 +1,6 @@
 """A source that speaks MySQL's protocol: a Qserv, MySQL or MariaDB. Rows come as text, as the server prints them."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,6 +37,9 @@ _SYSTEM: Final = frozenset(
         "qservw_worker",
     }
 )
+
+
+_ACCOUNT: Final = re.compile(r"(?:user )?'[^']*'@'[^']*'")
 
 
 def load_driver() -> Any:
@@ -234,6 +238,7 @@ def _code(error: Exception) -> int | None:
 def _message(error: Exception) -> str:
     code = _code(error)
     text = " ".join(str(argument) for argument in error.args[1:] or error.args) or type(error).__name__
+    text = _ACCOUNT.sub("the account", text)  # recordings name nobody
     return text if code is None else f"{text} ({code})"
 
 

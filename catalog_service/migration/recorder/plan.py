@@ -48,7 +48,7 @@ def requests_of(
     requests = list(distinct([*listed, *(kept if options.builtin else [])], source.lang))
     if not requests:
         raise UsageError("There is no query to record: give --queries or --log, or let --builtin find tables.")
-    _write(recording, source.lang, kept, requests)
+    _write(recording, kept, [*_asked(recording), *((source.lang, one) for one in requests)])
     return requests
 
 
@@ -101,19 +101,30 @@ def _dialect(
 
 
 def _read(recording: Recording) -> list[Request]:
+    return [Request(str(one["query"]), str(one["use_case"])) for one in _listed(recording, "builtin")]
+
+
+def _asked(recording: Recording) -> list[tuple[str, Request]]:
+    """Return what earlier runs asked: what they left open stays to be recorded."""
+    found = _listed(recording, "asked")
+    return [(str(one["lang"]), Request(str(one["query"]), str(one["use_case"]))) for one in found]
+
+
+def _listed(recording: Recording, name: str) -> list[dict[str, Any]]:
     path = recording.directory / _FILE
     if not path.is_file():
         return []
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return [Request(str(one["query"]), str(one["use_case"])) for one in found["builtin"]]
+        found = json.loads(path.read_text(encoding="utf-8"))[name]
+        return [{key: one[key] for key in ("query", "use_case", *(["lang"] * (name == "asked")))} for one in found]
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} is not a list of queries of this format: {error!r}. Remove it.") from error
 
 
-def _write(recording: Recording, lang: str, builtin: Sequence[Request], requests: Sequence[Request]) -> None:
+def _write(recording: Recording, builtin: Sequence[Request], asked: Sequence[tuple[str, Request]]) -> None:
+    each = {(lang, one.query): one.use_case for lang, one in asked}
     content = {
         "builtin": [{"query": one.query, "use_case": one.use_case} for one in builtin],
-        "asked": [{"lang": lang, "query": one.query, "use_case": one.use_case} for one in requests],
+        "asked": [{"lang": lang, "query": query, "use_case": case} for (lang, query), case in each.items()],
     }
     write_json(recording.directory / _FILE, content)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from .answers import AnswerRecorder
 from .dialect import Dialect
-from .errors import LostError, RefusedError, SourceError, UnreachableError, UsageError
+from .errors import FormatError, LostError, RefusedError, SourceError, TooLargeError, UnreachableError, UsageError
 from .fingerprint_run import FingerprintRecorder
 from .format import Recording
 from .options import Options
@@ -20,6 +20,7 @@ from .pace import Pace, Stopped
 from .plan import requests_of
 from .records import Failure, Header, Table
 from .source import CatalogSource
+from .wanted import Wanted, add_wanted
 
 __all__ = ["VERSION", "Run", "Summary", "locked"]
 
@@ -120,6 +121,11 @@ class Run:
                 f"{self._recording.directory} is a recording of {before.address}, not of {source.address}: "
                 "take another directory."
             )
+        self._recording.set_damaged_aside(self._damaged)
+        add_wanted(self._recording.directory, Wanted(frozenset(self._options.steps)))
+
+    def _damaged(self, name: str, error: FormatError) -> None:
+        self._say(f"{name} is recorded anew: {error}")
 
     def _tables(self) -> list[Table]:
         steps = self._options.steps
@@ -129,9 +135,9 @@ class Run:
         if "tables" not in steps and known:
             return [one for one in known.values() if self._is_wanted(one)]
         found = []
-        for table in self.politely(lambda: list(self._source.tables())):
-            if not self._is_wanted(table):
-                continue
+        wanted = [one for one in self.politely(lambda: list(self._source.tables())) if self._is_wanted(one)]
+        add_wanted(self._recording.directory, Wanted(tables=frozenset(one.name for one in wanted)))
+        for table in wanted:
             before = known.get(table.name)
             found.append(before if before is not None and before.rows is not None else self._counted(table))
         return found
@@ -162,6 +168,8 @@ class Run:
         began = time.monotonic()
         with self._source.ask(query, timeout_s=self._options.timeout_s) as result:
             rows = [row for batch in result.batches for row in batch]
+        if result.overflow or not rows:
+            raise TooLargeError("the source cut the answer to COUNT(*), which has one row")
         return int(rows[0][0] or 0), time.monotonic() - began
 
     def _queries(self, tables: list[Table]) -> None:

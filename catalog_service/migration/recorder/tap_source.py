@@ -9,12 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from .errors import LostError, QueryTimeout, RefusedError, SourceError, UnreachableError, UsageError
+from .errors import LostError, QueryTimeout, RefusedError, SourceError, TooLargeError, UnreachableError, UsageError
 from .guesses import find_chunk, find_key, find_position
-from .records import Column, Source, Table
+from .records import Column, Failure, Source, Table
 from .source import Result
 from .statements import check_reads_only
 from .votable import column_of, error_in, read_votable
@@ -29,6 +30,8 @@ _PASSING: Final = frozenset({425, 429, 502, 503, 504})
 """Status of troubles that may pass."""
 _LONGEST_POLL_S: Final = 5.0
 _OWN_SCHEMA: Final = "tap_schema"
+_ASKED: Final = "column_name, datatype, arraysize, xtype, unit, ucd"
+"""Of TAP_SCHEMA.columns."""
 
 
 class TapSource:
@@ -81,19 +84,36 @@ class TapSource:
 
     def tables(self) -> Iterator[Table]:
         """Yield the tables of TAP_SCHEMA with their columns."""
-        columns: dict[str, list[Column]] = {}
-        asked = "table_name, column_name, datatype, arraysize, xtype, unit, ucd"
-        for row in self._rows(f"SELECT {asked} FROM TAP_SCHEMA.columns"):
-            table, name, datatype, size, xtype, unit, ucd = row
-            one = VoField(_bare(name), datatype or "char", size, xtype, unit, ucd)
-            columns.setdefault(str(table).lower(), []).append(column_of(one))
-        for schema, name in self._rows("SELECT schema_name, table_name FROM TAP_SCHEMA.tables"):
+        listed, is_cut = self._rows("SELECT schema_name, table_name FROM TAP_SCHEMA.tables")
+        if is_cut:
+            raise TooLargeError(f"the source cut its list of tables (TAP_SCHEMA.tables) after {len(listed)} rows")
+        columns = self._all_columns()
+        for schema, name in listed:
             if str(schema).lower() != _OWN_SCHEMA and (not self._schemas or str(schema).lower() in self._schemas):
-                yield _table(str(schema), str(name), tuple(columns.get(str(name).lower(), ())))
+                yield self._table(str(schema), str(name), columns)
 
-    def _rows(self, query: str) -> list[list[str | None]]:
+    def _all_columns(self) -> dict[str, list[Column]] | None:
+        """Return the columns of all tables by name in lower case; None if that is more than the source gives."""
+        rows, is_cut = self._rows(f"SELECT table_name, {_ASKED} FROM TAP_SCHEMA.columns")
+        columns: dict[str, list[Column]] = {}
+        for table, *row in rows:
+            columns.setdefault(str(table).lower(), []).append(_column(row))
+        return None if is_cut else columns
+
+    def _table(self, schema: str, listed: str, columns: dict[str, list[Column]] | None) -> Table:
+        if columns is not None:
+            return _table(schema, listed, tuple(columns.get(listed.lower(), ())))
+        name = listed.replace("'", "''")
+        rows, is_cut = self._rows(f"SELECT {_ASKED} FROM TAP_SCHEMA.columns WHERE table_name = '{name}'")
+        table = _table(schema, listed, tuple(map(_column, rows)))
+        cut = Failure("too large", f"the source cut the list of its columns after {len(rows)} rows")
+        return replace(table, error=cut) if is_cut else table
+
+    def _rows(self, query: str) -> tuple[list[list[str | None]], bool]:
+        """Return all rows of a short answer, and whether the source cut it."""
         with self.ask(query, timeout_s=120, max_rows=1_000_000, lang="ADQL") as result:
-            return [[_text(value) for value in row] for batch in result.batches for row in batch]
+            rows = [[_text(value) for value in row] for batch in result.batches for row in batch]
+        return rows, result.overflow
 
     @contextmanager
     def ask(
@@ -258,6 +278,12 @@ def _table(schema: str, listed: str, columns: tuple[Column, ...]) -> Table:
     name = _bare(listed.removeprefix(f"{schema}."))
     ra, dec = find_position(columns)
     return Table(schema, name, columns, key=find_key(name, columns), ra=ra, dec=dec, chunk=find_chunk(columns))
+
+
+def _column(row: Sequence[str | None]) -> Column:
+    """Return a column as TAP_SCHEMA tells it."""
+    name, datatype, *rest = row
+    return column_of(VoField(_bare(name), datatype or "char", *rest))
 
 
 def _bare(name: str | None) -> str:

@@ -1,5 +1,6 @@
 """Recording a MySQL-protocol source: what is kept is what it answers, politely, and from where it stopped."""
 
+import json
 import os
 import re
 import signal
@@ -224,6 +225,46 @@ def test_an_answer_without_a_result_is_refused(odd: QservLike, monkeypatch: pyte
     with source.ask("SELECT 1", timeout_s=5) as result:
         assert [list(row) for batch in result.batches for row in batch] == [["1"]]
     source.close()
+
+
+def test_a_stored_function_cannot_write(odd: QservLike, tmp_path: Path) -> None:
+    """Not even with the rights of its definer, and into a table without transactions."""
+    functions = "".join(
+        f"CREATE TABLE odd.{engine} (n INT) ENGINE={engine};\nDELIMITER //\n"
+        f"CREATE FUNCTION odd.write_{engine}() RETURNS INT MODIFIES SQL DATA SQL SECURITY DEFINER "
+        f"BEGIN INSERT INTO odd.{engine} VALUES (1); RETURN 1; END//\nDELIMITER ;\n"
+        for engine in ("Aria", "InnoDB")
+    )
+    odd.database.execute(functions)
+    recording = record(odd, tmp_path / "r", queries="SELECT odd.write_Aria();\nSELECT odd.write_InnoDB()")
+    for answer in recording.answers():
+        assert answer.error is not None
+        assert "READ ONLY" in answer.error.message
+    assert odd.database.answers(["SELECT n FROM odd.Aria UNION SELECT n FROM odd.InnoDB"], "odd") == [[]]
+
+
+def test_an_error_names_no_account(odd: QservLike, tmp_path: Path) -> None:
+    odd.database.execute(
+        "CREATE USER 'ann'@'%'; GRANT SELECT ON odd.* TO 'ann'@'%'; CREATE TABLE mysql.secret (a INT);"
+    )
+    (tmp_path / "q.sql").write_text("SELECT * FROM mysql.secret")
+    url = odd.url.replace(f"{odd.user}@", "ann@").replace(f"/{DATABASE}", "/odd")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PASSWORD_VARIABLE, "")
+        arguments = ["--steps", "queries", "--queries", str(tmp_path / "q.sql")]
+        assert main([url, "--out", str(tmp_path / "r"), *FAST, *arguments]) == 0
+    (answer,) = Recording(tmp_path / "r").answers()
+    assert answer.error is not None
+    assert "denied to the account for table" in answer.error.message
+
+
+def test_what_earlier_runs_left_open_stays_to_be_recorded(odd: QservLike, tmp_path: Path) -> None:
+    record(odd, tmp_path / "r", queries="SELECT 1;\nSELECT 2")
+    (tmp_path / "r" / "answers").joinpath(next(Recording(tmp_path / "r").answers()).id + ".json").unlink()
+    record(odd, tmp_path / "r", queries="SELECT 3")
+    asked = json.loads((tmp_path / "r" / "queries.json").read_text())["asked"]
+    assert [one["query"] for one in asked] == ["SELECT 1", "SELECT 2", "SELECT 3"]
+    assert {one.query for one in Recording(tmp_path / "r").answers()} == {"SELECT 2", "SELECT 3"}
 
 
 def test_errors_are_answers(odd: QservLike, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import base64
 import errno
 import io
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -143,6 +145,75 @@ def test_an_answer_cut_by_our_own_limit_is_too_large(server_url: str, tmp_path: 
     assert (fine.rows, fine.overflow) == (10, False)
 
 
+COLUMNS = [f"<TR><TD>{table}</TD><TD>{column}</TD><TD>int</TD></TR>" for table in ("s.a", "s.b") for column in "xyz"]
+
+
+class Cutting(BaseHTTPRequestHandler):
+    """A TAP service of two tables with three columns that gives five rows at most, and cuts one number as it likes."""
+
+    most: ClassVar[int] = 5
+    cut_counts: ClassVar[bool] = False
+
+    def do_GET(self) -> None:
+        self._send(b"<capabilities/>")
+
+    def do_POST(self) -> None:
+        form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        query, is_cut = form["QUERY"], False
+        names = ["table_name", "column_name", "datatype", "arraysize", "xtype", "unit", "ucd"]
+        if "TAP_SCHEMA.tables" in query:
+            names, rows = ["schema_name", "table_name"], [f"<TR><TD>s</TD><TD>s.{t}</TD></TR>" for t in "ab"]
+        elif "TAP_SCHEMA.columns" in query:
+            name = re.search(r"table_name = '(.*)'", query)
+            rows = [row.replace("</TR>", "<TD/>" * 4 + "</TR>") for row in COLUMNS if name is None or name[1] in row]
+            if name is not None:
+                names, rows = names[1:], [row.replace(f"<TD>{name[1]}</TD>", "") for row in rows]
+        else:
+            names, rows, is_cut = ["n"], ["<TR><TD>7</TD></TR>"], self.cut_counts
+        fields = "".join(f'<FIELD name="{name}" datatype="char" arraysize="*"/>' for name in names)
+        status = "OVERFLOW" if is_cut or len(rows) > self.most else "OK"
+        self._send(
+            f"<VOTABLE><RESOURCE><TABLE>{fields}<DATA><TABLEDATA>{''.join(rows[: self.most])}</TABLEDATA></DATA>"
+            f'</TABLE><INFO name="QUERY_STATUS" value="{status}"/></RESOURCE></VOTABLE>'.encode()
+        )
+
+    def _send(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("most", "cut_counts", "columns", "errors"),
+    [
+        (6, False, [3, 3], [None, None]),
+        (5, False, [3, 3], [None, None]),
+        (2, False, [2, 2], ["too large", "too large"]),
+        (6, True, [3, 3], ["lost", "lost"]),
+    ],
+)
+def test_listings_and_counts_that_the_source_cuts(
+    tmp_path: Path, most: int, cut_counts: bool, columns: list[int], errors: list[str | None]
+) -> None:
+    cutting = type("_Cutting", (Cutting,), {"most": most, "cut_counts": cut_counts})
+    with serving(cutting) as address:
+        assert main([address, "--out", str(tmp_path / "r"), *FAST, "--steps", "tables"]) == 0
+    tables = list(Recording(tmp_path / "r").tables())
+    assert [len(one.columns) for one in tables] == columns
+    assert [one.error and one.error.kind for one in tables] == errors
+    assert [one.rows for one in tables] == ([7, 7] if errors == [None, None] else [None, None])
+
+
+def test_a_list_of_tables_that_the_source_cuts_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(type("_Cutting", (Cutting,), {"most": 1})) as address:
+        assert main([address, "--out", str(tmp_path / "r"), *FAST, "--steps", "tables"]) == 1
+    assert "cut its list of tables" in capsys.readouterr().err
+
+
 class Flaky(BaseHTTPRequestHandler):
     """A TAP service of a test: what it does next is in `script`, what it was asked in `seen`."""
 
@@ -184,7 +255,13 @@ class Flaky(BaseHTTPRequestHandler):
 @contextmanager
 def flaky(*script: str) -> Iterator[str]:
     Flaky.script, Flaky.seen = list(script), []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as service:
+    with serving(Flaky) as address:
+        yield address
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
         thread = threading.Thread(target=service.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{service.server_port}/tap"

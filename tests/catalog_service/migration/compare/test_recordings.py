@@ -13,7 +13,9 @@ from catalog_service.migration.compare.page import to_html
 from catalog_service.migration.compare.recordings import compare_recordings
 from catalog_service.migration.compare.report import print_report, write_json
 from catalog_service.migration.errors import ComparisonError
+from catalog_service.migration.recorder.options import STEPS
 from catalog_service.migration.recorder.records import Failure
+from catalog_service.migration.recorder.wanted import Wanted, add_wanted
 from tests.catalog_service.migration.compare.recordings import Made
 
 COLUMNS = {"id": "int64", "mag": "float32", "name": "text"}
@@ -76,6 +78,43 @@ def test_an_order_by_what_the_answer_does_not_hold(left: Made, right: Made) -> N
     assert "do not hold all columns of ORDER BY" in found.notes[0]
 
 
+MAGS = [(1, 20.1234), (2, 20.12345), (3, 20.12346), (4, 20.2)]
+"""The second and third are the same with six digits."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "rows", "verdict"),
+    [
+        ("", [1, 2, 3, 4], Verdict.WITHIN),
+        ("", [1, 3, 2, 4], Verdict.DIFFERENT),
+        ("DESC", [4, 3, 2, 1], Verdict.WITHIN),
+        ("DESC", [4, 2, 3, 1], Verdict.DIFFERENT),
+        ("DESC", [4, 3, 1, 2], Verdict.DIFFERENT),
+    ],
+)
+def test_an_order_within_the_tolerance_is_that_of_each_sides_own_numbers(
+    left: Made, right: Made, direction: str, rows: list[int], verdict: Verdict
+) -> None:
+    query = f"SELECT 'a' AS band, id, mag FROM t ORDER BY band, mag {direction}"
+    columns = {"band": "text", "id": "int64", "mag": "float32"}
+    printed = [("a", number, f"{mag:.6g}") for number, mag in MAGS]
+    left.answer(query, columns, printed[::-1] if direction else printed)
+    right.answer(query, columns, [("a", *MAGS[number - 1]) for number in rows])
+    assert only(compare(left, right)).comparison.verdict is verdict
+    assert only(compare(right, left)).comparison.verdict is verdict
+
+
+@pytest.mark.parametrize(("mag", "verdict"), [(20.12346, Verdict.WITHIN), (20.1237, Verdict.DIFFERENT)])
+def test_ties_at_limit_are_no_farther_apart_than_rounding(
+    left: Made, right: Made, mag: float, verdict: Verdict
+) -> None:
+    columns = {"id": "int64", "mag": "float32"}
+    query = "SELECT id, mag FROM t ORDER BY mag LIMIT 2"
+    left.answer(query, columns, [(1, "20.1"), (2, "20.1235")])
+    right.answer(query, columns, [(1, "20.1"), (3, mag)])
+    assert only(compare(left, right)).comparison.verdict is verdict
+
+
 TIES = "SELECT id, mag FROM t ORDER BY mag LIMIT 3"
 
 
@@ -136,7 +175,7 @@ def test_limit_without_order(
     ],
 )
 def test_groups_by_chunk(left: Made, kind: str, rows: list[tuple[int, int]], verdict: Verdict) -> None:
-    query = "SELECT COUNT(*) AS n, chunkId FROM t GROUP BY chunkId"
+    query = "SELECT COUNT(*) AS n, chunkId AS c FROM t GROUP BY c"
     right = Made(left.directory.parent / "right", kind)
     left.answer(query, {"n": "int64", "chunkId": "int64"}, [(5, 1), (6, 2)])
     right.answer(query, {"n": "int64", "chunkId": "int64"}, rows)
@@ -344,6 +383,25 @@ def test_what_was_to_be_recorded(left: Made, right: Made) -> None:
     assert compare(left, right).exit_status == 2
 
 
+def test_what_no_run_has_recorded_yet(left: Made, right: Made) -> None:
+    """A recording that was stopped early must not pass for a whole one."""
+    add_wanted(left.directory, Wanted(frozenset(STEPS)))
+    report = compare(left, right)
+    assert [(one.subject, one.name) for one in report.compared] == [("answer", "queries.json"), ("table", "all")]
+    add_wanted(left.directory, Wanted(tables=frozenset({"sky.A", "sky.B", "sky.C/D"})))
+    for made in (left, right):
+        made.table("sky.A", {"id": "int64"})
+        made.table("sky.C/D", {"id": "int64"}, error=Failure("refused", "no"))
+    report = compare(left, right)
+    missing = {(one.subject, one.name): one.comparison.verdict for one in report.compared[2:]}
+    assert missing == dict.fromkeys(
+        [("answer", "queries.json"), ("fingerprints", "sky.A"), ("table", "sky.B")], Verdict.NOT_COMPARED
+    )
+    assert report.exit_status == 2
+    (left.directory / "wanted.json").write_text("{")
+    assert "wanted.json is damaged" in compare(left, right).compared[-1].comparison.notes[0]
+
+
 def test_blanks_in_texts_are_no_blanks_between_words(left: Made, right: Made) -> None:
     left.answer("SELECT a FROM t WHERE s = 'a  b'", COLUMNS, ROWS)
     right.answer("SELECT a FROM t WHERE s = 'a b'", COLUMNS, ROWS)
@@ -466,6 +524,29 @@ def test_ends_of_decimals_are_exact(left: Made, right: Made, value: str, verdict
     fields = {"cell": "text", "rows": "int64", "x:max": "decimal"}
     left.fingerprints("t.t", {"kind": "table"}, fields, [("all", 3, "9007199254740992")])
     right.fingerprints("t.t", {"kind": "table"}, fields, [("all", 3, value)])
+    assert only(compare(left, right)).comparison.verdict is verdict
+
+
+@pytest.mark.parametrize(("average", "verdict"), [(3.00000001, Verdict.NOT_COMPARED), (3.000002, Verdict.DIFFERENT)])
+def test_rounded_values_in_few_cells_cannot_be_told_from_an_altered_row(
+    left: Made, right: Made, average: float, verdict: Verdict
+) -> None:
+    left.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [ONE])
+    right.fingerprints("sky.Object", {"kind": "table"}, FIELDS, [(*ONE[:6], average)])
+    found = only(compare(left, right)).comparison
+    assert found.verdict is verdict
+    assert ("--cells remainder" in found.notes[-1]) is (verdict is Verdict.NOT_COMPARED)
+
+
+@pytest.mark.parametrize(
+    ("cells", "verdict"),
+    [({**BOXES, "ra": "RA"}, Verdict.EQUAL), ({**BOXES, "ra": "ra_psf"}, Verdict.NOT_COMPARED)],
+)
+def test_boxes_of_other_positions_are_other_cells(
+    left: Made, right: Made, cells: dict[str, object], verdict: Verdict
+) -> None:
+    left.fingerprints("sky.Object", BOXES, FIELDS, CELLS)
+    right.fingerprints("sky.Object", cells, FIELDS, CELLS)
     assert only(compare(left, right)).comparison.verdict is verdict
 
 

@@ -158,6 +158,17 @@ def test_a_finished_comparison_asks_anew(answering: str, tmp_path: Path) -> None
     assert len(list(tmp_path.iterdir())) == 3, "the earlier answers are kept"
 
 
+def test_damaged_answers_of_the_target_are_asked_anew(answering: str, tmp_path: Path) -> None:
+    made = Made(tmp_path / "left", "tap")
+    made.answer("SELECT a FROM t", {"a": "int64"}, [(1,)], lang="ADQL")
+    assert run(made.directory, answering, "--keep", tmp_path / "right")[0] == 0
+    (answer,) = (tmp_path / "right" / "answers").glob("*.json")
+    answer.write_text("{")
+    code, text = run(made.directory, answering, "--keep", tmp_path / "right", "--reuse")
+    assert (code, "is recorded anew" in text) == (0, True), text
+    assert answer.with_name(f"{answer.name}.damaged").read_text() == "{"
+
+
 def test_the_target_gets_no_secret_of_the_source(
     answering: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
