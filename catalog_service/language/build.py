@@ -53,11 +53,10 @@ class TreeBuilder(ExpressionBuilder, WindowBuilder):
         clauses = _by_tag(parts[1:])
         inner = parts[0]
         if isinstance(inner, Clause):
-            if clauses:
-                message = "ORDER BY, OFFSET and LIMIT belong inside the parentheses of the query."
-                raise error_at(QuerySyntaxError, message, next(iter(clauses.values())).span)
             query: Query = inner.value
-            return query
+            if not clauses:
+                return query
+            inner = query if _is_bare(query) else _around(query)
         limit = clauses.get("limit")
         top = inner.top if limit is None else limit.value
         if limit is not None and inner.top is not None:
@@ -212,6 +211,17 @@ class TreeBuilder(ExpressionBuilder, WindowBuilder):
     def using(self, parts: Parts) -> Clause:
         """Build ``USING (a, b)``."""
         return Clause("using", tuple(parts[1:]), span_of(parts))
+
+
+def _is_bare(query: Query) -> bool:
+    """Return whether a query in parentheses is neither sorted nor cut, so that what follows them may do so."""
+    return not isinstance(query, With) and not query.order_by and query.top is None and query.offset is None
+
+
+def _around(query: Query) -> Select:
+    """Return the query that gives the rows of `query`, to be sorted and cut once more."""
+    derived = SubqueryRef(query, Identifier("q"), span=query.span)
+    return Select((SelectItem(Star(span=query.span), span=query.span),), derived, span=query.span)
 
 
 def _by_tag(clauses: list[Clause]) -> dict[str, Clause]:

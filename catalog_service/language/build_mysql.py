@@ -12,6 +12,7 @@ from typing import Final
 from ..exceptions import QueryNameError, QueryRefusedError, QuerySyntaxError
 from ..models.schema import DataType
 from ..models.tree import (
+    Aggregate,
     And,
     Binary,
     BooleanLiteral,
@@ -41,10 +42,13 @@ from ..models.tree import (
 from .build import Parts, TreeBuilder, count_of
 from .build_base import Clause, span_of
 from .build_expr import signed_literal
+from .build_mysql_calls import CALLS
+from .build_mysql_forms import FORMS, MySqlForms
 from .build_scisql import GEOMETRY_SIGNATURES
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
 from .lexer import Word
+from .mysql_dates import UNITS
 from .mysql_lexer import LITERAL, name_of, unescaped
 from .statistics import STATISTICS
 
@@ -58,7 +62,7 @@ AREAS: Final = {
 }
 """Restrictions of a query to a part of the sky, and how they are written; degrees."""
 
-_CAST_TYPES: Final = {
+_CAST_TYPES: Final[Mapping[str, DataType | str]] = {
     "SIGNED": DataType.LONG,
     "INT": DataType.LONG,
     "INTEGER": DataType.LONG,
@@ -67,10 +71,19 @@ _CAST_TYPES: Final = {
     "DOUBLE": DataType.DOUBLE,
     "REAL": DataType.DOUBLE,
     "FLOAT": DataType.FLOAT,
+    "DECIMAL": "round",
+    "UNSIGNED": "mysql_unsigned",
+    "DATE": "mysql_date",
+    "DATETIME": "mysql_moment",
+    "TIME": "mysql_time",
+    "BINARY": "mysql_binary",
 }
+"""Types of CAST, or the functions that make them."""
+
+_BIT_AGGREGATES: Final = frozenset({"bit_and", "bit_or", "bit_xor"})
 
 
-class MySqlBuilder(TreeBuilder):
+class MySqlBuilder(TreeBuilder, MySqlForms):
     """Builds query trees of names from texts of the MySQL dialect."""
 
     def condition(self, node: Expr) -> Expr:
@@ -128,6 +141,8 @@ class MySqlBuilder(TreeBuilder):
                 return FunctionCall("mysql_invert", (operand,), span=span_of(parts))
             case "BANG":
                 return Not(operand, span=span_of(parts))
+            case "BINARY":
+                return FunctionCall("mysql_binary", (operand,), span=span_of(parts))
             case _:
                 return Unary(word.value, operand, span=span_of(parts))
 
@@ -156,15 +171,18 @@ class MySqlBuilder(TreeBuilder):
         name = _SYNONYMS.get(word.value.lower(), word.value.lower())
         if name in STATISTICS or name in GEOMETRY_SIGNATURES or len(parts) > len(args) + 1:
             return super().function([replace(word, value=name), *parts[1:]])
-        if name in AREAS:
-            return FunctionCall(name, args, span=span)
+        if name in AREAS or name in FORMS:
+            return FunctionCall(FORMS.get(name, name), args, span=span)
+        if name in _BIT_AGGREGATES and len(args) == 1:
+            return Aggregate(f"mysql_{name}", args, span=span)
         if name in _BUILDERS:
             node = _BUILDERS[name](args, span)
             if node is None:
                 raise error_at(QuerySyntaxError, f"{name.upper()} does not take {len(args)} arguments.", word.span)
             return node
         function = FUNCTIONS.get(f"mysql_{name}") or FUNCTIONS.get(name)
-        if function is None or function.hidden != function.name.startswith("mysql_") or name in _INTERNAL:
+        called = function is not None and function.hidden == function.name.startswith("mysql_")
+        if function is None or not called or word.value.lower() in _INTERNAL:
             raise _unknown_function(word)
         if not function.takes(len(args)):
             message = f"{name.upper()} takes {function.arities}, not {len(args)}."
@@ -185,7 +203,17 @@ class MySqlBuilder(TreeBuilder):
             message = f"CAST to {word.value.upper()} is not supported."
             raise error_at(QueryRefusedError, message, word.span, remedy=f"Use {', '.join(_CAST_TYPES)}.")
         lengths = [part for part in parts[1:] if part.type == "UINT"]
+        if kind == "round":  # to the second number of DECIMAL(10, 2)
+            lengths = lengths[1:]
         return Clause("type", (kind, int(lengths[0].value[:9]) if lengths else None), span_of(parts))
+
+    def cast(self, parts: Parts) -> Expr:
+        """Build ``CAST(a AS type)``."""
+        kind, length = parts[-1].value
+        if isinstance(kind, DataType):
+            return Cast(parts[1], kind, length if kind is DataType.TEXT else None, span=span_of(parts))
+        more = (IntegerLiteral(length or 0, span=parts[-1].span),) if kind == "round" else ()
+        return FunctionCall(kind, (parts[1], *more), span=span_of(parts))
 
     # --- clauses ---
 
@@ -239,13 +267,19 @@ _SYNONYMS: Final = {
     "mid": "substring",
     "octet_length": "length",
     "character_length": "char_length",
+    "ord": "ascii",
+    "sha": "sha1",
+    "dayofmonth": "day",
+    "timestamp": "moment",
     "std": "stddev_pop",
     "stddev": "stddev_pop",
     "variance": "var_pop",
 }
 
 _INTERNAL: Final = frozenset(
-    {"fold", "unsigned", "round_to", "invert", "coordsys"}
+    {"fold", "unsigned", "round_to", "invert", "coordsys", "moment", "binary", "regexp", "hex_of_text", "locate_from"}
+    | {name.removeprefix("mysql_") for name in FORMS.values()}
+    | {f"{kind}_{unit}" for kind in ("plus", "count") for unit in UNITS}
     | {name.removeprefix("mysql_") for name in _OPERATORS.values() if name.startswith("mysql_")}
 )
 """Functions that no text of this dialect calls by that name."""
@@ -313,10 +347,6 @@ def _rand(args: tuple[Expr, ...], span: Span) -> Expr | None:
     return FunctionCall("rand", (), span=span)
 
 
-def _locate(args: tuple[Expr, ...], span: Span) -> Expr | None:
-    return FunctionCall("mysql_instr", (args[1], args[0]), span=span) if len(args) == 2 else None
-
-
 def _version(args: tuple[Expr, ...], span: Span) -> Expr | None:
     return None if args else StringLiteral("catalog-service", span=span)
 
@@ -337,9 +367,10 @@ _BUILDERS: Final[Mapping[str, Callable[[tuple[Expr, ...], Span], Expr | None]]] 
     "least": _extreme("least"),
     "concat": _concat,
     "rand": _rand,
-    "locate": _locate,
     "database": _no_database,
+    "schema": _no_database,
     "scisql_getversion": _version,
+    **CALLS,
 }
 """Functions that are no node of their own."""
 

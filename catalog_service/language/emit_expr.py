@@ -218,16 +218,19 @@ class ExpressionWriter:
                 return self._computed(arg, DataType.DOUBLE)
             case Kind.EXACT:
                 return self._computed(arg, number)
-            case Kind.BITS:
-                return f"CAST({self.value(arg)} AS BIGINT)"
-            case Kind.DIGITS:
-                return f"CAST({self.value(arg)} AS INTEGER)"
+            case Kind.BITS | Kind.DIGITS:
+                return f"CAST({self.value(arg)} AS {'BIGINT' if kind is Kind.BITS else 'INTEGER'})"
             case Kind.WHOLE:
                 return self._computed(arg, DataType.LONG)
             case Kind.PERCENT:
                 return double((_number(arg) or 0.0) / 100)
             case Kind.FRACTION:
                 return double(_number(arg) or 0.0)
+            case Kind.MOMENT:
+                is_text = type_of(arg) is DataType.TEXT  # one that says no time is NULL
+                return (
+                    f"TRY_CAST({self.value(arg)} AS TIMESTAMP)" if is_text else self._computed(arg, DataType.TIMESTAMP)
+                )
             case Kind.KEY if type_of(arg).is_integer:
                 return f"CAST({self.value(arg)} AS VARCHAR)"
             case Kind.TEXT | Kind.ANY | Kind.QUOTED | Kind.KEY:

@@ -31,6 +31,8 @@ class Kind(Enum):
     PERCENT = "constant number from 0 to 100"
     """Passed as a fraction."""
     QUOTED = "text in quotes"
+    MOMENT = "timestamp"
+    """A timestamp, or a text that says one; passed as a timestamp, NULL for other texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from .build_scisql import geometry_forms
 from .corners import CORNERS
 from .function import Aggregation, Function, Kind
 from .ivo import IVO, IVO_FORMS
+from .mysql_dates import DATES
 from .mysql_functions import MYSQL
+from .mysql_texts import BIT_AGGREGATES, TEXTS
 from .scisql import SCISQL
 from .scisql_regions import SCISQL_REGIONS
 from .statistics import STATISTICS
@@ -130,6 +132,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         IVO.values(),
         CORNERS.values(),
         MYSQL.values(),
+        TEXTS.values(),
+        DATES.values(),
     )
     for function in functions
 }
@@ -154,6 +158,16 @@ PARTIAL_SUMS: Final = (
 )
 """Sums of batches as they are: integers of 128 bits, doubles that may be NaN; and what becomes of them."""
 
+
+def _joined(name: str, direction: str) -> Aggregation:
+    template = f"string_agg({{0}}, {{1}} ORDER BY {{2}} {direction}){{over}}"
+    params = (Kind.TEXT, Kind.QUOTED, Kind.ANY)
+    return Aggregation(name, numeric=False, hidden=True, params=params, result=DataType.TEXT, template=template)
+
+
+JOINED_TEXTS: Final = (_joined("mysql_joined_up", "ASC NULLS FIRST"), _joined("mysql_joined_down", "DESC NULLS LAST"))
+"""MySQL's GROUP_CONCAT of an order of its own."""
+
 AGGREGATES: Final[Mapping[str, Aggregation]] = {
     aggregation.name: aggregation
     for aggregation in (
@@ -164,6 +178,8 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
         Aggregation("sum", numeric=True, doc="sum: of integers a 64-bit integer, otherwise a double"),
         Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
         *PARTIAL_SUMS,
+        *BIT_AGGREGATES,
+        *JOINED_TEXTS,
     )
 } | dict(STATISTICS)
 """Set functions by canonical name."""

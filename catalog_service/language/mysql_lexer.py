@@ -13,28 +13,25 @@ from ..exceptions import QueryRefusedError, QuerySyntaxError
 from ..models.tree import Span
 from .errors import error_at
 from .lexer import Word, bounded, raw_words, refuse_character, window_words
+from .mysql_forms import plain_forms
 
 __all__ = ["LITERAL", "name_of", "scan_mysql", "unescaped"]
 
 _KEYWORDS: Final = frozenset(
     """
-    ALL AND AS ASC BETWEEN BY CASE CAST CROSS DESC DISTINCT DIV ELSE EXCEPT EXISTS FALSE FROM GROUP HAVING IN INNER
-    INTERSECT IS JOIN LEFT LIKE LIMIT MOD NATURAL NOT NULL ON OR ORDER OUTER RIGHT SELECT THEN TRUE UNION USING WHEN
-    WHERE WITH XOR
+    ALL AND AS ASC BETWEEN BY CASE CAST COLLATE CROSS DESC DISTINCT DIV ELSE EXCEPT EXISTS FALSE FROM GROUP HAVING IN
+    INNER INTERSECT INTERVAL IS JOIN LEFT LIKE LIMIT MOD NATURAL NOT NULL ON OR ORDER OUTER REGEXP RIGHT SELECT THEN
+    TRUE UNION USING WHEN WHERE WITH XOR
     """.split()
 )
 """Words that are never names. Those with a place of their own that may be names are told apart by `_contextual`."""
 
 _REFUSED: Final = {
-    "REGEXP": "REGEXP is not supported.",
-    "RLIKE": "RLIKE is not supported.",
-    "COLLATE": "COLLATE is not supported: texts are compared ignoring case.",
     "FOR": "locking clauses are never run: queries only read.",
-    "FORCE": "index hints are not supported.",
-    "IGNORE": "index hints are not supported.",
+    "FORCE": "index hints name indexes: FORCE INDEX (name).",
+    "IGNORE": "index hints name indexes: IGNORE INDEX (name).",
     "INTO": "INTO is never run: queries only read.",
     "LOCK": "locking clauses are never run: queries only read.",
-    "INTERVAL": "INTERVAL is not supported.",
     "SOUNDS": "SOUNDS LIKE is not supported.",
 }
 """What MySQL knows and we do not, by its reserved word."""
@@ -49,7 +46,11 @@ _IGNORED: Final = frozenset(
 
 _AGGREGATES: Final = frozenset({"AVG", "COUNT", "MAX", "MIN", "SUM"})
 
-_TYPES: Final = {word: word for word in _KEYWORDS} | {"DISTINCTROW": "DISTINCT", "STRAIGHT_JOIN": "JOIN"}
+_TYPES: Final = (
+    {word: word for word in _KEYWORDS}
+    | dict.fromkeys(_REFUSED, "REFUSED")
+    | {"DISTINCTROW": "DISTINCT", "RLIKE": "REGEXP", "STRAIGHT_JOIN": "JOIN"}
+)
 
 _SIGNS: Final = {
     "(": "_LPAR",
@@ -84,7 +85,7 @@ _LITERALS: Final = re.compile(rf"\(\s*+(?:{LITERAL.pattern})(?:\s*+,\s*+(?:{LITE
 
 _WORD: Final = re.compile(
     rf"""(?P<blank>(?:[ \t\r\n\f\v]|--(?=[\s\x00-\x1f]|\Z)[^\n]*+|\#[^\n]*+|/\*(?!!)(?:[^*]|\*(?!/))*+\*/)++)
-    |(?P<number>{_NUMBER})
+    |(?P<number>0x[0-9A-Fa-f]++|0b[01]++|{_NUMBER})
     |(?P<name>[A-Za-z_$\x80-\U0010ffff][\w$]*+)
     |(?P<string>{_STRING})
     |(?P<delimited>`(?:[^`]|``)++`)
@@ -104,11 +105,15 @@ _HINTS: Final = {
 _OPERANDS: Final = frozenset({"NAME", "DELIMITED", "UINT", "NUMBER", "STRING", "_RPAR", "NULL", "TRUE", "FALSE", "END"})
 """Words after which an operator may stand, and no value."""
 
+_BEFORE_ALIAS: Final = frozenset({"AS", "NAME", "DELIMITED", "UINT", "NUMBER", "_RPAR", "END"})
+"""Words after which a text in quotes is a name."""
+
 
 _PLACES: Final[dict[str, tuple[bool, frozenset[str]]]] = {
     "ESCAPE": (True, frozenset({"STRING"})),
     "FULL": (True, frozenset({"JOIN", "OUTER"})),
     "OFFSET": (True, frozenset({"UINT"})),
+    "SEPARATOR": (False, frozenset({"STRING"})),
     "ROWS": (False, frozenset({"BETWEEN", "CURRENT", "UNBOUNDED", "UINT"})),
     "CURRENT": (False, frozenset({"ROW"})),
 }
@@ -127,7 +132,8 @@ def scan_mysql(text: str) -> list[Word]:
     LimitError
         If the text is too long, has too many words, or is nested too deeply.
     """
-    return window_words(list(_contextual(bounded(text, raw_words(text, _WORD, _LITERALS, _word, _end)))))
+    words = bounded(text, raw_words(text, _WORD, _LITERALS, _word, _end))
+    return window_words(list(_contextual(plain_forms(words))))
 
 
 def unescaped(value: str) -> str:
@@ -172,16 +178,15 @@ def _end(text: str, position: int) -> None:
 def _word(kind: str | None, value: str, span: Span) -> Word:
     match kind:
         case "name":
-            upper = value.upper()
-            if upper in _REFUSED and not span.text[: span.start].rstrip().endswith("."):
-                raise error_at(QueryRefusedError, _REFUSED[upper], span)
-            return Word(_TYPES.get(upper, "NAME"), value, span)
+            return Word(_TYPES.get(value.upper(), "NAME"), value, span)
         case "number":
             follower = span.text[span.stop : span.stop + 1]
             if follower.isalnum() or follower == "_":
                 message = f"'{value}{follower}' is neither a number nor a name; put a blank between them."
                 remedy = "Write numbers in decimal." if value == "0" and follower in "xXbB" else None
                 raise error_at(QuerySyntaxError, message, span, remedy=remedy)
+            if value[:2] in {"0x", "0b"}:
+                return Word("UINT", str(int(value, 0)), span)
             return Word("UINT" if value.isdigit() else "NUMBER", value, span)
         case "string":
             return Word("STRING", value, span)
@@ -206,15 +211,17 @@ def _contextual(words: list[Word]) -> Iterator[Word]:
         if upper == "DUAL" and index and words[index - 1].type == "FROM":
             continue
         kind = _kind(word, before, following)
+        if kind == "REFUSED":
+            raise error_at(QueryRefusedError, _REFUSED[upper], word.span)
         before = kind
         yield word if kind == word.type else Word(kind, word.value, word.span)
 
 
 def _kind(word: Word, before: str, following: Word | None) -> str:
     upper, after = word.value.upper(), "" if following is None else following.type
-    if before == "_DOT" and word.type in {*_KEYWORDS, "JOIN"}:
+    if before == "_DOT" and word.type in {*_KEYWORDS, "JOIN", "REFUSED"}:
         return "NAME"  # after a dot every word is a name
-    if before == "AS" and word.type == "STRING":
+    if word.type == "STRING" and before in _BEFORE_ALIAS:
         return "DELIMITED"
     if word.type == "MOD":
         return "MOD" if before in _OPERANDS else "NAME"
@@ -224,6 +231,10 @@ def _kind(word: Word, before: str, following: Word | None) -> str:
         return word.type
     if upper == "END":
         return "END" if before in _OPERANDS else "NAME"
+    if upper == "BINARY" and before not in _OPERANDS and after in {"NAME", "STRING", "DELIMITED"}:
+        return "BINARY"
+    if upper == "GROUP_CONCAT" and after == "_LPAR":
+        return upper
     if upper in _AGGREGATES:
         return "AGGREGATE" if after == "_LPAR" else "NAME"
     needs_value, wanted = _PLACES.get(upper, (True, frozenset()))

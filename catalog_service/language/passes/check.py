@@ -165,14 +165,22 @@ def _argument(name: str, kind: Kind, arg: Expr) -> None:
                 raise error_at(QueryTypeError, message, arg.span)
         case Kind.TEXT:
             _texts(name, [arg])
-        case Kind.KEY:
-            if is_array(arg) or not (type_of(arg).is_integer or type_of(arg) in _TEXT_LIKE):
-                message = f"{name} needs an integer or a text, such as an id, not {_kind_word(arg)}."
-                raise error_at(QueryTypeError, message, arg.span)
+        case Kind.KEY | Kind.MOMENT:
+            _identifies(name, kind, arg)
         case Kind.ANY:
             require_sortable(arg, name)
         case Kind.FRACTION | Kind.PERCENT | Kind.QUOTED:
             _constant(name, kind, arg)
+
+
+def _identifies(name: str, kind: Kind, arg: Expr) -> None:
+    """Refuse what is no id, or no time."""
+    found, is_time = type_of(arg), kind is Kind.MOMENT
+    fits = found is DataType.TIMESTAMP if is_time else found.is_integer
+    if is_array(arg) or not (fits or found in _TEXT_LIKE):
+        needed = "a timestamp" if is_time else "an integer or a text, such as an id"
+        message = f"{name} needs {needed}, not {_kind_word(arg)}."
+        raise error_at(QueryTypeError, message, arg.span, remedy=_MOMENT_REMEDY if is_time else None)
 
 
 def _aggregate(call: Aggregate) -> None:
@@ -219,6 +227,8 @@ def _constant(name: str, kind: Kind, arg: Expr) -> None:
     if not (isinstance(arg, StringLiteral) if most is None else number is not None and 0 <= number <= most):
         raise error_at(QueryTypeError, f"{name} needs a {kind.value} here.", arg.span)
 
+
+_MOMENT_REMEDY: Final = "Write it like '2026-01-31 12:00:00'. A date in days, such as an MJD, is a plain number."
 
 _TEXT_LIKE: Final = frozenset({DataType.TEXT, DataType.NULL})
 

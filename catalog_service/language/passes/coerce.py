@@ -11,6 +11,7 @@ comes next. Survey flags are BOOLEAN, and people compare them with 0 and 1.
 (BooleanLiteral(value=True), ['BOOLEAN compared with a number'])
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -42,12 +43,15 @@ from ..functions import AGGREGATES
 from ..rewrite import LITERALS, map_children
 from ..types import type_of
 
-__all__ = ["coerce"]
+__all__ = ["as_timestamp", "coerce"]
 
 Note = Callable[[str], None]
 
 _COMPARED: Final = "BOOLEAN compared with a number"
 _COMPUTED: Final = "BOOLEAN used as a number"
+
+_ONE_DIGIT: Final = re.compile(r"(?<![\d.])(\d)(?!\d)")
+"""A month, a day or an hour without its zero."""
 
 _FLIPPED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<=", "<=>": "<=>"}
 
@@ -112,7 +116,7 @@ def _together(exprs: list[Expr], note: Note) -> list[Expr]:
     if DataType.BOOLEAN in types and any(kind.is_numeric for kind in types):
         return [_number(expr, note, _COMPARED) for expr in exprs]
     if DataType.TIMESTAMP in types and DataType.TEXT in types:
-        return [_timestamp(expr) if isinstance(expr, StringLiteral) else expr for expr in exprs]
+        return [as_timestamp(expr) if isinstance(expr, StringLiteral) else expr for expr in exprs]
     return exprs
 
 
@@ -123,7 +127,7 @@ def _number(expr: Expr, note: Note, relaxation: str) -> Expr:
     return Cast(expr, DataType.SHORT, span=expr.span)
 
 
-def _timestamp(literal: StringLiteral) -> Expr:
+def as_timestamp(literal: StringLiteral) -> Expr:
     """Return a text as a timestamp.
 
     Raises
@@ -131,7 +135,7 @@ def _timestamp(literal: StringLiteral) -> Expr:
     QueryTypeError
         If it is not written as DALI says: ``YYYY-MM-DD['T'hh:mm:ss[.SSS]['Z']]``.
     """
-    text = literal.value.strip().removesuffix("Z")
+    text = _ONE_DIGIT.sub(r"0\1", literal.value.strip().removesuffix("Z"))
     try:
         value = datetime.fromisoformat(text)
     except ValueError:

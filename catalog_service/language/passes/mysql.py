@@ -55,6 +55,7 @@ from ..function import Kind
 from ..functions import FUNCTIONS
 from ..rewrite import LITERALS, map_children, walk_expression
 from ..types import is_array, type_of, type_word
+from .coerce import as_timestamp
 
 __all__ = ["as_condition", "as_value", "collate", "mysql_meaning"]
 
@@ -99,9 +100,11 @@ def _case(expr: Case) -> Expr:
 
 
 def _alike(values: Sequence[Expr]) -> list[Expr]:
-    """Return values of which one is taken: truth beside numbers is 1 or 0."""
+    """Return values of which one is taken: truth beside numbers is 1 or 0, a text in quotes beside times is one."""
     operands = [_operand(value) for value in values]
     kinds = {type_of(value) for value in operands} - {DataType.NULL}
+    if DataType.TIMESTAMP in kinds:
+        return [as_timestamp(value) if isinstance(value, StringLiteral) else value for value in operands]
     if DataType.BOOLEAN not in kinds or len(kinds) == 1:
         return operands
     return [_number_of(value) for value in operands]
@@ -136,11 +139,13 @@ def _function(expr: FunctionCall) -> Expr:
         raise error_at(QueryTypeError, f"{name} takes numbers here, not texts.", expr.span, remedy="Use CASE.")
     if function.is_common:
         return replace(expr, args=tuple(_alike(expr.args)))
+    if expr.name == "mysql_hex" and type_of(expr.args[0]) is DataType.TEXT:
+        return replace(expr, name="mysql_hex_of_text")
     return replace(expr, args=tuple(_argument(arg, function.kind(at)) for at, arg in enumerate(expr.args)))
 
 
 def _aggregate(expr: Aggregate) -> Expr:
-    if expr.distinct and type_of(expr.args[0]) is DataType.TEXT:
+    if expr.name == "count" and expr.distinct and type_of(expr.args[0]) is DataType.TEXT:
         return replace(expr, args=(_folded(expr.args[0]),))
     return expr
 
@@ -201,8 +206,10 @@ def _argument(arg: Expr, kind: Kind) -> Expr:
     match kind:
         case Kind.TEXT:
             return _text(value)
-        case Kind.ANY:
+        case Kind.ANY | Kind.QUOTED:
             return value
+        case Kind.MOMENT:
+            return as_timestamp(value) if isinstance(value, StringLiteral) else value
         case _:
             return _number_of(_as_number(value) if isinstance(value, StringLiteral) else value)
 
@@ -220,11 +227,21 @@ def _comparable(exprs: list[Expr], *, exact: bool = True) -> list[Expr]:
     Only whether texts are equal, `exact`, does not depend on the fold where there are no letters.
     """
     kinds = {type_of(expr) for expr in exprs}
+    if any(map(_is_binary, exprs)):
+        return exprs
     if any(kind.is_numeric or kind is DataType.BOOLEAN for kind in kinds) and DataType.TEXT in kinds:
         return [_as_number(expr) if isinstance(expr, StringLiteral) else expr for expr in exprs]
     if kinds <= {DataType.TEXT, DataType.NULL} and DataType.TEXT in kinds:
         return exprs if exact and _without_case(exprs) else [_folded(expr) for expr in exprs]
     return exprs
+
+
+_COMPARED_AS_THEY_ARE: Final = frozenset({"mysql_fold", "mysql_binary"})
+
+
+def _is_binary(expr: Expr) -> bool:
+    """Return whether a text tells upper from lower case by its own COLLATE, and so whatever it is compared with."""
+    return isinstance(expr, FunctionCall) and expr.name == "mysql_binary"
 
 
 def _without_case(exprs: list[Expr]) -> bool:
@@ -239,7 +256,7 @@ def _folded(expr: Expr) -> Expr:
     """Return a text as it is compared: in upper case, without trailing blanks."""
     if isinstance(expr, StringLiteral) and expr.value.isascii():
         return replace(expr, value=expr.value.rstrip(" ").upper())
-    if type_of(expr) is not DataType.TEXT or (isinstance(expr, FunctionCall) and expr.name == "mysql_fold"):
+    if type_of(expr) is not DataType.TEXT or (isinstance(expr, FunctionCall) and expr.name in _COMPARED_AS_THEY_ARE):
         return expr
     return FunctionCall("mysql_fold", (expr,), span=expr.span)
 
@@ -263,6 +280,11 @@ def _as_number(literal: StringLiteral) -> Expr:
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _like(expr: Like) -> Expr:
+    exact = _is_binary(expr.operand) or _is_binary(expr.pattern)
+    return replace(expr, operand=_text(expr.operand), pattern=_text(expr.pattern), ignore_case=not exact)
 
 
 def _in_query(expr: InQuery) -> Expr:
@@ -301,7 +323,7 @@ _MEANINGS: Final[Mapping[type[Node], Callable[[Any], Expr]]] = {
     Between: _between,
     InList: _in_list,
     InQuery: _in_query,
-    Like: lambda expr: replace(expr, operand=_text(expr.operand), pattern=_text(expr.pattern)),
+    Like: _like,
     FunctionCall: _function,
     Aggregate: _aggregate,
     WindowCall: _window,
