@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..exceptions import LimitError
 from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, SplitQuery, TableScan
+from ..models.spines import Cut
 from ..models.tree import ColumnRef, Query, Select, SetOperation
 from ..models.walk import base_tables
 from .adql import parse_adql
@@ -78,10 +79,10 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         raise LimitError(_TOO_DEEP) from None
 
 
-def split(resolved: ResolvedQuery) -> SplitQuery | str:
-    """Return the parts of a query that can be run batch by batch, or why it cannot."""
+def split(resolved: ResolvedQuery, cut: Cut) -> SplitQuery | str:
+    """Return the parts of a query whose rows are dealt out to batches, or why it is run as a whole."""
     try:
-        return split_query(resolved.tree)
+        return split_query(resolved.tree, cut)
     except RecursionError:
         return "it is nested too deeply"
 

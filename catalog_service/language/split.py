@@ -2,84 +2,189 @@
 
 An allow-list: what is not known to give the same rows is not split, and the reason is told. A query without aggregates
 is run on each batch, its rows are put together, and sorted and cut again. One with COUNT, SUM, MIN, MAX or AVG becomes
-partial sums that are summed again. Whether the tables may be cut at all is the planner's business.
+partial sums that are summed again. Groups and windows that stand in one batch each, since a key of the table that is
+cut tells them apart, are made there, with whatever is made of them; so are derived tables. Whether the tables may be
+cut at all is the planner's business.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
+from ..models import tree as nodes
 from ..models.query import PARTIAL_ROWS, SplitQuery
 from ..models.schema import Column
+from ..models.spines import ColumnOf, Cut, expression_nodes, passed_columns
 from ..models.tree import (
     Aggregate,
     ColumnRef,
     CommonTableRef,
-    Exists,
     Expr,
-    FromItem,
     FunctionCall,
     Identifier,
-    InQuery,
     IntegerLiteral,
-    Join,
     OrderItem,
     Query,
-    ScalarQuery,
     Select,
     SelectItem,
+    SetOperation,
     TableRef,
     WindowCall,
+    With,
 )
+from .functions import FUNCTIONS
 from .passes.aggregates import aggregates_in
-from .rewrite import map_children, walk
+from .rewrite import LITERALS, map_children, walk
 from .types import is_array, type_of
 
-__all__ = ["split_query"]
+__all__ = ["KNOWN_NODES", "split_query"]
 
 _MERGED = -1
 """Number of the merge's one FROM item; those of the query itself count from 0."""
 
-_AGAIN = {"count": "sum", "sum": "sum", "min": "min", "max": "max", "any_value": "any_value"}
+_AGAIN: Final = {"count": "sum", "sum": "sum", "min": "min", "max": "max", "any_value": "any_value"}
 """How values of an aggregate are merged."""
 
+_PER_ROW: Final = (
+    *LITERALS,
+    ColumnRef,
+    nodes.Unary,
+    nodes.Binary,
+    FunctionCall,
+    nodes.Cast,
+    nodes.Case,
+    nodes.InUnit,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Comparison,
+    nodes.Between,
+    nodes.InList,
+    nodes.Like,
+    nodes.IsNull,
+    nodes.Point,
+    nodes.Circle,
+    nodes.PolygonShape,
+    nodes.RegionColumn,
+    nodes.Contains,
+    nodes.Intersects,
+    nodes.Distance,
+    nodes.Coordinate,
+    nodes.Area,
+)
+"""Expressions that have one value for one row, wherever and whenever they are computed."""
 
-def split_query(tree: Query) -> SplitQuery | str:
-    """Return the parts of a resolved query, or why it is run as a whole."""
-    if not isinstance(tree, Select) or tree.source is None:
-        return "only a single SELECT is split"
-    reason = _refusal(tree)
+_OF_QUERIES: Final = (nodes.ScalarQuery, nodes.InQuery, nodes.Exists)
+_OF_ROWS: Final = (Aggregate, WindowCall)
+_RELATIONS: Final = (
+    *(Select, SelectItem, OrderItem, SetOperation, With, nodes.CommonTable, Identifier),
+    *(TableRef, nodes.SubqueryRef, CommonTableRef, nodes.Join),
+)
+
+KNOWN_NODES: Final = frozenset((*_PER_ROW, *_OF_QUERIES, *_OF_ROWS, *_RELATIONS))
+"""Classes of nodes that a query may have which is split."""
+
+_NEVER_ALIKE: Final = frozenset({"rand"})
+"""Functions that give another value each time."""
+
+
+def split_query(tree: Query, cut: Cut) -> SplitQuery | str:
+    """Return the parts of a resolved query, or why it is run as a whole.
+
+    Parameters
+    ----------
+    cut
+        Whose rows are dealt out to batches.
+    """
+    root = cut.spine.root
+    reason = _unknown(tree) or _unsteady(tree, cut)
     if reason is not None:
         return reason
-    expressions = [item.expr for item in tree.items] + [item.expr for item in tree.order_by]
-    grouped = bool(tree.group_by) or tree.having is not None or any(map(aggregates_in, expressions))
-    return _grouped(tree) if grouped else _plain(tree)
+    keys = _keys_outside(cut)
+    if isinstance(keys, str):
+        return keys
+    reason = _window_refusal(root, keys)
+    if reason is not None:
+        return reason
+    grouped = _is_grouped(root) and keys.isdisjoint(_columns(root.group_by))
+    parts = _grouped(root, cut.few) if grouped else _plain(root)
+    if isinstance(parts, SplitQuery) and isinstance(tree, With):
+        assert isinstance(parts.partial, Select)
+        return replace(parts, partial=With(tree.tables, parts.partial))
+    return parts
 
 
-def _refusal(select: Select) -> str | None:
-    if not all(isinstance(item, TableRef | Join) for item in _from_items(select.source)):
-        return "FROM has a derived or common table"
-    for node in walk(select):
-        match node:
-            case ScalarQuery() | InQuery() | Exists():
-                return "it has a subquery"
-            case WindowCall():
-                return "it has a window function"
-            case Aggregate(distinct=True):
-                return f"{node.name.upper()}(DISTINCT ...) cannot be merged"
-            case Aggregate(name=name) if name != "avg" and name not in _AGAIN:
-                return f"{name.upper()} cannot be merged"
-            case FunctionCall(name="rand"):
-                return "RAND gives another value each time"
-            case _:
-                pass
+def _unknown(tree: Query) -> str | None:
+    """Return what a query has that is not known to be the same in each batch."""
+    for node in walk(tree):
+        if type(node) not in KNOWN_NODES:
+            return f"nothing is known of {type(node).__name__}"
+        if isinstance(node, FunctionCall) and (node.name in _NEVER_ALIKE or node.name not in FUNCTIONS):
+            return f"{node.name.upper()} gives another value each time"
     return None
 
 
-def _from_items(item: FromItem | None) -> Iterator[FromItem | None]:
-    yield item
-    if isinstance(item, Join):
-        yield from _from_items(item.left)
-        yield from _from_items(item.right)
+def _unsteady(tree: Query, cut: Cut) -> str | None:
+    """Return why what stands beside the spine may give other rows to one batch than to the next.
+
+    A subquery that is asked for each row outside is asked in one batch only.
+    """
+    for query in walk(tree):
+        if not isinstance(query, Select | SetOperation) or any(query is select for select in cut.spine.selects):
+            continue
+        picks = query.top is not None or query.offset or (isinstance(query, Select) and _picks(query))
+        if picks and not _is_asked_for_rows(query):
+            return "a subquery picks some of several rows, or adds up as they come"
+    return None
+
+
+def _picks(select: Select) -> bool:
+    return any(
+        isinstance(node, WindowCall) or (isinstance(node, Aggregate) and node.name not in {*_AGAIN, "avg"})
+        for node in expression_nodes(select)
+    )
+
+
+def _is_asked_for_rows(query: Query) -> bool:
+    """Return whether a subquery uses a column from outside."""
+    inside = {node.source for node in walk(query) if isinstance(node, TableRef | nodes.SubqueryRef | CommonTableRef)}
+    return any(isinstance(node, ColumnRef) and node.source not in inside for node in walk(query))
+
+
+def _keys_outside(cut: Cut) -> frozenset[ColumnOf] | str:
+    """Return the key columns of the root's FROM, or why a SELECT further in is not made batch by batch."""
+    keys, spine = cut.keys, cut.spine
+    for select, source in zip(reversed(spine.selects[1:]), reversed(spine.sources[:-1]), strict=True):
+        reason = _inner_refusal(select, keys) or _window_refusal(select, keys)
+        if reason is not None:
+            return reason
+        keys = frozenset(outer for outer, inner in passed_columns(select, source).items() if inner in keys)
+    return keys
+
+
+def _inner_refusal(select: Select, keys: frozenset[ColumnOf]) -> str | None:
+    if select.top is not None or select.offset:
+        return "a derived table is cut"
+    if select.distinct and keys.isdisjoint(_columns([item.expr for item in select.items])):
+        return "DISTINCT of a derived table has no key of one batch"
+    if _is_grouped(select) and keys.isdisjoint(_columns(select.group_by)):
+        return "groups of a derived table have no key of one batch"
+    return None
+
+
+def _window_refusal(select: Select, keys: frozenset[ColumnOf]) -> str | None:
+    for node in expression_nodes(select):
+        if isinstance(node, WindowCall) and keys.isdisjoint(_columns(node.partition_by)):
+            return "a window function is not partitioned by a key of one batch"
+    return None
+
+
+def _columns(expressions: tuple[Expr, ...] | list[Expr]) -> frozenset[ColumnOf]:
+    return frozenset((expr.source, expr.column.name) for expr in expressions if isinstance(expr, ColumnRef))
+
+
+def _is_grouped(select: Select) -> bool:
+    expressions = [item.expr for item in select.items] + [item.expr for item in select.order_by]
+    return bool(select.group_by) or select.having is not None or any(map(aggregates_in, expressions))
 
 
 @dataclass(slots=True)
@@ -88,6 +193,14 @@ class _Partial:
 
     items: list[SelectItem] = field(default_factory=list)
     columns: dict[Expr, ColumnRef] = field(default_factory=dict)
+    few: frozenset[ColumnOf] = frozenset()
+    """Columns of which all different values can be kept."""
+    may_be_empty: bool = False
+    """Whether a batch without rows may give none, not one that counts 0."""
+    values: dict[Expr, None] = field(default_factory=dict)
+    """Columns of whose different values there are aggregates."""
+    refused: str | None = None
+    """Why there is no merge."""
 
     def column(self, expr: Expr) -> ColumnRef:
         """Return the column of the merge's table that holds `expr`."""
@@ -139,10 +252,10 @@ def _partial_key(item: OrderItem, select: Select, rows: _Partial) -> OrderItem:
 # --- with aggregates ---
 
 
-def _grouped(select: Select) -> SplitQuery | str:
+def _grouped(select: Select, few: frozenset[ColumnOf]) -> SplitQuery | str:
     if select.distinct:
         return "DISTINCT of groups is not split"
-    rows = _Partial()
+    rows = _Partial(few=few, may_be_empty=not select.group_by)
     keys = tuple(rows.column(key) for key in dict.fromkeys(select.group_by))
     items = tuple(replace(item, expr=_merged(item.expr, rows)) for item in select.items)
     having = None if select.having is None else _merged(select.having, rows)
@@ -150,9 +263,13 @@ def _grouped(select: Select) -> SplitQuery | str:
         item if isinstance(item.expr, IntegerLiteral) else replace(item, expr=_merged(item.expr, rows))
         for item in select.order_by
     )
-    if not rows.items:
-        return "it has neither groups nor aggregates"
-    partial = replace(select, items=tuple(rows.items), having=None, order_by=(), top=None, offset=None)
+    if len(rows.values) > 1:
+        return "DISTINCT of several columns cannot be merged"
+    if rows.refused is not None or not rows.items:
+        return rows.refused or "it has neither groups nor aggregates"
+    groups = tuple(dict.fromkeys((*select.group_by, *rows.values)))
+    bare = replace(select, having=None, order_by=(), top=None, offset=None)
+    partial = replace(bare, items=tuple(rows.items), group_by=groups)
     merge = Select(
         items,
         rows.source,
@@ -168,16 +285,39 @@ def _grouped(select: Select) -> SplitQuery | str:
 def _merged(expr: Expr, rows: _Partial) -> Expr:
     """Return what an expression of groups is in the merge."""
     match expr:
+        case Aggregate():
+            return _merged_aggregate(expr, rows)
+        case _ if expr in rows.columns:  # what it is grouped by
+            return rows.columns[expr]
+        case _ if isinstance(expr, _PER_ROW):
+            return map_children(expr, lambda child: _merged(child, rows))
+        case _:
+            rows.refused = "a subquery or a window of groups cannot be merged"
+            return expr
+
+
+def _merged_aggregate(call: Aggregate, rows: _Partial) -> Expr:
+    match call:
+        case Aggregate(name=name) if name != "avg" and name not in _AGAIN:
+            rows.refused = f"{name.upper()} cannot be merged"
+        case Aggregate(distinct=True, args=(ColumnRef(source=source, column=column) as arg,)) if (
+            source,
+            column.name,
+        ) in rows.few:
+            rows.values[arg] = None  # which all batches hand on
+            return replace(call, args=(rows.column(arg),))
+        case Aggregate(distinct=True):
+            rows.refused = f"{call.name.upper()}(DISTINCT ...) of many values cannot be merged"
         case Aggregate(name="avg", args=(arg,)):
             return Aggregate("merged_mean", (rows.column(_sum(arg)), rows.column(Aggregate("count", (arg,)))))
         case Aggregate(name="sum", args=(arg,)):
-            return Aggregate("sum", (rows.column(_sum(arg)),), span=expr.span)
+            return Aggregate("sum", (rows.column(_sum(arg)),), span=call.span)
+        case Aggregate(name="count") if rows.may_be_empty:
+            added = Aggregate("sum", (rows.column(call),), span=call.span)
+            return FunctionCall("coalesce", (added, IntegerLiteral(0)))
         case Aggregate(name=name):
-            return Aggregate(_AGAIN[name], (rows.column(expr),), span=expr.span)
-        case _ if expr in rows.columns:  # what it is grouped by
-            return rows.columns[expr]
-        case _:
-            return map_children(expr, lambda child: _merged(child, rows))
+            return Aggregate(_AGAIN[name], (rows.column(call),), span=call.span)
+    return call
 
 
 def _sum(arg: Expr) -> Aggregate:

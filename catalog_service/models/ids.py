@@ -22,6 +22,8 @@ class IdIndex:
     is_own: bool = True
     """Whether the index is the table's own. If not, it is that of the parent which places the table's rows: it tells
     nothing of rows without a parent."""
+    is_unique: bool = False
+    """Whether every row of the table is known to have an id, and each another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ leads the batches, see `surroundings.py`.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,15 +18,19 @@ from numpy.typing import NDArray
 from partitioning.layout.partition_map import PartitionMap
 
 from ..models.query import ScanPlan, TableScan
+from ..models.spines import ColumnOf, Cut, spines
 from ..models.stored import StoredTable
-from ..models.tree import Expr, FromItem, Join, JoinKind, Select, TableRef
-from ..models.walk import conjuncts
+from ..models.tree import Expr, FromItem, Join, JoinKind, Query, Select, TableRef, With
+from ..models.walk import conjuncts, from_sources
 from .joins import key_join
-from .surroundings import Lead, leading, near_scan, surroundings
+from .surroundings import Lead, is_kept, leading, near_scan, surroundings
 
-__all__ = ["BatchLimits", "batches"]
+__all__ = ["BatchLimits", "TileCut", "batches", "tile_cuts"]
 
 Tables = Mapping[int, StoredTable]
+
+_FEW_VALUES: Final = 1_000_000
+"""Different values of a column, of which every batch hands on its own."""
 
 _KEPT_WHOLE: Final = {JoinKind.LEFT: "left", JoinKind.RIGHT: "right", JoinKind.FULL: "both"}
 """Sides of an outer join whose rows all reach the result."""
@@ -55,29 +60,84 @@ class _Unit:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class TileCut:
+    """How the files of a query can be dealt out to batches."""
+
+    cut: Cut
+    lead: Lead | None = None
+    """None: all tables of FROM are cut, along borders that no file crosses."""
+
+
+def tile_cuts(tree: Query, scan: ScanPlan, tables: Tables) -> tuple[TileCut, ...] | str:
+    """Return how the files of a query can be dealt out to batches, the best way first; or why not at all.
+
+    Parameters
+    ----------
+    tree
+        The resolved query.
+    scan
+        What the whole query reads.
+    tables
+        Stored tables by source number, those of subqueries among them.
+    """
+    sharded = {source for source, stored in tables.items() if stored.partitions is not None}
+    if not sharded:
+        return "no table has tiles"
+    found, few = [], _few(tables)
+    root = tree.body if isinstance(tree, With) else tree
+    reason = "only a single SELECT is split" if not isinstance(root, Select) else _unit_refusal(root, sharded, tables)
+    if reason is None:
+        assert isinstance(root, Select)
+        own = [spine for spine in spines(tree) if len(spine.selects) == 1 and spine.sources[0] in sharded]
+        keys = frozenset().union(*(_keys(one.sources[0], tables) for one in own if is_kept(root, one.sources[0])))
+        found.append(TileCut(Cut(own[0], keys, few)))
+    leads = leading(tree, scan, tables)
+    found += [TileCut(Cut(lead.spine, _keys(lead.source, tables), few), lead) for lead in leads]
+    return tuple(found) or reason or "no table can lead"
+
+
+def _keys(source: int, tables: Tables) -> frozenset[ColumnOf]:
+    """Return the columns in which no two rows of a table have equal values."""
+    return frozenset((source, name) for name, index in tables[source].indexes.items() if index.is_unique)
+
+
+def _few(tables: Tables) -> frozenset[ColumnOf]:
+    """Return the columns that have few different values."""
+    return frozenset(
+        (source, name)
+        for source, stored in tables.items()
+        for name, column in stored.columns.items()
+        if column.distinct is not None and column.distinct <= _FEW_VALUES
+    )
+
+
+def _unit_refusal(root: Select, sharded: AbstractSet[int], tables: Tables) -> str | None:
+    """Return why the tables of FROM cannot all be cut, None if they can."""
+    inside = from_sources(root.source)
+    if root.source is None or not inside <= tables.keys() or not sharded <= inside:
+        return "a derived table or a subquery reads tiles as well"
+    return _refusal(root.source, conjuncts(root.where), tables)
+
+
 def batches(
-    select: Select, scan: ScanPlan, tables: Tables, limits: BatchLimits | None = None
+    how: TileCut, scan: ScanPlan, tables: Tables, limits: BatchLimits | None = None
 ) -> tuple[Mapping[int, TableScan], ...] | str:
     """Return what each batch reads, by source number, in the order of the sky; or why there is but one.
 
     Parameters
     ----------
-    select
-        A query whose FROM has base tables only.
-    scan
-        What the whole query reads.
-    tables
-        Stored tables by source number.
+    how
+        One of `tile_cuts`.
+    scan, tables
+        As there.
     limits
         Size of a batch.
     """
     limits = limits or BatchLimits()
+    if how.lead is not None:
+        return _near_batches(how.lead, scan, tables, limits)
     sharded = [source for source, stored in tables.items() if stored.partitions is not None]
-    assert select.source is not None
-    reason = "no table has tiles" if not sharded else _refusal(select.source, conjuncts(select.where), tables)
-    if reason is not None:
-        lead = leading(select, tables) if len(sharded) > 1 else None
-        return reason if lead is None else _near_batches(lead, scan, tables, limits)
     units = _units({source: scan.scans[source] for source in sharded}, tables)
     groups = list(_groups(units, limits))
     if len(groups) < 2:
@@ -88,10 +148,11 @@ def batches(
 def _near_batches(
     lead: Lead, scan: ScanPlan, tables: Tables, limits: BatchLimits
 ) -> tuple[Mapping[int, TableScan], ...] | str:
-    """Return the batches of a join on a separation."""
+    """Return the batches that one table leads."""
     partitions = tables[lead.source].partitions
     assert isinstance(partitions, PartitionMap)
-    groups = list(_groups(_units({lead.source: scan.scans[lead.source]}, tables), limits, limits.near_rows))
+    most_rows = limits.near_rows if lead.pads_deg else math.inf
+    groups = list(_groups(_units({lead.source: scan.scans[lead.source]}, tables), limits, most_rows))
     if len(groups) < 2:
         return "one batch holds all files"
     made = []
@@ -110,21 +171,38 @@ def _refusal(item: FromItem, where: Sequence[Expr], tables: Tables) -> str | Non
     """Return why the rows of one FROM cannot be made batch by batch, None if they can."""
     if not isinstance(item, Join):
         return None
-    for side in (item.left, item.right):
+    inner = item.kind in {JoinKind.INNER, JoinKind.CROSS}
+    sides, conditions = _inner_joined(item) if inner else ([item.left, item.right], conjuncts(item.on))
+    for side in sides:
         reason = _refusal(side, where, tables)
         if reason is not None:
             return reason
-    left, right = _sharded(item.left, tables), _sharded(item.right, tables)
-    if left and right:
-        conditions = [*conjuncts(item.on), *(where if item.kind in {JoinKind.INNER, JoinKind.CROSS} else ())]
-        pairs = [pair for part in conditions if (pair := key_join(part, tables)) is not None]
-        if any(pair & left and pair & right for pair in pairs):
-            return None
+    pairs = [pair for part in (*conditions, *(where if inner else ())) if (pair := key_join(part, tables)) is not None]
+    if not _are_tied([sharded for side in sides if (sharded := _sharded(side, tables))], pairs):
         return "tables are joined on something else than the key of a parent that places the rows"
-    kept = _KEPT_WHOLE.get(item.kind)
+    left, right = _sharded(item.left, tables), _sharded(item.right, tables)
+    kept = _KEPT_WHOLE.get(item.kind) if not (left and right) else None
     if kept == "both" or (kept == "left" and not left) or (kept == "right" and not right):
         return f"a {item.kind.value} JOIN keeps all rows of a table without tiles"
     return None
+
+
+def _inner_joined(item: FromItem) -> tuple[list[FromItem], tuple[Expr, ...]]:
+    """Return what inner joins put together, in whatever order, and all of their conditions."""
+    if not isinstance(item, Join) or item.kind.is_outer:
+        return [item], ()
+    (left, before), (right, after) = _inner_joined(item.left), _inner_joined(item.right)
+    return [*left, *right], (*before, *after, *conjuncts(item.on))
+
+
+def _are_tied(groups: list[frozenset[int]], pairs: Sequence[frozenset[int]]) -> bool:
+    """Return whether pairs lead from the first group of sources to all others."""
+    reached, waiting = frozenset().union(*groups[:1]), groups[1:]
+    for _ in groups:
+        for group in [one for one in waiting if any(pair & reached and pair & one for pair in pairs)]:
+            reached |= group
+            waiting.remove(group)
+    return not waiting
 
 
 def _sharded(item: FromItem, tables: Tables) -> frozenset[int]:

@@ -9,14 +9,15 @@ from typing import Final
 
 from ..models.ids import FoundIds
 from ..models.schema import SkyPosition, Table
+from ..models.spines import passed_columns
 from ..models.stored import StoredTable
-from ..models.tree import ColumnRef, CommonTableRef, Query, Select, SubqueryRef, With
+from ..models.tree import CommonTableRef, Query, Select, SubqueryRef, With
 from ..models.walk import base_tables, from_sources, walk
 from .joins import NO_DERIVED, Derived, table_bounds
 from .prune import Bounds
 from .regions import AllOf, Around, Enlarged, RegionExpr
 
-__all__ = ["derived_positions", "outer_positions"]
+__all__ = ["derived_positions", "outer_positions", "passed_position"]
 
 _FINEST: Final = 20
 """Order of the finest cells around the places of ids."""
@@ -87,17 +88,28 @@ def _passed_on(query: Query, lookup: Lookup, found: FoundIds, known: Mapping[int
     """Return the position that each result row of a SELECT has from one row of its FROM; None if it has none."""
     if not isinstance(query, Select) or query.source is None:
         return None
+    passed = passed_position(query, {source: one.position for source, one in known.items()})
+    if passed is None:
+        return None
     tables = {ref.source: lookup(ref.table) for ref in base_tables(query.source)}
-    positions = {source: one.position for source, one in known.items() if source in from_sources(query.source)}
-    positions |= {at: one.table.position for at, one in tables.items() if one.table.position is not None}
-    names = {
-        (item.expr.source, item.expr.column.name): item.column.name
-        for item in query.items
-        if isinstance(item.expr, ColumnRef) and item.column is not None
+    return Derived(passed[1], table_bounds(query, tables, found, known)[passed[0]].own)
+
+
+def passed_position(select: Select, known: Mapping[int, SkyPosition]) -> tuple[int, SkyPosition] | None:
+    """Return which item of FROM the rows of a derived table have their position from, and its columns outside.
+
+    Parameters
+    ----------
+    known
+        Positions of derived tables, by source number.
+    """
+    positions = {source: position for source, position in known.items() if source in from_sources(select.source)}
+    positions |= {
+        table.source: table.table.position for table in base_tables(select.source) if table.table.position is not None
     }
+    names = {inner: name for (_, name), inner in passed_columns(select, 0).items()}
     for source, position in positions.items():
         ra, dec = names.get((source, position.ra)), names.get((source, position.dec))
         if ra is not None and dec is not None:
-            region = table_bounds(query, tables, found, known)[source].own
-            return Derived(SkyPosition(ra, dec), region)
+            return source, SkyPosition(ra, dec)
     return None

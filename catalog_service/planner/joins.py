@@ -15,7 +15,7 @@ joined on a separation. Derived tables are in the walk because such chains may l
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from partitioning.sky.coverage import Coverage, enlarged, widened
@@ -44,10 +44,16 @@ from .prune import Bound, Bounds
 from .regions import AllOf, Enlarged, RegionExpr, condition_regions
 from .statistics import Kept, kept_files
 
-__all__ = ["NO_DERIVED", "Derived", "key_join", "placed_apart", "table_bounds"]
+__all__ = ["NO_DERIVED", "Derived", "Origins", "Place", "key_join", "table_bounds", "tied_positions"]
 
 Tables = Mapping[int, StoredTable]
 """Base tables of one SELECT, by source number."""
+
+Place = tuple[int, bool]
+"""A position of the rows of a source: their own, if True, else the one that places them."""
+
+Origins = Mapping[tuple[int, str], ColumnRef]
+"""What columns of derived tables, by source and name, are in base tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Derived:
 
 
 NO_DERIVED: Final[Mapping[int, Derived]] = {}
+NO_ORIGINS: Final[Origins] = {}
 
 _KEEPS_LEFT: Final = (JoinKind.LEFT, JoinKind.FULL)
 _KEEPS_RIGHT: Final = (JoinKind.RIGHT, JoinKind.FULL)
@@ -74,6 +81,7 @@ class _Sources:
     found: FoundIds
     derived: Mapping[int, Derived]
     statistics: Statistics
+    origins: Origins = field(default_factory=dict)
 
     def separation_deg(self, source: int) -> float:
         """Return how far a row's own position may be from the one that places it."""
@@ -92,7 +100,7 @@ class _Facts:
     """Sources whose rows have ids that were found: their placing position is in a coverage."""
     pairs: tuple[frozenset[int], ...] = ()
     """Sources whose rows are placed by the same position."""
-    near: tuple[Link, ...] = ()
+    near: tuple[Link[int], ...] = ()
     """Sources whose own positions lie close together."""
     kept: tuple[Kept, ...] = ()
     """Sources whose rows lie in some files only, by the statistics of columns."""
@@ -145,26 +153,31 @@ def table_bounds(
     return {source: _bounds(source, facts, sources) for source, facts in known}
 
 
-def placed_apart(select: Select, tables: Tables) -> dict[int, dict[int, float]]:
-    """Return how far apart, in degrees, the positions are that place the rows of base tables in one row of the result.
+def tied_positions(
+    select: Select, tables: Tables, derived: Mapping[int, Derived], origins: Origins
+) -> dict[int, tuple[Link[Place], ...]]:
+    """Return which positions lie close together where a FROM item of one SELECT matters, by its source number.
 
-    Rows of a table, the first key, that are farther from a row of another one, the second key, reach no row of the
-    result with it. Tables that conditions do not tie to each other have no entry.
+    Rows of the item that are farther from others than these links say reach no row of the result with them.
 
     Parameters
     ----------
-    tables
-        Base tables of FROM.
+    tables, derived
+        Of the whole query, since conditions of a subquery may speak of sources outside.
+    origins
+        Columns of base tables that derived tables pass on.
     """
     assert select.source is not None
-    sources = _Sources(tables, {}, NO_DERIVED, NO_STATISTICS)
+    sources = _Sources(tables, {}, derived, NO_STATISTICS, origins)
     certain = _facts(select.where, sources) + _certain(select.source, sources)
-    found: dict[int, dict[int, float]] = {}
-    for source, facts in _descend(select.source, certain, sources):
-        near = _reach(source, facts, sources).items()
-        apart = {at: reach + sources.separation_deg(at) + sources.separation_deg(source) for at, reach in near}
-        found[source] = apart | dict.fromkeys(_placed_together(source, facts) - {source}, 0.0)
-    return found
+    return {source: tuple(_places(facts)) for source, facts in _descend(select.source, certain, sources)}
+
+
+def _places(facts: _Facts) -> Iterator[Link[Place]]:
+    for link in facts.near:
+        yield Link(frozenset((source, True) for source in link.sources), link.within_deg)
+    for pair in facts.pairs:
+        yield Link(frozenset((source, False) for source in pair), 0.0)
 
 
 def _descend(item: FromItem, known: _Facts, sources: _Sources) -> Iterator[tuple[int, _Facts]]:
@@ -210,7 +223,7 @@ def _facts(condition: Expr | None, sources: _Sources) -> _Facts:
     positions = {source: s.table.position for source, s in tables.items() if s.table.position is not None}
     positions |= {source: one.position for source, one in sources.derived.items()}
     placing = {source: position for source, s in tables.items() if (position := _placing_position(s)) is not None}
-    pairs = (key_join(part, tables) for part in conjuncts(condition))
+    pairs = (key_join(part, tables, sources.origins) for part in conjuncts(condition))
     stored_ra = {source: bounds for source, s in tables.items() if (bounds := _stored_ra(s)) is not None}
     positive = None if condition is None else without_not(condition)
     return _Facts(
@@ -298,18 +311,29 @@ def _placed_together(source: int, facts: _Facts) -> frozenset[int]:
     return frozenset(group)
 
 
-def key_join(condition: Expr, tables: Tables) -> frozenset[int] | None:
-    """Return the two sources that a condition joins on a parent's key, which places the rows of both; else None."""
+def key_join(condition: Expr, tables: Tables, origins: Origins = NO_ORIGINS) -> frozenset[int] | None:
+    """Return the two sources that a condition joins on a key by which the rows of both have one place; else None.
+
+    It is a parent's key, which places its rows and those of its child, or an id of which no table has two rows.
+    """
     if not (isinstance(condition, Comparison) and condition.op == "="):
         return None
     left, right = condition.left, condition.right
     if not (isinstance(left, ColumnRef) and isinstance(right, ColumnRef)):
         return None
-    if left.source not in tables or right.source not in tables:
+    left, right = (origins.get((one.source, one.column.name), one) for one in (left, right))
+    if left.source not in tables or right.source not in tables or left.source == right.source:
         return None
-    if _is_child_of(left, right, tables) or _is_child_of(right, left, tables):
+    if _is_child_of(left, right, tables) or _is_child_of(right, left, tables) or _is_one_row(left, right, tables):
         return frozenset({left.source, right.source})
     return None
+
+
+def _is_one_row(one: ColumnRef, other: ColumnRef, tables: Tables) -> bool:
+    """Return whether two columns are one id of one table, so that equal values stand in the same row of it."""
+    stored, index = tables[one.source], tables[one.source].indexes.get(one.column.name)
+    same = stored is tables[other.source] and one.column.name == other.column.name
+    return same and index is not None and index.is_unique
 
 
 def _is_child_of(child: ColumnRef, parent: ColumnRef, tables: Tables) -> bool:

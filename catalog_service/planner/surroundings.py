@@ -1,11 +1,12 @@
 """Batches of joins on a separation: some tiles of one table, and what lies around them of the others.
 
 One table leads: each of its files is in one batch. Of every other table a batch reads what may lie close enough to the
-rows of those files, so each row of the join is made in the batch of its row of the leading table, and only there. An
-outer join allows that if the leading table is on the side whose rows are all kept.
+rows of those files, or all of it, so what is made of a row of the leading table is made in its batch, and only there.
+An outer join allows that if the leading table is on the side whose rows are all kept. Derived tables and subqueries may
+stand in between (`apart.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,19 +18,23 @@ from partitioning.sky.borders import halo_of
 from partitioning.sky.coverage import COVERAGE_PAD_DEG, Coverage, intersection, union
 from partitioning.sky.healpix import order_shift
 
-from ..models.query import TableScan
+from ..models.query import ScanPlan, TableScan
+from ..models.spines import Spine, spines
 from ..models.stored import StoredTable
-from ..models.tree import FromItem, Join, JoinKind, Select
+from ..models.tree import FromItem, Join, JoinKind, Query, Select
 from ..models.walk import from_sources
-from .joins import placed_apart
+from .apart import placed_within
 from .prune import Chosen, merged_ranges
 
-__all__ = ["Lead", "leading", "near_scan", "surroundings"]
+__all__ = ["MOST_REPEATED_ROWS", "Lead", "is_kept", "leading", "near_scan", "surroundings"]
 
 Tables = Mapping[int, StoredTable]
 
 _FARTHEST_DEG: Final = 10.0
 """Around tiles; of wider joins a batch would read most of the sky."""
+
+MOST_REPEATED_ROWS: Final = 1_000_000
+"""Of a table of tiles that every batch reads whole."""
 
 _SIDE_DEG: Final = 58.6
 """Of an order-0 tile."""
@@ -43,35 +48,49 @@ _MOST_RANGES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The table whose files are cut, and how far from its rows those of others may be placed, by source number."""
+    """A table whose files are cut, and how far from its rows those of others may be placed, by source number.
 
-    source: int
+    A table that is missing there is read whole by every batch.
+    """
+
+    spine: Spine
     pads_deg: Mapping[int, float]
 
+    @property
+    def source(self) -> int:
+        """Return the table."""
+        return self.spine.sources[-1]
 
-def leading(select: Select, tables: Tables) -> Lead | None:
-    """Return which table of tiles can lead the batches of a join: the largest that can; None if none can.
+
+def leading(tree: Query, scan: ScanPlan, tables: Tables) -> Iterator[Lead]:
+    """Yield which tables of tiles can lead the batches of a query, those of which most is read first.
 
     Parameters
     ----------
-    select
-        A query whose FROM has base tables only.
+    tree
+        The resolved query.
+    scan
+        What the whole query reads.
     tables
-        Stored tables by source number.
+        Stored tables by source number, those of subqueries among them.
     """
+    for spine in sorted(spines(tree), key=lambda spine: -scan.scans[spine.sources[-1]].rows):
+        lead = spine.sources[-1]
+        if not isinstance(tables[lead].partitions, PartitionMap) or not all(map(is_kept, spine.selects, spine.sources)):
+            continue
+        pads = {at: pad for at, pad in placed_within(tree, spine, tables).items() if pad <= _FARTHEST_DEG}
+        sharded = {at for at, stored in tables.items() if stored.partitions is not None}
+        if all(scan.scans[at].rows <= MOST_REPEATED_ROWS for at in sharded - pads.keys() - {lead}):
+            yield Lead(spine, {at: pad for at, pad in pads.items() if at in sharded})
+
+
+def is_kept(select: Select, source: int) -> bool:
+    """Return whether every outer join of a SELECT has one item of FROM on the side whose rows are all kept."""
     assert select.source is not None
-    apart = placed_apart(select, tables)
-    sharded = [source for source, stored in tables.items() if stored.partitions is not None]
-    for lead in sorted(sharded, key=lambda source: -tables[source].rows):
-        pads = {at: apart[at].get(lead, np.inf) for at in sharded if at != lead}
-        close = all(pad <= _FARTHEST_DEG for pad in pads.values())
-        if close and isinstance(tables[lead].partitions, PartitionMap) and _is_kept(select.source, lead):
-            return Lead(lead, pads)
-    return None
+    return _is_kept(select.source, source)
 
 
 def _is_kept(item: FromItem, lead: int) -> bool:
-    """Return whether every outer join of one FROM has the leading table on the side that it keeps."""
     if not isinstance(item, Join):
         return True
     match item.kind:

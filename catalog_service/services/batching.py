@@ -7,9 +7,9 @@ from ..language.pipeline import emit, emit_split, split
 from ..models.query import ResolvedQuery, ScanPlan, SplitQuery, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
-from ..models.tree import Select
-from ..models.walk import base_tables
-from ..planner.batches import BatchLimits, batches
+from ..models.tree import Select, TableRef, With
+from ..models.walk import walk
+from ..planner.batches import BatchLimits, batches, tile_cuts
 
 __all__ = ["EngineTexts", "pieces_of", "texts_of"]
 
@@ -25,17 +25,22 @@ class EngineTexts:
 
 def pieces_of(
     resolved: ResolvedQuery, scan: ScanPlan, lookup: Callable[[Table], StoredTable], limits: BatchLimits
-) -> tuple[SplitQuery, tuple[Mapping[int, TableScan], ...]] | None:
-    """Return the parts of a query and what each batch reads, None if it is run as a whole."""
+) -> tuple[SplitQuery, tuple[Mapping[int, TableScan], ...]] | str:
+    """Return the parts of a query and what each batch reads, or why it is run as a whole."""
     if not limits.are_exceeded_by(scan):
-        return None
-    parts = split(resolved)
-    if isinstance(parts, str):
-        return None
-    assert isinstance(resolved.tree, Select)
-    tables = {ref.source: lookup(ref.table) for ref in base_tables(resolved.tree.source)}
-    pieces = batches(resolved.tree, scan, tables, limits)
-    return None if isinstance(pieces, str) else (parts, pieces)
+        return "it is small"
+    tables = {node.source: lookup(node.table) for node in walk(resolved.tree) if isinstance(node, TableRef)}
+    cuts = tile_cuts(resolved.tree, scan, tables)
+    if isinstance(cuts, str):
+        return cuts
+    reasons = []
+    for cut in cuts:
+        parts = split(resolved, cut.cut)
+        pieces = parts if isinstance(parts, str) else batches(cut, scan, tables, limits)
+        if not isinstance(parts, str) and not isinstance(pieces, str):
+            return parts, pieces
+        reasons.append(str(pieces))
+    return reasons[0]
 
 
 def texts_of(
@@ -48,8 +53,9 @@ def texts_of(
 ) -> EngineTexts:
     """Return the texts of a query; those of batches if it is larger than one and can be split."""
     cut = pieces_of(resolved, scan, lookup, limits)
-    if cut is None:
+    if isinstance(cut, str):
         return EngineTexts(emit(resolved, scan.scans, max_rows=max_rows))
     texts, merge = emit_split(*cut, max_rows=max_rows)
-    top = resolved.tree.top if isinstance(resolved.tree, Select) else None
+    root = cut[0].partial.body if isinstance(cut[0].partial, With) else cut[0].partial
+    top = root.top if isinstance(root, Select) else None
     return EngineTexts(merge, texts, None if merge else max_rows + 1 if top is None else min(top, max_rows + 1))

@@ -87,7 +87,7 @@ class ExplainService:
             rows=told.rows,
             size_bytes=told.size_bytes,
             estimated_s=round(seconds, 3),
-            batches=1 if cut is None else len(cut[1]),
+            batches=1 if isinstance(cut, str) else len(cut[1]),
             columns=tuple(column.name for column in resolved.columns),
             relaxations=resolved.relaxations,
             limits=tuple(self._hit(told, seconds, most_rows)),

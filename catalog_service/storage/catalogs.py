@@ -197,11 +197,11 @@ def _indexes(directory: Path, manifest: Manifest) -> dict[str, IdIndex]:
     types = {column.name: column_type(column.arrow_type) for column in manifest.columns}
     found = {}
     for record in manifest.indexes:
-        beside = directory.with_name(record.directory)
+        beside, is_unique = directory.with_name(record.directory), record.distinct == manifest.rows
         if record.flat:
-            found[record.column] = IdIndex(FlatIndex(beside, record.rows))
+            found[record.column] = IdIndex(FlatIndex(beside, record.rows), is_unique=is_unique)
         elif types.get(record.column) == (DataType.TEXT, False):
-            found[record.column] = IdIndex(TextIndex(beside))
+            found[record.column] = IdIndex(TextIndex(beside), is_unique=is_unique)
     return found
 
 

@@ -131,6 +131,8 @@ def _check_entries(
         wrong = f"the flat arrays differ from the parts in {len(differ)} row groups, first from entry {differ[0]} on"
         found.add("index", FLAT_IDS_FILE, wrong)
     if entries.is_complete:
+        wrong = f"it has {entries.distinct} different ids, the manifest tells {record.distinct}"
+        found.expect(record.distinct in (None, entries.distinct), "index", "", wrong)
         entries.compare(scope)
     return readable
 
@@ -182,6 +184,12 @@ def _bounds_hold(statistics: pq.Statistics | None, ids: pa.ChunkedArray) -> bool
     return bounds
 
 
+def _new_ids(ids: pa.ChunkedArray, last: pa.Table | None) -> int:
+    """Return how many different ids a sorted row group has, without that of the last entry before it."""
+    changes = int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
+    return changes + (last is None or last.column(0)[0] != ids[0])
+
+
 class _Entries:
     """Checks entries in their order, and sums them up for each tile."""
 
@@ -195,6 +203,8 @@ class _Entries:
         """The last entry before the next row group; None if that part was not read."""
         self.is_complete = True
         """Whether all entries were read."""
+        self.distinct = 0
+        """Different ids, if all were read."""
 
     def add(self, path: str, group: pa.Table) -> None:
         """Check one row group of the part `path`."""
@@ -206,6 +216,7 @@ class _Entries:
             return
         wrong = f"its entries are not sorted by {self._column} and {HEALPIX_COLUMN}"
         self._found.expect(_is_sorted(group, self.last, self._column), "index", path, wrong)
+        self.distinct += _new_ids(group.column(self._column), self.last)
         self.last = group.slice(group.num_rows - 1, 1)
         index = group.column(HEALPIX_COLUMN).to_numpy()
         tile = self._opened.tiles_of(index)

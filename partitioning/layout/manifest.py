@@ -215,6 +215,8 @@ class IndexRecord:
     bytes: int
     flat: bool
     """Whether the flat arrays are there."""
+    distinct: int | None = None
+    """Different ids among them; as many as the table has rows if each id is one row's. None: not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,7 +166,8 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
         for name, target in (("ids", FLAT_IDS_FILE), ("healpix", FLAT_HEALPIX_FILE)):
             _join_files(directory / target, [flat_piece(workspace, column, part, name) for part in range(parts)])
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
-    record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat)
+    distinct = sum(int(record["distinct"]) for record in records)  # equal ids stand in one part
+    record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat, distinct=distinct)
     write_properties(directory, index_properties(workspace.name, record, plan.created))
     return record
 

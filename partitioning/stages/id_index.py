@@ -141,10 +141,18 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     write_record(
         workspace.record(f"index-{column}", part),
         rows=np.array(len(healpix)),
+        distinct=np.array(_distinct(table.column(0))),
         bytes=np.array(path.stat().st_size),
         checksum=np.array(file_checksum(path)),
     )
     return len(healpix)
+
+
+def _distinct(ids: pa.ChunkedArray) -> int:
+    """Return how many different ids there are among sorted ones, none of which is NULL."""
+    if len(ids) == 0:
+        return 0
+    return 1 + int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
 
 
 def flat_piece(workspace: Workspace, column: str, part: int, name: str) -> Path:

@@ -16,6 +16,7 @@ DYADIC = {"Object": ("mag", "flux", "n", "m"), "Source": ("visit", "flux"), "Vis
 TEXTS = {"Object": ("name", "code"), "Source": ("band",), "Visit": ("band",)}
 KEYS = {"Object": "id", "Source": "sid", "Visit": "visit"}
 PLACED = ("Object", "Source")
+VALUES = ("COUNT({})", "COUNT(DISTINCT {})", "MEDIAN({})", "SUM({})")
 SPOTS = ((0.0, 0.0), (359.9, 0.2), (150.0, 2.0), (123.0, 89.5), (10.0, -89.0), (45.0, 41.8), (270.0, -30.0))
 IDS = 2**60
 """Ids of Object are multiples of 3 above."""
@@ -42,6 +43,8 @@ class _Writer:
     rng: random.Random
     is_qserv: bool
     names: int = 0
+    asks: bool = True
+    """Whether conditions may have subqueries: those of outer joins may not."""
     sources: list[_Source] = field(default_factory=list)
 
     # --- names ---
@@ -65,9 +68,9 @@ class _Writer:
         rng, name = self.rng, column.split(".")[1]
         match name:
             case "id":
-                return str(IDS + 3 * rng.randrange(-2, 720) + rng.choice((0, 0, 0, 1)))
+                return str(IDS + 3 * rng.randrange(-2, 520) + rng.choice((0, 0, 0, 1)))
             case "sid":
-                return str(rng.randrange(0, 1900))
+                return str(rng.randrange(0, 1000))
             case "ra":
                 return repr(round(rng.uniform(0, 360), 2))
             case "dec":
@@ -122,7 +125,7 @@ class _Writer:
 
     def text(self) -> str:
         rng = self.rng
-        return repr(rng.choice((f"J{rng.randrange(0, 720):04d}", "Star 3", "star 3", "r", "i", "R", "none", "")))
+        return repr(rng.choice((f"J{rng.randrange(0, 520):04d}", "Star 3", "star 3", "r", "i", "R", "none", "")))
 
     # --- conditions ---
 
@@ -191,7 +194,7 @@ class _Writer:
             lambda: f"{self.column(TEXTS)} IS {negated}NULL",
             lambda: f"{self.number(1)} {op} {self.number(1)}",
         ]
-        if depth > 0:
+        if depth > 0 and self.asks:
             forms += [lambda: self.subquery_test(op, negated)] * 2
         if self.is_qserv:
             forms += [lambda: f"{column} <=> {self.constant(column)}", lambda: f"{column} != {self.constant(column)}"]
@@ -276,7 +279,9 @@ class _Writer:
                         )
                     )
             if rng.random() < 0.25 and kind != "FULL OUTER JOIN":
+                self.asks = False
                 on += f" AND {self.inside([one, other], lambda: self.condition(0))}"
+                self.asks = True
             text += f" {kind} sky.{other.table} AS {other.alias} ON {on}"
             self.sources.append(other)
         return text
@@ -364,6 +369,43 @@ class _Writer:
             return self.made(f"WITH w AS ({inner}) SELECT d.c0 AS k, COUNT(*) AS n FROM w AS d {outer} GROUP BY d.c0")
         return self.made(f"SELECT d.c0 AS k FROM ({inner}) AS d {outer}")
 
+    def nearest(self) -> Generated:
+        """Return a query for the nearest neighbours of rows, as people write it."""
+        rng = self.rng
+        one, other = (self.source(table) for table in rng.choice((("Object", "Object"), PLACED, PLACED[::-1])))
+        a, b, key, other_key = one.alias, other.alias, KEYS[one.table], KEYS[other.table]
+        apart = f"DISTANCE(POINT({a}.ra, {a}.dec), POINT({b}.ra, {b}.dec))"
+        near = f"{apart} < {rng.choice((0.002, 0.05, 0.5, 2))}"
+        near += f" AND {a}.{key} <> {b}.{other_key}" if rng.random() < 0.7 else ""
+        where = f"({self.inside([one], lambda: self.condition(1))})" if rng.random() < 0.5 else "1 = 1"
+        which = f"({self.inside([other], lambda: self.condition(0))})" if rng.random() < 0.5 else "1 = 1"
+        outside, inside = f"sky.{one.table} AS {a}", f"sky.{other.table} AS {b}"
+        if rng.random() < 0.3:
+            inside = f"(SELECT * FROM {inside} WHERE {which}) AS {b}"
+            which = "1 = 1"
+        pairs = f"FROM {outside} {rng.choice(('JOIN', 'JOIN', 'LEFT JOIN'))} {inside} ON {near} AND {which}"
+        value = self.inside([other], lambda: self.column(DYADIC))
+        ranked = (
+            f"SELECT {a}.{key} AS k, {b}.{other_key} AS o, {value} AS v, ROW_NUMBER() OVER (PARTITION BY {a}.{key} "
+            f"ORDER BY {apart}, {b}.{other_key}) AS place {pairs} WHERE {where}"
+        )
+        grouped = f"SELECT {a}.{key} AS k, MIN({apart}) AS d, {rng.choice(VALUES).format(value)} AS v {pairs}"
+        grouped += f" WHERE {where} GROUP BY {a}.{key}"
+        parent = f"sky.{one.table} AS p ON p.{key} = q.k JOIN sky.Object AS o ON o.id = p.id"
+        asked = f"FROM {inside} WHERE {near} AND {which}"
+        count = f"SELECT COUNT(*) {asked}"
+        forms = [
+            f"SELECT q.k AS c0, q.o AS c1, q.v AS c2 FROM ({ranked}) AS q WHERE q.place <= {rng.choice((1, 1, 2))}",
+            f"WITH q AS ({ranked}) SELECT q.v AS c0, COUNT(*) AS c1 FROM q WHERE q.place = 1 GROUP BY q.v",
+            grouped,
+            f"SELECT COUNT(*) AS c0, SUM(q.v) AS c1 FROM ({grouped}) AS q WHERE q.d > 0.001",
+            f"SELECT q.v AS c0, o.n AS c1 FROM ({grouped}) AS q JOIN {parent}",
+            f"SELECT {a}.{key} AS c0, (SELECT MIN({apart}) {asked}) AS c1 FROM {outside} WHERE {where}",
+            f"SELECT {a}.{key} AS c0 FROM {outside} WHERE NOT EXISTS (SELECT 1 {asked}) AND {where}",
+            f"SELECT COUNT(*) AS c0, MIN({a}.{key}) AS c1 FROM {outside} WHERE 1 < ({count}) AND {where}",
+        ]
+        return self.made(rng.choice(forms))
+
     def area(self) -> Generated:
         """Return a query with an area of Qserv."""
         rng = self.rng
@@ -388,6 +430,5 @@ def generate(seed: int) -> Generated:
     rng = random.Random(seed)
     writer = _Writer(rng, is_qserv=rng.random() < 0.35)
     forms = [writer.rows] * 5 + [writer.groups] * 4 + [writer.sets, writer.derived, writer.distinct]
-    if writer.is_qserv:
-        forms += [writer.area] * 3
+    forms += [writer.area] * 3 if writer.is_qserv else [writer.nearest] * 3
     return rng.choice(forms)()

@@ -18,7 +18,7 @@ from tests.generated.queries import IDS, SPOTS
 
 __all__ = ["Sky", "make_sky"]
 
-OBJECTS, SOURCES, VISITS = 700, 1800, 30
+OBJECTS, SOURCES, VISITS = 500, 900, 30
 
 _CONFIG = """[release]
 root = "{root}"
@@ -69,7 +69,7 @@ def make_sky(directory: Path) -> Sky:
         pq.write_table(table, inputs / f"{name}.parquet")
         plain[name] = inputs / f"{name}.plain.parquet"
         pq.write_table(table if name == "Visit" else _with_parents(table, _tables()["Object"]), plain[name])
-    sizes = {"coarse": (2000, 4000, 1000), "fine": (50, 120, 40)}
+    sizes = {"coarse": (2000, 4000, 1000), "fine": (80, 200, 40)}
     published = {name: _published(directory / name, inputs, *rows) for name, rows in sizes.items()}
     return Sky(published["coarse"], published["fine"], plain)
 
