@@ -29,6 +29,7 @@ async def get_identity(request: Request, services: Annotated[Services, Depends(g
         If the credentials open nothing.
     """
     identity = await services.identities.identify(request.headers.get("authorization"))
+    request.state.identity = identity
     return identity if request.client is None else replace(identity, address=request.client.host)
 
 

@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -28,9 +27,11 @@ from .factory import Services, build_services
 from .handlers import admin, api, cone, health, history, jobs_api, metrics, pages, tap, uploads_api, uws, vosi
 from .handlers.access_log import AccessLog
 from .handlers.connection import HttpProtocol
+from .handlers.head import HeadAsGet
 from .handlers.metrics import CountedResponses
 from .handlers.prefix import WithoutPrefix, WithPrefix, path_prefix
-from .handlers.responses import ClientGoneError, api_error, challenge, error_for, refusal
+from .handlers.responses import ClientGoneError, api_error, error_for, refusal
+from .handlers.security import SecurityHeaders
 from .language.pipeline import parse
 from .logs import configure_logging
 from .models.query import QueryText
@@ -58,10 +59,6 @@ _BODY_BYTES_PER_QUERY_BYTE = 8
 
 _UPLOAD_PATHS = ("/tap/sync", "/tap/async", "/api/v1/query-uploads")
 """Where tables may come along."""
-
-_CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 def create_app(config: Config, *, public_url: str) -> FastAPI:
@@ -99,7 +96,8 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
     app.add_middleware(WithPrefix, prefix=prefix)
     room = _BODY_BYTES_PER_QUERY_BYTE * config.max_query_bytes
     app.add_middleware(_BodyLimit, max_bytes=room, upload_bytes=config.upload_mb * 1_000_000)
-    app.add_middleware(_SecurityHeaders)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(WithoutPrefix, prefix=prefix)
     app.exception_handler(CatalogServiceError)(_unhandled)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -162,33 +160,6 @@ def _brings_tables(scope: Scope) -> bool:
         return True
     kind: bytes = dict(scope.get("headers", ())).get(b"content-type", b"")
     return path.startswith(_UPLOAD_PATHS) and kind.lower().startswith(b"multipart/form-data")
-
-
-class _SecurityHeaders:
-    """Adds security headers to every response; plain ASGI, so that streams and disconnects pass untouched."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # the bundled API documentation pages need inline scripts
-        strict = not scope.get("path", "").startswith(("/docs", "/redoc"))
-        is_vo = scope.get("path", "").startswith(("/tap", "/cone"))
-        has_credentials = any(name == b"authorization" for name, _ in scope.get("headers", ()))
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                if scope["path"].startswith("/static/"):
-                    headers["Cache-Control"] = "no-cache"  # revalidated: a new version must not meet an old script
-                if is_vo and not has_credentials:
-                    challenge(headers)
-                if strict:
-                    headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 async def _unhandled(request: Request, error: Exception) -> Response:

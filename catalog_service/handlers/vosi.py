@@ -14,8 +14,8 @@ router = APIRouter(prefix="/tap", tags=["VOSI"])
 
 
 @router.get("/capabilities", summary="What the TAP service supports")
-async def capabilities(services: ServicesDep) -> Response:
-    """Return the VOSI capabilities document."""
+async def capabilities(services: ServicesDep, _caller: Caller) -> Response:
+    """Return the VOSI capabilities document; programs that log in learn here whether their credentials are good."""
     return xml(services.metadata.capabilities())
 
 
