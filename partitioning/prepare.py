@@ -38,6 +38,7 @@ from .stages.plan import (
 from .stages.plan import unit_bytes as largest_unit
 from .stages.publish import current_release, next_release
 from .stages.sizes import measure_rows, target_rows
+from .stages.spill import SPILL_FORMAT
 from .stages.workspace import Workspace
 
 __all__ = [
@@ -123,6 +124,7 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
         row_bytes=sizes.memory,
         stored_bytes=sizes.stored,
         spilled_bytes=sizes.spilled,
+        packed_columns=sizes.packed,
         row_seconds=sizes.seconds,
         target_rows=target_rows(table, form, sizes),
         skip_bad=wanted.skip_bad,
@@ -219,6 +221,7 @@ def _fingerprint(wanted: Wanted, inputs: Sequence[PlannedInput]) -> str:
     parent, base = wanted.parent, wanted.base
     facts = {
         "builder": builder_name(),
+        "spill": SPILL_FORMAT,
         "schema": wanted.config.schema,
         "table": asdict(wanted.table),
         "columns": schema_fingerprint(wanted.opened.source.schema),

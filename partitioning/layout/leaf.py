@@ -73,6 +73,11 @@ class LeafFormat:
         return np.repeat(np.arange(len(widths)), widths)
 
     @property
+    def sort_keys(self) -> list[str]:
+        """The columns that stored rows are sorted by, before their order in the input."""
+        return [HEALPIX_COLUMN, *self.id_columns]
+
+    @property
     def is_sorted(self) -> bool:
         """Whether files are sorted by `HEALPIX_COLUMN`."""
         return HEALPIX_COLUMN in self.schema.names
@@ -214,7 +219,7 @@ def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
     if not form.is_sorted:
         return None
     paths = [path for path, _ in form.paths]
-    return [pq.SortingColumn(paths.index(key)) for key in (HEALPIX_COLUMN, *form.id_columns)]
+    return [pq.SortingColumn(paths.index(key)) for key in form.sort_keys]
 
 
 def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> dict[str, str]:

@@ -167,7 +167,7 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     rejects = _Rejects(plan, rejects_path(workspace, unit))
     margin_tiles: list[NDArray[np.int64]] = []
     rows = 0
-    with SpillWriter(workspace.spilled(unit), plan.form.schema) as spill, rejects:
+    with SpillWriter(workspace.spilled(unit), plan.spill_form) as spill, rejects:
         for chunk in _chunks(plan, unit, _damage_when_placed(workspace, unit), most):
             placed = places.read(chunk.start, chunk.rows)
             if len(placed.index) != chunk.rows:

@@ -10,21 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..layout.leaf import LeafFormat
-from ..layout.paths import HEALPIX_COLUMN
 from ..layout.schema import without_nan
 from .order import one_chunk, sorted_order, taken
-from .spill import Block, read_blocks
+from .plan import TablePlan
+from .spill import Block, SpillForm, read_blocks
 
-__all__ = ["RowsOf", "large_groups", "part_of", "sort_keys", "sorted_rows"]
+__all__ = ["RowsOf", "large_groups", "part_of", "sorted_rows"]
 
 RowsOf = Callable[[int, pa.RecordBatch], tuple[int, int]]
 """Tells which rows ``[first, stop)`` of block number ``n``, given its keys, are wanted."""
-
-
-def sort_keys(form: LeafFormat) -> list[str]:
-    """Return the columns that stored rows are sorted by."""
-    return [HEALPIX_COLUMN, *form.id_columns]
 
 
 def part_of(batch: pa.RecordBatch, first: int, stop: int) -> pa.RecordBatch:
@@ -46,7 +40,7 @@ def sorted_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def large_groups(blocks: Sequence[Block], rows_of: RowsOf, form: LeafFormat, most_rows: int) -> Iterator[pa.Table]:
+def large_groups(blocks: Sequence[Block], rows_of: RowsOf, plan: TablePlan, most_rows: int) -> Iterator[pa.Table]:
     """Yield the row groups of a tile, sorted, NaN as NULL, from about `most_rows` rows in memory at a time.
 
     Parameters
@@ -56,24 +50,24 @@ def large_groups(blocks: Sequence[Block], rows_of: RowsOf, form: LeafFormat, mos
     rows_of
         Which of their rows are those of the tile.
     """
-    numbers = sorted(form.schema.get_field_index(name) for name in sort_keys(form))
+    form = plan.form
     parts, spans = list[pa.RecordBatch](), list[tuple[int, int]]()
-    for number, batch in enumerate(read_blocks(blocks, numbers)):
+    for number, batch in enumerate(read_blocks(blocks, plan.spill_form, keys_only=True)):
         first, stop = rows_of(number, batch)
         parts.append(part_of(batch, first, stop))
         spans.append((first, stop))
-    order = sorted_order(_clean(pa.Table.from_batches(parts).select(sort_keys(form))))
+    order = sorted_order(_clean(pa.Table.from_batches(parts).select(form.sort_keys)))
     del parts
     size = form.group_rows(len(order))
     step = max(1, most_rows // (2 * size)) * size  # the keys of all rows are there too
     for start in range(0, len(order), step):
-        rows = _gathered(blocks, np.array(spans), order[start : start + step], form.schema)
+        rows = _gathered(blocks, np.array(spans), order[start : start + step], plan.spill_form)
         for first in range(0, rows.num_rows, size):
             yield rows.slice(first, size)
 
 
 def _gathered(
-    blocks: Sequence[Block], spans: NDArray[np.int64], wanted: NDArray[np.int64], schema: pa.Schema
+    blocks: Sequence[Block], spans: NDArray[np.int64], wanted: NDArray[np.int64], form: SpillForm
 ) -> pa.Table:
     """Return rows `wanted` (numbers in the sequence of all blocks' rows within `spans`) in that order, without NaN."""
     in_place = np.sort(wanted)
@@ -82,9 +76,11 @@ def _gathered(
     needed = np.flatnonzero(np.diff(cuts))
     shifts = spans[:, 0] - np.concatenate([[0], ends[:-1]])
     parts = []
-    for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()]), strict=True):
+    for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()], form), strict=True):
         parts.append(taken(batch, in_place[cuts[number] : cuts[number + 1]] + shifts[number]))
-    return _clean(pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], schema))
+    return _clean(
+        pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], form.schema)
+    )
 
 
 def _clean(rows: pa.Table) -> pa.Table:

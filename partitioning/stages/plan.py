@@ -20,6 +20,7 @@ from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PARENT_DEC_COLUMN, PARE
 from ..readers.base import FileFormat, InputFile
 from ..readers.columns import file_names
 from ..readers.source import Source, source_from
+from .spill import SpillForm
 from .workspace import Workspace
 
 __all__ = [
@@ -119,6 +120,8 @@ class TablePlan:
     """Rows at which a tile is split."""
     spilled_bytes: float = 0.0
     """Mean bytes of a row in spill files."""
+    packed_columns: tuple[str, ...] = ()
+    """Columns of the input that spill files compress."""
     row_seconds: float = 0.0
     """Time in which one process read and encoded a row of the sample."""
     skip_bad: bool = False
@@ -154,6 +157,11 @@ class TablePlan:
             row_group_bytes=self.table.row_group_bytes,
             row_bytes=self.row_bytes,
         )
+
+    @cached_property
+    def spill_form(self) -> SpillForm:
+        """How spill files are written."""
+        return SpillForm.of(self.form.schema, self.form.sort_keys, {*self.packed_columns, INPUT_COLUMN})
 
     @property
     def is_tiled(self) -> bool:
@@ -272,8 +280,9 @@ def _read(path: Path, _inode: int, _modified_ns: int) -> TablePlan:
     body: dict[str, Any] = json.loads(path.read_bytes())
     base = body.pop("base")
     return TablePlan(
-        **{key: value for key, value in body.items() if key not in {"table", "inputs", "units"}},
+        **{key: value for key, value in body.items() if key not in {"table", "inputs", "units", "packed_columns"}},
         table=_table(body["table"]),
+        packed_columns=tuple(body["packed_columns"]),
         inputs=tuple(_input(one) for one in body["inputs"]),
         units=tuple(tuple(Segment(**segment) for segment in unit) for unit in body["units"]),
         base=None if base is None else _base(base),

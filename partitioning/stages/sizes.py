@@ -14,7 +14,7 @@ from ..exceptions import DamagedInputError
 from ..layout.leaf import LeafFormat, encoding_options
 from ..layout.schema import nan_to_null
 from ..readers.source import Source
-from .spill import spill_options
+from .spill import packed_bytes
 
 __all__ = ["RowSizes", "measure_rows", "target_rows"]
 
@@ -33,6 +33,8 @@ class RowSizes:
     """As Parquet, compressed."""
     spilled: float = 0.0
     """As a spill file."""
+    packed: tuple[str, ...] = ()
+    """Columns that spill files compress; no size."""
     seconds: float = 0.0
     """Time in which one process reads a row, and encodes it as spill file and as Parquet; no bytes."""
 
@@ -52,13 +54,13 @@ def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
     computed = 8.0 * (len(form.schema) - len(source.schema))
     sink = pa.BufferOutputStream()
     pq.write_table(sample, sink, **encoding_options(sample, form))
-    spilled = _spilled_bytes(sample)
+    spilled, packed = _spilled(sample)
     seconds = time.perf_counter() - start
     metadata = pq.read_metadata(pa.BufferReader(sink.getvalue()))
     group = metadata.row_group(0)
     stored = sum(group.column(number).total_compressed_size for number in range(metadata.num_columns))
     memory, stored, spilled = (total / sample.num_rows + computed for total in (sample.nbytes, stored, spilled))
-    return RowSizes(memory, stored, spilled, seconds / sample.num_rows)
+    return RowSizes(memory, stored, spilled, packed, seconds / sample.num_rows)
 
 
 def target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
@@ -66,12 +68,20 @@ def target_rows(table: TableConfig, form: LeafFormat, sizes: RowSizes) -> float:
     return max(1.0, min(table.target_rows, table.target_bytes / sizes.stored, form.most_file_rows))
 
 
-def _spilled_bytes(sample: pa.Table) -> int:
-    """Return the bytes of some rows in a spill file."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, sample.schema, options=spill_options()) as writer:
-        writer.write_table(sample)
-    return int(sink.getvalue().size)
+def _spilled(sample: pa.Table) -> tuple[int, tuple[str, ...]]:
+    """Return the bytes of some rows in a spill file, and the columns that are compressed there.
+
+    These are the columns that become half as large or smaller; of the others, writing them is sooner done.
+    """
+    (rows,) = sample.combine_chunks().to_batches()
+    total, packed = 0, list[str]()
+    for name in rows.schema.names:
+        column = rows.select([name])
+        small = packed_bytes(column)
+        if 2 * small <= column.nbytes:
+            packed.append(name)
+        total += small if name in packed else column.nbytes
+    return total, tuple(packed)
 
 
 def _sample(source: Source) -> Iterator[pa.RecordBatch]:

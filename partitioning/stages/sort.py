@@ -20,7 +20,7 @@ from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .counts import sorted_counts
-from .gather import RowsOf, large_groups, part_of, sort_keys, sorted_rows
+from .gather import RowsOf, large_groups, part_of, sorted_rows
 from .id_runs import IdRuns
 from .ledger import LeafFacts, UnitLedger
 from .places import degrees
@@ -123,10 +123,9 @@ def _sort_window(tools: _Tools, blocks: Sequence[Block], low: int, starts: NDArr
     """Write the tiles whose index ranges begin at `starts` (the last item is the end of the last tile)."""
     form = tools.plan.form
     start, stop = int(starts[0]), int(starts[-1])
-    table = sorted_rows(
-        pa.Table.from_batches((part_of(b, *_index_rows(b, start, stop)) for b in read_blocks(blocks)), form.schema),
-        sort_keys(form),
-    )
+    batches = read_blocks(blocks, tools.plan.spill_form)
+    parts = (part_of(batch, *_index_rows(batch, start, stop)) for batch in batches)
+    table = sorted_rows(pa.Table.from_batches(parts, form.schema), form.sort_keys)
     edges = np.searchsorted(table.column(0).to_numpy(), starts).tolist()
     for tile, (first, stop) in enumerate(pairwise(edges), start=low):
         if stop > first:
@@ -138,7 +137,7 @@ def _sort_large_tile(tools: _Tools, blocks: Sequence[Block], tile: int, bounds: 
     """Write a tile that does not fit in memory."""
     if blocks:  # else its rows turned out to be damaged after they were counted
         rows_of: RowsOf = lambda _, batch: _index_rows(batch, *bounds)  # noqa: E731
-        _write_tile(tools, tile, large_groups(blocks, rows_of, tools.plan.form, tools.given.window_rows))
+        _write_tile(tools, tile, large_groups(blocks, rows_of, tools.plan, tools.given.window_rows))
 
 
 def _write_tile(tools: _Tools, tile: int, groups: Iterator[pa.Table]) -> None:
@@ -180,15 +179,17 @@ def _write_margins(tools: _Tools) -> None:
         blocks, owners = [given.margin_blocks[n] for n in met], [given.margin_tiles[n] for n in met]
         if len(tiles) == 1 and int(counts[low]) > given.window_rows:
             rows_of: RowsOf = lambda n, _, owners=owners, tile=tiles[0]: _tile_rows(owners[n], tile, tile)  # type: ignore[misc]  # noqa: E731
-            _write_margin(tools, tiles[0], large_groups(blocks, rows_of, form, given.window_rows))
+            _write_margin(tools, tiles[0], large_groups(blocks, rows_of, tools.plan, given.window_rows))
             continue
         spans = [_tile_rows(owner, tiles[0], tiles[-1]) for owner in owners]
-        window = [part_of(batch, *span) for batch, span in zip(read_blocks(blocks), spans, strict=True)]
+        window = [
+            part_of(batch, *span) for batch, span in zip(read_blocks(blocks, tools.plan.spill_form), spans, strict=True)
+        ]
         owners = [owner[slice(*span)] for owner, span in zip(owners, spans, strict=True)]
         for tile in tiles:
             mine = [_tile_rows(owner, tile, tile) for owner in owners]
             parts = [rows.slice(first, stop - first) for rows, (first, stop) in zip(window, mine, strict=True)]
-            table = sorted_rows(pa.Table.from_batches(parts, form.schema), sort_keys(form))
+            table = sorted_rows(pa.Table.from_batches(parts, form.schema), form.sort_keys)
             _write_margin(tools, tile, row_groups(table, form))
 
 

@@ -1,16 +1,19 @@
-"""Spill files: what one input unit contributes to every bucket, as one Arrow file of many small sorted batches.
+"""Spill files: what one input unit contributes to every bucket, as one file of many small sorted batches.
 
 One file a unit bounds the number of files, whatever the number of tiles. Each batch belongs to one bucket and is
 sorted by ``_healpix_29``; a small index beside the file says which, so that the sort stage reads just the batches of
 its bucket, or of a part of it that fits in memory.
+
+A batch is a run of Arrow messages, one for each group of columns (`SpillForm`): most columns of measurements do not
+become smaller by compression, which takes more time than writing them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +24,44 @@ from ..layout.flush import EarlyFlush
 from ..layout.paths import HEALPIX_COLUMN
 from .order import taken
 
-__all__ = ["Block", "SpillWriter", "read_blocks", "spill_options", "write_record"]
+__all__ = [
+    "GROUPS",
+    "SPILL_FORMAT",
+    "Block",
+    "SpillForm",
+    "SpillWriter",
+    "packed_bytes",
+    "read_blocks",
+    "write_record",
+]
+
+SPILL_FORMAT: Final = 2
+"""Number of the format of spill files: a build that was begun with another one is begun anew."""
+
+GROUPS: Final = 3
+"""Groups of columns of a spill file; some may be empty."""
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpillForm:
+    """Which columns a spill file keeps together."""
+
+    schema: pa.Schema
+    groups: tuple[tuple[int, ...], ...]
+    """Numbers of the columns of each group: those that rows are sorted by, others as they are, compressed ones."""
+
+    @classmethod
+    def of(cls, schema: pa.Schema, keys: Collection[str], packed: Collection[str]) -> "SpillForm":
+        """Return the form of spill files that are sorted by `keys`, and compress the columns `packed`."""
+        kinds = [0 if name in keys else 2 if name in packed else 1 for name in schema.names]
+        return cls(schema, tuple(tuple(n for n, kind in enumerate(kinds) if kind == group) for group in range(GROUPS)))
+
+    def group_schema(self, group: int) -> pa.Schema:
+        """Return the columns of a group."""
+        return pa.schema([self.schema.field(number) for number in self.groups[group]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +69,14 @@ class Block:
     """One batch of a spill file."""
 
     path: Path
-    number: int
-    """Number of the batch in its file."""
     rows: int
     low: int
     high: int
     """Smallest and largest ``_healpix_29``, or for margin rows the first and last tile."""
+    start: int
+    """Where the batch begins in its file."""
+    sizes: Sequence[int]
+    """Bytes of each group of columns."""
 
 
 @dataclass
@@ -45,25 +84,33 @@ class SpillWriter:
     """Writes one spill file; use as a context manager."""
 
     path: Path
-    schema: pa.Schema
+    form: SpillForm
     buckets: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     lows: list[int] = field(default_factory=list)
     highs: list[int] = field(default_factory=list)
     is_margin: list[bool] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    in_memory: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    sizes: list[list[int]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             hidden = stack.enter_context(replaced(self.path))
-            file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
+            self._file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
             self._flush = stack.enter_context(EarlyFlush(hidden))
-            self._writer = stack.enter_context(pa.ipc.new_file(file, self.schema, options=spill_options()))
+            self._writers = [stack.enter_context(self._new_stream(group)) for group in range(GROUPS)]
             self._open = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._open.__exit__(*error)  # type: ignore[arg-type]
+
+    def _new_stream(self, group: int) -> pa.RecordBatchStreamWriter:
+        schema = self.form.group_schema(group)
+        stream = pa.ipc.new_stream(self._file, schema, options=_options(group))
+        stream.write_batch(pa.RecordBatch.from_pylist([], schema))  # the first batch takes the schema along
+        return stream
 
     def add(self, batch: pa.RecordBatch, edges: NDArray[np.int64]) -> None:
         """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""
@@ -89,13 +136,22 @@ class SpillWriter:
         for bucket in occupied.tolist():
             for first, stop in _pieces(int(edges[bucket]), int(edges[bucket + 1])):
                 piece = rows(first, stop)
-                self._writer.write_batch(piece)
-                self.sizes.append(piece.nbytes)
+                self._write(piece)
+                self.in_memory.append(piece.nbytes)
                 self.buckets.append(bucket)
                 self.rows.append(stop - first)
                 self.lows.append(int(keys[first]))
                 self.highs.append(int(keys[stop - 1]))
                 self.is_margin.append(margin)
+
+    def _write(self, rows: pa.RecordBatch) -> None:
+        ends = [self._file.tell()]
+        for writer, columns in zip(self._writers, self.form.groups, strict=True):
+            if columns:
+                writer.write_batch(rows.select(columns))
+            ends.append(self._file.tell())
+        self.starts.append(ends[0])
+        self.sizes.append([stop - start for start, stop in pairwise(ends)])
 
     def index(self) -> dict[str, NDArray[np.int64]]:
         """Return the arrays that `spill_index.write_spill_index` reads, one item a batch."""
@@ -105,7 +161,9 @@ class SpillWriter:
             "low": np.array(self.lows, dtype=np.int64),
             "high": np.array(self.highs, dtype=np.int64),
             "margin": np.array(self.is_margin, dtype=np.int64),
-            "bytes": np.array(self.sizes, dtype=np.int64),
+            "bytes": np.array(self.in_memory, dtype=np.int64),
+            "start": np.array(self.starts, dtype=np.int64),
+            "sizes": np.array(self.sizes, dtype=np.int64).reshape(-1, GROUPS),
         }
 
 
@@ -115,9 +173,17 @@ def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
     return pairwise(np.linspace(first, stop, count + 1).astype(np.int64).tolist())
 
 
-def spill_options() -> pa.ipc.IpcWriteOptions:
-    """Return how spill files are written."""
-    return pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+def _options(group: int) -> pa.ipc.IpcWriteOptions:
+    """Return how a group of columns is written: only the last one is compressed."""
+    return pa.ipc.IpcWriteOptions(compression="lz4" if group == GROUPS - 1 else None, use_threads=False)
+
+
+def packed_bytes(rows: pa.RecordBatch) -> int:
+    """Return the bytes of some rows in a spill file, compressed."""
+    sink = pa.MockOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=_options(GROUPS - 1)) as stream:
+        stream.write_batch(rows)
+    return int(sink.size())
 
 
 def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
@@ -126,19 +192,31 @@ def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_blocks(blocks: Sequence[Block], columns: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[pa.RecordBatch]:
     """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
 
     Parameters
     ----------
-    columns
-        Numbers of the columns to read; None means all.
+    keys_only
+        Whether just the columns that rows are sorted by are read.
     """
-    options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns), use_threads=False)
-    at = 0
-    while at < len(blocks):
-        path = blocks[at].path
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
-            while at < len(blocks) and blocks[at].path == path:
-                yield reader.get_batch(blocks[at].number)
-                at += 1
+    groups = range(1 if keys_only else GROUPS)
+    schemas = [form.group_schema(group) for group in groups]
+    places = np.argsort(np.concatenate([np.array(form.groups[group], dtype=np.int64) for group in groups])).tolist()
+    schema = schemas[0] if keys_only else form.schema
+    for path, run in groupby(blocks, key=lambda block: block.path):
+        with pa.OSFile(str(path)) as file:
+            for block in run:
+                columns = [column for group in _groups(file, block, schemas) for column in group.columns]
+                yield pa.RecordBatch.from_arrays([columns[place] for place in places], schema=schema)
+
+
+def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
+    """Read the first groups of columns of a batch."""
+    file.seek(block.start)
+    content = file.read_buffer(sum(block.sizes[: len(schemas)]))
+    start = 0
+    for size, schema in zip(block.sizes, schemas, strict=False):
+        if size:
+            yield pa.ipc.read_record_batch(content.slice(start, size), schema)
+        start += size

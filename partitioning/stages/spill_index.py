@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layout.files import replaced
-from .spill import Block
+from .spill import GROUPS, Block
 from .workspace import Workspace
 
 __all__ = ["bucket_blocks", "spilled_row_bytes", "write_spill_index"]
@@ -16,13 +16,14 @@ __all__ = ["bucket_blocks", "spilled_row_bytes", "write_spill_index"]
 _BLOCK: Final = np.dtype(
     [
         ("unit", "<i4"),
-        ("number", "<i4"),
         ("rows", "<i4"),
         ("margin", "?"),
         ("low", "<i8"),
         ("high", "<i8"),
         ("first_tile", "<i8"),
         ("bytes", "<i8"),
+        ("start", "<i8"),
+        ("sizes", "<i8", (GROUPS,)),
     ]
 )
 """One batch of a spill file; `first_tile` is where the tiles of its rows begin, if it holds margin rows."""
@@ -35,11 +36,11 @@ def write_spill_index(workspace: Workspace, units: int, buckets: int) -> None:
     for unit in range(units):
         with np.load(workspace.record("bucket", unit)) as record:
             found = np.zeros(len(record["rows"]), _BLOCK)
-            for name in ("rows", "margin", "low", "high", "bytes"):
+            for name in ("rows", "margin", "low", "high", "bytes", "start", "sizes"):
                 found[name] = record[name]
             owners.append(record["bucket"])
             tiles.append(record["margin_tiles"])
-        found["unit"], found["number"] = unit, np.arange(len(found))
+        found["unit"] = unit
         margin_rows = np.where(found["margin"], found["rows"], 0).astype(np.int64)
         found["first_tile"] = seen + np.cumsum(margin_rows) - margin_rows
         seen += int(margin_rows.sum())
@@ -75,7 +76,7 @@ def spilled_row_bytes(workspace: Workspace, bucket: int) -> float:
 
 
 def _blocks(workspace: Workspace, chosen: NDArray[np.void]) -> list[Block]:
-    columns = [chosen[name].tolist() for name in ("unit", "number", "rows", "low", "high")]
+    columns = [chosen[name].tolist() for name in ("unit", "rows", "low", "high", "start", "sizes")]
     return [Block(workspace.spilled(unit), *rest) for unit, *rest in zip(*columns, strict=True)]
 
 
