@@ -70,10 +70,16 @@ def status(
 def _status_of(directory: Path) -> dict[str, Any]:
     from .migration.recorder.format import Recording  # noqa: PLC0415 - as above
     from .migration.recorder.records import answer_digest  # noqa: PLC0415 - as above
+    from .migration.recorder.wanted import missing_records  # noqa: PLC0415 - as above
 
     recording = Recording(directory)
     header = recording.header()
-    answers = list(recording.answers())
+    damaged: list[str] = []
+
+    def note(name: str, _: Exception) -> None:
+        damaged.append(name)
+
+    answers = list(recording.answers(note))
     asked = directory / "queries.json"
     listed = json.loads(asked.read_text(encoding="utf-8"))["asked"] if asked.is_file() else []
     known = {answer.id.partition("-")[2] for answer in answers}
@@ -81,10 +87,12 @@ def _status_of(directory: Path) -> dict[str, Any]:
     return {
         "source": header.source.address,
         "begun": header.started,
-        "tables": dict(Counter(_outcome(one) for one in recording.tables())),
+        "tables": dict(Counter(_outcome(one) for one in recording.tables(note))),
         "answers": dict(Counter(_outcome(one) for one in answers)),
         "queries without an answer": len(missing),
-        "fingerprints": dict(Counter(_outcome(one) for one in recording.fingerprints())),
+        "fingerprints": dict(Counter(_outcome(one) for one in recording.fingerprints(note))),
+        "not recorded yet": dict(Counter(kind for kind, _ in missing_records(recording))) or "nothing",
+        "damaged": ", ".join(damaged) or "nothing",
         "rows": sum(one.rows for one in answers),
         "seconds at the source": round(sum(one.seconds for one in answers), 3),
         "bytes on disk": sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..recorder.errors import FormatError
 from ..recorder.format import Recording
 from ..recorder.records import answer_digest
-from ..recorder.wanted import Wanted, read_wanted
+from ..recorder.wanted import Wanted, missing_records, read_wanted
 from .found import Compared, Side
 from .rules import Comparison, Verdict
 
@@ -36,17 +36,12 @@ def unrecorded(recording: Recording) -> Iterator[Compared]:
     """Yield tables and fingerprints that were to be recorded and are not there: the recording was stopped before."""
     try:
         wanted = read_wanted(recording.directory)
+        if "tables" in wanted.steps and not wanted.tables:
+            yield _gone("table", "all", "Tables were to be recorded, and none was found: continue the recording.")
+        for subject, name in missing_records(recording):
+            yield _gone(subject, name, "This was to be recorded, and was not: continue the recording.")
     except FormatError as error:
         yield Compared("table", "wanted.json", Comparison(Verdict.NOT_COMPARED, notes=(str(error),)))
-        return
-    if "tables" in wanted.steps and not wanted.tables:
-        yield _gone("table", "all", "Tables were to be recorded, and none was found: continue the recording.")
-    usable = {one.name for one in recording.tables(lambda *_: None) if one.error is None}
-    for name in sorted(wanted.tables):
-        if not recording.holds("tables", name):
-            yield _gone("table", name, "This table was to be recorded, and was not: continue the recording.")
-        if "fingerprints" in wanted.steps and name in usable and not recording.holds("fingerprints", name):
-            yield _gone("fingerprints", name, "They were to be recorded, and were not: continue the recording.")
 
 
 def _gone(subject: str, name: str, note: str) -> Compared:

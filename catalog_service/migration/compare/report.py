@@ -92,7 +92,20 @@ def print_report(console: "Console", report: Report, *, everything: bool = False
                 console.print(Text(f"    {line}"), soft_wrap=True)
     console.print(Text(total_times(report)))
     summary = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items() if count)
-    console.print(Text.assemble((str(report.verdict), f"bold {COLOURS[report.verdict]}"), f": {summary or 'nothing'}"))
+    console.print(Text.assemble((_conclusion(report), f"bold {COLOURS[report.verdict]}"), f": {summary or 'nothing'}"))
+
+
+def _conclusion(report: Report) -> str:
+    """Return the verdict as it stands before the numbers: one that was not compared does not spoil the others."""
+    counts = report.counts
+    match report.verdict:
+        case Verdict.DIFFERENT:
+            return f"{counts[Verdict.DIFFERENT]} differ"
+        case Verdict.NOT_COMPARED:
+            missing = counts[Verdict.NOT_COMPARED]
+            return f"nothing differs, {missing} not compared" if missing else "nothing was compared"
+        case verdict:
+            return str(verdict)
 
 
 def _lines(one: Compared) -> Iterator[str]:

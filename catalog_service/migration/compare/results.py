@@ -125,19 +125,20 @@ class _Comparing:
             self.differences.append(Difference(DifferenceKind.ROW_COUNT, abs(counts[0] - counts[1])))
         pairs = self._settled(matched.pairs, ours.columns)
         if by_chunk:
-            self._compare_undefined(pairs, "The rows stand for parts of a table that only one service has")
+            self._compare_undefined(pairs, counts, "The rows stand for parts of a table that only one service has")
         elif self._is_cut(counts):
-            self._compare_undefined(pairs, "Which rows are in the answers is not defined (LIMIT without ORDER BY)")
+            reason = "Which rows are in the answers is not defined (LIMIT without ORDER BY)"
+            self._compare_undefined(pairs, counts, reason)
         elif pairs:
             self._compare_rows(pairs)
         return self._found(counts)
 
-    def _compare_undefined(self, pairs: tuple[ColumnPair, ...], reason: str) -> None:
+    def _compare_undefined(self, pairs: tuple[ColumnPair, ...], counts: tuple[int, int], reason: str) -> None:
         """Compare rows that may be others: the same ones are equal, of others nothing can be said."""
         known = self.used.copy(), list(self.differences)
         if pairs:
             self._compare_rows(pairs)
-        if len(self.differences) > len(known[1]):
+        if len(self.differences) > len(known[1]) or counts[0] != counts[1]:
             self.used, self.differences = known
             self.notes = [f"{reason}, and they differ: columns and number alone were compared."]
             self.is_undecided = True

@@ -1,14 +1,16 @@
 """What a recording is to hold, so that a comparison can tell what was never recorded: ``wanted.json``."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from .errors import FormatError
 from .files import write_json
+from .format import Recording
 
-__all__ = ["Wanted", "add_wanted", "read_wanted"]
+__all__ = ["Wanted", "add_wanted", "missing_records", "read_wanted"]
 
 _FILE: Final = "wanted.json"
 
@@ -39,6 +41,23 @@ def read_wanted(directory: Path) -> Wanted:
         return Wanted(*(frozenset(map(str, found[name])) for name in ("steps", "tables")))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} is damaged, which tells what was to be recorded: {error!r}. Remove it.") from error
+
+
+def missing_records(recording: Recording) -> Iterator[tuple[str, str]]:
+    """Yield ``table`` or ``fingerprints``, and the name of the table, of what was to be recorded and is not there.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged.
+    """
+    wanted = read_wanted(recording.directory)
+    usable = {one.name for one in recording.tables(lambda *_: None) if one.error is None}
+    for name in sorted(wanted.tables):
+        if not recording.holds("tables", name):
+            yield "table", name
+        if "fingerprints" in wanted.steps and name in usable and not recording.holds("fingerprints", name):
+            yield "fingerprints", name
 
 
 def add_wanted(directory: Path, more: Wanted) -> None:

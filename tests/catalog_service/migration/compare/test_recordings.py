@@ -182,6 +182,14 @@ def test_groups_by_chunk(left: Made, kind: str, rows: list[tuple[int, int]], ver
     assert only(compare(left, right)).comparison.verdict is verdict
 
 
+@pytest.mark.parametrize(("rows", "verdict"), [([5, 6], Verdict.WITHIN), ([5], Verdict.NOT_COMPARED)])
+def test_chunks_alone_tell_nothing_but_their_number(left: Made, right: Made, rows: list[int], verdict: Verdict) -> None:
+    query = "SELECT DISTINCT chunkId FROM t"
+    left.answer(query, {"chunkId": "int64"}, [(1,), (2,)])
+    right.answer(query, {"chunkId": "int64"}, [(one,) for one in rows])
+    assert only(compare(left, right)).comparison.verdict is verdict
+
+
 @pytest.mark.parametrize("aggregate", ["COUNT(*)", "MAX(id)"])
 def test_the_limit_of_one_row_of_aggregates_is_none(left: Made, right: Made, aggregate: str) -> None:
     for made, value in ((left, 5), (right, 6)):
@@ -593,6 +601,6 @@ def test_report(left: Made, right: Made) -> None:
     console = Console(record=True, width=100, file=(left.directory / "text").open("w"))
     print_report(console, report)
     text = console.export_text()
-    assert "1 equal, 1 different" in text
+    assert "1 differ: 1 equal, 1 different" in text
     assert "2 queries answered by both: 1 s left, 1 s right" in text
     assert "NULL against NaN in x: 1" in text
