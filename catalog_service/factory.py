@@ -168,13 +168,14 @@ def build_services(config: Config, *, public_url: str) -> Services:
     runner = JobRunner(kept, JobMaker(kept, queries), budget=guards.budget, slots=config.batch_workers)
     jobs, jobs_url = JobService(kept, runner), f"{public_url.rstrip('/')}/tap/async"
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
+    explain = ExplainService(catalogs, limits, batch, config.worker_threads, attention)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
         limits=limits,
         queries=queries,
-        sessions=SessionService(queries, jobs, running, history, jobs_url),
-        explain=ExplainService(catalogs, limits, batch, config.worker_threads, attention),
+        sessions=SessionService(queries, jobs, running, history, explain=explain, jobs_url=jobs_url),
+        explain=explain,
         cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
         metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),

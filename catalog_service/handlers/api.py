@@ -15,6 +15,7 @@ from ..writers.negotiate import negotiate
 from .coding import coded
 from .cone_parameters import nearest_first
 from .responses import ResultResponse, unless_disconnected
+from .uploads import Uploads
 
 __all__ = ["router"]
 
@@ -34,10 +35,12 @@ async def table(table: str, services: ServicesDep, caller: Caller) -> Response:
 
 
 @router.post("/query", summary="Run a query and stream its result")
-async def query(body: QueryRequest, request: Request, services: ServicesDep, caller: Caller) -> Response:
+async def query(
+    body: QueryRequest, request: Request, services: ServicesDep, caller: Caller, uploads: Uploads
+) -> Response:
     """Run a query; errors come as JSON."""
     options = coded(request, ResultOptions(format=negotiate(body.format), maxrec=body.maxrec))
-    text = QueryText(body.query, language(body.lang))
+    text = await uploads.with_results(QueryText(body.query, language(body.lang)))
     return ResultResponse(await unless_disconnected(request, services.sessions.run(text, caller, options)))
 
 

@@ -22,6 +22,6 @@ async def sync_query(request: Request, services: ServicesDep, caller: Caller, up
     """Run QUERY in LANG, with the tables of UPLOAD; RESPONSEFORMAT, MAXREC and RUNID as in DALI."""
     parameters = await read_parameters(request)
     query, options = query_text(parameters), coded(request, result_options(parameters))
-    query = replace(query, uploads=await uploads.tables(request, parameters))
+    query = await uploads.with_results(replace(query, uploads=await uploads.tables(request, parameters)))
     work = services.sessions.run(query, caller, options)
     return ResultResponse(await unless_disconnected(request, work))

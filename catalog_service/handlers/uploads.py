@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,10 +14,11 @@ from starlette.exceptions import HTTPException
 from ..dependencies import Caller, ServicesDep
 from ..exceptions import NotFoundError, ParameterError
 from ..factory import Services
-from ..models.query import UploadSource
+from ..models.query import QueryText, UploadSource
 from ..models.user import Identity
 from ..services.jobs import ResultPath
 from ..services.parameters import Parameters
+from ..services.sessions import results_as_tables
 from ..services.uploads import UploadRoom, UploadService
 from .responses import http_error
 
@@ -73,11 +74,28 @@ class Reception:
             raise http_error(error) from error
         return UploadSource(name, path, request.headers.get("content-type"))
 
+    async def with_results(self, query: QueryText) -> QueryText:
+        """Return a query whose FROM names results of jobs, ``qserv_result(id)``, with these as tables of its own.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job for this caller, or it has no result.
+        """
+        named = results_as_tables(query)
+        if named is None:
+            return query
+        tables = [await self._linked(name, await self._results.of_job(job_id)) for name, job_id in named.jobs.items()]
+        return replace(query, text=named.text, uploads=(*query.uploads, *tables), told=query.text)
+
     async def _table(self, request: Request, name: str, address: str) -> UploadSource:
         if address.lower().startswith(_PREFIX):
             return await self._part(name, _found(await _form(request), address[len(_PREFIX) :]))
+        return await self._linked(name, await self._results.find(address))
+
+    async def _linked(self, name: str, found: ResultPath) -> UploadSource:
+        """Return the result of a job as a table that comes with the request."""
         path = self._room.file(name)
-        found = await self._results.find(address)
         try:
             await asyncio.to_thread(path.hardlink_to, found.path)
         except FileNotFoundError as error:
@@ -118,6 +136,18 @@ class ResultFinder:
                 f"UPLOAD names the address {address[:_SHOWN]!r}, and nothing is fetched from addresses.",
                 remedy="Send the table in the same request, as name,param:part, or name the result of a job of yours.",
             )
+        return await self.of_job(job_id, name)
+
+    async def of_job(self, job_id: str, name: str = "result") -> ResultPath:
+        """Return a result of a job of the caller's.
+
+        Raises
+        ------
+        ParameterError
+            If it is a list of files.
+        NotFoundError
+            If there is no such job or result for this caller.
+        """
         found = await self.services.jobs.result(job_id, self.caller, name)
         if found.result.content_type == "text/uri-list":
             raise ParameterError("this result is a list of its parts; name a part, such as .../results/part-00000")

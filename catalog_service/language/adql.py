@@ -287,8 +287,10 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
         return _quote_advice(before, quote)
     if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
         return f"{previous} takes an unsigned integer."
-    if upper == "FLOAT":
-        return "Write REAL or DOUBLE PRECISION."
+    if upper in _HABITS:
+        return _HABITS[upper]
+    if previous == "OVER":
+        return "Windows have no names: write OVER (ORDER BY ...)."
     for candidate in (word, before):
         close = (
             []
@@ -299,6 +301,13 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
             return f"{candidate.value} was read as a name. Did you mean {close[0]}?"
     return None
 
+
+_HABITS: Final = {
+    "FLOAT": "Write REAL or DOUBLE PRECISION.",
+    "GROUPS": "Windows have frames of ROWS and RANGE.",
+    "EXCLUDE": "Frames leave no rows out.",
+}
+"""What to write instead of words of other languages."""
 
 _RESERVED: Final = SQL_RESERVED | ADQL_RESERVED
 

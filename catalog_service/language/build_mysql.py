@@ -47,6 +47,7 @@ from .build_mysql_forms import FORMS, MySqlForms
 from .build_scisql import GEOMETRY_SIGNATURES
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .ivo import IVO_CALLS
 from .lexer import Word
 from .mysql_dates import UNITS
 from .mysql_lexer import LITERAL, name_of, unescaped
@@ -169,7 +170,7 @@ class MySqlBuilder(TreeBuilder, MySqlForms):
         """Build a call of a function."""
         word, args, span = parts[0], tuple(part for part in parts[1:] if not isinstance(part, Word)), span_of(parts)
         name = _SYNONYMS.get(word.value.lower(), word.value.lower())
-        if name in STATISTICS or name in GEOMETRY_SIGNATURES or len(parts) > len(args) + 1:
+        if name in STATISTICS or name in GEOMETRY_SIGNATURES or name in IVO_CALLS or len(parts) > len(args) + 1:
             return super().function([replace(word, value=name), *parts[1:]])
         if name in AREAS or name in FORMS:
             return FunctionCall(FORMS.get(name, name), args, span=span)

@@ -16,6 +16,7 @@ __all__ = ["WindowBuilder"]
 Parts = list[Any]
 
 _MOST_ROWS: Final = 2**31 - 1
+_FAR: Final = 1e300
 
 
 class WindowBuilder:
@@ -50,13 +51,18 @@ class WindowBuilder:
         return Clause("partition_by", tuple(parts[2:]), span_of(parts))
 
     def rows_frame(self, parts: Parts) -> Clause:
-        """Build ``ROWS a`` or ``ROWS BETWEEN a AND b``."""
+        """Build ``ROWS a`` or ``ROWS BETWEEN a AND b``, and the same of RANGE."""
+        by_value = parts[0].type == "RANGE"
         bounds = [part for part in parts if isinstance(part, Clause)]
         first, last = bounds[0].value, bounds[1].value if len(bounds) > 1 else 0
         if first == "UNBOUNDED FOLLOWING" or last == "UNBOUNDED PRECEDING":
             message = f"a window cannot {'begin' if first == 'UNBOUNDED FOLLOWING' else 'end'} there."
             raise error_at(QuerySyntaxError, message, span_of(parts))
-        frame = RowsFrame(*(None if isinstance(bound, str) else bound for bound in (first, last)))
+        start, stop = (None if isinstance(bound, str) else bound for bound in (first, last))
+        frame = RowsFrame(start, stop, by_value)
+        for bound in bounds:
+            if isinstance(bound.value, float) and not by_value:
+                raise error_at(QuerySyntaxError, "ROWS counts rows: write an unsigned integer.", bound.span)
         if frame.start is not None and frame.stop is not None and frame.start > frame.stop:
             message = "this window ends before it begins."
             raise error_at(QuerySyntaxError, message, span_of(parts), remedy="Write the earlier row first.")
@@ -65,9 +71,9 @@ class WindowBuilder:
     def frame_bound(self, parts: Parts) -> Clause:
         """Build ``UNBOUNDED PRECEDING``, ``3 FOLLOWING`` or ``CURRENT ROW``: a text, or a distance."""
         first, last = parts[0], parts[-1]
-        if first.type == "UINT":
-            rows = min(int(first.value[:18]), _MOST_ROWS)
-            return Clause("bound", -rows if last.type == "PRECEDING" else rows, span_of(parts))
+        if first.type in {"UINT", "NUMBER"}:
+            distance = min(int(first.value[:18]), _MOST_ROWS) if first.type == "UINT" else min(float(first.value), _FAR)
+            return Clause("bound", -distance if last.type == "PRECEDING" else distance, span_of(parts))
         value = 0 if first.type == "CURRENT" else f"UNBOUNDED {last.type}"
         return Clause("bound", value, span_of(parts))
 

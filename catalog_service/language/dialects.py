@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..models.query import Language
-from ..models.schema import TILE_NUMBER, Column, Table
-from ..models.tree import Expr, FromItem, FunctionCall, Select
+from ..models.schema import SUB_TILE, TILE_NUMBER, TRANSACTION, Column, Table
+from ..models.tree import Expr, FromItem, FunctionCall, Query, Select, SetOperation
 from .build_mysql import AREAS
 from .passes.aggregates import check_aggregates
 from .passes.areas import limit_area, refuse_area
@@ -14,6 +14,7 @@ from .passes.check import check
 from .passes.coerce import coerce
 from .passes.fold import fold
 from .passes.mysql import as_condition, as_value, collate, mysql_meaning
+from .passes.mysql_sets import collate_sets
 from .passes.near import join_near
 from .passes.ordering import check_order
 from .passes.shapes import shapes
@@ -52,6 +53,8 @@ class Dialect:
     """What each expression goes through once its names are resolved, in this order."""
     select_passes: tuple[SelectPass, ...] = SELECT_PASSES
     """What each SELECT goes through once its expressions are done, in this order."""
+    sets: Callable[[SetOperation, Callable[[], int]], Query] = lambda query, _next_source: query
+    """Changes each set operation once it is resolved; numbers the FROM items that it adds."""
     where: Callable[[Expr, FromItem | None], Expr] = lambda condition, _source: condition
     """Changes WHERE before its names are resolved, by the resolved FROM."""
     condition: Callable[[Expr], Expr] = lambda expr: expr
@@ -64,8 +67,9 @@ class Dialect:
     """Columns that a table has besides its own, by folded name; no star stands for them."""
 
 
-def _tile_number(table: Table) -> Mapping[str, Column]:
-    return {} if table.partition_position is None else {TILE_NUMBER.name.lower(): TILE_NUMBER}
+def _of_qserv(table: Table) -> Mapping[str, Column]:
+    found = () if table.partition_position is None else (TILE_NUMBER, SUB_TILE, TRANSACTION)
+    return {column.name.lower(): column for column in found}
 
 
 def _refuse_areas(expr: Expr, _note: Note) -> Expr:
@@ -79,11 +83,12 @@ DIALECTS: Final[Mapping[Language, Dialect]] = {
     Language.QSERV: Dialect(
         expression_passes=(_refuse_areas, lambda expr, _note: mysql_meaning(expr), *EXPRESSION_PASSES),
         select_passes=(lambda select, _note: collate(select), *SELECT_PASSES),
+        sets=collate_sets,
         where=limit_area,
         condition=as_condition,
         value=as_value,
         aliases_first=frozenset({"HAVING"}),
-        pseudo_columns=_tile_number,
+        pseudo_columns=_of_qserv,
     ),
 }
 """By language."""

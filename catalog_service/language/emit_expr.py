@@ -47,6 +47,7 @@ from ..models.tree import (
     PolygonShape,
     Query,
     RealLiteral,
+    RowsFrame,
     ScalarQuery,
     StringLiteral,
     Unary,
@@ -238,10 +239,17 @@ class ExpressionWriter:
 
     def _window(self, call: WindowCall) -> str:
         parts = [f"PARTITION BY {', '.join(map(self.value, call.partition_by))}"] if call.partition_by else []
-        over = f" OVER ({' '.join([*parts, *order_sql(call.order_by, self.value), *rows_sql(call.rows)])})"
+        far = call.rows if call.rows is not None and call.rows.needs_number else None
+        order = order_sql(call.order_by, lambda key: self.value(key) if far is None else self._far(key, far))
+        over = f" OVER ({' '.join([*parts, *order, *rows_sql(call.rows)])})"
         if call.name in ROW_FUNCTIONS:
             return f"{call.name}({', '.join(map(self.value, call.args))}){over}"
         return self._aggregate(Aggregate(call.name, call.args, call.distinct), over)
+
+    def _far(self, expr: Expr, rows: RowsFrame) -> str:
+        """Return the number that a window is sorted by in a type that can be moved by the distances of its frame."""
+        exact = type_of(expr).is_integer and not any(isinstance(one, float) for one in (rows.start, rows.stop))
+        return f"CAST({self.value(expr)} AS {'HUGEINT' if exact else 'DOUBLE'})"
 
     def _aggregate(self, call: Aggregate, over: str = "") -> str:
         distinct = "DISTINCT " if call.distinct else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..models.query import RaDecBox, TableScan
-from ..models.schema import TILE_NUMBER, Column, Table
+from ..models.schema import SUB_TILE, TILE_NUMBER, TRANSACTION, Column, Table
 from ..models.tree import ColumnRef, FunctionCall, Node, Select, SubqueryRef, TableRef
 from .sqltext import bound, double, quoted, text
 from .types import SQL_TYPES
@@ -32,8 +32,9 @@ class PositionColumns:
 _FILE: Final = "_file"
 """Column of the path of a row's file, where one is asked for."""
 
+_ORDER: Final = f"TRY_CAST(regexp_extract({quoted(_FILE)}, '/Norder=([0-9]+)/', 1) AS INTEGER)"
 _TILE_NUMBER: Final = (
-    f"TRY_CAST(4 * power(4, TRY_CAST(regexp_extract({quoted(_FILE)}, '/Norder=([0-9]+)/', 1) AS INTEGER)) AS BIGINT)"
+    f"TRY_CAST(4 * power(4, {_ORDER}) AS BIGINT)"
     f" + TRY_CAST(regexp_extract({quoted(_FILE)}, '/Npix=([0-9]+)[./]', 1) AS BIGINT)"
 )
 
@@ -51,11 +52,11 @@ def scan_sql(scan: TableScan, columns: Sequence[Column], conditions: Sequence[st
     """
     if not scan.files:
         return f"SELECT {_empty_items(columns)} WHERE false"  # names are quoted
-    items = ", ".join(f"{_item(column)} AS {quoted(column.name)}" for column in columns)
+    items = ", ".join(f"{_item(column, scan)} AS {quoted(column.name)}" for column in columns)
     files = ", ".join(text(path) for path in scan.files)
     # by default a file's column is cast to its type in the first file, doubles to floats without a word
     options = ", union_by_name = true" if any(column.is_mixed for column in columns) else ""
-    options += f", filename = {quoted(_FILE)}" if TILE_NUMBER in columns else ""
+    options += f", filename = {quoted(_FILE)}" if {TILE_NUMBER, SUB_TILE}.intersection(columns) else ""
     reader = f"read_parquet([{files}], hive_partitioning = false{options})"
     source = f"SELECT {items or 'true'} FROM {reader}"  # noqa: S608  # names and paths are quoted
     filters = [*_filters(scan), *conditions]
@@ -105,10 +106,19 @@ def _passed_on(reference: SubqueryRef) -> Iterator[tuple[tuple[int, str], Column
             yield (item.expr.source, item.expr.column.name), column
 
 
-def _item(column: Column) -> str:
+def _sub_tile(index: str) -> str:
+    """Return which 64th of its tile a row is in, by its HEALPix index of order 29; tiles of order 26 have 64 cells."""
+    return f"CASE WHEN {_ORDER} <= 26 THEN ({quoted(index)} >> (2 * (26 - {_ORDER}))) & 63 ELSE 0 END"
+
+
+def _item(column: Column, scan: TableScan) -> str:
     """Return a stored column: in its declared type, NULL instead of NaN."""
     if column is TILE_NUMBER:
         return _TILE_NUMBER
+    if column is SUB_TILE:
+        return _sub_tile(scan.healpix_column)
+    if column is TRANSACTION:
+        return "CAST(0 AS BIGINT)"
     sql = quoted(column.stored_name or column.name)
     if column.is_mixed:
         sql = f"CAST({sql} AS {SQL_TYPES[column.datatype]}{'[]' if column.is_array else ''})"

@@ -15,7 +15,7 @@ from .function import Aggregation, Function, Kind
 from .ivo import IVO, IVO_FORMS
 from .mysql_dates import DATES
 from .mysql_functions import MYSQL
-from .mysql_texts import BIT_AGGREGATES, TEXTS
+from .mysql_texts import BIT_AGGREGATES, TEXT_EXTREMES, TEXTS
 from .scisql import SCISQL
 from .scisql_regions import SCISQL_REGIONS
 from .statistics import STATISTICS
@@ -179,6 +179,7 @@ AGGREGATES: Final[Mapping[str, Aggregation]] = {
         Aggregation("any_value", numeric=False, doc="some value of the group: the smallest, always", hidden=True),
         *PARTIAL_SUMS,
         *BIT_AGGREGATES,
+        *TEXT_EXTREMES,
         *JOINED_TEXTS,
     )
 } | dict(STATISTICS)

@@ -285,18 +285,24 @@ def _contextual(words: list[Word]) -> list[Word]:
     return window_words(words)
 
 
+_AFTER_RANGE: Final = frozenset({"BETWEEN", "UINT", "NUMBER", "CURRENT"})
 _FRAME_WORDS: Final = frozenset({"FOLLOWING", "PRECEDING", "ROW", "UNBOUNDED"})
 
 
 def window_words(words: list[Word]) -> list[Word]:
     """Turn names into keywords of windows: FILTER, OVER between brackets, PARTITION before BY, others after ROWS."""
-    in_frame = False
+    in_frame, in_window = False, False
     for index, word in enumerate(words[:-1]):
         before, following = words[index - 1].type if index else "", words[index + 1].type
         in_frame = word.type == "ROWS" or (in_frame and word.type != "_RPAR")
+        in_window = before == "OVER" or (in_window and not in_frame)
         if word.type != "NAME":
             continue
         upper = word.value.upper()
+        begins = following in _AFTER_RANGE or words[index + 1].value.upper() in _FRAME_WORDS
+        if in_window and upper == "RANGE" and begins and before not in {"BY", "_COMMA", "_DOT"}:
+            in_frame, words[index] = True, Word("RANGE", word.value, word.span)
+            continue
         is_over = upper in {"FILTER", "OVER"} and before == "_RPAR" and following == "_LPAR"
         if is_over or (upper == "PARTITION" and following == "BY") or (in_frame and upper in _FRAME_WORDS):
             words[index] = Word(upper, word.value, word.span)

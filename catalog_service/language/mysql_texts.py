@@ -14,7 +14,7 @@ from typing import Final
 from ..models.schema import DataType
 from .function import Aggregation, Function, Kind
 
-__all__ = ["BIT_AGGREGATES", "TEXTS", "pattern_fault"]
+__all__ = ["BIT_AGGREGATES", "TEXTS", "TEXT_EXTREMES", "pattern_fault"]
 
 _LONGEST: Final = 65_535
 """Characters of a text that is made by padding and repeating."""
@@ -103,6 +103,16 @@ def _bits(name: str) -> Aggregation:
     return Aggregation(f"mysql_{name}", numeric=True, hidden=True, params=(Kind.BITS,), result=DataType.LONG,
                        template=template)  # fmt: skip
 
+
+def _extreme(name: str) -> Aggregation:
+    """Return the smallest or largest text by what is compared of it, and of equal ones the smallest or largest."""
+    template = f"arg_{name}({{0}}, row(upper(rtrim({{0}}, ' ')), {{0}})){{over}}"
+    return Aggregation(f"mysql_{name}", numeric=False, hidden=True, params=(Kind.TEXT,), result=DataType.TEXT,
+                       template=template)  # fmt: skip
+
+
+TEXT_EXTREMES: Final = tuple(map(_extreme, ("min", "max")))
+"""MIN and MAX of texts, by their names in MySQL after ``mysql_``."""
 
 BIT_AGGREGATES: Final = tuple(map(_bits, ("bit_and", "bit_or", "bit_xor")))
 """Set functions of bits, by their names in MySQL after ``mysql_``; of no rows they are NULL."""

@@ -217,12 +217,12 @@ class _Resolver:
 
     # --- set operations ---
 
-    def _set_operation(self, query: SetOperation, parent: Scope | None) -> SetOperation:
+    def _set_operation(self, query: SetOperation, parent: Scope | None) -> Query:
         left, right = self._query(query.left, parent), self._query(query.right, parent)
         left, right = align_operands(query, left, right, self._next_source)
         outputs = Outputs([SelectItem(NullLiteral(), Identifier(c.name), c) for c in query_columns(left)])
         order_by = tuple(self._set_order(item, outputs) for item in query.order_by)
-        return replace(query, left=left, right=right, order_by=order_by)
+        return self._dialect.sets(replace(query, left=left, right=right, order_by=order_by), self._next_source)
 
     def _set_order(self, item: OrderItem, outputs: Outputs) -> OrderItem:
         key = item.expr

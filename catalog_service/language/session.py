@@ -11,19 +11,23 @@ True
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from ..exceptions import QueryRefusedError
 from ..models.tree import Span
+from ..models.upload import UPLOAD_SCHEMA
 from .errors import error_at
 from .lexer import Word
 from .mysql_lexer import scan_mysql
 
-__all__ = ["PROCESS_COLUMNS", "SessionStatement", "process_text", "row_text", "session_statement"]
+__all__ = [
+    "PROCESS_COLUMNS", "NamedResults", "SessionStatement", "named_results", "process_text", "row_text",
+    "rows_text", "session_statement",
+]  # fmt: skip
 
 _BEGINS: Final = re.compile(
-    r"\s*(?:SUBMIT|CANCEL|KILL|CALL|SHOW\s+(?:FULL\s+)?PROCESSLIST)\b|(?=.*?(?:information_schema|qserv_result\s*\())",
+    r"\s*(?:EXPLAIN\s+(?=SELECT\b|WITH\b|\()|(?:SUBMIT|CANCEL|KILL|CALL|SHOW\s+(?:FULL\s+)?PROCESSLIST)\b)"
+    r"|(?=.*?information_schema)",
     re.IGNORECASE | re.DOTALL,
 )
 """What may be such a statement; all other texts are not read twice."""
@@ -57,9 +61,9 @@ class SessionStatement:
     """One statement about queries."""
 
     kind: str
-    """``submit``, ``kill``, ``delete``, ``list`` or ``show``."""
+    """``submit``, ``kill``, ``delete``, ``explain``, ``list`` or ``show``."""
     argument: str
-    """The query that is submitted, the id of a query, or the text that asks for a list."""
+    """The query that is submitted or explained, the id of a query, or the text that asks for a list."""
 
 
 def session_statement(text: str) -> SessionStatement | None:
@@ -75,6 +79,8 @@ def session_statement(text: str) -> SessionStatement | None:
     match text.split(maxsplit=1):
         case [first, query] if first.upper() == "SUBMIT":
             return SessionStatement("submit", query.strip())
+        case [first, query] if first.upper() == "EXPLAIN":
+            return SessionStatement("explain", query)
         case [first, *_] if first.upper() in {"KILL", "CANCEL"}:
             return SessionStatement("kill", _id(_KILL, text))
         case [first, *_] if first.upper() == "CALL":
@@ -84,7 +90,6 @@ def session_statement(text: str) -> SessionStatement | None:
     values = [word.value.upper() for word in words]
     if values in (["SHOW", "PROCESSLIST"], ["SHOW", "FULL", "PROCESSLIST"]):
         return SessionStatement("show", "full" if len(words) == 3 else "")
-    _refuse_results(words)
     return SessionStatement("list", text) if _list_at(words) is not None else None
 
 
@@ -100,12 +105,54 @@ def _id(form: re.Pattern[str], text: str) -> str:
     return found["id"]
 
 
-def _refuse_results(words: Sequence[Word]) -> None:
-    for word, following in pairwise(words):
-        if word.value.lower() == "qserv_result" and following.type == "_LPAR":
-            message = "results of jobs are files here, and no tables."
-            remedy = "Fetch the resultLocation that SUBMIT told, or upload the file as a table."
-            raise error_at(QueryRefusedError, message, word.span, remedy=remedy)
+@dataclass(frozen=True, slots=True)
+class NamedResults:
+    """A text that reads the results of jobs."""
+
+    text: str
+    """With names of uploaded tables in place of ``qserv_result(id)``."""
+    jobs: Mapping[str, str]
+    """Ids of the jobs by the names of these tables."""
+
+
+def named_results(text: str) -> NamedResults | None:
+    """Return a text with the results of jobs that it names as uploaded tables; None if it names none.
+
+    Texts in quotes that say the same are left alone.
+
+    Raises
+    ------
+    QueryRefusedError
+        If what is in the brackets is no id.
+
+    >>> named_results("SELECT a FROM qserv_result(0b1c) AS r WHERE t = 'qserv_result(1)'")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    NamedResults(text="SELECT a FROM TAP_UPLOAD.result_0b1c AS r WHERE t = 'qserv_result(1)'",
+                 jobs={'result_0b1c': '0b1c'})
+    """
+    if "qserv_result" not in text.lower():
+        return None
+    jobs: dict[str, str] = {}
+    parts, stop = [], 0
+    for found in _RESULT.finditer(text):
+        if found["begin"] is None:  # a text in quotes, or a comment
+            continue
+        if found["id"] is None:
+            place = Span(found.start("begin"), found.end("begin"), text)
+            raise error_at(QueryRefusedError, "qserv_result takes the id of one job.", place, remedy="SUBMIT tells it.")
+        name = f"result_{found['id']}"
+        jobs[name] = found["id"]
+        parts += [text[stop : found.start()], f"{UPLOAD_SCHEMA}.{name}"]
+        stop = found.end()
+    return NamedResults("".join([*parts, text[stop:]]), jobs) if jobs else None
+
+
+_RESULT: Final = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z)|"(?:[^"\\]|\\.|"")*+(?:"|\\?\Z)|--[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)"""
+    r"""|\b(?P<begin>qserv_result\s*+\()(?:\s*+(?P<quote>['"`]?)(?P<id>[0-9A-Za-z]{1,40}+)(?P=quote)\s*+\))?""",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A text in quotes, a comment, or the call."""
 
 
 def _list_at(words: Sequence[Word]) -> int | None:
@@ -147,6 +194,15 @@ def row_text(row: Mapping[str, object]) -> str:
     "SELECT 'it''s' AS `jobId`, 2 AS `n`, NULL AS `none`"
     """
     return _row(row)
+
+
+def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return the query whose answer is some rows, at least one.
+
+    >>> rows_text([{"n": 1}, {"n": 2}])
+    'SELECT 1 AS `n` UNION ALL SELECT 2 AS `n`'
+    """
+    return _union([_row(row) for row in rows])
 
 
 def _row(row: Mapping[str, object]) -> str:

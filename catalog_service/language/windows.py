@@ -6,6 +6,7 @@ from typing import Final
 
 from ..models.tree import Expr, IntegerLiteral, OrderItem, RowsFrame
 from .function import Kind
+from .sqltext import double
 
 __all__ = ["ROW_FUNCTIONS", "RowFunction", "order_sql", "rows_sql"]
 
@@ -83,8 +84,11 @@ def rows_sql(rows: RowsFrame | None) -> list[str]:
         return []
     start = "UNBOUNDED PRECEDING" if rows.start is None else _bound(rows.start)
     stop = "UNBOUNDED FOLLOWING" if rows.stop is None else _bound(rows.stop)
-    return [f"ROWS BETWEEN {start} AND {stop}"]
+    return [f"{'RANGE' if rows.by_value else 'ROWS'} BETWEEN {start} AND {stop}"]
 
 
-def _bound(distance: int) -> str:
-    return "CURRENT ROW" if distance == 0 else f"{abs(distance)} {'PRECEDING' if distance < 0 else 'FOLLOWING'}"
+def _bound(distance: float) -> str:
+    if distance == 0:
+        return "CURRENT ROW"
+    number = double(abs(distance)) if isinstance(distance, float) else str(abs(distance))
+    return f"{number} {'PRECEDING' if distance < 0 else 'FOLLOWING'}"

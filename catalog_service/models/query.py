@@ -74,6 +74,8 @@ class QueryText:
     text: str
     language: Language = Language.ADQL
     uploads: tuple[UploadSource, ...] = ()
+    told: str | None = None
+    """What the user wrote, where `text` was made of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
-__all__ = ["TILE_NUMBER", "Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table"]
+__all__ = [
+    "SUB_TILE", "TILE_NUMBER", "TRANSACTION", "Column", "DataType", "ForeignKey", "Schema", "SkyPosition", "Table",
+]  # fmt: skip
 
 
 class DataType(Enum):
@@ -76,6 +78,18 @@ TILE_NUMBER: Final = Column(
     description="Number of the row's tile: 4 * 4**order + pixel (HEALPix NUNIQ).",
 )
 """What Qserv's pseudo-column of sharded tables means here; computed from the path of the row's file."""
+
+SUB_TILE: Final = Column(
+    name="subChunkId",
+    datatype=DataType.LONG,
+    description="Number, from 0, of the 64th of its tile that the row's partition position lies in, in nested order.",
+)
+"""Qserv's sub-chunks; computed from the path of the row's file and the row's HEALPix index."""
+
+TRANSACTION: Final = Column(
+    name="qserv_trans_id", datatype=DataType.LONG, description="Always 0: releases are published as a whole."
+)
+"""The number of the transaction in which Qserv got a row."""
 
 
 @dataclass(frozen=True, slots=True)

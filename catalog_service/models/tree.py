@@ -217,10 +217,17 @@ class Aggregate(Node):
 class RowsFrame:
     """``ROWS BETWEEN start AND stop`` of a window, as distances from the current row: -3 is ``3 PRECEDING``."""
 
-    start: int | None
+    start: float | None
     """None: UNBOUNDED PRECEDING."""
-    stop: int | None
+    stop: float | None
     """None: UNBOUNDED FOLLOWING."""
+    by_value: bool = False
+    """Whether it is RANGE: distances are those of the value that the window is sorted by, not numbers of rows."""
+
+    @property
+    def needs_number(self) -> bool:
+        """Whether the window must be sorted by one number."""
+        return self.by_value and bool(self.start or self.stop)
 
 
 @dataclass(frozen=True, slots=True)

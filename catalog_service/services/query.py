@@ -131,7 +131,7 @@ class QueryService:
             Any of its classes; the error carries the query's id.
         """
         # texts within the limit are recorded whole; one letter is one byte or more
-        recorded = (told or query.text)[: self._limits.max_query_bytes]
+        recorded = (told or query.told or query.text)[: self._limits.max_query_bytes]
         audit = self._audit(identity, recorded, options, file)
         with beginning(audit):
             published = await self._published(query.uploads, audit, file)

@@ -6,18 +6,27 @@ from datetime import timedelta
 from typing import Final
 
 from ..exceptions import NotFoundError
-from ..language.session import SessionStatement, process_text, row_text, session_statement
+from ..language.session import (
+    NamedResults,
+    SessionStatement,
+    named_results,
+    process_text,
+    row_text,
+    rows_text,
+    session_statement,
+)
 from ..models.query import Language, QueryText
 from ..models.record import QueryRecord
 from ..models.user import ANONYMOUS, Identity
 from .deliveries import Delivery, ResultOptions
+from .explain import ExplainService
 from .history import HistoryService
 from .job_documents import instant
 from .jobs import JobService
 from .query import QueryService
 from .running import RunningQueries, RunningQuery
 
-__all__ = ["SessionService"]
+__all__ = ["SessionService", "results_as_tables"]
 
 _LISTED: Final = 200
 """Queries of a list, those that run besides."""
@@ -27,6 +36,17 @@ _SHOWN: Final = 1000
 _DONE: Final = row_text({"ok": 1})
 
 Row = Mapping[str, object]
+
+
+def results_as_tables(query: QueryText) -> NamedResults | None:
+    """Return a query's text with the results of jobs that it names as uploaded tables; None if it names none.
+
+    Raises
+    ------
+    QueryError
+        If it names one and cannot be read.
+    """
+    return named_results(query.text) if query.language is Language.QSERV else None
 
 
 class SessionService:
@@ -42,13 +62,23 @@ class SessionService:
         Queries that run now.
     history
         Queries that have ended.
+    explain
+        Tells what queries would read.
     jobs_url
         Address of the list of jobs.
     """
 
-    def __init__(
-        self, queries: QueryService, jobs: JobService, running: RunningQueries, history: HistoryService, jobs_url: str
+    def __init__(  # noqa: PLR0913 - what statements are about, each injected
+        self,
+        queries: QueryService,
+        jobs: JobService,
+        running: RunningQueries,
+        history: HistoryService,
+        *,
+        explain: ExplainService,
+        jobs_url: str,
     ) -> None:
+        self._explain = explain
         self._queries = queries
         self._jobs = jobs
         self._running = running
@@ -66,7 +96,11 @@ class SessionService:
         statement = session_statement(query.text) if query.language is Language.QSERV else None
         if statement is None:
             return await self._queries.run(query, identity, options)
-        answer = replace(query, text=await self._answer(statement, identity))
+        if statement.kind == "explain":
+            text = await self._explained(replace(query, text=statement.argument), identity, options)
+        else:
+            text = await self._answer(statement, identity)
+        answer = replace(query, text=text, uploads=())
         return await self._queries.run(answer, identity, options, told=query.text)
 
     async def _answer(self, statement: SessionStatement, identity: Identity) -> str:
@@ -79,6 +113,22 @@ class SessionService:
         if statement.kind in kinds:
             return await kinds[statement.kind](statement.argument, identity)
         return process_text(statement, await self._list(identity))
+
+    async def _explained(self, query: QueryText, identity: Identity, options: ResultOptions) -> str:
+        """Return the query that tells what another one would read: a row for each of its tables."""
+        found = await self._explain.explain(query, identity, options.maxrec)
+        rows = [
+            {
+                "table": one.table,
+                "files": one.files,
+                "files_total": one.files_total,
+                "rows": one.rows,
+                "bytes": one.size_bytes,
+                "Extra": one.reason,
+            }
+            for one in found.tables
+        ]
+        return rows_text(rows or [{"table": None, "files": 0, "rows": 0, "Extra": "no table is read"}])
 
     async def _submit(self, text: str, identity: Identity) -> str:
         parameters = {"LANG": Language.QSERV.value, "QUERY": text}

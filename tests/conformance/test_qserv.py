@@ -206,6 +206,20 @@ def test_chunks_are_the_tiles(client: CatalogClient, sample_store: SampleStore, 
     }
     assert dict(zip(found.chunkId, found.n, strict=True)) == numbers
     assert found.n.sum() == len(objects)
+    parts, _ = answer(
+        client, "SELECT COUNT(*) AS n, chunkId, subChunkId FROM survey.Object GROUP BY chunkId, subChunkId"
+    )
+    assert parts.groupby("chunkId").n.sum().to_dict() == numbers
+    assert parts.subChunkId.between(0, 63).all()
+    assert len(parts) > len(found)
+    orders = np.array([(int(chunk).bit_length() - 1) // 2 - 1 for chunk in parts.chunkId])
+    cells = (parts.chunkId - 4 ** (orders + 1)) * 64 + parts.subChunkId
+    for at in range(0, len(parts), 97):
+        one = "SELECT ivo_healpix_index({}, coord_ra, coord_dec) AS cell, qserv_trans_id AS t FROM survey.Object "
+        where = f"WHERE chunkId = {parts.chunkId[at]} AND subChunkId = {parts.subChunkId[at]}"
+        rows, _ = answer(client, one.format(orders[at] + 3) + where)
+        assert set(rows.cell) == {cells[at]}
+        assert (len(rows), set(rows.t)) == (parts.n[at], {0})
     chosen = int(found.chunkId[0])
     some, _ = answer(client, f"SELECT COUNT(*) AS n FROM survey.Object WHERE chunkId = {chosen}")
     assert some.n.tolist() == [numbers[chosen]]
@@ -242,7 +256,7 @@ def test_statements_that_describe_what_is_there(client: CatalogClient) -> None:
         ("SELECT 1 /*! , 2 */", QuerySyntaxError, "not run"),
         ("SELECT coord_ra FROM survey.Object WHERE coord_ra = 'north'", QueryTypeError, "and is none"),
         ("SELECT FLOR(1.5)", QueryNameError, "FLOOR"),
-        ("SELECT 0x1F", QuerySyntaxError, "in decimal"),
+        ("SELECT 5abc", QuerySyntaxError, "put a blank"),
         ("USE survey", QueryRefusedError, "stands for itself"),
         ("SELECT ~5", QueryValueError, "18446744073709551610 does not fit into a 64-bit integer"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catalog_service.client import CatalogClient
-from catalog_service.exceptions import CatalogServiceError, NotFoundError, QueryRefusedError
+from catalog_service.exceptions import CatalogServiceError, NotFoundError, QueryNameError, QueryRefusedError
 from tests.harness import SampleStore
 from tests.identified import serving_names
 
@@ -104,7 +104,8 @@ def test_lists_keep_to_their_owner_and_to_what_is_asked(url: str) -> None:
 def test_what_has_no_answer_says_so(url: str) -> None:
     with CatalogClient(url, "anna") as anna:
         for statement, error, words in (
-            ("SELECT * FROM qserv_result(12)", QueryRefusedError, "resultLocation"),
+            ("SELECT * FROM qserv_result(12)", NotFoundError, "12"),
+            ("SELECT * FROM qserv_result(1 + 1)", QueryRefusedError, "the id of one job"),
             ("KILL 1 OR 1", QueryRefusedError, "the id of one query"),
             ("KILL 12345", NotFoundError, "12345"),
             ("USE survey", QueryRefusedError, "schema.table"),
@@ -113,6 +114,40 @@ def test_what_has_no_answer_says_so(url: str) -> None:
                 ask(anna, statement)
         assert ask(anna, "SELECT DATABASE()") == [{"DATABASE()": None}]
         assert ask(anna, "COMMIT") == ask(anna, "SET autocommit = 1") == []
+
+
+def test_results_of_jobs_are_tables_of_their_owners(url: str) -> None:
+    bands = "SELECT band, COUNT(*) AS n, MIN(expMidptMJD) FROM survey.Visit GROUP BY band ORDER BY band"
+    with CatalogClient(url, "anna") as anna, CatalogClient(url, "bob") as bob:
+        (told,) = ask(anna, f"SUBMIT {bands}")
+        anna.job(told["jobId"]).wait(60)
+        stored = f"qserv_result('{told['jobId']}')"
+        assert ask(anna, f"SELECT * FROM {stored}") == ask(anna, bands)
+        assert ask(anna, f"SELECT SUM(r.n) AS visits FROM {stored} AS r, survey.Visit v WHERE v.band = r.band") != []
+        count = ask(
+            anna, f"SELECT COUNT(*) AS c, 'qserv_result(1)' AS t FROM {stored} r WHERE r.n > 0 -- qserv_result(2)"
+        )
+        assert count[0]["t"] == "qserv_result(1)"
+        assert count[0]["c"] == len(ask(anna, bands))
+        with pytest.raises(NotFoundError):
+            ask(bob, f"SELECT * FROM {stored}")
+        fields = {"LANG": "QSERV", "QUERY": f"SELECT * FROM {stored}", "RESPONSEFORMAT": "votable/td"}
+        request = urllib.request.Request(
+            f"{url}/tap/sync", urllib.parse.urlencode(fields).encode(), {"Authorization": "Bearer anna"}
+        )
+        with urllib.request.urlopen(request) as response:
+            assert f"SELECT * FROM {stored}".replace("'", "&#39;").encode() in response.read().replace(b"'", b"&#39;")
+
+
+def test_explain_tells_what_would_be_read(url: str) -> None:
+    with CatalogClient(url, "anna") as anna:
+        query = "SELECT v.band FROM survey.Object o, survey.Visit v WHERE qserv_areaspec_circle(62, -37, 0.01)"
+        objects, visits = ask(anna, f"explain {query}")
+        assert (objects["table"], visits["table"]) == ("survey.Object", "survey.Visit")
+        assert 0 < objects["files"] < objects["files_total"]
+        assert "a region" in objects["Extra"] or "meet" in objects["Extra"]
+        with pytest.raises(QueryNameError, match="band"):
+            ask(anna, "EXPLAIN SELECT bnad FROM survey.Visit")
 
 
 def test_an_answer_tells_what_was_asked(url: str) -> None:

@@ -210,6 +210,11 @@ def _window(call: WindowCall) -> None:
                 raise error_at(QueryTypeError, f"{name} needs a constant positive integer here.", arg.span)
             if kind is Kind.ANY:
                 require_sortable(arg, name)
+    if call.rows is not None and call.rows.needs_number:
+        if len(call.order_by) != 1:
+            message = "RANGE with a distance needs a window that is sorted by one number."
+            raise error_at(QueryTypeError, message, call.span, remedy="ROWS counts rows.")
+        _numbers("RANGE with a distance", [call.order_by[0].expr])
     for key in (*call.partition_by, *(item.expr for item in call.order_by)):
         if isinstance(key, LITERALS):
             message = "PARTITION BY and ORDER BY of a window take columns and expressions, no constants or positions."

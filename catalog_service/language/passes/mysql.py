@@ -59,6 +59,9 @@ from .coerce import as_timestamp
 
 __all__ = ["as_condition", "as_value", "collate", "mysql_meaning"]
 
+_MOST_TEXTS: Final = 8
+"""Arguments of GREATEST and LEAST, each of which is compared with each other one."""
+
 _BITS: Final = frozenset(
     {"mysql_and", "mysql_or", "mysql_xor", "mysql_invert", "mysql_shift_left", "mysql_shift_right"}
 )
@@ -135,8 +138,7 @@ def _function(expr: FunctionCall) -> Expr:
     if function is None:
         return expr
     if expr.name in {"mysql_greatest", "mysql_least"} and any(type_of(arg) is DataType.TEXT for arg in expr.args):
-        name = expr.name.removeprefix("mysql_").upper()
-        raise error_at(QueryTypeError, f"{name} takes numbers here, not texts.", expr.span, remedy="Use CASE.")
+        return _extreme_text(expr)
     if function.is_common:
         return replace(expr, args=tuple(_alike(expr.args)))
     if expr.name == "mysql_hex" and type_of(expr.args[0]) is DataType.TEXT:
@@ -144,10 +146,29 @@ def _function(expr: FunctionCall) -> Expr:
     return replace(expr, args=tuple(_argument(arg, function.kind(at)) for at, arg in enumerate(expr.args)))
 
 
+def _extreme_text(expr: FunctionCall) -> Expr:
+    """Return GREATEST or LEAST of texts: the first one that no later one exceeds."""
+    op = ">=" if expr.name == "mysql_greatest" else "<="
+    texts = [_text(arg) for arg in expr.args]
+    if len(texts) > _MOST_TEXTS:
+        raise error_at(QueryRefusedError, f"GREATEST and LEAST take at most {_MOST_TEXTS} texts.", expr.span)
+    branches = []
+    for at, one in enumerate(texts[:-1], start=1):
+        tests = tuple(Comparison(op, _folded(one), _folded(other), span=one.span) for other in texts[at:])
+        branches.append((tests[0] if len(tests) == 1 else And(tests, span=one.span), one))
+    return Case(None, tuple(branches), texts[-1], span=expr.span)
+
+
 def _aggregate(expr: Aggregate) -> Expr:
     if expr.name == "count" and expr.distinct and type_of(expr.args[0]) is DataType.TEXT:
         return replace(expr, args=(_folded(expr.args[0]),))
-    return expr
+    return replace(expr, name=_set_function(expr))
+
+
+def _set_function(expr: Aggregate | WindowCall) -> str:
+    """Return the name of a set function; MIN and MAX of texts compare them as MySQL does."""
+    is_text = expr.name in {"min", "max"} and type_of(expr.args[0]) is DataType.TEXT
+    return f"mysql_{expr.name}" if is_text and not _is_binary(expr.args[0]) else expr.name
 
 
 def as_condition(expr: Expr) -> Expr:
@@ -308,6 +329,7 @@ def _folded_query(query: Query) -> Query:
 def _window(expr: WindowCall) -> Expr:
     return replace(
         expr,
+        name=_set_function(expr),
         partition_by=tuple(map(_folded, expr.partition_by)),
         order_by=tuple(replace(item, expr=_folded(item.expr)) for item in expr.order_by),
     )

@@ -43,6 +43,7 @@ TEXTS = """
     name COLLATE latin1_bin = 'star 1' | BINARY name = 'Star 1' | name COLLATE latin1_swedish_ci = 'STAR 1'
     name COLLATE latin1_bin IN ('star 2', 'STAR 4')
     CONVERT(n, CHAR) | CONVERT(name USING latin1) | CONVERT('12', SIGNED) | CONVERT(mag, SIGNED) | _latin1'abc' | N'abc'
+    GREATEST(name, 'Star 5') | LEAST(name, 'STAR 3', 'star 2') | GREATEST('a', 'B', NULL) | GREATEST('b', 'B ', 'a')
     'a' 'b' | "x" "y" "z" | CONCAT('a' 'b', 'c') | LENGTH(CONCAT_WS(',', 'a', 'b'))
 """
 
@@ -59,9 +60,18 @@ GROUPS = """
     GROUP_CONCAT(DISTINCT n & 3 ORDER BY n & 3) | GROUP_CONCAT(n ORDER BY objectId) | GROUP_CONCAT(DISTINCT flag)
     GROUP_CONCAT(n ORDER BY objectId DESC SEPARATOR '; ') | GROUP_CONCAT(n, ':', m ORDER BY objectId SEPARATOR '')
     LENGTH(GROUP_CONCAT(name)) | MIN(seen) | MAX(DATE(seen)) | COUNT(DISTINCT DATE(seen)) | MAX(LOWER(name))
+    LOWER(MIN(name)) | LOWER(MAX(name))
 """
 
 SHAPES = [
+    "SELECT LOWER(x) FROM (SELECT name AS x FROM sky.Small UNION SELECT 'STAR 3' UNION SELECT 'new ') t ORDER BY 1",
+    "SELECT COUNT(*) FROM (SELECT name FROM sky.Small UNION ALL SELECT UPPER(name) FROM sky.Small) t",
+    "SELECT COUNT(*) FROM (SELECT name, n FROM sky.Small UNION SELECT UPPER(name), n FROM sky.Small) t",
+    "SELECT COUNT(*) FROM (SELECT name FROM sky.Small INTERSECT SELECT 'STAR 3') t",
+    "SELECT LOWER(name) FROM (SELECT name FROM sky.Small EXCEPT SELECT 'STAR 3') t ORDER BY LOWER(name)",
+    "SELECT LOWER(name) AS k FROM sky.Small UNION ALL SELECT UPPER(band) FROM sky.Visit ORDER BY k DESC LIMIT 200, 40",
+    "SELECT objectId FROM sky.Small WHERE name IN (SELECT 'STAR 3' UNION SELECT 'star 3 ' UNION SELECT 'x')",
+    "SELECT objectId, MAX(LOWER(name)) OVER (PARTITION BY n) FROM sky.Small",
     "SELECT s.n FROM (sky.Small s) WHERE n = 1",
     "SELECT s.objectId, v.visit FROM sky.Small s LEFT JOIN (sky.Visit v, sky.Visit w) ON s.n = v.visit AND w.visit = 1",
     "SELECT s.objectId FROM sky.Small s CROSS JOIN sky.Visit v ON s.n = v.visit",
