@@ -43,6 +43,7 @@ from ..models.tree import (
     Unary,
 )
 from ..models.walk import base_tables, conjuncts, on_clauses, walk
+from .intervals import compared_columns, may_hold
 from .monotone import implied
 
 __all__ = ["Kept", "kept_files", "wanted_statistics"]
@@ -75,7 +76,7 @@ _MOST_ITEMS: Final = 10_000
 
 
 def wanted_statistics(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[ColumnKey, ...]:
-    """Return the columns that `query` compares with constants, of tables of several files; each once."""
+    """Return the columns that `query` compares, of tables of several files; each once."""
     found: dict[ColumnKey, None] = {}
     for node in walk(query.tree):
         if isinstance(node, Select) and node.source is not None:
@@ -128,7 +129,7 @@ def _key(stored: StoredTable, column: Column) -> ColumnKey | None:
 
 
 def _constrained(condition: Expr) -> Iterator[tuple[int, Column]]:
-    """Yield (source, column) of each comparison of a column with constants in `condition`."""
+    """Yield (source, column) of each comparison of a column, or of an expression of some, in `condition`."""
     match condition:
         case And(operands=operands) | Or(operands=operands):
             for operand in operands:
@@ -137,8 +138,8 @@ def _constrained(condition: Expr) -> Iterator[tuple[int, Column]]:
             yield from _constrained(operand)
         case _:
             column = _tested_column(condition)
-            if column is not None:
-                yield column.source, column.column
+            for one in compared_columns(condition) if column is None else (column,):
+                yield one.source, one.column
 
 
 def _may(condition: Expr, source: int, statistics: OfTable, files: int, *, negated: bool) -> Mask:
@@ -151,6 +152,8 @@ def _may(condition: Expr, source: int, statistics: OfTable, files: int, *, negat
             return _may(operand, source, statistics, files, negated=not negated)
         case _:
             column = _tested_column(condition)
+            if column is None and compared_columns(condition):
+                return may_hold(condition, source, statistics, files, negated=negated)
             known = None if column is None or column.source != source else statistics.get(column.column.name)
             return np.ones(files, dtype=np.bool_) if known is None else _atom(condition, known, negated=negated)
 
@@ -167,7 +170,8 @@ def _null_may_hold(condition: Expr, source: int, *, negated: bool) -> bool:
             return column is None or column.source != source or is_not == negated
         case _:
             column = _tested_column(condition)
-            return column is None or column.source != source
+            columns = compared_columns(condition) if column is None else (column,)
+            return all(one.source != source for one in columns)
 
 
 # --- one condition of one column --------------------------------------------------------------------

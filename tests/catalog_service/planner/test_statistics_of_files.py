@@ -174,8 +174,28 @@ def atoms(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(forms))
 
 
+TERMS = st.recursive(
+    st.sampled_from(["mag", "mass", "zero", "n", "big", "(huge * 1.0)", "none", "2", "1e5", "0.1"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda parts: f"({' '.join(parts)})"),
+        inner.map(lambda term: f"ABS({term})"),
+        inner.map(lambda term: f"(- {term})"),
+    ),
+    max_leaves=3,
+)
+"""Arithmetic of columns, which does not overflow 64-bit integers."""
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> str:
+    one, two, three = (draw(TERMS) for _ in range(3))
+    limit = draw(st.sampled_from(["0", "5.5", "-3", "1e6", "9e15", "25"]))
+    op = draw(st.sampled_from(["=", "<>", "<", "<=", ">", ">="]))
+    return draw(st.sampled_from([f"{one} {op} {limit}", f"{one} {op} {two}", f"{one} BETWEEN {two} AND {three}"]))
+
+
 conditions = st.recursive(
-    atoms(),
+    atoms() | comparisons(),
     lambda inner: st.one_of(
         st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({' AND '.join(parts)})"),
         st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({' OR '.join(parts)})"),
@@ -213,6 +233,16 @@ def test_pruned_files_give_the_same_rows(published: Published, condition: str) -
         "huge > 0",
         "NOT (n < 20)",
         "mag > 1e40",
+        "mag - n > 9.5",
+        "mag + n < 12",
+        "NOT (n - mag < 5)",
+        "ABS(mag - n) < 1 AND n > 2",
+        "mag * mag BETWEEN 100 AND 120",
+        "n * mag > 400",
+        "n > mag + 2",
+        "2 * n - zero = 40",
+        "n + none > 0",
+        "-mag - n > -11",
     ],
 )
 def test_files_without_such_rows_are_left_out(published: Published, condition: str) -> None:
