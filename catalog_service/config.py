@@ -19,7 +19,7 @@ from pydantic_settings import (
 
 from .exceptions import ConfigurationError
 
-__all__ = ["Config", "SchemaConfig", "load_config"]
+__all__ = ["Config", "RegistryConfig", "SchemaConfig", "load_config"]
 
 
 class SchemaConfig(BaseModel):
@@ -33,6 +33,33 @@ class SchemaConfig(BaseModel):
     """Other names under which users know the schema."""
     direct_access: bool = False
     """Whether callers may learn the paths of its files, to read them with a program of their own."""
+
+
+class RegistryConfig(BaseModel):
+    """What a registry of the Virtual Observatory is told of the service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ivoid: str = Field(pattern=r"^ivo://[A-Za-z0-9][\w.!~*'()-]{2,}(/[\w.!~*'()+=-]+)+$")
+    """Identifier: an authority that the registry has granted, and a name below it, such as `ivo://example.org/tap`."""
+    publisher: str = Field(min_length=1)
+    """Who publishes the catalogs."""
+    contact: str = Field(min_length=1)
+    """Whom users ask."""
+    contact_email: str | None = None
+    """The address of these."""
+    creators: tuple[str, ...] = ()
+    """Who made the catalogs."""
+    description: str = Field(min_length=1)
+    """What the service offers, in some sentences."""
+    subjects: tuple[str, ...] = Field(min_length=1)
+    """Topics, as the Unified Astronomy Thesaurus names them, such as `sky-surveys`."""
+    created: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """Day on which the record was made first, as `2026-11-30`."""
+    short_name: str | None = Field(None, min_length=1, max_length=16)
+    """Name for narrow lists."""
+    reference_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    """A page about the service; default: its home page."""
 
 
 class Config(BaseSettings):
@@ -54,6 +81,8 @@ class Config(BaseSettings):
     """Address under which clients reach the service, without a trailing slash; default: the one it listens on."""
     title: str = "Catalog service"
     """Name shown on pages and in VO metadata."""
+    registry: RegistryConfig | None = None
+    """What a registry of the Virtual Observatory is told; without it, there is no registry record."""
 
     workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=256)
     """Worker processes for short synchronous queries: so many run at the same time."""

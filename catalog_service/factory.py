@@ -42,6 +42,7 @@ from .services.metrics import Metrics, MetricsPage
 from .services.quarantine import Quarantine
 from .services.query import Guards, QueryService
 from .services.recording import Recorders
+from .services.registry import RegistryEntry, RegistryService
 from .services.running import OperatorService, RunningQueries
 from .services.sessions import SessionService
 from .services.spools import Spools
@@ -86,6 +87,7 @@ class Services:
     cones: ConeService
     many_cones: ConesService
     metadata: MetadataService
+    registry: RegistryService
     jobs: JobService
     job_documents: JobDocuments
     metrics: MetricsPage
@@ -169,6 +171,7 @@ def build_services(config: Config, *, public_url: str) -> Services:
     jobs, jobs_url = JobService(kept, runner), f"{public_url.rstrip('/')}/tap/async"
     site = SiteInfo(config.title, public_url.rstrip("/"), _now(), kept.limits, guards.admission, guards.budget)
     explain = ExplainService(catalogs, limits, batch, config.worker_threads, attention)
+    metadata = MetadataService(catalogs, lanes, limits, uploads.limits, site)
     return Services(
         catalogs=catalogs,
         lanes=lanes,
@@ -178,7 +181,8 @@ def build_services(config: Config, *, public_url: str) -> Services:
         explain=explain,
         cones=ConeService(queries, Labels.UCD1 if config.cone_ucd1 else Labels.UCD1PLUS),
         many_cones=ConesService(queries),
-        metadata=MetadataService(catalogs, lanes, limits, uploads.limits, site),
+        metadata=metadata,
+        registry=RegistryService(catalogs, metadata, site, _registry_entry(config)),
         uploads=uploads,
         upload_files=upload_files,
         jobs=jobs,
@@ -288,6 +292,10 @@ def _job_limits(config: Config) -> JobLimits:
         uploads=UploadLimits().tables,
         wait_s=config.job_wait_s,
     )
+
+
+def _registry_entry(config: Config) -> RegistryEntry | None:
+    return None if config.registry is None else RegistryEntry(**config.registry.model_dump())
 
 
 def _warn_of_idle_rules(config: Config, catalogs: Catalogs) -> None:

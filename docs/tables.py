@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from catalog_service import exceptions
-from catalog_service.config import Config, SchemaConfig
+from catalog_service.config import Config, RegistryConfig, SchemaConfig
 from catalog_service.exceptions import CatalogServiceError
 from catalog_service.language import limits
 from catalog_service.language.functions import AGGREGATES, FUNCTIONS
@@ -67,6 +67,11 @@ def schema_settings() -> str:
     return _fields(SchemaConfig)
 
 
+def registry_settings() -> str:
+    """Return the settings of the registry record."""
+    return _fields(RegistryConfig)
+
+
 def _fields(model: Any) -> str:
     texts = documented_names(model)
     rows = [
@@ -94,7 +99,7 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(f'`"{value}"`' for value in kinds)
     if get_origin(annotation) is tuple:
         return "list of texts"
-    return "table" if get_origin(annotation) is dict else _type_name(kinds[0])
+    return "table" if get_origin(annotation) is dict or RegistryConfig in get_args(annotation) else _type_name(kinds[0])
 
 
 def _default(name: str, field: Any) -> str:
@@ -173,6 +178,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "functions": functions,
     "limits": language_limits,
     "row-functions": row_functions,
+    "registry-settings": registry_settings,
     "schema-settings": schema_settings,
     "settings": settings,
 }

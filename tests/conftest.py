@@ -66,10 +66,24 @@ def sample_store(tmp_path_factory: pytest.TempPathFactory) -> SampleStore:
     )
 
 
+REGISTRY = """
+[registry]
+ivoid = "ivo://example.org/tap"
+publisher = "The <observatory> & friends"
+contact = "Help desk"
+contact_email = "help@example.org"
+creators = ["Høg, E."]
+description = "Sample catalogs."
+subjects = ["sky-surveys", "galaxies"]
+created = "2026-11-30"
+short_name = "samples"
+"""
+
+
 @pytest.fixture(scope="session")
 def server(sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Run one real server on the sample catalogs for all tests that only ask it questions."""
-    running = start_server(sample_store.root, tmp_path_factory.mktemp("server"))
+    running = start_server(sample_store.root, tmp_path_factory.mktemp("server"), extra_config=REGISTRY)
     yield running
     stop_server(running)
 

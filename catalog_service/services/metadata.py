@@ -85,15 +85,19 @@ class MetadataService:
 
     def capabilities(self) -> str:
         """Return the VOSI capabilities: what is really supported, with the real limits."""
-        return TEMPLATES.get_template("capabilities.xml").render(
-            tap_url=f"{self._site.public_url}/tap",
-            language_features=declared_features(),
-            formats=OUTPUT_FORMATS,
-            limits=self._limits,
-            jobs=self._site.job_limits,
-            uploads=self._uploads,
-            limits_of_caller=_limits_of_caller(self._site.admission, self._site.budget),
-        )
+        return TEMPLATES.get_template("capabilities.xml").render(self.tap_values())
+
+    def tap_values(self) -> dict[str, object]:
+        """Return what the template of TAP's capabilities is filled with."""
+        return {
+            "tap_url": f"{self._site.public_url}/tap",
+            "language_features": declared_features(),
+            "formats": OUTPUT_FORMATS,
+            "limits": self._limits,
+            "jobs": self._site.job_limits,
+            "uploads": self._uploads,
+            "limits_of_caller": _limits_of_caller(self._site.admission, self._site.budget),
+        }
 
     def cone_capabilities(self, identity: Identity, name: str) -> str:
         """Return the VOSI capabilities of one table's cone search (SimpleDALRegExt 1.1 section 3.1).
@@ -105,17 +109,21 @@ class MetadataService:
         ParameterError
             If it has no positions.
         """
-        table = self._table(identity, name)
+        return TEMPLATES.get_template("cone_capabilities.xml").render(self.cone_values(identity, name))
+
+    def cone_values(self, identity: Identity, name: str) -> dict[str, object]:
+        """Return what the template of a cone search's capabilities is filled with; raises as these do."""
+        table = self._catalogs.published.visible(identity).table(name)
         if table.position is None:
             raise ParameterError(f"table {table.full_name} has no positions; a cone search needs them")
         spot = spot_of(self._catalogs.published.lookup(table))
-        return TEMPLATES.get_template("cone_capabilities.xml").render(
-            url=self._site.public_url,
-            cone_url=f"{self._site.public_url}/cone/{quote(table.full_name)}",
-            limits=self._limits,
-            spot=spot,
-            radius_deg=0.0 if spot is None else min(spot.radius_deg(_TEST_ROWS), self._limits.cone_max_radius_deg),
-        )
+        return {
+            "url": self._site.public_url,
+            "cone_url": f"{self._site.public_url}/cone/{quote(table.full_name)}",
+            "limits": self._limits,
+            "spot": spot,
+            "radius_deg": 0.0 if spot is None else min(spot.radius_deg(_TEST_ROWS), self._limits.cone_max_radius_deg),
+        }
 
     def availability(self) -> str:
         """Return the VOSI availability document."""
@@ -176,9 +184,6 @@ class MetadataService:
         return TEMPLATES.get_template("examples.xhtml").render(
             title=self._site.title, url=self._site.public_url, base=self._site.path, examples=examples
         )
-
-    def _table(self, identity: Identity, name: str) -> Table:
-        return self._catalogs.published.visible(identity).table(name)
 
 
 async def _written(view: VisibleCatalogs, name: str, write: Callable[[], str]) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import pyvo
+import requests
 from pyvo.io.vosi.tapregext import TableAccess
 
 
@@ -87,3 +88,27 @@ def test_pyvo_black_box(service: pyvo.dal.TAPService) -> None:
     assert [len(cut), cut.query_status] == [5, "OVERFLOW"]
     with pytest.raises(pyvo.DALQueryError, match="Did you mean"):
         service.search("SELECT TOP 1 vt_mug FROM tycho2.stars")
+
+
+def test_head_tells_what_get_would_but_for_queries(server_url: str) -> None:
+    paths = (
+        "/tap/capabilities",
+        "/tap/availability",
+        "/tap/tables?detail=min",
+        "/tap/tables/tycho2.stars",
+        "/tap/examples",
+        "/tap/async",
+        "/cone/tycho2.stars/capabilities",
+        "/api/v1/catalogs/tycho2.stars",
+        "/",
+        "/livez",
+        "/tap/tables/tycho2.nothing",
+    )
+    for path in paths:
+        told, got = requests.head(f"{server_url}{path}", timeout=30), requests.get(f"{server_url}{path}", timeout=30)
+        assert (told.status_code, told.content) == (got.status_code, b""), path
+        for name in ("content-type", "content-length"):
+            assert told.headers[name] == got.headers[name], path
+    query = {"LANG": "ADQL", "QUERY": "SELECT ra FROM tycho2.stars"}
+    refused = requests.head(f"{server_url}/tap/sync", params=query, timeout=30)
+    assert (refused.status_code, "GET" in refused.headers["Allow"]) == (405, True)

@@ -169,6 +169,17 @@ def test_anonymous_callers_learn_that_credentials_are_taken(site: Site) -> None:
         assert "WWW-Authenticate" not in get(site, path, site.member).headers
 
 
+def test_programs_learn_whether_they_are_logged_in(site: Site) -> None:
+    """As TOPCAT asks: by HEAD, whose body would be wasted."""
+    url = f"{site.url}/tap/capabilities"
+    anonymous = requests.head(url, timeout=30)
+    assert (anonymous.status_code, "Basic" in anonymous.headers["WWW-Authenticate"]) == (200, True)
+    assert "X-VO-Authenticated" not in anonymous.headers
+    known = requests.head(url, auth=("whoever", site.member), timeout=30)
+    assert (known.status_code, known.headers["X-VO-Authenticated"]) == (200, "ann")
+    assert requests.head(url, auth=("whoever", "cst_wrong"), timeout=30).status_code == 401
+
+
 def test_jobs_are_private(site: Site) -> None:
     address = f"{site.url}/tap/async"
     data = {"LANG": "ADQL", "QUERY": CLOSED, "PHASE": "RUN", "RESPONSEFORMAT": "csv"}
