@@ -1,6 +1,7 @@
 """Assemble: everything of a release but its data files: manifest, maps, HATS properties, margin and index catalogs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,6 @@ from ..layout.paths import (
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
 from .columns import stored_column_list
-from .id_index import flat_piece
 from .id_runs import is_flat
 from .ledger import Ledger
 from .maps import write_maps
@@ -65,6 +65,9 @@ __all__ = [
     "with_ra_bounds",
     "write_index_metadata",
 ]
+
+_FLAT_ROWS: Final = 65_536
+"""Entries of an id index that are read at a time."""
 
 _WIDE: Final = 40
 """Tables of more columns than this tell LSDB to load their principal columns only."""
@@ -163,8 +166,7 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
     write_index_metadata(directory, parts)
     flat = is_flat(plan.form.schema.field(column).type)
     if flat:
-        for name, target in (("ids", FLAT_IDS_FILE), ("healpix", FLAT_HEALPIX_FILE)):
-            _join_files(directory / target, [flat_piece(workspace, column, part, name) for part in range(parts)])
+        _write_flat(directory, [directory / index_part_path(part) for part in range(parts)])
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
     distinct = sum(int(record["distinct"]) for record in records)  # equal ids stand in one part
     record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat, distinct=distinct)
@@ -184,14 +186,19 @@ def write_index_metadata(directory: Path, parts: int) -> None:
     pq.write_metadata(schema, directory / METADATA, metadata_collector=collected)
 
 
-def _join_files(path: Path, pieces: Sequence[Path]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        for piece in pieces:
-            with piece.open("rb") as part:
-                while block := part.read(1 << 20):
-                    file.write(block)
-    fsync_path(path)
+def _write_flat(directory: Path, parts: Sequence[Path]) -> None:
+    """Write ids and indices of all parts of an id index as flat arrays."""
+    targets = [directory / FLAT_IDS_FILE, directory / FLAT_HEALPIX_FILE]
+    targets[0].parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        files = [stack.enter_context(target.open("wb")) for target in targets]
+        for path in parts:
+            with pq.ParquetFile(path, page_checksum_verification=True) as part:
+                for batch in part.iter_batches(_FLAT_ROWS, columns=part.schema_arrow.names[:2]):
+                    for file, column in zip(files, batch.columns, strict=True):
+                        file.write(column.cast(pa.int64()).to_numpy().astype("<i8", copy=False).data)
+    for target in targets:
+        fsync_path(target)
 
 
 def _join_rejects(path: Path, parts: Sequence[Path]) -> None:

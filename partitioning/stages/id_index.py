@@ -24,7 +24,7 @@ from .spill import write_record
 from .tiling import Tiling
 from .workspace import Workspace
 
-__all__ = ["PART_ROWS", "flat_piece", "index_unit", "part_options", "plan_index"]
+__all__ = ["PART_ROWS", "index_unit", "part_options", "plan_index"]
 
 PART_ROWS: Final = 2_000_000
 """Entries of one part of an index: what an index unit sorts in memory."""
@@ -32,6 +32,8 @@ PART_ROWS: Final = 2_000_000
 _MOST_PART_ROWS: Final = 8_000_000
 _MANY_PARTS: Final = 1024
 """An index of more parts has larger ones, if it can: every part reads something of every run."""
+
+_Bounds = tuple[pa.Scalar | None, pa.Scalar | None]
 
 _PART_GROUP_ROWS: Final = 65_536
 _PAGE_BYTES: Final = 16 << 10
@@ -121,23 +123,21 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
         All tiles of the release.
     """
     bounds = pq.read_table(_bounds_path(workspace, column)).column(0)
-    within = _within(column, bounds[part - 1] if part else None, bounds[part] if part < len(bounds) else None)
+    low, high = bounds[part - 1] if part else None, bounds[part] if part < len(bounds) else None
+    within = _within(column, low, high)
     tables = [
         _kept(pq.read_table(path, filters=within, page_checksum_verification=True), plan)
         for path in _base_parts(plan, column)
     ]
-    fresh = _fresh_entries(workspace, plan, column, part)
-    tables.append(fresh if within is None else fresh.filter(within))
+    tables.append(_fresh_entries(workspace, plan, column, part, (low, high)))
     table = sorted_entries(pa.concat_tables(tables))
     healpix = table.column(HEALPIX_COLUMN).to_numpy()
-    tile = np.searchsorted(tiling.starts, healpix, side="right") - 1
+    tile = tiling.tiles_of(healpix)
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
     entries = entries.append_column("Npix", pa.array(tiling.numbers[tile].astype(np.uint64)))
     path = workspace.index(column) / index_part_path(part)
     with replaced(path) as hidden:
         pq.write_table(entries, hidden, **part_options(entries, column))
-    if is_flat(table.column(0).type):
-        _write_flat(workspace, column, part, table)
     write_record(
         workspace.record(f"index-{column}", part),
         rows=np.array(len(healpix)),
@@ -155,18 +155,6 @@ def _distinct(ids: pa.ChunkedArray) -> int:
     return 1 + int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
 
 
-def flat_piece(workspace: Workspace, column: str, part: int, name: str) -> Path:
-    """Return the file of one part of the flat arrays, before they are joined."""
-    return workspace.spill / "flat" / column / f"{part:05d}.{name}"
-
-
-def _write_flat(workspace: Workspace, column: str, part: int, table: pa.Table) -> None:
-    arrays = {"ids": table.column(0).cast(pa.int64()), "healpix": table.column(HEALPIX_COLUMN)}
-    for name, array in arrays.items():
-        with replaced(flat_piece(workspace, column, part, name)) as hidden:
-            hidden.write_bytes(array.to_numpy().astype("<i8").data)
-
-
 def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Expression | None:
     if low is not None and high is not None:
         return (pc.field(column) >= low) & (pc.field(column) < high)
@@ -175,15 +163,26 @@ def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Ex
     return None if high is None else pc.field(column) < high
 
 
-def _fresh_entries(workspace: Workspace, plan: TablePlan, column: str, part: int) -> pa.Table:
-    """Return the entries of all batches of this build's runs that part number `part` meets."""
+def _fresh_entries(workspace: Workspace, plan: TablePlan, column: str, part: int, bounds: _Bounds) -> pa.Table:
+    """Return the entries of this build's runs that belong to part number `part`."""
     cuts = np.load(_cuts_path(workspace, column), mmap_mode="r")
     schema = pa.schema([plan.form.schema.field(name) for name in (column, HEALPIX_COLUMN)])
-    batches: list[pa.RecordBatch] = []
+    found: list[pa.RecordBatch] = []
     for number, path in enumerate(run_paths(workspace, column)):
         first = int(cuts[part - 1, number]) if part else 0
-        batches += read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
-    return pa.Table.from_batches(batches, schema)
+        batches = read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
+        for end in (0, -1) if batches else ():  # a run is sorted: others lie within
+            batches[end] = _inside(batches[end], bounds)
+        found += batches
+    return pa.Table.from_batches(found, schema)
+
+
+def _inside(batch: pa.RecordBatch, bounds: _Bounds) -> pa.RecordBatch:
+    """Return the entries with ids ``low <= id < high``; None is no bound."""
+    low, high = bounds
+    if low is not None:
+        batch = batch.filter(pc.greater_equal(batch.column(0), low))
+    return batch if high is None else batch.filter(pc.less(batch.column(0), high))
 
 
 def _kept(table: pa.Table, plan: TablePlan) -> pa.Table:

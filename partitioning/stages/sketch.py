@@ -21,6 +21,8 @@ __all__ = ["Sketches", "estimate", "merged"]
 _SIZE: Final = 256
 _CACHE: Final = 1 << 12
 _WAITING: Final = 4 * _SIZE
+_FEW: Final = 64
+"""So few hashes are sooner merged than held against the cache."""
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
@@ -39,34 +41,46 @@ def _empty_cache() -> Hashes:
 class _Sketch:
     """The smallest hashes of one column so far."""
 
+    is_boolean: bool
     merged: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
     waiting: list[Hashes] = field(default_factory=list)
     """Hashes to merge once there are enough of them."""
+    count: int = 0
+    """Hashes that wait."""
     seen: Hashes = field(default_factory=_empty_cache)
     """Direct-mapped cache: most repeated values of a column of few values stop here."""
 
     @property
     def limit(self) -> np.uint64:
         """Greater hashes are of no interest."""
-        return np.uint64(self.merged[-1]) if len(self.merged) == _SIZE else _ALL
+        return self.merged[-1] if len(self.merged) == _SIZE else _ALL
 
     def add(self, array: pa.Array) -> None:
         """Add the values of one column."""
-        if 0 < len(self.merged) < _SIZE and not pa.types.is_boolean(array.type):
+        if 0 < len(self.merged) < _SIZE and not self.is_boolean:
             array = pc.unique(array)  # few values until now, so that most are there many times
         hashes = _hashes(array, self.limit)
+        if len(hashes) > _FEW:
+            hashes = self._unseen(hashes)
+        if len(hashes):
+            self.waiting.append(hashes)
+            self.count += len(hashes)
+        if self.count > _WAITING:
+            self.smallest()
+
+    def _unseen(self, hashes: Hashes) -> Hashes:
+        """Return hashes without most of those that were there before."""
         slots = (hashes & np.uint64(_CACHE - 1)).astype(np.int64)
         unseen = self.seen[slots] != hashes
-        hashes, slots = hashes[unseen], slots[unseen]
-        self.seen[slots] = hashes
-        self.waiting.append(hashes)
-        if sum(map(len, self.waiting)) > _WAITING:
-            self.smallest()
+        hashes = hashes[unseen]
+        self.seen[slots[unseen]] = hashes
+        return hashes
 
     def smallest(self) -> Hashes:
         """Return the smallest hashes."""
-        waiting = _few_smallest(np.concatenate([np.empty(0, np.uint64), *self.waiting]), self.limit)
-        self.merged, self.waiting = merged([self.merged, waiting]), []
+        if self.waiting:
+            waiting = _few_smallest(np.concatenate(self.waiting), self.limit)
+            self.merged, self.waiting, self.count = merged([self.merged, waiting]), [], 0
         return self.merged
 
 
@@ -78,7 +92,8 @@ class Sketches:
     columns: dict[int, _Sketch] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.columns = {n: _Sketch() for n, column in enumerate(self.schema) if is_ordered(column.type)}
+        kinds = {number: column.type for number, column in enumerate(self.schema) if is_ordered(column.type)}
+        self.columns = {number: _Sketch(pa.types.is_boolean(kind)) for number, kind in kinds.items()}
 
     def add(self, table: pa.Table) -> None:
         """Add the values of some rows."""
@@ -109,7 +124,8 @@ def estimate(smallest: Hashes) -> int:
 def _distinct(hashes: Hashes) -> Hashes:
     """Return the distinct hashes in order; for a few thousand, numpy's `unique` takes several times as long."""
     hashes = np.sort(hashes)
-    is_new: NDArray[np.bool_] = np.diff(hashes, prepend=~hashes[:1]) != 0
+    is_new = np.ones(len(hashes), np.bool_)
+    np.not_equal(hashes[1:], hashes[:-1], out=is_new[1:])
     return hashes[is_new]
 
 

@@ -22,6 +22,9 @@ _MOST_COUNTERS: Final = 1 << 24
 
 _MOST_LEVELS: Final = 5
 
+_TABLE_ORDER: Final = 9
+"""Finest order of which a table of all cells is made, 25 MB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
@@ -43,6 +46,19 @@ class Tiling:
 
     def __len__(self) -> int:
         return len(self.orders)
+
+    def tiles_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the tile of each order-29 index, shape ``(N,)``; each must lie in one.
+
+        Few cells are looked up in a table, in a quarter of the time of a search.
+        """
+        finest = int(self.orders.max(initial=0))
+        if finest > _TABLE_ORDER or len(index) < 12 << (2 * finest):
+            return np.searchsorted(self.starts, index, side="right") - 1
+        shift = order_shift(finest)
+        cells = np.arange(12 << (2 * finest), dtype=np.int64) << shift
+        table: NDArray[np.int64] = (np.searchsorted(self.starts, cells, side="right") - 1)[index >> shift]
+        return table
 
     def pixel(self, tile: int) -> Pixel:
         """Return the pixel of tile number `tile`."""
