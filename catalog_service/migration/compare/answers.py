@@ -141,7 +141,7 @@ def _stored(kind: str) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     types = {"int64": pa.int64(), "uint64": pa.uint64(), "float32": pa.float64(), "float64": pa.float64()}
-    return types.get(kind, pa.int8() if kind in {"boolean", "null"} else pa.string())
+    return types.get(kind, pa.int8() if kind == "boolean" else pa.string())
 
 
 def _kind(type_: Any) -> str:

@@ -156,7 +156,8 @@ def _failed(left: Failure | None, right: Failure | None) -> Comparison:
 
 
 def _rows(recording: Recording, answer: Answer) -> AnswerFile:
-    columns = [Column(one.name, one.kind, one.type) for one in answer.columns]
+    # of a column of NULL alone MySQL tells no other type
+    columns = [Column(one.name, "null" if one.type == "null" else one.kind, one.type) for one in answer.columns]
     return AnswerFile(recording.rows_path(answer), columns, expected_rows(answer))
 
 

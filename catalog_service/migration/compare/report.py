@@ -83,11 +83,12 @@ def print_report(console: "Console", report: Report, *, everything: bool = False
     """
     from rich.text import Text  # noqa: PLC0415 - programs read the JSON
 
-    console.print(Text(f"left:  {report.left}\nright: {report.right}"))
+    console.print(Text(f"left:  {report.left}\nright: {report.right}"), soft_wrap=True)
     for one in report.compared:
         verdict = one.comparison.verdict
         if everything or verdict in {Verdict.DIFFERENT, Verdict.NOT_COMPARED}:
-            console.print(Text.assemble((f"{verdict}", COLOURS[verdict]), f"  {one.subject} {one.name}  {times(one)}"))
+            head = Text.assemble((f"{verdict}", COLOURS[verdict]), f"  {one.subject} {one.name}  {times(one)}")
+            console.print(head, soft_wrap=True)
             for line in _lines(one):
                 console.print(Text(f"    {line}"), soft_wrap=True)
     console.print(Text(total_times(report)))

@@ -93,6 +93,8 @@ class Shape:
     """Places of expressions without an alias, from 0: programs name such columns as they like."""
     descending: frozenset[int] = frozenset()
     """Places of `order`, from 0, that are DESC."""
+    is_random: bool = False
+    """Whether a function that gives another value each time is called."""
 
     def is_by(self, columns: frozenset[str]) -> bool:
         """Tell whether rows are groups by one of some columns."""

@@ -6,6 +6,7 @@ Read from the words, for both languages: texts, quoted names, comments and what 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ..recorder.lexer import ADQL, MYSQL, reading_of
@@ -21,6 +22,7 @@ _AGGREGATE: Final = re.compile(
 _NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
 _COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
 _OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
+_RANDOM: Final = frozenset({"rand", "random", "uuid", "now", "sysdate", "connection_id"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
@@ -82,7 +84,14 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
     order = tuple(_order(words))
     groups += tuple(_distinct(words))
     descending = frozenset(at for at, part in enumerate(_order_parts(words)) if "desc" in part)
-    return Shape(order, limit, offset, groups, is_one_row, _unnamed(words), descending)
+    return Shape(
+        order, limit, offset, groups, is_one_row, _unnamed(words), descending, _is_random(words_of(query, lang))
+    )
+
+
+def _is_random(words: Sequence[str]) -> bool:
+    called = (before.lower() for before, after in pairwise(words) if after == "(")
+    return not _RANDOM.isdisjoint(called)
 
 
 def _top_level(query: str, lang: str) -> Iterator[str]:

@@ -10,10 +10,12 @@
        |- TooLargeError    an answer is larger than what is kept, or than what the source gives
        |- QueryTimeout     one query took too long, or was dropped on request
        |- LostError        the connection broke; the same query may work later
+       |  |- BusyError     it said so itself, by its status
        |- UnreachableError it cannot be reached, after all retries
 """
 
 __all__ = [
+    "BusyError",
     "FormatError",
     "LostError",
     "QueryTimeout",
@@ -56,6 +58,10 @@ class QueryTimeout(SourceError):  # noqa: N818 - the name of the outcome
 
 class LostError(SourceError):
     """The connection broke in the middle."""
+
+
+class BusyError(LostError):
+    """The source cannot answer now, and says so."""
 
 
 class UnreachableError(SourceError):

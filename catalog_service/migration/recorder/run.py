@@ -12,7 +12,16 @@ from typing import Final, TypeVar
 
 from .answers import AnswerRecorder
 from .dialect import Dialect
-from .errors import FormatError, LostError, RefusedError, SourceError, TooLargeError, UnreachableError, UsageError
+from .errors import (
+    BusyError,
+    FormatError,
+    LostError,
+    RefusedError,
+    SourceError,
+    TooLargeError,
+    UnreachableError,
+    UsageError,
+)
 from .fingerprint_run import FingerprintRecorder
 from .format import Recording
 from .options import Options
@@ -26,6 +35,8 @@ __all__ = ["VERSION", "Run", "Summary", "locked"]
 
 VERSION: Final = "1"
 _LONGEST_WAIT_S: Final = 60.0
+_MOST_BROKEN: Final = 2
+"""What broke the connection so often is asked once more: the third time it may be the query that crashes the source."""
 _Found = TypeVar("_Found")
 
 
@@ -95,7 +106,7 @@ class Run:
         SourceError
             What `work` raised; what may pass, after all retries.
         """
-        failures = 0
+        failures = broken = 0
         while True:
             wait = self._options.retry_wait_s * 2 ** (failures - 1) if failures else 0.0
             self._pace.wait(min(wait, _LONGEST_WAIT_S))
@@ -104,8 +115,9 @@ class Run:
                 return work()
             except (LostError, UnreachableError) as error:
                 failures += 1
+                broken += isinstance(error, LostError) and not isinstance(error, BusyError)
                 self._source.close()
-                if failures > self._options.retries:
+                if failures > self._options.retries or broken > _MOST_BROKEN:
                     raise
                 self._say(f"{error}; retry {failures} of {self._options.retries}")
             finally:

@@ -13,7 +13,16 @@ from dataclasses import replace
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from .errors import LostError, QueryTimeout, RefusedError, SourceError, TooLargeError, UnreachableError, UsageError
+from .errors import (
+    BusyError,
+    LostError,
+    QueryTimeout,
+    RefusedError,
+    SourceError,
+    TooLargeError,
+    UnreachableError,
+    UsageError,
+)
 from .guesses import find_chunk, find_key, find_position
 from .records import Column, Failure, Source, Table
 from .source import Result
@@ -246,7 +255,7 @@ def _translated(address: str) -> Iterator[None]:
         if error.code == 408:
             raise QueryTimeout(text) from error
         if error.code in _PASSING:
-            raise LostError(text) from error
+            raise BusyError(text) from error
         raise RefusedError(text) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError):

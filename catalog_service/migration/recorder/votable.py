@@ -82,7 +82,7 @@ def _batches(
             yield batch
     if reader.error is not None:
         raise RefusedError(reader.error)
-    if not reader.has_columns:
+    if not (reader.has_columns or reader.fields):  # a table without DATA has no rows
         raise RefusedError("the answer is a VOTable without a table")
     result.overflow = reader.overflow
 

@@ -455,6 +455,7 @@ def test_a_copied_bundle_runs_on_a_plain_python(qserv_like: QservLike, tmp_path:
     assert [(one.name, one.rows) for one in Recording(tmp_path / "r").fingerprints()] == [("survey.Visit", 48)]
     status = subprocess.run([*command, "status", str(tmp_path / "r")], capture_output=True, text=True, check=True)
     assert "queries without an answer: 0" in status.stdout
+    assert "not recorded yet: nothing" in status.stdout
     assert qserv_like.user not in status.stdout
 
 

@@ -292,6 +292,20 @@ def test_a_service_that_fails_now_and_then_is_asked_again(tmp_path: Path) -> Non
     assert (answer.error, answer.rows) == (None, 3)
 
 
+def test_a_query_that_breaks_the_connection_is_asked_three_times(tmp_path: Path) -> None:
+    with flaky("503", "cut", "503", "cut", "cut", "fine") as address:
+        answer = one_answer(address, tmp_path)
+    assert answer.error.kind == "lost"
+    assert Flaky.script == ["fine"]
+
+
+def test_a_table_without_data_has_no_rows() -> None:
+    document = b'<VOTABLE><RESOURCE><TABLE><FIELD name="a" datatype="int"/></TABLE></RESOURCE></VOTABLE>'
+    result = read_votable([document])
+    assert [one.name for one in result.columns] == ["a"]
+    assert list(result.batches) == []
+
+
 def test_an_answer_that_never_comes_is_a_timeout(tmp_path: Path) -> None:
     with flaky("hang") as address:
         answer = one_answer(address, tmp_path, "--timeout", "0.2")
