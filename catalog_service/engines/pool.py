@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -135,6 +135,7 @@ class WorkerPool:
         claim: Claim = Claim(),  # noqa: B008 - frozen
         *,
         patience_s: float | None = None,
+        told: Callable[[QueryResult], object] | None = None,
     ) -> QueryResult:
         """Run a query; return once its first rows are there, or it failed.
 
@@ -149,6 +150,8 @@ class WorkerPool:
             Decides when it is its turn.
         patience_s
             How long its first rows may take while others wait for its worker; None: as long as its time limit.
+        told
+            Is called with the result when the query begins, before its first rows are there.
 
         Raises
         ------
@@ -167,6 +170,8 @@ class WorkerPool:
         worker = await self._acquire(query, claim, deadline)
         worker.queries += 1
         result = QueryResult(worker, query, deadline, released=self._release, lost=self._lose)
+        if told is not None:
+            told(result)
         try:
             await self._begin(result, patience_s)
         except BaseException:

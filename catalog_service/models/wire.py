@@ -191,7 +191,9 @@ class TableReading:
     rows: int
     """Rows in these files: an upper bound of those read."""
     size_bytes: int
-    """Size of these files; of their columns, only `columns` are read."""
+    """Size of these files, all columns."""
+    read_bytes: int
+    """What the columns that are used take of it, by the sizes that columns have in the whole table."""
     columns: int
     columns_total: int
     reason: str
@@ -207,6 +209,9 @@ class Explanation:
     files_total: int
     rows: int
     size_bytes: int
+    """Of all columns."""
+    read_bytes: int
+    """Of the columns that are used: an upper bound, since not all rows of a file need be read."""
     estimated_s: float
     """Rough: 10 ms, 0.2 ms a file, and 20 million rows a second and thread."""
     batches: int
@@ -230,8 +235,8 @@ class Explanation:
         """Return a few lines for people."""
         lines = [f"{t.table}: {t.reason}; {t.columns} of {t.columns_total} columns" for t in self.tables]
         lines.append(
-            f"{self.files:,} of {self.files_total:,} files, {self.size_bytes / 1e6:,.1f} MB with all columns, "
-            f"at most {self.rows:,} rows; about {self.estimated_s:,.3g} s"
+            f"{self.files:,} of {self.files_total:,} files, {self.read_bytes / 1e6:,.1f} MB of columns that are used "
+            f"({self.size_bytes / 1e6:,.1f} MB with all), at most {self.rows:,} rows; about {self.estimated_s:,.3g} s"
             + (f" in {self.batches} batches" if self.batches > 1 else "")
         )
         lines += [f"limit: {text}" for text in self.limits]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from ..engines.result import QueryResult
 from ..exceptions import CatalogServiceError, ServerError
 from ..models.query import ScanPlan
 from ..models.record import QueryRecord
@@ -51,6 +52,12 @@ class Audit:
     def begin(self) -> RunningQuery:
         """Tell that the query runs, until `record`."""
         return self.running.begin(self.query_id, self.identity, self.text, self.started_at, self.job_id)
+
+    def begun(self, result: QueryResult) -> None:
+        """Tell that a worker has begun, so that operators see how far it is before its first rows."""
+        running = self.running.get(self.query_id)
+        if running is not None:
+            running.progress = lambda: result.progress
 
     def delivered(self, delivery: Stoppable) -> None:
         """Tell that rows are on their way: from now on, what is stopped is their delivery."""

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ..exceptions import QueryRefusedError
 from ..language.pipeline import emit
-from ..models.query import QueryText, ResolvedQuery, ScanPlan, TablePlan
+from ..models.query import QueryText, ResolvedQuery, ScanPlan, TablePlan, TableScan
 from ..models.schema import Table
+from ..models.stored import StoredTable
 from ..models.tree import ColumnRef, TableRef
 from ..models.user import Identity
 from ..models.walk import walk
@@ -37,6 +39,8 @@ class _Used:
 
     table: Table
     columns: int
+    share: float = 1.0
+    """What the columns that are read take of the files."""
 
 
 class ExplainService:
@@ -75,23 +79,25 @@ class ExplainService:
         """
         published = self._catalogs.published
         resolved, scan = await self._planned(query, published, identity)
-        used = _used(resolved)
+        used = _used(resolved, scan, published)
         told = _told(scan, used)
+        tables = tuple(_reading(table, used[table.source]) for table in told.tables)
         seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
         cut = await asyncio.to_thread(pieces_of, resolved, scan, published.lookup, self._batch)
         return Explanation(
-            tables=tuple(_reading(table, used[table.source]) for table in told.tables),
+            tables=tables,
             files=scan.files,
             files_total=scan.files_total,
             rows=told.rows,
             size_bytes=told.size_bytes,
+            read_bytes=sum(table.read_bytes for table in tables),
             estimated_s=round(seconds, 3),
             batches=1 if isinstance(cut, str) else len(cut[1]),
             columns=tuple(column.name for column in resolved.columns),
             relaxations=resolved.relaxations,
             limits=tuple(self._hit(told, seconds, most_rows)),
-            advice=tuple(_advice(scan, used)),
+            advice=(*_advice(scan, used), *_whole(scan, self._batch, cut)),
         )
 
     async def direct(self, query: QueryText, identity: Identity) -> DirectPlan:
@@ -107,7 +113,7 @@ class ExplainService:
         published = self._catalogs.published
         resolved, scan = await self._planned(query, published, identity)
         open_schemas = {schema.name for schema in published.visible(identity).schemas if schema.direct_access}
-        closed = sorted({used.table.schema_name for used in _used(resolved).values()} - open_schemas)
+        closed = sorted({used.table.schema_name for used in _used(resolved, scan, published).values()} - open_schemas)
         if closed:
             message = f"The files of {', '.join(closed)} are not open to direct access."
             raise QueryRefusedError(message, remedy="Run the query, or ask the operator for `direct_access`.")
@@ -132,15 +138,39 @@ class ExplainService:
             yield f"a result of more than {most_rows:,} rows is cut (MAXREC)"
 
 
-def _used(resolved: ResolvedQuery) -> dict[int, _Used]:
-    """Return the base tables of a query and how many of their columns it uses, by source number."""
+def _used(resolved: ResolvedQuery, scan: ScanPlan, published: Published) -> dict[int, _Used]:
+    """Return the base tables of a query and which of their columns it uses, by source number."""
     nodes = list(walk(resolved.tree))
     columns: dict[int, set[str]] = {}
     for node in nodes:
         if isinstance(node, ColumnRef):
-            columns.setdefault(node.source, set()).add(node.column.name)
+            columns.setdefault(node.source, set()).add(node.column.stored_name or node.column.name)
     tables = {node.source: node.table for node in nodes if isinstance(node, TableRef)}
-    return {source: _Used(table, len(columns.get(source, ()))) for source, table in tables.items()}
+    return {
+        source: _Used(
+            table,
+            len(columns.get(source, ())),
+            _share(published.lookup(table), columns.get(source, set()), scan.scans.get(source)),
+        )
+        for source, table in tables.items()
+    }
+
+
+def _share(stored: StoredTable, names: AbstractSet[str], scan: TableScan | None) -> float:
+    """Return which part of a table's bytes are those of some columns, and of what the scan tests besides."""
+    position = stored.table.position
+    if scan is not None and scan.box is not None and position is not None:
+        names |= {position.ra, position.dec}
+    if scan is not None and scan.healpix_ranges:
+        names |= {scan.healpix_column}
+    total = sum(column.bytes for column in stored.columns.values())
+    return sum(stored.columns[name].bytes for name in names if name in stored.columns) / total if total else 1.0
+
+
+def _whole(scan: ScanPlan, batch: BatchLimits, cut: object) -> Iterator[str]:
+    """Yield why a query that is larger than a batch is one statement."""
+    if batch.are_exceeded_by(scan) and isinstance(cut, str) and not cut.startswith("one batch"):
+        yield f"It is run as one statement, not tile by tile: {cut}."
 
 
 def _told(scan: ScanPlan, used: dict[int, _Used]) -> ScanPlan:
@@ -161,6 +191,7 @@ def _reading(plan: TablePlan, used: _Used) -> TableReading:
         kind=plan.kind,
         rows=plan.rows,
         size_bytes=plan.size_bytes,
+        read_bytes=round(plan.size_bytes * used.share),
         columns=used.columns,
         columns_total=len(used.table.columns),
         reason=_sentence(plan, used.table),

@@ -247,7 +247,7 @@ class QueryService:
         claim = self._claim(audit, file)
         watch = Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
         with self._charged(audit, scan, is_job=file is not None):
-            watch, result = await self._begin(watch, claim)
+            watch, result = await self._begin(watch, claim, audit)
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: Audit, file: ResultFile | None) -> Claim:
@@ -268,18 +268,18 @@ class QueryService:
             budget.note(payer, -size_bytes)
             raise
 
-    async def _begin(self, watch: Watch, claim: Claim) -> tuple[Watch, QueryResult]:
+    async def _begin(self, watch: Watch, claim: Claim, audit: Audit) -> tuple[Watch, QueryResult]:
         """Run a query until its first rows; a short one that turns out to be long is begun again as a scan."""
         self._guards.quarantine.check(watch.query)
         began = time.perf_counter()
         try:
             patience_s = self._guards.short_s if watch.pool is self._lanes.interactive else None
-            return watch, await watch.pool.run(watch.query, claim, patience_s=patience_s)
+            return watch, await watch.pool.run(watch.query, claim, patience_s=patience_s, told=audit.begun)
         except OvertimeError:
             spent_s = watch.query.spent_s + time.perf_counter() - began
             again = replace(watch, pool=self._lanes.scan, query=replace(watch.query, spent_s=spent_s))
             # it was let in once, so that the limit of waiting queries is not for it
-            return await self._begin(again, replace(claim, most_waiting=None))
+            return await self._begin(again, replace(claim, most_waiting=None), audit)
         except WorkerCrashedError:
             watch.crashed()
             raise

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import pytest
 
 from catalog_service.engines.pool import WorkerPool
 from catalog_service.engines.process import WorkerProcess
+from catalog_service.engines.result import QueryResult
 from catalog_service.engines.turns import Claim
 from catalog_service.exceptions import LimitError, QueryTimeoutError, UnavailableError, WorkerCrashedError
 from catalog_service.models.query import EngineQuery, ResultFormat
@@ -65,6 +67,19 @@ async def rows_of(pool: WorkerPool, asked: EngineQuery) -> int:
 
 def busy_pids(pool: WorkerPool) -> list[int]:
     return [worker.pid for worker in pool._busy]
+
+
+def test_how_far_batches_are_is_told_before_the_first_rows(tmp_path: Path) -> None:
+    async def scenario(pool: WorkerPool) -> None:
+        told: list[QueryResult] = []
+        asked = replace(query("SELECT 1 AS n"), batches=("SELECT 1 AS i, 1.0 AS x, 'a' AS s", ENDLESS))
+        asking = asyncio.create_task(pool.run(asked, told=told.append))
+        await until(lambda: bool(told) and told[0].progress == (1, 2))
+        assert not asking.done()
+        asking.cancel()
+        await asyncio.wait({asking})
+
+    with_pool(tmp_path, scenario)
 
 
 def test_a_killed_worker_costs_its_query_and_no_other(tmp_path: Path) -> None:
