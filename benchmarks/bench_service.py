@@ -7,9 +7,11 @@ has an address of its own on the loopback network, since limits count by address
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
-from collections.abc import Awaitable
+import sys
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,7 @@ async def beside_scans(target: Target, seconds: float) -> dict[str, Any]:
     alone, short, scans = Tally(), Tally(), Tally()
     await during(seconds / 2, *users(target, alone, USERS, THINK_S))
     job = (await target.ask(f"/tap/async?{urlencode({'LANG': 'ADQL', 'QUERY': 'SELECT 1'})}", method="POST")).location
-    paths = (*METADATA, urlsplit(job).path)
-    metadata = {path: Tally() for path in paths}
+    metadata: dict[str, Tally] = {}
 
     def scan(number: int) -> Awaitable[None]:
         def ask() -> Awaitable[Answer]:
@@ -51,11 +52,21 @@ async def beside_scans(target: Target, seconds: float) -> dict[str, Any]:
         seconds,
         *users(target, short, USERS, THINK_S),
         *map(scan, range(SCANS)),
-        *(repeat(tally, partial(target.ask, path), think_s=0.1) for path, tally in metadata.items()),
+        _described(target, seconds - 2, (*METADATA, urlsplit(job).path), metadata),
     )
     figures = {"short_alone": alone, "short_beside_scans": short, "scans": scans}
     answers = {path.partition("async")[1] or path: tally.figures() for path, tally in metadata.items()}
     return {name: tally.figures() for name, tally in figures.items()} | {"metadata_beside_scans": answers}
+
+
+async def _described(target: Target, seconds: float, paths: Sequence[str], tallies: dict[str, Tally]) -> None:
+    """Ask for descriptions, from another process."""
+    words = (sys.executable, "-m", "benchmarks.ask_often", target.host, str(target.port), str(seconds), *paths)
+    asking = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    told, _ = await asking.communicate()
+    for path, answers in json.loads(told).items():
+        tallies[path] = Tally([Answer(status, retry_after=False, seconds=took) for status, took in answers])
+    await asyncio.Event().wait()
 
 
 async def ramp(target: Target) -> dict[str, Any]:

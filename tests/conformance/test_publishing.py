@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import threading
 import time
 import urllib.parse
@@ -80,6 +81,9 @@ def test_answers_are_of_one_release(serving: tuple[Path, RunningServer]) -> None
         for number in (2, 3):
             release(root, number)
             wait_until(lambda number=number: published(server) == str(number))  # type: ignore[misc]
+            for page in ("/tap/tables", "/tap/tables/test.stars", "/api/v1/catalogs/test.stars", "/"):
+                with urllib.request.urlopen(server.url + page, timeout=30) as response:
+                    assert re.search(rf"\b{ROWS + number}\b", response.read().decode().replace(",", "")), page
     finally:
         done.set()
         asking.join()

@@ -28,7 +28,30 @@ def test_a_cone_search_shows_rows(page: Page) -> None:
     page.get_by_role("button", name="Search").click()
     expect(page.locator("#status")).to_contain_text("65 rows")
     expect(page.locator("#result tbody tr")).to_have_count(65)
-    expect(page.locator("#result thead th").first).to_have_text("tyc_row")
+    expect(page.locator("#result thead th").nth(0)).to_have_text("_r deg")
+    expect(page.locator("#result thead th").nth(4)).to_have_text("vt_mag mag")
+    distances = [float(text) for text in page.locator("#result tbody td:first-child").all_inner_texts()]
+    assert distances == sorted(distances)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"), [("03:47:00", "+24:07:12"), ("3h47m0s", "24d07m12s"), ("56d45m00s", "24 07 12")]
+)
+def test_positions_may_be_sexagesimal(page: Page, ra: str, dec: str) -> None:
+    page.get_by_label("RA (deg)").fill(ra)
+    page.get_by_label("Dec (deg)").fill(dec)
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_label("RA (deg)")).to_have_value("56.75")
+    expect(page.get_by_label("Dec (deg)")).to_have_value("24.12")
+    expect(page.locator("#status")).to_contain_text("65 rows")
+
+
+def test_what_is_shown_can_be_saved(page: Page) -> None:
+    page.get_by_label("Radius").fill("1")
+    page.get_by_role("button", name="Search").click()
+    with page.expect_download() as loading:
+        page.locator("#result .save").get_by_role("link", name="Parquet").click()
+    assert pq.read_table(loading.value.path()).num_rows == 65
 
 
 def test_a_cut_result_says_so(page: Page) -> None:
@@ -55,8 +78,12 @@ def test_a_query_is_run(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("#query-status")).to_contain_text("3 rows")
     expect(page.locator("#query-result tbody tr")).to_have_count(3)
+    expect(page.locator("#query-result thead th").nth(1)).to_have_text("vt_mag mag")
+    with page.expect_download() as loading:
+        page.locator("#query-result .save").get_by_role("link", name="Parquet").click()
+    assert pq.read_table(loading.value.path()).num_rows == 3
     page.get_by_label("Text").fill("SELECT vt_mga FROM tycho2.stars")
-    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_label("Text").press("Control+Enter")
     expect(page.locator("#query-status.error")).to_contain_text("line 1, column 8")
 
 

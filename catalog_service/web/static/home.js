@@ -15,7 +15,7 @@ function cell(tag, text, className) {
 function table(header, rows, classOf) {
   const result = document.createElement("table");
   const head = result.createTHead().insertRow();
-  for (const name of header) head.append(cell("th", name));
+  for (const name of header) head.append(typeof name === "string" ? cell("th", name) : name);
   const body = result.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
@@ -52,6 +52,43 @@ async function failure(response) {
   }
 }
 
+// A table of texts as they came (numbers of 64 bits do not fit into those of JavaScript), with the units of its columns.
+function resultTable(header, rows, columns) {
+  const titles = header.map((name, at) => {
+    const title = cell("th", name), known = columns[at] ?? {};
+    if (known.unit) title.append(" ", cell("small", known.unit));
+    if (known.description) title.title = known.description;
+    return title;
+  });
+  return table(titles, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : ""));
+}
+
+// Units and descriptions of the columns of a result: asked for by a request for no rows, which costs nothing.
+async function columnsOf(asking) {
+  const response = await asking;
+  return response.ok ? (await response.json()).metadata : [];
+}
+
+function saveLinks(addressOf) {
+  const line = cell("p", "Save as ", "save");
+  for (const [name, format, suffix] of [["VOTable", "votable", "vot"], ["CSV", "csv", "csv"], ["FITS", "fits", "fits"], ["Parquet", "parquet", "parquet"]]) {
+    const link = cell("a", name);
+    link.href = addressOf(format);
+    link.download = `result.${suffix}`;
+    line.append(link, " ");
+  }
+  return line;
+}
+
+// Degrees of a coordinate: decimal, or sexagesimal with colons, blanks or letters (right ascension in hours then).
+function degrees(text, isRightAscension) {
+  const parts = text.trim().match(/^([+-]?)(\d+)(?:\s*[hd:°]\s*|\s+)(\d+)(?:\s*[m:'′]\s*|\s+)(\d+(?:\.\d*)?)\s*[s"″]?$/i);
+  if (!parts) return text.trim();
+  const [, sign, whole, minutes, seconds] = parts;
+  const value = Number(whole) + Number(minutes) / 60 + Number(seconds) / 3600;
+  return String(Number(((sign === "-" ? -1 : 1) * value * (isRightAscension && !/[d°]/i.test(text) ? 15 : 1)).toFixed(9)));
+}
+
 async function showColumns(details) {
   const target = details.querySelector(".columns");
   if (!details.open || target.childElementCount) return;
@@ -65,23 +102,29 @@ async function showColumns(details) {
 async function runCone(event) {
   event.preventDefault();
   const form = event.target, button = form.querySelector("button[type=submit]");
+  form.elements.ra.value = degrees(form.elements.ra.value, true);
+  form.elements.dec.value = degrees(form.elements.dec.value, false);
   const status = document.getElementById("status"), target = document.getElementById("result");
   const query = new URLSearchParams(new FormData(form));
   history.replaceState(null, "", `#${query}`);
-  query.set("format", "csv");
+  query.set("distance", "true");
+  query.set("order", "distance");
+  const addressOf = (format, changes) => `${BASE}/api/v1/cone?${new URLSearchParams({ ...Object.fromEntries(query), format, ...changes })}`;
   button.disabled = true;
   status.className = "status";
   status.textContent = "Searching…";
   target.replaceChildren();
   const started = performance.now();
   try {
-    const response = await fetch(`${BASE}/api/v1/cone?${query}`);
+    const response = await fetch(addressOf("csv"));
     if (!response.ok) throw new Error(await failure(response));
     const [header, ...rows] = parseCsv(await response.text());
     const cut = response.headers.get("X-Overflow") === "true" ? ", more exist" : "";
     const found = rows.length === 0 ? "0 rows: this table has nothing here" : `${rows.length} rows${cut}`;
     status.textContent = `${found} (${Math.round(performance.now() - started)} ms)`;
-    if (rows.length) target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
+    if (!rows.length) return;
+    const columns = await columnsOf(fetch(addressOf("json", { maxrec: 0 })));
+    target.append(saveLinks(addressOf), resultTable(header, rows, columns));
   } catch (error) {
     status.className = "status error";
     status.textContent = error.message;

@@ -40,11 +40,17 @@ async function doing(event, work) {
 }
 
 async function runQuery(target, started) {
-  const response = await post("query", { ...queryForm(), format: "csv" });
+  const asked = queryForm();
+  const response = await post("query", { ...asked, format: "csv" });
   const [header, ...rows] = parseCsv(await response.text());
   const cut = response.headers.get("X-Overflow") === "true" ? ", more exist" : "";
   say(`${rows.length} rows${cut} (${Math.round(performance.now() - started)} ms)`);
-  target.append(table(header, rows, (value) => (value !== "" && !Number.isNaN(Number(value)) ? "number" : "")));
+  const columns = await columnsOf(post("query", { ...asked, maxrec: 0, format: "json" }));
+  const words = { LANG: asked.lang, QUERY: asked.query, MAXREC: asked.maxrec };
+  target.append(
+    saveLinks((format) => `${BASE}/tap/sync?${new URLSearchParams({ ...words, RESPONSEFORMAT: format })}`),
+    resultTable(header, rows, columns),
+  );
 }
 
 async function explainQuery(target) {
@@ -119,6 +125,9 @@ async function showRemembered() {
 }
 
 document.getElementById("query").addEventListener("submit", (event) => doing(event, runQuery));
+document.querySelector("#query textarea").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) document.getElementById("query").requestSubmit();
+});
 document.getElementById("explain").addEventListener("click", (event) => doing(event, explainQuery));
 document.getElementById("job").addEventListener("click", (event) => doing(event, submitJob));
 showRemembered();

@@ -20,6 +20,7 @@ from catalog_service.storage.job_table import METADATA
 from catalog_service.storage.jobs import JobStore
 from catalog_service.storage.local_disk import network_file_system
 from catalog_service.storage.migrations import upgrade
+from catalog_service.storage.recent_jobs import RecentJobs
 from catalog_service.storage.sqlite import open_database
 
 START = datetime(2026, 11, 26, tzinfo=UTC)
@@ -91,6 +92,7 @@ class Model(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def remove(self, job_id: str) -> None:
         assert self.store.remove(job_id) == (self.model.pop(job_id, None) is not None)
+        assert self.store.known(job_id) is None
 
     @rule(owner=st.sampled_from(OWNERS), phases=st.sets(PHASES), after=st.integers(0, 20), last=st.integers(0, 4))
     def list_jobs(self, owner: Identity, phases: set[Phase], after: int, last: int) -> None:
@@ -108,7 +110,9 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         for job_id, expected in self.model.items():
+            assert self.store.known(job_id) in (None, expected)
             assert self.store.get(job_id) == expected
+            assert self.store.known(job_id) == expected
         assert self.store.ids() == self.model.keys()
         queued = [one for one in self.model.values() if one.phase is Phase.QUEUED]
         assert self.store.number(Phase.QUEUED) == len(queued)
@@ -140,6 +144,27 @@ class Model(RuleBasedStateMachine):
 
 TestModel = Model.TestCase
 TestModel.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+
+
+def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+    jobs, old = RecentJobs(), job(1, OWNERS[0], Phase.QUEUED)
+    changes = jobs.changes
+    jobs.forget(old.job_id)
+    jobs.keep(old, changes)
+    assert jobs.get(old.job_id) is None
+    jobs.keep(old, jobs.changes)
+    assert jobs.get(old.job_id) is old
+
+
+def test_jobs_in_memory_are_few_and_short() -> None:
+    jobs = RecentJobs()
+    for number in range(1_100):
+        jobs.keep(job(number, OWNERS[0], Phase.QUEUED), jobs.changes)
+    known = [number for number in range(1_100) if jobs.get(f"{number:032x}")]
+    assert known == list(range(100, 1_100))
+    long = replace(job(2000, OWNERS[0], Phase.QUEUED), parameters=(("QUERY", "x" * 20_001),))
+    jobs.keep(long, jobs.changes)
+    assert jobs.get(long.job_id) is None
 
 
 def test_of_many_who_claim_a_job_one_gets_it(store: JobStore) -> None:
