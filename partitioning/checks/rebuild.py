@@ -221,5 +221,5 @@ def _scan_leaf(opened: OpenCatalog, order: int, file: DataFile) -> LeafScan:
     )
     if not is_separation_bound(file.max_separation_deg, sums.separation):
         line = replace(line, max_separation_deg=sums.separation * (1 + _ROUNDING) + _ROUNDING)
-    sketches = {int(name.rpartition("_")[2]): hashes for name, hashes in sums.sketches.arrays().items()}
+    sketches = sums.sketches.smallest()
     return LeafScan(line, groups, column_bytes, sums.nulls, *summed(sums.pixels, sums.rows), sketches)

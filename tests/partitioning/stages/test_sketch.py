@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from partitioning.stages.sketch import Sketches, estimate, merged
+from partitioning.stages.sketch import Sketches, estimate, merged, sketch_arrays, sketches_of
 
 WHOLE = 256
 
@@ -18,7 +18,7 @@ def distinct_hashes(array: pa.Array) -> set[int]:
     for value in set(array.drop_null().to_pylist()):
         one = Sketches(pa.schema([("x", array.type)]))
         one.add(pa.table({"x": pa.array([value], array.type)}))
-        found |= set(one.arrays()["sketch_0"].tolist())
+        found |= set(one.smallest()[0].tolist())
     return found
 
 
@@ -27,7 +27,7 @@ def sketch_of(array: pa.Array, step: int) -> np.ndarray:
     table = pa.table({"x": array})
     for start in range(0, len(array), step):
         sketches.add(table.slice(start, step))
-    return sketches.arrays()["sketch_0"]
+    return sketches.smallest()[0]
 
 
 RNG = np.random.default_rng(5)
@@ -66,3 +66,14 @@ def test_parts_merge_into_the_whole() -> None:
 
 def test_the_estimate_is_close() -> None:
     assert estimate(sketch_of(pa.array(np.arange(100_000) * 7), 10_000)) == pytest.approx(100_000, rel=0.25)
+
+
+def test_sketches_come_back_from_a_record() -> None:
+    sketches = Sketches(
+        pa.schema([("x", pa.int64()), ("list", pa.list_(pa.int8())), ("y", pa.int8()), ("z", pa.int8())])
+    )
+    sketches.add(pa.table({"x": range(900), "list": [[]] * 900, "y": [None] * 900, "z": [1] * 900}, sketches.schema))
+    found = sketches_of(sketch_arrays(sketches.smallest()))
+    assert {number: len(hashes) for number, hashes in found.items()} == {0: WHOLE, 2: 0, 3: 1}
+    assert all(found[number].tolist() == hashes.tolist() for number, hashes in sketches.smallest().items())
+    assert sketches_of(sketch_arrays({})) == {}
