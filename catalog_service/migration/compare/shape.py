@@ -22,6 +22,8 @@ _AGGREGATE: Final = re.compile(
 _NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
 _COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
 _OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
+_CHOSEN: Final = re.compile(r"\b((?:sub)?chunkid)[`\"]? (?:not )?(?:[=<>! ]+|in \(|between) ?\d")
+"""A number of a chunk, which says something to one service only."""
 _RANDOM: Final = frozenset({"rand", "random", "uuid", "now", "sysdate", "connection_id"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
@@ -82,7 +84,7 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
     groups = tuple(_groups(words))
     is_one_row = not groups and _is_aggregate(words)
     order = tuple(_order(words))
-    groups += tuple(_distinct(words))
+    groups += (*_distinct(words), *_CHOSEN.findall(" ".join(words_of(query, lang)).lower()))
     descending = frozenset(at for at, part in enumerate(_order_parts(words)) if "desc" in part)
     return Shape(
         order, limit, offset, groups, is_one_row, _unnamed(words), descending, _is_random(words_of(query, lang))
