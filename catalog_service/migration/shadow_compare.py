@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .shadow_answers import Answered
+from .shadow_queries import shown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,16 +70,24 @@ def _verdict(old: Readable, new: Readable, parameters: dict[str, str]) -> dict[s
     from .compare.shape import shape_of  # noqa: PLC0415
 
     is_mysql = parameters.get("LANG", "ADQL").upper().startswith("QSERV")
-    rules = Rules(collation=is_mysql, nan_is_null=True, cut=old.is_cut and new.is_cut, shown=0)
-    found = compare_results(
-        old.table, new.table, rules.of(shape_of(parameters["QUERY"], "QSERV" if is_mysql else "ADQL"))
-    )
+    cut = (old.is_cut and new.is_cut) or _are_full(old, new, parameters.get("MAXREC", ""))
+    rules = Rules(collation=is_mysql, nan_is_null=True, cut=cut, shown=0)
+    query = parameters["QUERY"]
+    found = compare_results(old.table, new.table, rules.of(shape_of(query, "QSERV" if is_mysql else "ADQL")))
     return {
         "verdict": str(found.verdict),
         "rows": {"old": old.table.num_rows, "new": new.table.num_rows},
         "rules": {str(rule): count for rule, count in found.rules.items()},
-        "differences": [{"kind": str(one.kind), "column": one.column, "count": one.count} for one in found.differences],
+        "differences": [
+            {"kind": str(one.kind), "column": one.column and shown_name(one.column, query), "count": one.count}
+            for one in found.differences
+        ],
     }
+
+
+def _are_full(old: Readable, new: Readable, most: str) -> bool:
+    """Tell whether both answers have as many rows as were asked for: forms other than VOTable do not say OVERFLOW."""
+    return most.isdecimal() and old.table.num_rows == new.table.num_rows == int(most) > 0
 
 
 def readable(answer: Answered) -> Readable:

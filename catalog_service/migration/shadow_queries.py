@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from .recorder.lexer import READINGS
 
-__all__ = ["Query", "QueryNames", "blanked", "changes_phase_to_run", "parameters_of", "query_in"]
+__all__ = ["Query", "QueryNames", "blanked", "changes_phase_to_run", "parameters_of", "query_in", "shown_name"]
 
 _COPIED: Final = frozenset({"REQUEST", "LANG", "QUERY", "FORMAT", "RESPONSEFORMAT", "MAXREC", "VERSION"})
 """Parameters that the new service is told. Not RUNID, which may name somebody, and nothing of the headers."""
@@ -26,6 +26,8 @@ _HIDDEN: Final = tuple(
 )
 """What is hidden, for each way that a server may read backslashes; whatever may be a comment may say anything."""
 
+_REPEATED: Final = re.compile(r" \(\d+\)$")
+"""How the comparison tells columns of one name apart."""
 _PLAIN_NAME: Final = re.compile(r"`[A-Za-z_]\w*`", re.ASCII)
 """Other names in backticks may say anything."""
 
@@ -84,6 +86,19 @@ def blanked(text: str) -> str:
     """
     found = {" ".join(pattern.sub(_shown, text).split()) for pattern in _HIDDEN}
     return found.pop() if len(found) == 1 else "?"
+
+
+def shown_name(name: str, query: str) -> str:
+    """Return the name of a column as it may stand in a log: services name expressions by their text, literals too.
+
+    >>> [shown_name(one, "SELECT 'Ann', ABS(ra - 1.5)") for one in ("Ann", "Ann (2)", "ABS(ra - 1.5)", "mag")]
+    ['?', '?', 'ABS(ra - ?)', 'mag']
+    """
+    plain = _REPEATED.sub("", name)
+    shown = blanked(plain)
+    pattern = re.compile(rf"(?<!\w){re.escape(shown)}(?!\w)", re.IGNORECASE)
+    is_from_literal = plain.casefold() in query.casefold() and pattern.search(blanked(query)) is None
+    return "?" if is_from_literal else shown
 
 
 def _shown(found: re.Match[str]) -> str:

@@ -15,8 +15,9 @@ from .fingerprints import compare_fingerprints
 from .found import Compared, Report, Side
 from .results import Comparer
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
-from .shape import shape_of, words_of
+from .shape import shape_of
 from .tables import compare_tables
+from .words import words_of
 
 __all__ = ["compare_recordings"]
 

@@ -142,7 +142,7 @@ class _Comparing:
             self._compare_rows(pairs)
         if len(self.differences) > len(known[1]) or counts[0] != counts[1]:
             self.used, self.differences = known
-            self.notes = [f"{reason}, and they differ: columns and number alone were compared."]
+            self.notes = [f"{reason}, and they differ: only what does not depend on that was compared."]
             self.is_undecided = True
 
     def _compare_rows(self, pairs: tuple[ColumnPair, ...]) -> None:

@@ -86,7 +86,7 @@ class Shape:
     limit: int | None = None
     offset: int = 0
     groups: tuple[str, ...] = ()
-    """Columns and expressions of GROUP BY, and of DISTINCT, in lower case."""
+    """Columns and expressions of GROUP BY and DISTINCT, and chunks that are chosen by their number, in lower case."""
     is_one_row: bool = False
     """Whether it is an aggregate without GROUP BY: LIMIT leaves nothing open."""
     unnamed: frozenset[int] = frozenset()

@@ -1,6 +1,6 @@
 """What a query says of the rows of its answer: ORDER BY, LIMIT, TOP and OFFSET at its top level.
 
-Read from the words, for both languages: texts, quoted names, comments and what is in parentheses are stepped over.
+Read from the `words`, for both languages: texts, quoted names, comments and what is in parentheses are stepped over.
 """
 
 import re
@@ -9,54 +9,24 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ..recorder.lexer import ADQL, MYSQL, reading_of
 from .rules import Shape
+from .words import top_level_words, words_of
 
-__all__ = ["shape_of", "words_of"]
+__all__ = ["shape_of"]
 
-_WORDS: Final = r"|(?P<blank>\s+)|(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)|(?P<word>\w+)|(?P<other>.)"
-_PATTERNS: Final = {reading: re.compile(reading.pattern + _WORDS, re.DOTALL) for reading in (MYSQL, ADQL)}
 _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
 _NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
 _COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
 _OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
+_CHOSEN: Final = re.compile(r"\b((?:sub)?chunkid)[`\"]? (?:not )?(?:[=<>! ]+|in \(|between) ?\d")
+"""A number of a chunk, which says something to one service only."""
 _RANDOM: Final = frozenset({"rand", "random", "uuid", "now", "sysdate", "connection_id"})
 _ENDS_ORDER: Final = frozenset({"limit", "offset", "for", ";", "into", "procedure"})
 _ENDS_GROUPS: Final = _ENDS_ORDER | {"having", "order", "union"}
 _DIRECTIONS: Final = frozenset({"asc", "desc", "nulls", "first", "last"})
 _AFTER_ITEMS: Final = frozenset({"from", "where", "order", "limit", "group", "union"})
-
-
-def words_of(query: str, lang: str) -> tuple[str, ...]:
-    """Return the words of a query, without blanks and comments between them: texts keep theirs."""
-    return tuple(found.group() for found in _tokens(query, lang))
-
-
-def _tokens(query: str, lang: str) -> Iterator[re.Match[str]]:
-    """Yield the words of a query as matches."""
-    found = _PATTERNS[reading_of(lang)].finditer(query)
-    yield from (one for one in found if one.lastgroup not in {"blank", "comment"})
-
-
-def _unwrapped(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the words of a query without parentheses around all of it."""
-    while tokens and tokens[-1].group() == ";":
-        tokens = tokens[:-1]
-    while tokens and tokens[0].group() == "(" and _closes(tokens) == len(tokens) - 1:
-        tokens = tokens[1:-1]
-    return tokens
-
-
-def _closes(tokens: Sequence[re.Match[str]]) -> int:
-    """Return where the first parenthesis is closed; -1: nowhere."""
-    depth = 0
-    for at, one in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(one.group(), 0)
-        if depth == 0:
-            return at
-    return -1
 
 
 def shape_of(query: str, lang: str = "QSERV") -> Shape:
@@ -77,12 +47,12 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
     >>> shape_of("SELECT a FROM (SELECT b FROM t ORDER BY b LIMIT 3) AS x LIMIT 10, 20").limit
     20
     """
-    words = list(_top_level(query, lang))
+    words = list(top_level_words(query, lang))
     limit, offset = _limit(words)
     groups = tuple(_groups(words))
     is_one_row = not groups and _is_aggregate(words)
     order = tuple(_order(words))
-    groups += tuple(_distinct(words))
+    groups += (*_distinct(words), *_CHOSEN.findall(" ".join(words_of(query, lang)).lower()))
     descending = frozenset(at for at, part in enumerate(_order_parts(words)) if "desc" in part)
     return Shape(
         order, limit, offset, groups, is_one_row, _unnamed(words), descending, _is_random(words_of(query, lang))
@@ -92,26 +62,6 @@ def shape_of(query: str, lang: str = "QSERV") -> Shape:
 def _is_random(words: Sequence[str]) -> bool:
     called = (before.lower() for before, after in pairwise(words) if after == "(")
     return not _RANDOM.isdisjoint(called)
-
-
-def _top_level(query: str, lang: str) -> Iterator[str]:
-    """Yield the words of a query; what is in parentheses is one word with its function's or table's name."""
-    depth, inside = 0, ""
-    for found in _unwrapped(list(_tokens(query, lang))):
-        word = found.group()
-        if found.lastgroup == "word":
-            word = word.lower()
-        if word == "(":
-            depth += 1
-        if depth:
-            inside += word
-        else:
-            yield word
-        if word == ")" and depth:
-            depth -= 1
-            if not depth:
-                yield inside
-                inside = ""
 
 
 def _limit(words: Sequence[str]) -> tuple[int | None, int]:

@@ -3,7 +3,6 @@
 Sources: IVOA TAP 1.1, UWS 1.1, DALI 1.1.
 """
 
-import http.client
 import time
 import urllib.error
 import urllib.request
@@ -11,32 +10,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from .errors import (
-    BusyError,
-    LostError,
-    QueryTimeout,
     RefusedError,
     SourceError,
     TooLargeError,
-    UnreachableError,
     UsageError,
 )
 from .guesses import find_chunk, find_key, find_position
 from .records import Column, Failure, Source, Table
 from .source import Result
 from .statements import check_reads_only
+from .tap_http import PIECE, Deadline, SameHost, pieces, translated
 from .votable import column_of, error_in, read_votable
 from .votable_binary import VoField
 
 __all__ = ["TapSource"]
 
-_PIECE: Final = 1 << 16
 _SHORT_S: Final = 30.0
 """Time limit of requests that are not queries."""
-_PASSING: Final = frozenset({425, 429, 502, 503, 504})
-"""Status of troubles that may pass."""
 _LONGEST_POLL_S: Final = 5.0
 _OWN_SCHEMA: Final = "tap_schema"
 _ASKED: Final = "column_name, datatype, arraysize, xtype, unit, ucd"
@@ -78,7 +71,7 @@ class TapSource:
         self._lang = lang
         self._mode = mode
         self._format = response_format
-        self._opener = urllib.request.build_opener(_SameHost)
+        self._opener = urllib.request.build_opener(SameHost)
 
     @property
     def lang(self) -> str:
@@ -134,16 +127,16 @@ class TapSource:
         form = {"LANG": lang, "QUERY": query, "RESPONSEFORMAT": self._format}
         if max_rows is not None:
             form["MAXREC"] = str(max_rows + 1)  # one more, so that an answer cut here is known to be too large
-        deadline = _Deadline(timeout_s)
+        deadline = Deadline(timeout_s)
         opened = self._synchronous(form, deadline) if self._mode == "sync" else self._job(form, deadline)
         with opened as response:
-            yield read_votable(_pieces(response, deadline))
+            yield read_votable(pieces(response, deadline))
 
-    def _synchronous(self, form: dict[str, str], deadline: "_Deadline") -> Any:
+    def _synchronous(self, form: dict[str, str], deadline: "Deadline") -> Any:
         return self._request(f"{self._address}/sync", {"REQUEST": "doQuery"} | form, deadline.left())
 
     @contextmanager
-    def _job(self, form: dict[str, str], deadline: "_Deadline") -> Iterator[IO[bytes]]:
+    def _job(self, form: dict[str, str], deadline: "Deadline") -> Iterator[IO[bytes]]:
         """Run a job; it is deleted at the end, whatever the end is."""
         with self._request(f"{self._address}/async", {"REQUEST": "doQuery"} | form, _SHORT_S) as response:
             job = response.geturl()
@@ -158,7 +151,7 @@ class TapSource:
             with suppress(SourceError, UsageError):
                 self._said(job, {"ACTION": "DELETE"})
 
-    def _ended(self, job: str, deadline: "_Deadline") -> str:
+    def _ended(self, job: str, deadline: "Deadline") -> str:
         wait = 0.05
         while True:
             phase = self._said(f"{job}/phase", None).strip()
@@ -172,13 +165,13 @@ class TapSource:
         """Return the message of a failed job, which is a VOTable or plain text."""
         try:
             with self._request(f"{job}/error", None, _SHORT_S) as response:
-                return error_in(response.read(_PIECE))
+                return error_in(response.read(PIECE))
         except SourceError as error:
             return str(error)
 
     def _said(self, address: str, form: dict[str, str] | None) -> str:
         with self._request(address, form, _SHORT_S) as response:
-            return str(response.read(_PIECE).decode("utf-8", "replace"))
+            return str(response.read(PIECE).decode("utf-8", "replace"))
 
     def _request(self, address: str, form: dict[str, str] | None, timeout_s: float) -> Any:
         data = None if form is None else urlencode(form).encode()
@@ -186,101 +179,11 @@ class TapSource:
         request.add_header("User-Agent", "catalog-recorder")
         if self._token is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._token}")
-        with _translated(self._address):
+        with translated(self._address):
             return self._opener.open(request, timeout=timeout_s)
 
     def close(self) -> None:
         """Do nothing: each query has a connection of its own."""
-
-
-class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows redirects; the token goes along to the same host only."""
-
-    def redirect_request(  # noqa: PLR0913, PLR0917 - the signature is the library's
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        """Return the request to follow a redirect with."""
-        found = super().redirect_request(req, fp, code, msg, headers, newurl)
-        token = req.unredirected_hdrs.get("Authorization")
-        if found is not None and token is not None and _host(found.full_url) == _host(req.full_url):
-            found.add_unredirected_header("Authorization", token)
-        return found
-
-
-class _Deadline:
-    """When a query is given up."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._at = time.monotonic() + limit_s
-
-    def left(self) -> float:
-        """Return the seconds until then; never 0, which sockets take for no limit."""
-        return max(0.001, self._at - time.monotonic())
-
-    def check(self) -> None:
-        """Raise `QueryTimeout` if it is over."""
-        if time.monotonic() >= self._at:
-            raise QueryTimeout(f"stopped after the time limit of {self._limit_s:g} s")
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn errors of a connection into ours."""
-        try:
-            yield
-        except (OSError, http.client.HTTPException) as error:
-            self.check()
-            raise LostError(f"the answer broke off: {_reason(error)}") from error
-
-
-def _pieces(response: Any, deadline: _Deadline) -> Iterator[bytes]:
-    with deadline.told():
-        while piece := response.read1(_PIECE):
-            deadline.check()
-            yield piece
-        if response.length:  # what the server announced and did not send
-            raise LostError(f"the answer broke off, {response.length} bytes before its end")
-
-
-@contextmanager
-def _translated(address: str) -> Iterator[None]:
-    """Turn errors of asking into ours; what is told in an error's body is the message."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        message = _body(error)
-        text = f"{message} (HTTP {error.code})"
-        if error.code == 401:
-            raise UsageError(f"{address} wants a valid token: {text}") from error
-        if error.code == 408:
-            raise QueryTimeout(text) from error
-        if error.code in _PASSING:
-            raise BusyError(text) from error
-        raise RefusedError(text) from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise QueryTimeout("stopped after the time limit: no answer began") from error
-        raise UnreachableError(f"{address} cannot be reached: {_reason(error.reason)}") from error
-    except TimeoutError as error:
-        raise QueryTimeout("stopped after the time limit: no answer began") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise LostError(f"{address} broke off: {_reason(error)}") from error
-
-
-def _body(error: urllib.error.HTTPError) -> str:
-    try:
-        return error_in(error.read(_PIECE))
-    except (OSError, http.client.HTTPException):
-        return str(error.reason)
-
-
-def _reason(error: object) -> str:
-    return str(error) or type(error).__name__
-
-
-def _host(address: str) -> tuple[str, str]:
-    parts = urlsplit(address)
-    return parts.scheme, parts.netloc
 
 
 def _table(schema: str, listed: str, columns: tuple[Column, ...]) -> Table:

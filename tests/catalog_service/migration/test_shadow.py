@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import urllib3
 
+from catalog_service.migration.shadow_answers import Answered
+from catalog_service.migration.shadow_compare import compared
 from catalog_service.migration.shadow_queries import QueryNames, blanked, query_in
 from tests.harness import RunningServer, free_port
 
@@ -218,6 +220,22 @@ def test_only_known_languages_are_logged(lang: str, shown: str) -> None:
 )
 def test_literals_and_comments_are_blanked(text: str, shown: str) -> None:
     assert blanked(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("column", "shown"), [("Ann", "?"), ("ABS(ra - 56.75)", "ABS(ra - ?)"), ("ann smith", "?"), ("psfFlux", "psfFlux")]
+)
+def test_names_of_columns_that_differ_tell_no_literal(column: str, shown: str) -> None:
+    query = "SELECT 'Ann', ABS(ra - 56.75), psfFlux AS f, \"Ann Smith\" FROM t"
+    old, new = (Answered(200, "text/csv", body=f'"{column}"\n{value}\n'.encode()) for value in (1, 2))
+    found = compared(old, new, [("QUERY", query), ("LANG", "QSERV")])
+    assert {one["column"] for one in found["differences"]} == {shown}
+
+
+@pytest.mark.parametrize(("most", "verdict"), [("2", "not compared"), ("3", "different"), ("x", "different")])
+def test_full_answers_of_forms_that_do_not_say_overflow(most: str, verdict: str) -> None:
+    old, new = (Answered(200, "text/csv", body=f"a\n1\n{last}\n".encode()) for last in (2, 3))
+    assert compared(old, new, [("QUERY", "SELECT a FROM t"), ("MAXREC", most)])["verdict"] == verdict
 
 
 def test_a_new_service_that_is_down_changes_nothing(server: RunningServer, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ CASES = {
     "SELECT b AS c, a AS b FROM t ORDER BY b": Shape((("b",),)),
     "SELECT a AS b, t.b AS c FROM t ORDER BY t.b": Shape((("c",),)),
     "SELECT DISTINCT t.a m, a DIV b FROM t ORDER BY t.a": Shape((("a", "m"),), groups=("a", "adivb")),
+    "SELECT a FROM t AS u WHERE u.`chunkId` = 7 AND subChunkId IN (1, 2)": Shape(groups=("chunkid", "subchunkid")),
+    "SELECT a FROM t, u WHERE t.chunkId = u.chunkId AND b = 7": Shape(),
     "SELECT TOP 1 COUNT(*) n FROM t": Shape((), 1, is_one_row=True),
     "SELECT COUNT(*) AS n FROM t LIMIT 1": Shape((), 1, is_one_row=True),
 }
