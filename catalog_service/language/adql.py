@@ -17,6 +17,7 @@ from ..models.tree import Query, Span
 from ..models.words import ADQL_RESERVED, SQL_RESERVED
 from .build import TreeBuilder
 from .errors import error_at
+from .habits import STATEMENTS, comma_advice, word_advice
 from .lexer import Word, scan
 from .limits import check_tree
 from .parser import Parser
@@ -120,8 +121,11 @@ def refuse_statements(words: Sequence[Word], text: str) -> None:
         return
     if first.value.upper() in _STATEMENTS:
         message = f"{first.value.upper()} is never run: this service answers queries, which begin with SELECT or WITH."
-        raise error_at(QueryRefusedError, message, first.span)
-    raise error_at(QuerySyntaxError, f"a query begins with SELECT or WITH, not with {first.value}.", first.span)
+        raise error_at(QueryRefusedError, message, first.span, remedy=STATEMENTS.get(first.value.upper()))
+    close = get_close_matches(first.value.upper(), ["SELECT", "WITH"], n=1, cutoff=0.7)
+    remedy = f"Did you mean {close[0]}?" if close else None
+    message = f"a query begins with SELECT or WITH, not with {first.value[:40]}."
+    raise error_at(QuerySyntaxError, message, first.span, remedy=remedy)
 
 
 # --- what was expected ----------------------------------------------------------------------------
@@ -239,12 +243,23 @@ def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str, quot
     what = f"expected {_expected(expected)}"
     if word.type == "$END":
         end = words[-1].span.stop
-        return error_at(QuerySyntaxError, f"the query ends too early: {what}", Span(end, end, text))
+        message = f"the query ends too early: {what}"
+        ends = words[-1].type == "_RPAR" and "AS" in expected and "JOIN" not in expected
+        remedy = "A subquery in FROM needs a name: (SELECT ...) AS q." if ends else None
+        return error_at(QuerySyntaxError, message, Span(end, end, text), remedy=remedy)
     special = _special_case(word, before, expected)
     if special is not None:
         return special
     message = f"unexpected {_described(word)}: {what}"
-    return error_at(QuerySyntaxError, message, word.span, remedy=_advice(word, before, expected, quote))
+    earlier = words[index - 2] if index > 1 else None
+    remedy = _habit(word, before, earlier, expected, quote) or _advice(word, before, expected, quote)
+    remedy = remedy or comma_advice(word, before, expected)
+    return error_at(QuerySyntaxError, message, word.span, remedy=remedy)
+
+
+def _habit(word: Word, before: Word | None, earlier: Word | None, expected: set[str], quote: str) -> str | None:
+    """Return advice about a habit of another language; what Qserv's SQL lacks is told for itself."""
+    return word_advice(word, before, earlier, expected) if quote == '"' else None
 
 
 def _special_case(word: Word, before: Word | None, expected: Collection[str]) -> QueryError | None:
@@ -287,8 +302,6 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
         return _quote_advice(before, quote)
     if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
         return f"{previous} takes an unsigned integer."
-    if upper in _HABITS:
-        return _HABITS[upper]
     if previous == "OVER":
         return "Windows have no names: write OVER (ORDER BY ...)."
     for candidate in (word, before):
@@ -301,13 +314,6 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
             return f"{candidate.value} was read as a name. Did you mean {close[0]}?"
     return None
 
-
-_HABITS: Final = {
-    "FLOAT": "Write REAL or DOUBLE PRECISION.",
-    "GROUPS": "Windows have frames of ROWS and RANGE.",
-    "EXCLUDE": "Frames leave no rows out.",
-}
-"""What to write instead of words of other languages."""
 
 _RESERVED: Final = SQL_RESERVED | ADQL_RESERVED
 

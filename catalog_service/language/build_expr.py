@@ -40,6 +40,7 @@ from .build_geometry import geometry_node
 from .build_scisql import GEOMETRY_SIGNATURES, scisql_geometry
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .habits import function_advice
 from .ivo import IVO_CALLS, ivo_call
 from .lexer import GEOMETRY, LITERAL, Word, unquoted
 from .statistics import STATISTICS, statistic
@@ -334,5 +335,5 @@ def _unknown_function(word: Word) -> QueryNameError:
     called = [function.name for function in FUNCTIONS.values() if not function.hidden]
     called += [aggregation.name for aggregation in AGGREGATES.values() if not aggregation.hidden]
     known = [*called, *GEOMETRY_SIGNATURES, *IVO_CALLS, *map(str.lower, GEOMETRY)]
-    hint = did_you_mean(word.value, [name.upper() for name in known])
+    hint = function_advice(word.value) or did_you_mean(word.value, [name.upper() for name in known])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

@@ -146,6 +146,8 @@ class Scope:
         hint = did_you_mean(last.text, known)
         if hint is None and last.delimited:
             hint = "Texts are written in single quotes."
+        if hint is None and not qualifier and not self.sources and self.parent is None:
+            hint = "FROM, after the select list, names the table."
         return error_at(QueryNameError, f"there is no column '{last.text}' {place}.", last.span, remedy=hint)
 
     def _chain(self) -> Iterator["Scope"]:

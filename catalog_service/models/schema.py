@@ -126,6 +126,8 @@ class Table:
     """The table's own position, None if it has none."""
     partition_position: tuple[Column, Column] | None = None
     """RA and Dec by which rows were placed in tiles, also where queries cannot name them; None if it is not sharded."""
+    is_looked_up: bool = False
+    """Whether rows of other tables refer to its rows, while none are placed by them: such as those of visits."""
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
 

@@ -247,7 +247,16 @@ def _with_parent(stored: StoredTable, tables: Mapping[str, StoredTable]) -> Stor
 def _with_known_keys(tables: tuple[StoredTable, ...]) -> tuple[StoredTable, ...]:
     """Return the tables without the foreign keys of which a column, here or there, is not published."""
     known = frozenset((one.table.full_name, column.name) for one in tables for column in one.table.columns)
-    return tuple(replace(one, table=_with_known_keys_of(one.table, known)) for one in tables)
+    kept = [replace(one, table=_with_known_keys_of(one.table, known)) for one in tables]
+    targets = {key.target_table for one in kept for key in one.table.foreign_keys if key.target_table != key.from_table}
+    parents = {
+        f"{one.table.schema_name}.{one.placement.parent}" for one in kept if one.placement and one.placement.parent
+    }
+    looked_up = targets - parents
+    return tuple(
+        replace(one, table=replace(one.table, is_looked_up=True)) if one.table.full_name in looked_up else one
+        for one in kept
+    )
 
 
 def _with_known_keys_of(table: Table, known: frozenset[tuple[str, str]]) -> Table:

@@ -1,7 +1,8 @@
 """``qserv_areaspec_...``: a part of the sky for every partitioned table of FROM, by its partition's position.
 
 That of a child table is its parent's position. Tables that an outer join may fill with NULLs are not limited, since
-they follow the tables that are.
+they follow the tables that are; nor are tables that others look up, such as that of visits, which Qserv has whole on
+every node, unless they stand alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +73,9 @@ def _inside(call: FunctionCall, source: FromItem | None) -> Expr:
     problem = _PROBLEMS[call.name](numbers)
     if problem is not None:
         raise error_at(QueryTypeError, f"{call.name}: {problem}.", call.span)
-    tests = [_MAKERS[call.name](point, call) for point in _partition_points(source, call.span)]
+    tables = list(_partitioned(source))
+    limited = [one for one in tables if not one.table.is_looked_up] or tables
+    tests = [_MAKERS[call.name](_partition_point(one, call.span), call) for one in limited]
     if not tests:
         message = f"{call.name} limits partitioned tables of FROM that no outer join fills with NULLs; it has none."
         raise error_at(QueryRefusedError, message, call.span)
@@ -90,17 +93,23 @@ def _number(arg: Expr, call: FunctionCall) -> float:
             raise error_at(QueryTypeError, message, arg.span, remedy="Use scisql_s2PtIn... with columns.")
 
 
-def _partition_points(item: FromItem | None, span: Span) -> Iterator[Point]:
-    """Yield the positions by which the partitioned tables of FROM are placed, from left to right."""
+def _partition_point(reference: TableRef, span: Span) -> Point:
+    """Return the position by which a partitioned table is placed."""
+    assert reference.table.partition_position is not None
+    ra, dec = (ColumnRef(reference.source, column, span=span) for column in reference.table.partition_position)
+    return Point(ra, dec, span=span)
+
+
+def _partitioned(item: FromItem | None) -> Iterator[TableRef]:
+    """Yield the partitioned tables of FROM, from left to right."""
     match item:
-        case TableRef(source=source, table=table) if table.partition_position is not None:
-            ra, dec = (ColumnRef(source, column, span=span) for column in table.partition_position)
-            yield Point(ra, dec, span=span)
+        case TableRef(table=table) if table.partition_position is not None:
+            yield item
         case Join(kind=kind, left=left, right=right):
             if kind not in {JoinKind.RIGHT, JoinKind.FULL}:
-                yield from _partition_points(left, span)
+                yield from _partitioned(left)
             if kind not in {JoinKind.LEFT, JoinKind.FULL}:
-                yield from _partition_points(right, span)
+                yield from _partitioned(right)
         case _:
             return
 

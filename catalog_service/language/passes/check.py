@@ -82,7 +82,8 @@ def require_condition(expr: Expr) -> None:
         name = type(expr).__name__.upper()
         message = f"{name} gives 1 or 0, not a condition."
         raise error_at(QueryTypeError, message, expr.span, remedy=f"Compare it: {name}(...) = 1.")
-    raise error_at(QueryTypeError, f"a condition is needed here, not {_kind_word(expr)}.", expr.span)
+    remedy = "Compare it with a number, or write IS NOT NULL." if kind.is_numeric else None
+    raise error_at(QueryTypeError, f"a condition is needed here, not {_kind_word(expr)}.", expr.span, remedy=remedy)
 
 
 def require_sortable(expr: Expr, what: str) -> None:
@@ -125,6 +126,10 @@ def _comparison_remedy(first: Expr, other: Expr) -> str:
     for text, value in ((first, other), (other, first)):
         if isinstance(text, StringLiteral) and type_of(value).is_numeric:
             return "Write numbers without quotes."
+    if {type_of(first), type_of(other)} >= {DataType.TIMESTAMP} and any(
+        type_of(one).is_numeric for one in (first, other)
+    ):
+        return "Write the time in quotes, like '2026-01-31T12:00:00'; an MJD is compared with a column of MJDs."
     return "CAST one of them to the type of the other."
 
 

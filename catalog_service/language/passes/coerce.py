@@ -33,6 +33,7 @@ from ...models.tree import (
     InList,
     IntegerLiteral,
     Intersects,
+    NullLiteral,
     RealLiteral,
     StringLiteral,
     Unary,
@@ -49,6 +50,7 @@ Note = Callable[[str], None]
 
 _COMPARED: Final = "BOOLEAN compared with a number"
 _COMPUTED: Final = "BOOLEAN used as a number"
+_NOTHING: Final = "comparison with NULL (never true; IS NULL asks for it)"
 
 _ONE_DIGIT: Final = re.compile(r"(?<![\d.])(\d)(?!\d)")
 """A month, a day or an hour without its zero."""
@@ -96,6 +98,8 @@ def _literal_right(comparison: Comparison) -> Comparison:
 
 def _comparison(comparison: Comparison, note: Note) -> Comparison:
     left, right = comparison.left, comparison.right
+    if isinstance(right, NullLiteral) and comparison.op != "<=>":
+        note(_NOTHING)
     types = type_of(left), type_of(right)
     if isinstance(left, Contains | Intersects) and isinstance(right, BooleanLiteral):
         return replace(comparison, right=IntegerLiteral(int(right.value), span=right.span))

@@ -4,6 +4,7 @@ import pytest
 
 from catalog_service.exceptions import (
     CatalogServiceError,
+    QueryError,
     QueryNameError,
     QueryRefusedError,
     QuerySyntaxError,
@@ -309,3 +310,62 @@ def test_no_message_speaks_of_the_engine_or_of_files(store: Store) -> None:
         with pytest.raises(kind) as caught:
             store.resolve(text)
         assert not any(word in str(caught.value).lower() for word in ("duckdb", "parquet", "lark", "traceback", "t0."))
+
+
+TAUGHT = {
+    "SELECT ra dec mag FROM sky.Object": "Is a comma missing?",
+    "SELECT ra, dec, FROM sky.Object": "Remove the comma before it.",
+    "SELECT ra FROM sky.Object LIMIT 10, 5": "Write LIMIT 5 OFFSET 10",
+    "SELECT ra FROM sky.Object WHERE mag == 3": "Write = once.",
+    "SELECT ra FROM sky.Object WHERE ra BETWEEN 1 TO 3": "Write BETWEEN a AND b.",
+    "SELECT ra FROM sky.Object WHERE ra > 1 && dec < 3": "joined with AND",
+    "SELECT TOP(5) ra FROM sky.Object": "Write TOP 5, without brackets.",
+    "SELECT ra FROM sky.Object FETCH FIRST 5 ROWS ONLY": "Write TOP n after SELECT.",
+    "SELECT NVL(mag, 0) FROM sky.Object": "Write COALESCE(a, b).",
+    "SELECT IF(mag > 3, 1, 0) FROM sky.Object": "Write CASE WHEN",
+    "SELECT LN(mag) FROM sky.Object": "LOG is the natural logarithm.",
+    "SELECT CONCAT(name, 'a') FROM sky.Object": "Texts are joined with ||.",
+    "SELECT SUBSTRING(name, 1, 2) FROM sky.Object": "LANG=QSERV",
+    "SELECT mag ** 2 FROM sky.Object": "Write POWER(a, b).",
+    "SELECT CAST(mag AS INT) FROM sky.Object": "Write INTEGER.",
+    "SELECT CONVERT(INT, mag) FROM sky.Object": "Write CAST(value AS type).",
+    "SELECT ra FROM sky.Object WHERE name ~ 'star'": "Use LIKE",
+    "SELECT ra FROM sky.Object WHERE name REGEXP 'star'": "LANG=QSERV",
+    "SELECT ra FROM sky.Object WHERE name CONTAINS 'star'": "Write LIKE '%text%'.",
+    "SELECT ra FROM sky.Object WHERE q3c_radial_query(ra, dec, 1, 2, 3)": "Write DISTANCE(POINT(ra, dec), POINT(1, 2))",
+    "SELECT ra FROM sky.Object WHERE qserv_areaspec_circle(1, 2, 3)": "LANG=QSERV",
+    "SELECT COUNT(DISTINCT n, m) FROM sky.Object": "A set function takes one value",
+    "SELECT ra FROM sky.Object WHERE n IN ()": "The list is empty.",
+    "SELECT ra FROM (SELECT ra FROM sky.Object)": "A subquery in FROM needs a name",
+    "SELECT ra FROM sky.Object WHERE flag IS TRUE": "Compare it: flag = 1.",
+    "SELECT ra FROM sky.Object WHERE NOT mag": "Compare it with a number, or write IS NOT NULL.",
+    "SELECT ra WHERE mag < 3": "FROM, after the select list, names the table.",
+    "SELEC ra FROM sky.Object": "Did you mean SELECT?",
+    "SELECT ra FORM sky.Object": "Did you mean FROM?",
+    "SELECT ra FROM sky.Object WERE mag < 3": "Did you mean WHERE?",
+    "SELECT ra FROM sky.Object WHERE mag < 3,5": "Numbers have a decimal point, no comma.",
+    "SELECT DISTINCT ON (n) n, m FROM sky.Object": "ROW_NUMBER() OVER (PARTITION BY ...)",
+    "SELECT n FROM sky.Object WHERE seen > 60000": "Write the time in quotes",
+    "SELECT NOW() FROM sky.Object": "Write the time itself, in quotes",
+    "SELECT CURRENT_TIMESTAMP FROM sky.Object": "Write the time itself, in quotes",
+    "SELECT ra FROM sky.Object TABLESAMPLE BERNOULLI(1)": "sample_hash(id) < 0.01",
+    "WITH RECURSIVE a AS (SELECT 1 AS n FROM sky.Object) SELECT n FROM a": "WITH is not recursive in ADQL.",
+    "SHOW TABLES": "TAP_SCHEMA.tables",
+}
+"""Habits of other languages, and slips, with what the error advises."""
+
+
+@pytest.mark.parametrize("text", TAUGHT)
+def test_an_error_says_what_to_write_instead(store: Store, text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        store.run(text)
+    message = str(caught.value)
+    assert TAUGHT[text] in message
+    assert message.startswith("line 1, column ")
+    assert message.splitlines()[-1].strip().strip("^") == ""
+
+
+def test_a_comparison_with_null_is_told(store: Store) -> None:
+    answer = store.run("SELECT ra FROM sky.Object WHERE mag = NULL")
+    assert answer.rows == []
+    assert any("IS NULL asks for it" in one for one in answer.resolved.relaxations)
