@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 
 LIMITS = BatchLimits(files=2)
 APART = "DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec))"
-NEAR = f"{APART} < 1.5 AND a.id <> b.id"
+NEAR = f"{APART} < 6.0 AND a.id <> b.id"
 PAIRS = f"FROM sky.Object AS a JOIN sky.Object AS b ON {NEAR}"
 RANKED = f"SELECT a.id, b.id AS o, ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY {APART}, b.id) AS place {PAIRS}"
 COUNTED = f"SELECT a.id, COUNT(*) AS n, MIN({APART}) AS d {PAIRS} GROUP BY a.id"
 EPOCHS = "FROM sky.Object AS a JOIN sky.Source AS s ON s.id = a.id"
 
-CLOSE = NEAR.replace("1.5", "0.3")
+CLOSE = NEAR.replace("6.0", "0.3")
 BRIGHTEST = (
     "SELECT p.id, p.ra, p.dec FROM sky.Source AS p WHERE NOT EXISTS (SELECT 1 FROM sky.Source AS q WHERE "
     "DISTANCE(p.ra, p.dec, q.ra, q.dec) < 0.5 AND q.flux > p.flux)"
@@ -49,7 +49,7 @@ AND {APART.replace("a.", "m.")} = m.d
 the row of an id: SELECT o.mag, m.n FROM ({COUNTED}) AS m JOIN sky.Object AS o ON o.id = m.id
 children of an id: SELECT s.sid, m.n FROM ({COUNTED}) AS m JOIN sky.Source AS s ON s.id = m.id
 no neighbour: SELECT a.id FROM sky.Object AS a WHERE NOT EXISTS (SELECT 1 FROM sky.Object AS b WHERE {NEAR})
-none is nearer: SELECT a.id, b.id AS o {PAIRS.replace("1.5", "0.3")} WHERE NOT EXISTS (SELECT 1 FROM sky.Object AS c \
+none is nearer: SELECT a.id, b.id AS o {PAIRS.replace("6.0", "0.3")} WHERE NOT EXISTS (SELECT 1 FROM sky.Object AS c \
 WHERE {CLOSE.replace("b.", "c.")} AND {APART.replace("b.", "c.")} < {APART})
 least separation: SELECT a.id, (SELECT MIN({APART}) FROM sky.Object AS b WHERE {NEAR}) AS d FROM sky.Object AS a
 some child: SELECT a.id FROM sky.Object AS a WHERE EXISTS (SELECT 1 FROM sky.Source AS s WHERE s.id = a.id \
