@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 QUERIES = int(os.environ.get("GENERATED_QUERIES", "2000"))
 FIRST = int(os.environ.get("GENERATED_FIRST", "0"))
-SHARE = 250
+SHARE = 125
 """Queries of one test."""
 MOST = 1_000_000
 

@@ -120,6 +120,28 @@ def test_real_releases_are_read(tmp_path: Path) -> None:
     assert (one.placement.ra_min, one.placement.ra_max) == (10.0, 200.0)
 
 
+def test_which_ids_are_each_one_rows(tmp_path: Path) -> None:
+    """Neither one that two rows have, nor one that a row lacks."""
+    ids = {"id": [1, 2, 3, 4], "twice": [1, 2, 2, 4], "lacking": [1, 2, None, 4], "name": ["a", "b", "c", "d"]}
+    rows = pa.table({"ra": [1.0, 2.0, 3.0, 4.0], "dec": [0.0] * 4, **ids})
+    options = f'ra = "ra"\ndec = "dec"\nid = {json.dumps(list(ids))}\n'
+    build_table(tmp_path, "stars", [rows], options=options)
+    indexes = registry(tmp_path).snapshot.stored["test.stars"].indexes
+    assert {name: index.is_unique for name, index in indexes.items()} == {
+        "id": True,
+        "twice": False,
+        "lacking": False,
+        "name": True,
+    }
+    manifest = next(tmp_path.glob("test/stars/*/manifest/manifest.json"))
+    body = json.loads(manifest.read_text())
+    for record in body["indexes"]:
+        del record["distinct"]  # as in releases of before
+    manifest.write_text(json.dumps(body))
+    indexes = registry(tmp_path).snapshot.stored["test.stars"].indexes
+    assert not any(index.is_unique for index in indexes.values())
+
+
 def test_tables_of_all_schemas_are_found(tmp_path: Path) -> None:
     for schema, table in (("b", "x"), ("a", "y"), ("a", "x")):
         publish(tmp_path, table, RA_DEC, schema=schema)

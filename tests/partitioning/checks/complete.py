@@ -281,7 +281,8 @@ def write_index(release: Path, column: str) -> IndexRecord:
     size = -(-len(entries) // INDEX_PARTS)
     catalog = release.parent / index_name(release.name, column)
     store_index(catalog, release, [entries.slice(n * size, size) for n in range(INDEX_PARTS)])
-    return index_record(catalog, column, flat=(catalog / "flat").exists())
+    record = index_record(catalog, column, flat=(catalog / "flat").exists())
+    return replace(record, distinct=len(set(entries[column].to_pylist())))
 
 
 def index_record(catalog: Path, column: str, *, flat: bool) -> IndexRecord:

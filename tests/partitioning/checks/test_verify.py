@@ -809,6 +809,18 @@ def test_index_entries(release: Path, column: str, change: str) -> None:
     assert {finding.check for finding in report.findings} == {"index"}
 
 
+@pytest.mark.parametrize("column", ["id", "band"])
+def test_number_of_different_ids(release: Path, column: str) -> None:
+    records = read_manifest(release).indexes
+    told = next(record.distinct for record in records if record.column == column)
+    assert told is not None
+    assert not checked(release).findings
+    for wrong, is_found in ((told + 1, True), (told - 1, True), (None, False)):  # older releases do not tell
+        changed = tuple(replace(one, distinct=wrong) if one.column == column else one for one in records)
+        edit_manifest(release, indexes=changed)
+        assert bool(found(checked(release), "index", f"{release.name}_{column}")) == is_found
+
+
 def test_unsorted_over_parts(release: Path) -> None:
     edit_index(release, "id", lambda table: pa.concat_tables([table.slice(240), table.slice(0, 240)]))
     assert found(checked(release), "index", index_part_path(1))

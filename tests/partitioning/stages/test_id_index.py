@@ -56,6 +56,8 @@ def built(tmp_path: Path, ids: pa.Array, units: int) -> list[pa.Table]:
     rows = [index_unit(workspace, plan, TILING, "id", part) for part in range(parts)]
     tables = [pq.read_table(workspace.index("id") / index_part_path(part)) for part in range(parts)]
     assert [len(part) for part in tables] == rows
+    distinct = sum(int(np.load(workspace.record("index-id", part))["distinct"]) for part in range(parts))
+    assert distinct == len(set(ids.to_pylist()) - {None})
     kept = table.select(["id", HEALPIX_COLUMN]).filter(pa.compute.is_valid(ids))
     expected = kept.sort_by([("id", "ascending"), (HEALPIX_COLUMN, "ascending")])
     assert pa.concat_tables(tables).select(["id", HEALPIX_COLUMN]).equals(expected)
