@@ -31,7 +31,7 @@ from .client import (
     UnavailableError,
 )
 from .client.output import FileFormat, open_output, write_answer
-from .client.positions import parse_angle
+from .client.positions import parse_angle, parse_coordinate
 from .client.preview import printable
 from .client.terminal import print_result
 from .client.transport import Answer
@@ -103,8 +103,8 @@ _PIPE_CLOSED: Final = 141
 # A declination such as -37 looks like an option; unknown options are arguments here.
 @app.command(context_settings={"ignore_unknown_options": True})
 def cone(  # noqa: PLR0913 - one parameter for each argument and option
-    ra: Annotated[float | None, typer.Argument(help="Right ascension, ICRS, degrees.")] = None,
-    dec: Annotated[float | None, typer.Argument(help="Declination, ICRS, degrees.")] = None,
+    ra: Annotated[str | None, typer.Argument(help="Right ascension, ICRS: degrees, or 03:47:00, 3h47m00s.")] = None,
+    dec: Annotated[str | None, typer.Argument(help="Declination, ICRS: degrees, or +24:07:12, 24d07m12s.")] = None,
     radius: Annotated[
         str | None, typer.Argument(help="Degrees, or with a unit: 1deg, 5', 5arcmin, 30\", 30arcsec.")
     ] = None,
@@ -150,8 +150,8 @@ def cone(  # noqa: PLR0913 - one parameter for each argument and option
     radius_deg = parse_angle(radius, name="radius")
     request = ConeRequest(
         table=table,
-        ra=ra,
-        dec=dec,
+        ra=parse_coordinate(ra, is_right_ascension=True),
+        dec=parse_coordinate(dec, is_right_ascension=False),
         radius_deg=radius_deg,
         columns=columns,
         distance=distance,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..exceptions import ParameterError
 
-__all__ = ["parse_angle", "resolve_cone", "to_degrees"]
+__all__ = ["parse_angle", "parse_coordinate", "resolve_cone", "to_degrees"]
 
 _UNITS_PER_DEGREE: Final = {
     **dict.fromkeys(("", "d", "deg", "degree", "degrees", "\N{DEGREE SIGN}"), 1.0),
@@ -21,6 +21,13 @@ _UNITS_PER_DEGREE: Final = {
 }
 
 _ANGLE: Final = re.compile(r"\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\d\s]*)\s*")
+
+_SEXAGESIMAL: Final = re.compile(
+    r"""\s*(?P<sign>[+-]?)(?P<whole>\d+)(?:\s*(?P<kind>[hd:\u00b0])\s*|\s+)(?P<minutes>[0-5]?\d)(?:\s*[m:'\u2032]\s*|\s+)"""
+    r"""(?P<seconds>[0-5]?\d(?:\.\d*)?)\s*[s"\u2033]?\s*""",
+    re.IGNORECASE,
+)
+_DEGREES_PER_HOUR: Final = 15.0
 
 _UNITS_HELP: Final = "Write degrees as a number, or a number with one of deg, arcmin ('), arcsec (\"), mas, rad."
 
@@ -50,6 +57,35 @@ def parse_angle(text: str, *, name: str = "angle") -> float:
     if match is None or per_degree is None:
         raise ParameterError(f"{name} {text!r} is not an angle.", remedy=_UNITS_HELP)
     return _finite(float(match["number"]) / per_degree, name)
+
+
+def parse_coordinate(text: str, *, is_right_ascension: bool) -> float:
+    """Return the coordinate, in degrees, that a text such as ``56.75``, ``03:47:00`` or ``+24d07m12s`` means.
+
+    Parameters
+    ----------
+    text
+        An angle as for `parse_angle`, or sexagesimal.
+    is_right_ascension
+        Whether ``03:47:00`` and ``03 47 00`` are hours; ``3h47m00s`` is in any case.
+
+    Raises
+    ------
+    ParameterError
+        If the text is neither.
+
+    Examples
+    --------
+    >>> parse_coordinate("03:47:00", is_right_ascension=True), parse_coordinate("-0d30m00s", is_right_ascension=False)
+    (56.75, -0.5)
+    """
+    match = _SEXAGESIMAL.fullmatch(text)
+    if match is None:
+        return parse_angle(text, name="ra" if is_right_ascension else "dec")
+    size = int(match["whole"]) + int(match["minutes"]) / 60 + float(match["seconds"]) / 3600
+    kind = (match["kind"] or ":").lower()
+    is_hours = kind == "h" or (kind == ":" and is_right_ascension)
+    return (-size if match["sign"] == "-" else size) * (_DEGREES_PER_HOUR if is_hours else 1.0)
 
 
 def to_degrees(value: Any, *, name: str = "angle") -> float:
@@ -104,7 +140,13 @@ def resolve_cone(ra: Any, dec: Any, radius: Any) -> tuple[float, float, float]:
         raise ParameterError(
             "A cone takes ra, dec and radius: cone(ra, dec, radius, table=...) or cone(SkyCoord, radius, table=...)."
         )
-    return to_degrees(ra, name="ra"), to_degrees(dec, name="dec"), to_degrees(radius, name="radius")
+    return _coordinate(ra, "ra"), _coordinate(dec, "dec"), to_degrees(radius, name="radius")
+
+
+def _coordinate(value: Any, name: str) -> float:
+    if isinstance(value, str):
+        return parse_coordinate(value, is_right_ascension=name == "ra")
+    return to_degrees(value, name=name)
 
 
 def _finite(number: float, name: str) -> float:

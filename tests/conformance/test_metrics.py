@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -113,3 +114,12 @@ def test_figures_can_be_kept_from_the_public(sample_store: SampleStore, tmp_path
         stop_server(server)
     assert hidden[0] == 404
     assert hidden == unknown
+
+
+def test_workers_give_way_to_the_service(server: RunningServer) -> None:
+    """It has little to do, for all of them."""
+    service = psutil.Process(server.process.pid)
+    lower = sorted(worker.nice() - service.nice() for worker in service.children())
+    assert lower[0] == 0  # the one for descriptions
+    assert {step > 0 for step in lower[1:]} == {True}
+    assert len(set(lower[1:])) == 3  # short queries, scans, jobs

@@ -178,6 +178,10 @@ def test_programs_learn_whether_they_are_logged_in(site: Site) -> None:
     known = requests.head(url, auth=("whoever", site.member), timeout=30)
     assert (known.status_code, known.headers["X-VO-Authenticated"]) == (200, "ann")
     assert requests.head(url, auth=("whoever", "cst_wrong"), timeout=30).status_code == 401
+    beyond_ascii = token_command(
+        site.server.log.parent / "service.toml", "create", "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"
+    )
+    assert requests.head(url, headers=bearer(beyond_ascii), timeout=30).headers["X-VO-Authenticated"] == "Zo%C3%AB"
 
 
 def test_jobs_are_private(site: Site) -> None:

@@ -9,7 +9,7 @@ from astropy.coordinates import Angle, SkyCoord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog_service.client.positions import parse_angle, resolve_cone, to_degrees
+from catalog_service.client.positions import parse_angle, parse_coordinate, resolve_cone, to_degrees
 from catalog_service.exceptions import ParameterError
 
 UNITS = {
@@ -99,3 +99,26 @@ def test_a_cone_that_lacks_an_argument_is_refused(ra: object, dec: object, radiu
 def test_many_positions_are_refused_with_a_remedy() -> None:
     with pytest.raises(ParameterError, match=r"holds 2.*for each"):
         resolve_cone(SkyCoord([1, 2], [3, 4], unit="deg"), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_right_ascension"),
+    [
+        ("03:47:00", True), ("3h47m0.25s", True), ("3 47 00.125", True), ("56d45m01s", True), ("+24:07:12", False),
+        ("-00:00:01.5", False), ("-37d 30m 12s", False), ("24 07 12", False), ("0h0m1s", True), ("89:59:59.999", False),
+    ],
+)  # fmt: skip
+def test_sexagesimal_coordinates_are_those_of_astropy(text: str, is_right_ascension: bool) -> None:
+    unit = "hourangle" if is_right_ascension and "d" not in text else "deg"
+    expected = Angle(text, unit=None if "d" in text or "h" in text else unit).deg
+    assert parse_coordinate(text, is_right_ascension=is_right_ascension) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("text", ["03:61:00", "03:47", "3:47:60", "a:b:c", "", "1 2", "03:47:00 deg"])
+def test_what_is_no_coordinate(text: str) -> None:
+    with pytest.raises(ParameterError, match=r"ra .* is not an angle"):
+        parse_coordinate(text, is_right_ascension=True)
+
+
+def test_a_cone_takes_sexagesimal_texts() -> None:
+    assert resolve_cone("03:47:00", "-24:07:12", "30'") == pytest.approx((56.75, -24.12, 0.5))
