@@ -13,7 +13,7 @@ from ..recorder.errors import FormatError
 from ..recorder.format import Recording
 from ..recorder.records import Fingerprint
 from .damage import DamagedRecords
-from .found import Compared, Side
+from .found import Compared, Side, named
 from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 
 __all__ = ["compare_fingerprints"]
@@ -37,16 +37,17 @@ Cell = Mapping[str, str | None]
 def compare_fingerprints(left: Recording, right: Recording, rules: Rules) -> Iterator[Compared]:
     """Yield the comparison of the fingerprints of each table of the left recording."""
     damaged = DamagedRecords("fingerprints")
-    others = {one.name.casefold(): one for one in right.fingerprints(lambda *_: None)}
-    counts = _counts(left), _counts(right)
+    others = list(right.fingerprints(lambda *_: None))
+    counts = [list(each.tables(lambda *_: None)) for each in (left, right)]
     for mine in left.fingerprints(damaged.add):
-        other = others.get(mine.name.casefold())
+        other = named(others, mine.name)
         problem = _incomparable(mine, other)
         if problem is not None or other is None:
             comparison = Comparison(Verdict.NOT_COMPARED, notes=(problem or "",))
         else:
-            name = mine.name.casefold()
-            comparison = _compared((left, mine, counts[0].get(name)), (right, other, counts[1].get(name)), rules)
+            tables = (named(each, mine.name) for each in counts)
+            rows = [None if table is None else table.rows for table in tables]
+            comparison = _compared((left, mine, rows[0]), (right, other, rows[1]), rules)
         yield Compared("fingerprints", mine.name, comparison, _side(mine), _side(other))
     yield from damaged.compared()
 
@@ -73,12 +74,6 @@ def _gap(side: str, found: Fingerprint, count: int | None, rows: int | None) -> 
     for what, expected in (("record of the fingerprints", found.rows), ("table", count)):
         if expected is not None and expected != rows:
             yield f"The cells hold {rows} rows {side}, the {what} {expected}: record them again."
-
-
-def _counts(recording: Recording) -> dict[str, int | None]:
-    """Return the rows of each table by its name in lower case; of two names that differ in case, the first counts."""
-    tables = list(recording.tables(lambda *_: None))
-    return {one.name.casefold(): one.rows for one in reversed(tables)}
 
 
 def _incomparable(mine: Fingerprint, other: Fingerprint | None) -> str | None:

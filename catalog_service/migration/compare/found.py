@@ -1,11 +1,14 @@
 """What the comparison of two recordings found."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from ..recorder.records import Fingerprint, Table
 from .rules import Comparison, Verdict, worst
 
-__all__ = ["Compared", "Report", "Side"]
+__all__ = ["Compared", "Report", "Side", "named"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,15 @@ class Report:
     def exit_status(self) -> int:
         """0 if all is equal, 1 if something differs, 2 if something could not be compared."""
         return {Verdict.DIFFERENT: 1, Verdict.NOT_COMPARED: 2}.get(self.verdict, 0)
+
+
+_Named = TypeVar("_Named", Table, Fingerprint)
+
+
+def named(records: Iterable[_Named], name: str) -> _Named | None:
+    """Return the record of a table, by its name as it is written, else in any case; None if there is none."""
+    same = [one for one in records if one.name.casefold() == name.casefold()]
+    return next((one for one in same if one.name == name), same[0] if same else None)
 
 
 def _sides(compared: list[Compared]) -> tuple[list[Side], list[Side]]:

@@ -7,8 +7,8 @@ from ..recorder.records import Column as RecordedColumn
 from ..recorder.records import Table
 from .columns import Column, match_columns
 from .damage import DamagedRecords
-from .found import Compared, Side
-from .rules import Comparison, Difference, DifferenceKind, Rules, Verdict
+from .found import Compared, Side, named
+from .rules import Comparison, Difference, DifferenceKind, Rule, Rules, Verdict
 
 __all__ = ["compare_tables"]
 
@@ -16,9 +16,9 @@ __all__ = ["compare_tables"]
 def compare_tables(left: Recording, right: Recording, rules: Rules) -> Iterator[Compared]:
     """Yield the comparison of each table of the left recording with the right one's of the same name in any case."""
     damaged, unknown = DamagedRecords("table"), DamagedRecords("table")
-    others = {one.name.casefold(): one for one in right.tables(unknown.add)}
+    others = list(right.tables(unknown.add))
     for table in left.tables(damaged.add):
-        other = others.get(table.name.casefold())
+        other = named(others, table.name)
         comparison = _absent(table, other, unknown) or _compare(table, other or table, rules)
         yield Compared("table", table.name, comparison, _side(table), _side(other))
     yield from damaged.compared()
@@ -43,16 +43,24 @@ def _absent(table: Table, other: Table | None, unknown: DamagedRecords) -> Compa
 def _compare(table: Table, other: Table, rules: Rules) -> Comparison:
     matched = match_columns(_columns(table.columns), _columns(other.columns), rules)
     differences = list(matched.differences)
+    used = matched.rules.copy()
+    used[Rule.FLOAT] += sum(
+        _are_of_two_widths(table.columns[one.left], other.columns[one.right]) for one in matched.pairs
+    )
     notes = []
     if table.rows is None or other.rows is None:
         notes.append("The rows of one side were not counted.")
     elif table.rows != other.rows:
         rows = {"left": table.rows, "right": other.rows}
         differences.append(Difference(DifferenceKind.ROW_COUNT, abs(table.rows - other.rows), examples=(rows,)))
-    verdict = Verdict.NOT_COMPARED if notes else Verdict.WITHIN if matched.rules else Verdict.EQUAL
+    verdict = Verdict.NOT_COMPARED if notes else Verdict.WITHIN if +used else Verdict.EQUAL
     if differences:
         verdict = Verdict.DIFFERENT
-    return Comparison(verdict, dict(matched.rules), tuple(differences), table.rows, other.rows, tuple(notes))
+    return Comparison(verdict, dict(+used), tuple(differences), table.rows, other.rows, tuple(notes))
+
+
+def _are_of_two_widths(column: RecordedColumn, other: RecordedColumn) -> bool:
+    return {column.kind, other.kind} == {"float32", "float64"}
 
 
 def _columns(columns: Sequence[RecordedColumn]) -> list[Column]:

@@ -457,6 +457,21 @@ def test_tables(left: Made, right: Made) -> None:
     }
 
 
+def test_tables_whose_names_differ_in_case_alone(left: Made, right: Made) -> None:
+    for made in (left, right):
+        for name, rows in (("sky.Object", 3), ("sky.object", 4)):
+            made.table(name, {"id": "int64"}, rows=rows)
+            made.fingerprints(name, {"kind": "table"}, FIELDS, [("all", rows, *ONE[2:])])
+    assert [one.comparison.verdict for one in compare(left, right).compared] == [Verdict.EQUAL] * 4
+
+
+@pytest.mark.parametrize(("kinds", "rules"), [(("float32", "float64"), {Rule.FLOAT: 1}), (("float64", "float64"), {})])
+def test_floats_of_two_widths_are_told(left: Made, right: Made, kinds: tuple[str, str], rules: dict[Rule, int]) -> None:
+    for made, kind in zip((left, right), kinds, strict=True):
+        made.table("sky.A", {"id": "int64", "mag": kind})
+    assert only(compare(left, right)).comparison.rules == rules
+
+
 @pytest.mark.parametrize(
     ("rows", "kind", "verdict"),
     [(None, "lost", Verdict.NOT_COMPARED), (None, "refused", Verdict.DIFFERENT), (None, None, Verdict.NOT_COMPARED)],
