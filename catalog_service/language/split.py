@@ -8,12 +8,10 @@ cut at all is the planner's business.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Final
 
-from ..models import tree as nodes
 from ..models.query import PARTIAL_ROWS, SplitQuery
 from ..models.schema import Column
-from ..models.spines import ColumnOf, Cut, expression_nodes, passed_columns
+from ..models.spines import ColumnOf, Cut
 from ..models.tree import (
     Aggregate,
     ColumnRef,
@@ -26,65 +24,24 @@ from ..models.tree import (
     Query,
     Select,
     SelectItem,
-    SetOperation,
-    TableRef,
-    WindowCall,
     With,
 )
-from .functions import FUNCTIONS
-from .passes.aggregates import aggregates_in
-from .rewrite import LITERALS, map_children, walk
+from .locality import (
+    MERGED_AGAIN,
+    PER_ROW,
+    columns_among,
+    is_grouped,
+    keys_outside,
+    refused_part,
+    refused_window,
+)
+from .rewrite import map_children
 from .types import is_array, type_of
 
-__all__ = ["KNOWN_NODES", "split_query"]
+__all__ = ["split_query"]
 
 _MERGED = -1
 """Number of the merge's one FROM item; those of the query itself count from 0."""
-
-_AGAIN: Final = {"count": "sum", "sum": "sum", "min": "min", "max": "max", "any_value": "any_value"}
-"""How values of an aggregate are merged."""
-
-_PER_ROW: Final = (
-    *LITERALS,
-    ColumnRef,
-    nodes.Unary,
-    nodes.Binary,
-    FunctionCall,
-    nodes.Cast,
-    nodes.Case,
-    nodes.InUnit,
-    nodes.And,
-    nodes.Or,
-    nodes.Not,
-    nodes.Comparison,
-    nodes.Between,
-    nodes.InList,
-    nodes.Like,
-    nodes.IsNull,
-    nodes.Point,
-    nodes.Circle,
-    nodes.PolygonShape,
-    nodes.RegionColumn,
-    nodes.Contains,
-    nodes.Intersects,
-    nodes.Distance,
-    nodes.Coordinate,
-    nodes.Area,
-)
-"""Expressions that have one value for one row, wherever and whenever they are computed."""
-
-_OF_QUERIES: Final = (nodes.ScalarQuery, nodes.InQuery, nodes.Exists)
-_OF_ROWS: Final = (Aggregate, WindowCall)
-_RELATIONS: Final = (
-    *(Select, SelectItem, OrderItem, SetOperation, With, nodes.CommonTable, Identifier),
-    *(TableRef, nodes.SubqueryRef, CommonTableRef, nodes.Join),
-)
-
-KNOWN_NODES: Final = frozenset((*_PER_ROW, *_OF_QUERIES, *_OF_ROWS, *_RELATIONS))
-"""Classes of nodes that a query may have which is split."""
-
-_NEVER_ALIKE: Final = frozenset({"rand"})
-"""Functions that give another value each time."""
 
 
 def split_query(tree: Query, cut: Cut) -> SplitQuery | str:
@@ -96,95 +53,21 @@ def split_query(tree: Query, cut: Cut) -> SplitQuery | str:
         Whose rows are dealt out to batches.
     """
     root = cut.spine.root
-    reason = _unknown(tree) or _unsteady(tree, cut)
+    reason = refused_part(tree, cut)
     if reason is not None:
         return reason
-    keys = _keys_outside(cut)
+    keys = keys_outside(cut)
     if isinstance(keys, str):
         return keys
-    reason = _window_refusal(root, keys)
+    reason = refused_window(root, keys)
     if reason is not None:
         return reason
-    grouped = _is_grouped(root) and keys.isdisjoint(_columns(root.group_by))
+    grouped = is_grouped(root) and keys.isdisjoint(columns_among(root.group_by))
     parts = _grouped(root, cut.few) if grouped else _plain(root)
     if isinstance(parts, SplitQuery) and isinstance(tree, With):
         assert isinstance(parts.partial, Select)
         return replace(parts, partial=With(tree.tables, parts.partial))
     return parts
-
-
-def _unknown(tree: Query) -> str | None:
-    """Return what a query has that is not known to be the same in each batch."""
-    for node in walk(tree):
-        if type(node) not in KNOWN_NODES:
-            return f"nothing is known of {type(node).__name__}"
-        if isinstance(node, FunctionCall) and (node.name in _NEVER_ALIKE or node.name not in FUNCTIONS):
-            return f"{node.name.upper()} gives another value each time"
-    return None
-
-
-def _unsteady(tree: Query, cut: Cut) -> str | None:
-    """Return why what stands beside the spine may give other rows to one batch than to the next.
-
-    A subquery that is asked for each row outside is asked in one batch only.
-    """
-    for query in walk(tree):
-        if not isinstance(query, Select | SetOperation) or any(query is select for select in cut.spine.selects):
-            continue
-        picks = query.top is not None or query.offset or (isinstance(query, Select) and _picks(query))
-        if picks and not _is_asked_for_rows(query):
-            return "a subquery picks some of several rows, or adds up as they come"
-    return None
-
-
-def _picks(select: Select) -> bool:
-    return any(
-        isinstance(node, WindowCall) or (isinstance(node, Aggregate) and node.name not in {*_AGAIN, "avg"})
-        for node in expression_nodes(select)
-    )
-
-
-def _is_asked_for_rows(query: Query) -> bool:
-    """Return whether a subquery uses a column from outside."""
-    inside = {node.source for node in walk(query) if isinstance(node, TableRef | nodes.SubqueryRef | CommonTableRef)}
-    return any(isinstance(node, ColumnRef) and node.source not in inside for node in walk(query))
-
-
-def _keys_outside(cut: Cut) -> frozenset[ColumnOf] | str:
-    """Return the key columns of the root's FROM, or why a SELECT further in is not made batch by batch."""
-    keys, spine = cut.keys, cut.spine
-    for select, source in zip(reversed(spine.selects[1:]), reversed(spine.sources[:-1]), strict=True):
-        reason = _inner_refusal(select, keys) or _window_refusal(select, keys)
-        if reason is not None:
-            return reason
-        keys = frozenset(outer for outer, inner in passed_columns(select, source).items() if inner in keys)
-    return keys
-
-
-def _inner_refusal(select: Select, keys: frozenset[ColumnOf]) -> str | None:
-    if select.top is not None or select.offset:
-        return "a derived table is cut"
-    if select.distinct and keys.isdisjoint(_columns([item.expr for item in select.items])):
-        return "DISTINCT of a derived table has no key of one batch"
-    if _is_grouped(select) and keys.isdisjoint(_columns(select.group_by)):
-        return "groups of a derived table have no key of one batch"
-    return None
-
-
-def _window_refusal(select: Select, keys: frozenset[ColumnOf]) -> str | None:
-    for node in expression_nodes(select):
-        if isinstance(node, WindowCall) and keys.isdisjoint(_columns(node.partition_by)):
-            return "a window function is not partitioned by a key of one batch"
-    return None
-
-
-def _columns(expressions: tuple[Expr, ...] | list[Expr]) -> frozenset[ColumnOf]:
-    return frozenset((expr.source, expr.column.name) for expr in expressions if isinstance(expr, ColumnRef))
-
-
-def _is_grouped(select: Select) -> bool:
-    expressions = [item.expr for item in select.items] + [item.expr for item in select.order_by]
-    return bool(select.group_by) or select.having is not None or any(map(aggregates_in, expressions))
 
 
 @dataclass(slots=True)
@@ -289,7 +172,7 @@ def _merged(expr: Expr, rows: _Partial) -> Expr:
             return _merged_aggregate(expr, rows)
         case _ if expr in rows.columns:  # what it is grouped by
             return rows.columns[expr]
-        case _ if isinstance(expr, _PER_ROW):
+        case _ if isinstance(expr, PER_ROW):
             return map_children(expr, lambda child: _merged(child, rows))
         case _:
             rows.refused = "a subquery or a window of groups cannot be merged"
@@ -298,7 +181,7 @@ def _merged(expr: Expr, rows: _Partial) -> Expr:
 
 def _merged_aggregate(call: Aggregate, rows: _Partial) -> Expr:
     match call:
-        case Aggregate(name=name) if name != "avg" and name not in _AGAIN:
+        case Aggregate(name=name) if name != "avg" and name not in MERGED_AGAIN:
             rows.refused = f"{name.upper()} cannot be merged"
         case Aggregate(distinct=True, args=(ColumnRef(source=source, column=column) as arg,)) if (
             source,
@@ -316,7 +199,7 @@ def _merged_aggregate(call: Aggregate, rows: _Partial) -> Expr:
             added = Aggregate("sum", (rows.column(call),), span=call.span)
             return FunctionCall("coalesce", (added, IntegerLiteral(0)))
         case Aggregate(name=name):
-            return Aggregate(_AGAIN[name], (rows.column(call),), span=call.span)
+            return Aggregate(MERGED_AGAIN[name], (rows.column(call),), span=call.span)
     return call
 
 

@@ -11,10 +11,8 @@ from catalog_service.planner import surroundings
 from catalog_service.planner.batches import BatchLimits
 from catalog_service.services.batching import pieces_of
 from catalog_service.services.planning import planned
+from tests.generated.answers import ATTENTION, Answers, same
 from tests.generated.queries import Generated
-from tests.generated.test_generated import ATTENTION, Answers, answers, engine, runner, same, sky
-
-__all__ = ["answers", "engine", "runner", "sky"]
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import catalog_service.language.split as split_module
+from catalog_service.language import locality
 from catalog_service.language.functions import AGGREGATES, FUNCTIONS
 from catalog_service.language.pipeline import emit_split, parse, resolve, split
 from catalog_service.language.rewrite import walk
@@ -253,9 +253,9 @@ def test_no_table_is_reached_in_one_way(text: str) -> None:
 
 def test_every_aggregate_and_node_that_is_known_is_named_here() -> None:
     """Whatever is new is refused until somebody says how it is merged."""
-    assert {getattr(tree, name) for name in KNOWN.split()} == split_module.KNOWN_NODES
+    assert {getattr(tree, name) for name in KNOWN.split()} == locality.KNOWN_NODES
     refused = {node for node in vars(tree).values() if isinstance(node, type) and issubclass(node, tree.Node)}
-    refused -= split_module.KNOWN_NODES
+    refused -= locality.KNOWN_NODES
     assert {node.__name__ for node in refused} == set(UNKNOWN.split())
     merged = {name for name in AGGREGATES if not isinstance(_split_aggregate(name), str)}
     assert merged == {"count", "sum", "min", "max", "avg", "any_value"}
@@ -281,7 +281,7 @@ def _split_aggregate(name: str) -> SplitQuery | str:
 def test_a_node_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     query = resolved("SELECT objectId FROM sky.Object WHERE name LIKE 'S%'")
     assert not isinstance(split(query, cut_of(query)), str)
-    monkeypatch.setattr(split_module, "KNOWN_NODES", split_module.KNOWN_NODES - {tree.Like})
+    monkeypatch.setattr(locality, "KNOWN_NODES", locality.KNOWN_NODES - {tree.Like})
     assert "Like" in str(split(query, cut_of(query)))
 
 
@@ -294,4 +294,4 @@ def test_functions_that_differ_each_time_are_known(store: Store) -> None:
         for function in FUNCTIONS.values()
         if any(unsteady.search(template) for template in function.templates.values())
     }
-    assert found == set(split_module._NEVER_ALIKE)
+    assert found == set(locality._NEVER_ALIKE)
