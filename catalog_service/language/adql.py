@@ -302,8 +302,6 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
         return _quote_advice(before, quote)
     if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
         return f"{previous} takes an unsigned integer."
-    if previous == "OVER":
-        return "Windows have no names: write OVER (ORDER BY ...)."
     for candidate in (word, before):
         close = (
             []

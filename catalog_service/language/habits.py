@@ -118,8 +118,11 @@ def _call_advice(word: Word, before: Word | None, expected: set[str]) -> str | N
         return function_advice(word.value)
     if word.value.upper() == "ON" and before is not None and before.type == "DISTINCT":
         return "Choose rows by ROW_NUMBER() OVER (PARTITION BY ...) = 1 in a derived table."
-    if before is not None and before.value.upper() == "RECURSIVE":
+    name_before = "" if before is None else before.value.upper()
+    if name_before == "RECURSIVE":
         return "WITH is not recursive in ADQL."
+    if name_before == "OVER" and word.type == "NAME":
+        return "Windows have no names: write OVER (ORDER BY ...)."
     if word.value.upper() == "CONTAINS" and before is not None and before.type in _NAMES:
         return "Write LIKE '%text%'."
     return None
