@@ -17,7 +17,7 @@ from ..models.tree import Query, Span
 from ..models.words import ADQL_RESERVED, SQL_RESERVED
 from .build import TreeBuilder
 from .errors import error_at
-from .habits import STATEMENTS, comma_advice, word_advice
+from .habits import STATEMENTS, comma_advice, qserv_word_advice, word_advice
 from .lexer import Word, scan
 from .limits import check_tree
 from .parser import Parser
@@ -258,8 +258,8 @@ def _syntax_error(error: UnexpectedToken, words: Sequence[Word], text: str, quot
 
 
 def _habit(word: Word, before: Word | None, earlier: Word | None, expected: set[str], quote: str) -> str | None:
-    """Return advice about a habit of another language; what Qserv's SQL lacks is told for itself."""
-    return word_advice(word, before, earlier, expected) if quote == '"' else None
+    """Return advice about a habit of another language than the one whose names are in `quote`."""
+    return word_advice(word, before, earlier, expected) if quote == '"' else qserv_word_advice(word, before)
 
 
 def _special_case(word: Word, before: Word | None, expected: Collection[str]) -> QueryError | None:
@@ -302,8 +302,6 @@ def _advice(word: Word, before: Word | None, expected: Collection[str], quote: s
         return _quote_advice(before, quote)
     if word.type in {"MINUS", "NUMBER"} and previous in {"TOP", "OFFSET"}:
         return f"{previous} takes an unsigned integer."
-    if previous == "OVER":
-        return "Windows have no names: write OVER (ORDER BY ...)."
     for candidate in (word, before):
         close = (
             []

@@ -47,6 +47,7 @@ from .build_mysql_forms import FORMS, MySqlForms
 from .build_scisql import GEOMETRY_SIGNATURES
 from .errors import did_you_mean, error_at
 from .functions import AGGREGATES, FUNCTIONS
+from .habits import qserv_function_advice
 from .ivo import IVO_CALLS
 from .lexer import Word
 from .mysql_dates import UNITS
@@ -412,5 +413,5 @@ def _unknown_function(word: Word) -> QueryNameError:
     names = {name.removeprefix("mysql_") for name in FUNCTIONS} | {*_BUILDERS, *_SYNONYMS, *AREAS}
     names |= GEOMETRY_SIGNATURES.keys() | {name for name, found in AGGREGATES.items() if not found.hidden}
     names = {name for name in names - _INTERNAL if "." not in name}
-    hint = did_you_mean(word.value, [name.upper() for name in names])
+    hint = qserv_function_advice(word.value) or did_you_mean(word.value, [name.upper() for name in names])
     return error_at(QueryNameError, f"there is no function {word.value}.", word.span, remedy=hint)

@@ -9,7 +9,9 @@ from typing import Final
 
 from .lexer import Word
 
-__all__ = ["STATEMENTS", "comma_advice", "function_advice", "word_advice"]
+__all__ = [
+    "STATEMENTS", "comma_advice", "function_advice", "qserv_function_advice", "qserv_word_advice", "word_advice",
+]  # fmt: skip
 
 _CASE: Final = "Write CASE WHEN condition THEN a ELSE b END."
 _NEAR: Final = "Write DISTANCE(POINT(ra, dec), POINT(1, 2)) < radius, in degrees."
@@ -55,6 +57,22 @@ _WORDS: Final[Mapping[str, str]] = {
     "WINDOW": "Write the window itself after OVER.",
 }
 
+_REGIONS: Final = "Regions of ADQL need LANG=ADQL; write qserv_areaspec_circle(lon, lat, radius)."
+
+_QSERV_FUNCTIONS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("point", "circle", "box", "polygon", "region", "contains", "intersects"), _REGIONS),
+    **dict.fromkeys(("nvl", "isnull"), "Write IFNULL(a, b)."),
+    "distance": "Write scisql_angSep(lon1, lat1, lon2, lat2).",
+    "in_unit": "Write the factor itself.",
+}
+
+_QSERV_WORDS: Final[Mapping[str, str]] = {
+    "TOP": "Write LIMIT n at the end.",
+    "FETCH": "Write LIMIT n at the end.",
+    "ILIKE": "LIKE ignores case here.",
+    "ROLLUP": "WITH ROLLUP is not supported: add the sums by UNION ALL.",
+}
+
 STATEMENTS: Final[Mapping[str, str]] = dict.fromkeys(
     ("DESC", "DESCRIBE", "SHOW"), "Ask TAP_SCHEMA.tables and TAP_SCHEMA.columns, or send LANG=QSERV."
 )
@@ -67,6 +85,19 @@ def function_advice(name: str) -> str | None:
     if folded.startswith("qserv_areaspec_"):
         return f"Areas belong to Qserv's SQL: send the query with LANG=QSERV, or write a region of ADQL. {_NEAR}"
     return _FUNCTIONS.get(folded)
+
+
+def qserv_function_advice(name: str) -> str | None:
+    """Return what to write instead of a function that Qserv's SQL lacks, None if there is nothing to say."""
+    return _QSERV_FUNCTIONS.get(name.lower())
+
+
+def qserv_word_advice(word: Word, before: Word | None) -> str | None:
+    """Return what to do about a word that fits no rule of Qserv's SQL, None if it is no habit of ADQL."""
+    for candidate in (word, before):
+        if candidate is not None and candidate.type == "NAME" and candidate.value.upper() in _QSERV_WORDS:
+            return _QSERV_WORDS[candidate.value.upper()]
+    return None
 
 
 def word_advice(word: Word, before: Word | None, earlier: Word | None, expected: set[str]) -> str | None:
@@ -118,8 +149,11 @@ def _call_advice(word: Word, before: Word | None, expected: set[str]) -> str | N
         return function_advice(word.value)
     if word.value.upper() == "ON" and before is not None and before.type == "DISTINCT":
         return "Choose rows by ROW_NUMBER() OVER (PARTITION BY ...) = 1 in a derived table."
-    if before is not None and before.value.upper() == "RECURSIVE":
+    name_before = "" if before is None else before.value.upper()
+    if name_before == "RECURSIVE":
         return "WITH is not recursive in ADQL."
+    if name_before == "OVER" and word.type == "NAME":
+        return "Windows have no names: write OVER (ORDER BY ...)."
     if word.value.upper() == "CONTAINS" and before is not None and before.type in _NAMES:
         return "Write LIKE '%text%'."
     return None

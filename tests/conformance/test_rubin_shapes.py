@@ -40,8 +40,8 @@ class Sky:
 
     directory: Path
 
-    def _read(self, table: str) -> Frame:
-        return pq.read_table(self.directory / table).to_pandas()
+    def _read(self, table: str, columns: list[str] | None = None) -> Frame:
+        return pq.read_table(self.directory / table, columns=columns).to_pandas()
 
     @cached_property
     def objects(self) -> Frame:
@@ -50,11 +50,16 @@ class Sky:
 
     @cached_property
     def forced(self) -> Frame:
-        return self._read("ForcedSource")
+        return self._read("ForcedSource", ["objectId", "visit", "band", "psfFlux", "psfFlux_flag"])
+
+    @cached_property
+    def light(self) -> Frame:
+        """The forced sources of the objects near the middle."""
+        return self.forced[self.forced.objectId.isin(self.some.objectId)]
 
     @cached_property
     def sources(self) -> Frame:
-        return self._read("Source")
+        return self._read("Source", ["sourceId", "visit", "detector", "band", "psfFlux", "extendedness"])
 
     @cached_property
     def visits(self) -> Frame:
@@ -283,8 +288,7 @@ QSERV: list[Case] = [
 
 
 def _light(sky: Sky) -> Frame:
-    """Return the forced sources of the objects near the middle."""
-    return sky.forced[sky.forced.objectId.isin(sky.some.objectId)]
+    return sky.light
 
 
 def _visited(sky: Sky) -> Frame:

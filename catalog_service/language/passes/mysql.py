@@ -178,7 +178,8 @@ def as_condition(expr: Expr) -> Expr:
         return expr
     if not kind.is_numeric or is_array(expr):
         message = f"a condition is needed here, not {'an array' if is_array(expr) else type_word(kind)}."
-        raise error_at(QueryTypeError, message, expr.span)
+        remedy = "|| is OR here: CONCAT(a, b) joins texts." if kind is DataType.TEXT else None
+        raise error_at(QueryTypeError, message, expr.span, remedy=remedy)
     if _is_zero_or_one(expr):  # in the form that the planner knows
         return Comparison("=", expr, IntegerLiteral(1, span=expr.span), span=expr.span)
     return Comparison("<>", expr, IntegerLiteral(0, span=expr.span), span=expr.span)

@@ -1,5 +1,7 @@
 """Messages: place, caret, what was expected, and what was probably meant."""
 
+import re
+
 import pytest
 
 from catalog_service.exceptions import (
@@ -11,8 +13,10 @@ from catalog_service.exceptions import (
     QueryTypeError,
 )
 from catalog_service.language.errors import excerpt
+from catalog_service.language.pipeline import parse, resolve
+from catalog_service.models.query import Language, QueryText
 from catalog_service.models.tree import Span
-from tests.catalog_service.language.store import Store
+from tests.catalog_service.language.store import VIEW, Store
 
 
 def test_a_whole_message(store: Store) -> None:
@@ -369,3 +373,23 @@ def test_a_comparison_with_null_is_told(store: Store) -> None:
     answer = store.run("SELECT ra FROM sky.Object WHERE mag = NULL")
     assert answer.rows == []
     assert any("IS NULL asks for it" in one for one in answer.resolved.relaxations)
+
+
+QSERV_TAUGHT = {
+    "SELECT TOP 5 ra FROM sky.Small": "Write LIMIT n at the end.",
+    "SELECT ra FROM sky.Small WHERE CONTAINS(POINT(ra, dec), CIRCLE(1, 2, 3)) = 1": "qserv_areaspec_circle(lon, lat, radius)",
+    "SELECT ra FROM sky.Small WHERE DISTANCE(ra, dec, 1, 2) < 1": "Write scisql_angSep",
+    "SELECT name || 'a' FROM sky.Small": "CONCAT(a, b) joins texts",
+    "SELECT ra FROM sky.Small WHERE name ILIKE 'a'": "LIKE ignores case here.",
+    "SELECT ra::int FROM sky.Small": "Write CAST(value AS type).",
+    "SELECT DATE_ADD(seen, INTERVAL 1 DAYS) FROM sky.Small": "Units are MICROSECOND, SECOND",
+    "SELECT YEAR(mag) FROM sky.Small": "Write it like '2026-01-31 12:00:00'.",
+    "SELECT ra FROM sky.Small WHERE name REGEXP '(?i)a'": "Patterns are those of RE2.",
+    "SELECT RAND(3)": "Write RAND().",
+}
+
+
+@pytest.mark.parametrize("text", QSERV_TAUGHT)
+def test_an_error_of_qservs_sql_says_what_to_write_instead(text: str) -> None:
+    with pytest.raises(QueryError, match=re.escape(QSERV_TAUGHT[text])):
+        resolve(parse(QueryText(text, Language.QSERV)), VIEW)

@@ -95,7 +95,7 @@ ATTACKS = [
     (f"SELECT n FROM {T} USING SAMPLE 10", "USING", 26),
     (f"SELECT n FROM {T} QUALIFY 1 = 1", "1", 34),
     (f"SELECT x -> x + 1 FROM {T}", ">", 11),
-    (f"SELECT SUM(n) OVER (GROUPS 2 PRECEDING) FROM {T}", "PRECEDING", 30),
+    (f"SELECT SUM(n) OVER (GROUPS 2 PRECEDING) FROM {T}", "GROUPS", 21),
     (f"SELECT rowid FROM {T}", "rowid", 8),
     (f"SELECT file_row_number FROM {T}", "file_row_number", 8),
     (f"SELECT filename FROM {T}", "filename", 8),
