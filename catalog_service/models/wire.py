@@ -194,6 +194,10 @@ class TableReading:
     """Size of these files, all columns."""
     read_bytes: int
     """What the columns that are used take of it, by the sizes that columns have in the whole table."""
+    row_groups: int | None
+    """Row groups of these files that meet the region or the ids of the query: those read; None if that is not known."""
+    row_groups_total: int | None
+    """Of the whole table."""
     columns: int
     columns_total: int
     reason: str
@@ -233,7 +237,7 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return a few lines for people."""
-        lines = [f"{t.table}: {t.reason}; {t.columns} of {t.columns_total} columns" for t in self.tables]
+        lines = [f"{t.table}: {t.reason}; {_groups(t)}{t.columns} of {t.columns_total} columns" for t in self.tables]
         lines.append(
             f"{self.files:,} of {self.files_total:,} files, {self.read_bytes / 1e6:,.1f} MB of columns that are used "
             f"({self.size_bytes / 1e6:,.1f} MB with all), at most {self.rows:,} rows; about {self.estimated_s:,.3g} s"
@@ -242,6 +246,12 @@ class Explanation:
         lines += [f"limit: {text}" for text in self.limits]
         lines += [f"advice: {text}" for text in self.advice]
         return "\n".join(lines)
+
+
+def _groups(reading: TableReading) -> str:
+    if reading.row_groups is None:
+        return ""
+    return f"{reading.row_groups:,} of {reading.row_groups_total:,} row groups, "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
+from partitioning.layout.row_groups import RowGroups, count_row_groups
+
 from ..exceptions import QueryRefusedError
 from ..language.pipeline import emit
 from ..models.query import QueryText, ResolvedQuery, ScanPlan, TablePlan, TableScan
@@ -81,7 +85,8 @@ class ExplainService:
         resolved, scan = await self._planned(query, published, identity)
         used = _used(resolved, scan, published)
         told = _told(scan, used)
-        tables = tuple(_reading(table, used[table.source]) for table in told.tables)
+        groups = await asyncio.to_thread(_row_groups, scan, published)
+        tables = tuple(_reading(table, used[table.source], groups.get(table.source)) for table in told.tables)
         seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
         cut = await asyncio.to_thread(pieces_of, resolved, scan, published.lookup, self._batch)
@@ -183,7 +188,19 @@ def _told(scan: ScanPlan, used: dict[int, _Used]) -> ScanPlan:
     return replace(scan, tables=tables, rows=rows, size_bytes=size_bytes)
 
 
-def _reading(plan: TablePlan, used: _Used) -> TableReading:
+def _row_groups(scan: ScanPlan, published: Published) -> dict[int, RowGroups]:
+    """Return how many row groups are read of each table whose manifest lists them, by source number."""
+    found = {}
+    for source, one in scan.scans.items():
+        stored = published.lookup(one.table)
+        if stored.placement is not None:
+            counted = count_row_groups(stored.directory, np.array(one.tiles, dtype=np.int64), one.healpix_ranges)
+            if counted is not None:
+                found[source] = counted
+    return found
+
+
+def _reading(plan: TablePlan, used: _Used, groups: RowGroups | None) -> TableReading:
     return TableReading(
         table=used.table.full_name,
         files=plan.files,
@@ -192,6 +209,8 @@ def _reading(plan: TablePlan, used: _Used) -> TableReading:
         rows=plan.rows,
         size_bytes=plan.size_bytes,
         read_bytes=round(plan.size_bytes * used.share),
+        row_groups=None if groups is None else groups.chosen,
+        row_groups_total=None if groups is None else groups.total,
         columns=used.columns,
         columns_total=len(used.table.columns),
         reason=_sentence(plan, used.table),

@@ -13,6 +13,7 @@ import pytest
 
 from catalog_service.client import CatalogClient
 from catalog_service.exceptions import QueryNameError, QueryRefusedError, QuerySyntaxError
+from partitioning.sky.separation import separation_deg
 from tests.harness import RunningServer, SampleStore, start_server, stop_server
 
 NEAR = "DISTANCE(POINT(o.coord_ra, o.coord_dec), POINT(62, -37)) < 0.05"
@@ -102,6 +103,30 @@ def test_bytes_are_those_of_the_columns_that_are_used(client: CatalogClient, sam
     assert explanation.read_bytes == pytest.approx(read, rel=0.2)  # footers are part of the files, too
     assert explanation.read_bytes == explanation.tables[0].read_bytes < explanation.size_bytes / 4
     assert "of columns that are used" in str(explanation)
+
+
+@pytest.mark.parametrize("radius_deg", [0.01, 0.3, 5.0])
+def test_row_groups_are_those_that_meet_the_region(
+    client: CatalogClient, sample_store: SampleStore, radius_deg: float
+) -> None:
+    where = f"1 = CONTAINS(POINT(coord_ra, coord_dec), CIRCLE(62, -37, {radius_deg}))"
+    explanation = client.explain(f"SELECT objectId FROM survey.Object WHERE {where}")
+    reading = explanation.tables[0]
+    holding = total = 0
+    for path in sample_store.root.glob("survey/Object/Object_r[0-9]/dataset/**/*.parquet"):
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                rows = file.read_row_group(number, columns=["coord_ra", "coord_dec"])
+                away = separation_deg(rows["coord_ra"].to_numpy(), rows["coord_dec"].to_numpy(), 62, -37)
+                holding += bool((away <= radius_deg).any())
+                total += 1
+    assert reading.row_groups_total == total
+    assert reading.row_groups is not None
+    assert holding <= reading.row_groups <= total
+    assert reading.row_groups <= {0.01: 2, 0.3: total / 2, 5.0: total}[radius_deg]
+    assert f"{reading.row_groups} of {total} row groups" in str(explanation)
+        client.explain(f"SELECT objectId FROM survey.Object WHERE {where}")
+    )
 
 
 def test_languages_and_errors(client: CatalogClient) -> None:
