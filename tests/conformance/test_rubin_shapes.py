@@ -96,7 +96,7 @@ class Sky:
     @cached_property
     def pairs(self) -> Frame:
         """Pairs of different objects near the middle, with their separation."""
-        frame = self.near(0.05)[["objectId", "coord_ra", "coord_dec"]]
+        frame = self.near(0.02)[["objectId", "coord_ra", "coord_dec"]]
         both = frame.merge(frame, how="cross", suffixes=("_a", "_b"))
         both["d"] = separation_deg(both.coord_ra_a, both.coord_dec_a, both.coord_ra_b, both.coord_dec_b)
         return both[both.objectId_a != both.objectId_b]
@@ -131,9 +131,9 @@ QSERV: list[Case] = [
     ("comma join", f"SELECT o.objectId, f.visit FROM survey.Object o, survey.ForcedSource f WHERE {AREA} "
      "AND o.objectId = f.objectId AND f.band = 'i'", lambda sky: _light(sky)[lambda one: one.band == "i"][["objectId", "visit"]]),
     ("JOIN ON", f"SELECT f.objectId, v.visit, v.airmass FROM survey.ForcedSource f JOIN survey.Visit v ON f.visit = v.visit "
-     f"WHERE {AREA} AND v.airmass > 1.2", lambda sky: _visited(sky)[lambda one: one.airmass > 1.2][["objectId", "visit", "airmass"]]),
-    ("JOIN USING", f"SELECT f.objectId, v.visit FROM survey.ForcedSource f JOIN survey.Visit v USING (visit) WHERE {AREA}",
-     lambda sky: _visited(sky)[["objectId", "visit"]]),
+     f"WHERE {AREA} AND v.airmass > 1.45", lambda sky: _visited(sky)[lambda one: one.airmass > 1.45][["objectId", "visit", "airmass"]]),
+    ("JOIN USING", f"SELECT f.objectId, v.visit FROM survey.ForcedSource f JOIN survey.Visit v USING (visit) WHERE {AREA} AND v.visit % 9 = 1",
+     lambda sky: _visited(sky)[lambda one: one.visit % 9 == 1][["objectId", "visit"]]),
     ("backticks, case, blanks", f"select `survey`.`Object`.`OBJECTID`, Count ( * ) as N from SURVEY.object "
      f"where QSERV_areaspec_Circle ({RA}, {DEC}, 0.03) group by objectid",
      lambda sky: sky.some.assign(n=1)[["objectId", "n"]]),
@@ -246,9 +246,9 @@ QSERV: list[Case] = [
      lambda sky: sky.objects[(sky.objects.i_psfMag < 18) | ((sky.objects.i_psfMag < 19) & ~sky.objects.objectId.isin(sky.some.objectId))][["objectId"]]),
     ("ra BETWEEN", "SELECT COUNT(*) FROM survey.Object WHERE coord_ra BETWEEN 61.98 AND 62.02 AND coord_dec BETWEEN -37.02 AND -36.98",
      lambda sky: [(int((sky.objects.coord_ra.between(61.98, 62.02) & sky.objects.coord_dec.between(-37.02, -36.98)).sum()),)]),
-    ("near neighbours with self-pairs", f"SELECT COUNT(*) FROM survey.Object o1, survey.Object o2 WHERE qserv_areaspec_circle({RA}, {DEC}, 0.05) "
+    ("near neighbours with self-pairs", f"SELECT COUNT(*) FROM survey.Object o1, survey.Object o2 WHERE qserv_areaspec_circle({RA}, {DEC}, 0.02) "
      "AND scisql_angSep(o1.coord_ra, o1.coord_dec, o2.coord_ra, o2.coord_dec) < 0.003",
-     lambda sky: [(int((sky.pairs.d < 0.003).sum()) + len(sky.near(0.05)),)]),
+     lambda sky: [(int((sky.pairs.d < 0.003).sum()) + len(sky.near(0.02)),)]),
     # --- scisql ---
     ("photometry", f"SELECT objectId, scisql_nanojanskyToAbMag(g_psfFlux), scisql_nanojanskyToAbMagSigma(g_psfFlux, g_psfFluxErr), "
      f"scisql_abMagToNanojansky(g_psfMag), scisql_fluxToAbMag(g_psfFlux * 1e-32) {CHOSEN} AND g_psfFlux > 0",
@@ -352,7 +352,7 @@ ADQL: list[Case] = [
      [s.expMidptMJD > 60000].groupby(["visit", "band"], as_index=False).agg(n=("sourceId", "size"))),
     ("pairs within 5 arcsec", f"SELECT a.objectId, b.objectId FROM survey.Object AS a JOIN survey.Object AS b ON "
      f"DISTANCE(POINT(a.coord_ra, a.coord_dec), POINT(b.coord_ra, b.coord_dec)) < 5 / 3600. AND a.objectId < b.objectId WHERE "
-     f"DISTANCE(POINT(a.coord_ra, a.coord_dec), POINT({RA}, {DEC})) <= 0.05 AND DISTANCE(POINT(b.coord_ra, b.coord_dec), POINT({RA}, {DEC})) <= 0.05",
+     f"DISTANCE(POINT(a.coord_ra, a.coord_dec), POINT({RA}, {DEC})) <= 0.02 AND DISTANCE(POINT(b.coord_ra, b.coord_dec), POINT({RA}, {DEC})) <= 0.02",
      lambda sky: (p := sky.pairs)[(p.d < 5 / 3600) & (p.objectId_a < p.objectId_b)][["objectId_a", "objectId_b"]]),
     ("JOIN without ON, circle of columns", "SELECT d.diaObjectId, o.objectId FROM survey.DiaObject AS d JOIN survey.Object AS o WHERE "
      "CONTAINS(POINT('ICRS', o.coord_ra, o.coord_dec), CIRCLE('ICRS', d.ra, d.dec, 0.0005)) = 1",
