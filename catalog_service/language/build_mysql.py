@@ -225,6 +225,12 @@ class MySqlBuilder(TreeBuilder, MySqlForms):
             return super().select_item(parts)
         return SelectItem(parts[0], Identifier(_written(parts[0].span)), span=parts[0].span)
 
+    def group_by(self, parts: Parts) -> Clause:
+        """Build ``GROUP BY a, b [WITH ROLLUP]``."""
+        if isinstance(parts[-1], Word) and parts[-1].type == "ROLLUP":
+            return Clause("rollup", tuple(parts[2:-2]), span_of(parts))
+        return super().group_by(parts)
+
     def order_item(self, parts: Parts) -> OrderItem:
         """Build ``a [ASC | DESC]``: NULLs are less than everything."""
         item = super().order_item(parts)
