@@ -112,6 +112,11 @@ class MySqlBuilder(TreeBuilder, MySqlForms):
             pattern = replace(pattern, value=pattern.value + escape)
         return Like(parts[0], pattern, negated=negated, ignore_case=True, escape=escape, span=span_of(parts))
 
+    def sounds_like(self, parts: Parts) -> Expr:
+        """Build ``a SOUNDS LIKE b``."""
+        left, right = (FunctionCall("mysql_soundex", (part,), span=part.span) for part in (parts[0], parts[-1]))
+        return Comparison("=", left, right, span=span_of(parts))
+
     def is_truth(self, parts: Parts) -> Expr:
         """Build ``a IS [NOT] TRUE`` or ``FALSE``: never NULL."""
         operand, span = parts[0], span_of(parts)

@@ -44,6 +44,9 @@ TEXTS = """
     name COLLATE latin1_bin IN ('star 2', 'STAR 4')
     CONVERT(n, CHAR) | CONVERT(name USING latin1) | CONVERT('12', SIGNED) | CONVERT(mag, SIGNED) | _latin1'abc' | N'abc'
     GREATEST(name, 'Star 5') | LEAST(name, 'STAR 3', 'star 2') | GREATEST('a', 'B', NULL) | GREATEST('b', 'B ', 'a')
+    SOUNDEX(name) | SOUNDEX('Robert') | SOUNDEX('Pfister') | SOUNDEX('Tymczak') | SOUNDEX('Honeyman') | SOUNDEX('')
+    SOUNDEX('Ashcraft of Quadratically-long') | SOUNDEX('12') | SOUNDEX(NULL) | SOUNDEX('sch ssc') | SOUNDEX(CONCAT(name, 'bbpd'))
+    name SOUNDS LIKE 'str' | 'Rupert' SOUNDS LIKE 'Robert' AND n > 1 | NOT 'hello' SOUNDS LIKE 'halo' | SOUNDEX('a bp cg dt ll mn rer')
     'a' 'b' | "x" "y" "z" | CONCAT('a' 'b', 'c') | LENGTH(CONCAT_WS(',', 'a', 'b'))
 """
 
