@@ -78,6 +78,7 @@ class TreeBuilder(ExpressionBuilder, WindowBuilder):
             inner.distinct,
             top,
             offset,
+            inner.rollup,
             span=span_of(parts),
         )
 
@@ -99,10 +100,11 @@ class TreeBuilder(ExpressionBuilder, WindowBuilder):
             tuple(part for part in parts if isinstance(part, SelectItem)),
             values.get("from"),
             values.get("where"),
-            values.get("group_by", ()),
+            values.get("group_by", values.get("rollup", ())),
             values.get("having"),
             distinct=isinstance(parts[1], Word) and parts[1].type == "DISTINCT",
             top=values.get("top"),
+            rollup="rollup" in values,
             span=span_of(parts),
         )
 

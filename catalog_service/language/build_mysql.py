@@ -112,6 +112,11 @@ class MySqlBuilder(TreeBuilder, MySqlForms):
             pattern = replace(pattern, value=pattern.value + escape)
         return Like(parts[0], pattern, negated=negated, ignore_case=True, escape=escape, span=span_of(parts))
 
+    def sounds_like(self, parts: Parts) -> Expr:
+        """Build ``a SOUNDS LIKE b``."""
+        left, right = (FunctionCall("mysql_soundex", (part,), span=part.span) for part in (parts[0], parts[-1]))
+        return Comparison("=", left, right, span=span_of(parts))
+
     def is_truth(self, parts: Parts) -> Expr:
         """Build ``a IS [NOT] TRUE`` or ``FALSE``: never NULL."""
         operand, span = parts[0], span_of(parts)
@@ -224,6 +229,12 @@ class MySqlBuilder(TreeBuilder, MySqlForms):
         if len(parts) > 1 or isinstance(parts[0], Name | Star):
             return super().select_item(parts)
         return SelectItem(parts[0], Identifier(_written(parts[0].span)), span=parts[0].span)
+
+    def group_by(self, parts: Parts) -> Clause:
+        """Build ``GROUP BY a, b [WITH ROLLUP]``."""
+        if isinstance(parts[-1], Word) and parts[-1].type == "ROLLUP":
+            return Clause("rollup", tuple(parts[2:-2]), span_of(parts))
+        return super().group_by(parts)
 
     def order_item(self, parts: Parts) -> OrderItem:
         """Build ``a [ASC | DESC]``: NULLs are less than everything."""

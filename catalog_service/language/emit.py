@@ -103,9 +103,12 @@ class _Emitter:
         if near is None and select.where is not None:
             parts.append(f"WHERE {self._write(select.where)}")
         if select.group_by:
-            parts.append(f"GROUP BY {', '.join(write(key) for key in select.group_by)}")
-        if select.having is not None:
-            parts.append(f"HAVING {write(select.having)}")
+            keys = ", ".join(write(key) for key in select.group_by)
+            parts.append(f"GROUP BY ROLLUP ({keys})" if select.rollup else f"GROUP BY {keys}")
+        having = ["count(*) > 0"] if select.rollup else []  # MySQL has no sum of no rows
+        having += [] if select.having is None else [write(select.having)]
+        if having:
+            parts.append(f"HAVING {' AND '.join(having)}")
         # of distinct rows nothing is left out beforehand, and they are ordered by their columns only
         hidden = values if self._has_outer_join and not select.distinct else None
         return " ".join([*parts, *order_sql(select.order_by, write, hidden), *_cut(select, limit)])

@@ -17,6 +17,7 @@ from .mysql_dates import DATES
 from .mysql_functions import MYSQL
 from .mysql_texts import BIT_AGGREGATES, TEXT_EXTREMES, TEXTS
 from .scisql import SCISQL
+from .scisql_htm import SCISQL_HTM
 from .scisql_regions import SCISQL_REGIONS
 from .statistics import STATISTICS
 
@@ -129,6 +130,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         _ALL,
         SCISQL.values(),
         SCISQL_REGIONS.values(),
+        SCISQL_HTM.values(),
         IVO.values(),
         CORNERS.values(),
         MYSQL.values(),

@@ -70,7 +70,6 @@ _QSERV_WORDS: Final[Mapping[str, str]] = {
     "TOP": "Write LIMIT n at the end.",
     "FETCH": "Write LIMIT n at the end.",
     "ILIKE": "LIKE ignores case here.",
-    "ROLLUP": "WITH ROLLUP is not supported: add the sums by UNION ALL.",
 }
 
 STATEMENTS: Final[Mapping[str, str]] = dict.fromkeys(

@@ -94,6 +94,8 @@ def _unknown(tree: Query) -> str | None:
     for node in walk(tree):
         if type(node) not in KNOWN_NODES:
             return f"nothing is known of {type(node).__name__}"
+        if isinstance(node, Select) and node.rollup:
+            return "WITH ROLLUP has groups of all batches"
         if isinstance(node, FunctionCall) and (node.name in _NEVER_ALIKE or node.name not in FUNCTIONS):
             return f"{node.name.upper()} gives another value each time"
     return None

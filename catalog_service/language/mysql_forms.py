@@ -178,6 +178,8 @@ def _typed(word: Word, before: Word, following: Word | None) -> Word:
         return _made("PREFIX", upper, word)
     if upper == "UNKNOWN" and before.type in {"IS", "NOT"}:
         return _made("NULL", word.value, word)
+    if upper == "ROLLUP" and before.type == "WITH" and after not in {"AS", "_LPAR"}:
+        return _made("ROLLUP", word.value, word)
     if upper in {"ALL", "ANY", "SOME"} and before.type == "COMPARISON" and after == "_LPAR":
         return _made("QUANTIFIER", upper, word)
     return word

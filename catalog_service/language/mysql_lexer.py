@@ -32,7 +32,6 @@ _REFUSED: Final = {
     "IGNORE": "index hints name indexes: IGNORE INDEX (name).",
     "INTO": "INTO is never run: queries only read.",
     "LOCK": "locking clauses are never run: queries only read.",
-    "SOUNDS": "SOUNDS LIKE is not supported.",
 }
 """What MySQL knows and we do not, by its reserved word."""
 
@@ -113,6 +112,7 @@ _PLACES: Final[dict[str, tuple[bool, frozenset[str]]]] = {
     "ESCAPE": (True, frozenset({"STRING"})),
     "FULL": (True, frozenset({"JOIN", "OUTER"})),
     "OFFSET": (True, frozenset({"UINT"})),
+    "SOUNDS": (True, frozenset({"LIKE"})),
     "SEPARATOR": (False, frozenset({"STRING"})),
     "ROWS": (False, frozenset({"BETWEEN", "CURRENT", "UNBOUNDED", "UINT"})),
     "CURRENT": (False, frozenset({"ROW"})),

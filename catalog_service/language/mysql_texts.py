@@ -13,6 +13,7 @@ from typing import Final
 
 from ..models.schema import DataType
 from .function import Aggregation, Function, Kind
+from .mysql_soundex import SOUNDEX
 
 __all__ = ["BIT_AGGREGATES", "TEXTS", "TEXT_EXTREMES", "pattern_fault"]
 
@@ -62,6 +63,7 @@ _PLACE: Final = (
 )
 
 _ALL: Final = (
+    SOUNDEX,
     Function("mysql_concat_ws", (Kind.ANY,), None, {0: "concat_ws({args})"}, variadic=True, hidden=True),
     _of("ascii", (Kind.TEXT,), DataType.INT, "CAST(ascii({0}) AS INTEGER)"),
     _pad("lpad"),

@@ -616,6 +616,8 @@ class Select(Node):
     distinct: bool = False
     top: int | None = None
     offset: int | None = None
+    rollup: bool = False
+    """Whether there are groups of the first keys alone, too, down to one of all rows; other keys are NULL there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,15 @@ PAGE = "docs/how-to/qserv-users.md"
 OPERATORS = "docs/how-to/leave-qserv.md"
 TEXT = (ROOT / PAGE).read_text()
 
-NODES = {"case", "cast", "distinct", "scisql_angsep", "scisql_s2ptincircle", "scisql_s2ptincpoly"}
+NODES = {
+    "case",
+    "cast",
+    "distinct",
+    "scisql_angsep",
+    "scisql_s2ptincircle",
+    "scisql_s2ptincpoly",
+    "scisql_s2cpolytobin",
+}
 """What the language has no function for, but a node of its tree."""
 
 

@@ -42,6 +42,7 @@ from ..errors import error_at
 from ..function import Kind
 from ..functions import AGGREGATES, FUNCTIONS
 from ..rewrite import LITERALS, walk_expression
+from ..scisql_htm import POLYGON_BYTES
 from ..types import GEOMETRIES, common_type, is_array, query_columns, type_of, type_word
 from ..windows import ROW_FUNCTIONS
 
@@ -154,6 +155,10 @@ def _function(call: FunctionCall) -> None:
     name = call.name.removeprefix("mysql_").partition(".")[0].upper()
     if name == "COORDSYS":
         return
+    if call.name == POLYGON_BYTES:
+        message = "scisql_s2CPolyToBin stands in calls of scisql_s2PtInCPoly only: its bytes are no result here."
+        remedy = "Write scisql_s2PtInCPoly(lon, lat, scisql_s2CPolyToBin(...)), or keep the corners."
+        raise error_at(QueryRefusedError, message, call.span, remedy=remedy)
     for index, arg in enumerate(call.args):
         _argument(name, function.kind(index), arg)
     if function.is_common and common_type(map(type_of, call.args)) is None:

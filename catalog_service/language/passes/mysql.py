@@ -28,17 +28,21 @@ from ...models.tree import (
     BooleanLiteral,
     Case,
     Cast,
+    ColumnRef,
     Comparison,
     Contains,
     Expr,
     FunctionCall,
+    Identifier,
     InList,
     InQuery,
     IntegerLiteral,
     Intersects,
+    IsNull,
     Like,
     Node,
     Not,
+    NullLiteral,
     Or,
     OrderItem,
     Query,
@@ -361,6 +365,8 @@ def collate(select: Select) -> Select:
     """Return `select` with texts grouped and sorted as MySQL compares them; of equal ones the smallest is shown."""
     select = _filtered(_distinct(select))
     texts_of_groups = {key for key in select.group_by if type_of(key) is DataType.TEXT}
+    if select.rollup:
+        select = _with_totals(select, texts_of_groups)
     items = tuple(_shown(item, texts_of_groups) for item in select.items)
     return replace(
         select,
@@ -399,6 +405,31 @@ def _shown(item: SelectItem, texts: set[Expr]) -> SelectItem:
     if item.expr not in texts:
         return item
     return replace(item, expr=Aggregate("any_value", (item.expr,), span=item.expr.span))
+
+
+def _with_totals(select: Select, texts: set[Expr]) -> Select:
+    """Return `select` with texts that are NULL where `rollup` adds up their groups."""
+    kept = {key for key in select.group_by if key not in texts} | {_folded(key) for key in texts}
+    items = tuple(replace(_named(item, texts), expr=_total(item.expr, texts, kept)) for item in select.items)
+    having = None if select.having is None else _total(select.having, texts, kept)
+    return replace(select, items=items, having=having)
+
+
+def _named(item: SelectItem, texts: set[Expr]) -> SelectItem:
+    """Return an item that keeps the name of its column whatever becomes of its text."""
+    if item.alias is not None or item.expr not in texts or not isinstance(item.expr, ColumnRef):
+        return item
+    return replace(item, alias=Identifier(item.expr.column.name))
+
+
+def _total(expr: Expr, texts: set[Expr], kept: set[Expr]) -> Expr:
+    if expr in kept or isinstance(expr, Aggregate):
+        return expr
+    if expr not in texts:
+        return map_children(expr, lambda child: _total(child, texts, kept))
+    none = IsNull(_folded(expr), span=expr.span)
+    shown = Aggregate("any_value", (expr,), span=expr.span)
+    return Case(None, ((none, NullLiteral(span=expr.span)),), shown, span=expr.span)
 
 
 def _sorted(item: OrderItem, items: tuple[SelectItem, ...]) -> OrderItem:

@@ -44,6 +44,9 @@ TEXTS = """
     name COLLATE latin1_bin IN ('star 2', 'STAR 4')
     CONVERT(n, CHAR) | CONVERT(name USING latin1) | CONVERT('12', SIGNED) | CONVERT(mag, SIGNED) | _latin1'abc' | N'abc'
     GREATEST(name, 'Star 5') | LEAST(name, 'STAR 3', 'star 2') | GREATEST('a', 'B', NULL) | GREATEST('b', 'B ', 'a')
+    SOUNDEX(name) | SOUNDEX('Robert') | SOUNDEX('Pfister') | SOUNDEX('Tymczak') | SOUNDEX('Honeyman') | SOUNDEX('')
+    SOUNDEX('Ashcraft of Quadratically-long') | SOUNDEX('12') | SOUNDEX(NULL) | SOUNDEX('sch ssc') | SOUNDEX(CONCAT(name, 'bbpd'))
+    name SOUNDS LIKE 'str' | 'Rupert' SOUNDS LIKE 'Robert' AND n > 1 | NOT 'hello' SOUNDS LIKE 'halo' | SOUNDEX('a bp cg dt ll mn rer')
     'a' 'b' | "x" "y" "z" | CONCAT('a' 'b', 'c') | LENGTH(CONCAT_WS(',', 'a', 'b'))
 """
 
@@ -83,6 +86,15 @@ SHAPES = [
     "(SELECT n FROM sky.Small UNION SELECT visit FROM sky.Visit) ORDER BY n LIMIT 4",
     "SELECT DATE(seen) AS d, COUNT(*) FROM sky.Small GROUP BY DATE(seen) ORDER BY d",
     "SELECT DATE_FORMAT(seen, '%Y-%m') AS month, COUNT(*) FROM sky.Small GROUP BY month ORDER BY month",
+    "SELECT n, COUNT(*) FROM sky.Small GROUP BY n WITH ROLLUP",
+    "SELECT n, flag, COUNT(*), SUM(m), MAX(m), AVG(size) FROM sky.Small GROUP BY n, flag WITH ROLLUP",
+    "SELECT n & 1 AS k, flag, COUNT(*) FROM sky.Small GROUP BY k, flag WITH ROLLUP HAVING COUNT(*) > 20",
+    "SELECT LOWER(name) AS k, n, COUNT(*) FROM sky.Small GROUP BY LOWER(name), n WITH ROLLUP",
+    "SELECT LOWER(IFNULL(name, 'all')) AS k, COUNT(*) FROM sky.Small WHERE name > '' GROUP BY name WITH ROLLUP",
+    "SELECT n, n + 1, COUNT(*) FROM sky.Small GROUP BY n WITH ROLLUP HAVING n > 2 OR n IS NULL",
+    "SELECT n, COUNT(*) FROM sky.Small WHERE n > 100 GROUP BY n WITH ROLLUP",
+    "SELECT * FROM (SELECT n, flag, COUNT(*) AS c FROM sky.Small GROUP BY n, flag WITH ROLLUP) t WHERE n = 3",
+    "SELECT COUNT(*) FROM (SELECT name, COUNT(*) AS c FROM sky.Small GROUP BY name WITH ROLLUP) t WHERE name IS NULL",
     "SELECT objectId FROM sky.Small WHERE seen > '2026-01-20' - INTERVAL 3 DAY AND HOUR(seen) BETWEEN 3 AND 9",
 ]
 

@@ -226,12 +226,15 @@ REFUSED = (
     ("SELECT objectId FROM sky.Object WHERE n IN (SELECT visit FROM sky.Visit WHERE RAND() < 0.5)", "RAND"),
     ("SELECT DISTINCT COUNT(*) FROM sky.Object GROUP BY n", "DISTINCT"),
     ("SELECT ra FROM sky.Object OFFSET 5", "OFFSET"),
+    ("SELECT n, COUNT(*) FROM sky.Object GROUP BY n WITH ROLLUP", "ROLLUP"),
+    ("SELECT objectId, COUNT(*) FROM sky.Object GROUP BY objectId WITH ROLLUP", "ROLLUP"),
+    ("SELECT c FROM (SELECT objectId, COUNT(*) AS c FROM sky.Object GROUP BY objectId WITH ROLLUP) AS q", "ROLLUP"),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED)
 def test_refusals(text: str, reason: str) -> None:
-    query = resolved(text)
+    query = resolved(text, Language.QSERV if "ROLLUP" in text else Language.ADQL)
     answer = split(query, cut_of(query, keys=("objectId",), few=("n", "tiny", "name")))
     assert isinstance(answer, str)
     assert reason in answer
