@@ -7,8 +7,10 @@ from ..exceptions import QueryRefusedError, QuerySyntaxError, QueryTypeError
 from ..models.schema import DataType
 from ..models.tree import (
     Aggregate,
+    And,
     Binary,
     Cast,
+    Comparison,
     Expr,
     FromItem,
     FunctionCall,
@@ -17,6 +19,7 @@ from ..models.tree import (
     JoinKind,
     Name,
     Not,
+    Or,
     OrderItem,
     Span,
     StringLiteral,
@@ -68,6 +71,27 @@ class MySqlForms:
             remedy = f"Compare with one value: {comparison.value} (SELECT {extreme}(...) FROM ...)."  # noqa: S608  # words
             raise error_at(QueryRefusedError, message, word.span, remedy=remedy)
         return InQuery(operand, parts[-1], negated=not is_any, span=span_of(parts))
+
+    def row(self, parts: Parts) -> Clause:
+        """Build ``(a, b)``, several values that are compared together."""
+        return Clause("row", tuple(parts), span_of(parts))
+
+    def row_comparison(self, parts: Parts) -> Expr:
+        """Build ``(a, b) = (c, d)``."""
+        left, word, right = parts
+        op = word.value.replace("!=", "<>")
+        if op not in {"=", "<>", "<=>"}:
+            message = f"rows of values are not compared by {op}."
+            raise error_at(QueryRefusedError, message, word.span, remedy="Compare value by value, with AND and OR.")
+        equal = _rows_equal(left, right, "<=>" if op == "<=>" else "=")
+        return Not(equal, span=span_of(parts)) if op == "<>" else equal
+
+    def in_rows(self, parts: Parts) -> Expr:
+        """Build ``(a, b) [NOT] IN ((c, d), (e, f))``."""
+        rows, span = [part for part in parts if isinstance(part, Clause)], span_of(parts)
+        tests = tuple(_rows_equal(rows[0], row, "=") for row in rows[1:])
+        found = tests[0] if len(tests) == 1 else Or(tests, span=span)
+        return found if len(parts) == len(rows) + 1 else Not(found, span=span)
 
     def collated(self, parts: Parts) -> Expr:
         """Build ``a COLLATE name``: a binary one tells upper from lower case, all others are the usual one."""
@@ -146,6 +170,15 @@ def _joined(values: Parts, separator: str) -> Expr:
 def _ordered(text: Expr, separator: Expr, order: OrderItem, span: Span) -> Expr:
     name = "mysql_joined_down" if order.descending else "mysql_joined_up"
     return Aggregate(name, (text, separator, order.expr), span=span)
+
+
+def _rows_equal(left: Clause, right: Clause, op: str) -> Expr:
+    """Return whether all values of two rows are equal."""
+    if len(left.value) != len(right.value):
+        message = f"a row of {len(left.value)} values is compared with one of {len(right.value)}."
+        raise error_at(QuerySyntaxError, message, right.span)
+    pairs = zip(left.value, right.value, strict=True)
+    return And(tuple(Comparison(op, one, other, span=right.span) for one, other in pairs), span=right.span)
 
 
 _SHIFTS: Final = {"DATE_ADD": False, "ADDDATE": False, "DATE_SUB": True, "SUBDATE": True}

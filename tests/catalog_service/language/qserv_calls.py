@@ -55,6 +55,10 @@ NUMBERS = """
     CAST(size AS DECIMAL(10, 2)) | CAST(mag AS DECIMAL(6, 1)) | CAST(size AS DECIMAL) | CONVERT(size, DECIMAL(8, 3))
     (n = 1) IS UNKNOWN | (n > 2) IS NOT UNKNOWN | n IS NOT TRUE | n = ANY (SELECT visit FROM sky.Visit)
     n <> ALL (SELECT visit FROM sky.Visit) | n != ALL (SELECT 3) | n = SOME (SELECT 1)
+    (n, m) = (1, 2) | (n, flag) = (1, 1) | (n, flag) <> (1, 1) | (n, flag) != (3, NULL) | (n, flag) <=> (NULL, 1)
+    (n, flag) IN ((1, 1), (3, 0)) | (n, flag) NOT IN ((1, 1), (3, 0)) | (n, name) IN ((1, 'STAR 1'), (2, 'star 2 '))
+    (n, flag, tiny & 1) IN ((1, 1, 1)) | (n, flag) IN ((1, NULL), (NULL, 0)) | NOT (n + 1, flag) = (2, 0) AND m > 0
+    (n) = (1) | (n, (m)) IN ((flag, m), (n, 3))
     n BETWEEN 1 AND 3 IS TRUE | -n DIV 2 | n ^ 3 & 7 | !n + 1 | - - n | 5 % n | n <=> NULL
 """
 

@@ -335,3 +335,18 @@ def test_a_reserved_word_is_advised_to_be_put_in_backticks(word: str) -> None:
         parse(QueryText(f"SELECT objectId AS {word} FROM sky.Object", Language.QSERV))
     assert f"{word.upper()} is a reserved word; as a name, write it in backticks: `{word}`." in str(caught.value)
     parse(QueryText(f"SELECT objectId AS `{word}` FROM sky.Object", Language.QSERV))
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("(n, m) = (1, 2, 3)", "a row of 2 values is compared with one of 3"),
+        ("(n, m) IN ((1, 2), (3, 4, 5))", "a row of 2 values is compared with one of 3"),
+        ("(n, m) < (1, 2)", "Compare value by value"),
+        ("RAND(5) < 1", "RAND(seed) is not repeatable here"),
+    ],
+)
+def test_what_is_no_row_and_no_seed_is_told(condition: str, message: str) -> None:
+    with pytest.raises(CatalogServiceError) as caught:
+        parse(QueryText(f"SELECT n FROM sky.Object WHERE {condition}", Language.QSERV))
+    assert message in str(caught.value)
