@@ -36,7 +36,7 @@ def _text(name: str, params: tuple[Kind, ...], template: str) -> Function:
 def _pad(side: str) -> Function:
     template = (
         f"CASE WHEN {{1}} < 0 OR {{1}} > {_LONGEST} THEN NULL WHEN {{1}} <= length({{0}}) THEN left({{0}}, {{1}}) "
-        f"WHEN {{2}} <> '' THEN {side}({{0}}, least({{1}}, {_LONGEST}), {{2}}) END"
+        f"WHEN {{2}} <> '' AND {{1}} IS NOT NULL THEN {side}({{0}}, least({{1}}, {_LONGEST}), {{2}}) END"
     )
     return _text(side, (Kind.TEXT, Kind.DIGITS, Kind.TEXT), template)
 
