@@ -84,17 +84,17 @@ def tile_cuts(tree: Query, scan: ScanPlan, tables: Tables) -> tuple[TileCut, ...
     sharded = {source for source, stored in tables.items() if stored.partitions is not None}
     if not sharded:
         return "no table has tiles"
-    found, few = [], _few(tables)
+    few = _few(tables)
     root = tree.body if isinstance(tree, With) else tree
     reason = "only a single SELECT is split" if not isinstance(root, Select) else _unit_refusal(root, sharded, tables)
     if reason is None:
         assert isinstance(root, Select)
         own = [spine for spine in spines(tree) if len(spine.selects) == 1 and spine.sources[0] in sharded]
         keys = frozenset().union(*(_keys(one.sources[0], tables) for one in own if is_kept(root, one.sources[0])))
-        found.append(TileCut(Cut(own[0], keys, few)))
+        # a table that leads would cut them smaller, for neighbours that nobody asks for
+        return (TileCut(Cut(own[0], keys, few)),)
     leads = leading(tree, scan, tables)
-    found += [TileCut(Cut(lead.spine, _keys(lead.source, tables), few), lead) for lead in leads]
-    return tuple(found) or reason or "no table can lead"
+    return tuple(TileCut(Cut(lead.spine, _keys(lead.source, tables), few), lead) for lead in leads) or reason
 
 
 def _keys(source: int, tables: Tables) -> frozenset[ColumnOf]:
