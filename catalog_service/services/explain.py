@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from partitioning.exceptions import LayoutError
 from partitioning.layout.row_groups import RowGroups, count_row_groups
 
 from ..exceptions import QueryRefusedError
@@ -85,7 +87,8 @@ class ExplainService:
         resolved, scan = await self._planned(query, published, identity)
         used = _used(resolved, scan, published)
         told = _told(scan, used)
-        groups = await asyncio.to_thread(_row_groups, scan, published)
+        async with in_time(self._limits.sync_timeout_s):
+            groups = await asyncio.to_thread(_row_groups, scan, published)
         tables = tuple(_reading(table, used[table.source], groups.get(table.source)) for table in told.tables)
         seconds = self._seconds(told)
         most_rows = self._limits.rows(maxrec)
@@ -189,14 +192,18 @@ def _told(scan: ScanPlan, used: dict[int, _Used]) -> ScanPlan:
 
 
 def _row_groups(scan: ScanPlan, published: Published) -> dict[int, RowGroups]:
-    """Return how many row groups are read of each table whose manifest lists them, by source number."""
+    """Return how many row groups are read of each table whose manifest lists them, by source number.
+
+    A list that cannot be read costs this number, not the explanation.
+    """
     found = {}
     for source, one in scan.scans.items():
         stored = published.lookup(one.table)
         if stored.placement is not None:
-            counted = count_row_groups(stored.directory, np.array(one.tiles, dtype=np.int64), one.healpix_ranges)
-            if counted is not None:
-                found[source] = counted
+            with suppress(LayoutError):
+                counted = count_row_groups(stored.directory, np.array(one.tiles, dtype=np.int64), one.healpix_ranges)
+                if counted is not None:
+                    found[source] = counted
     return found
 
 

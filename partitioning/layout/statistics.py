@@ -3,7 +3,6 @@
 They bound what a file may hold: where something is not known, more is allowed, never less.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,14 +18,9 @@ from numpy.typing import NDArray
 from ..exceptions import LayoutError
 from .manifest import ROW_GROUPS_FILE
 from .paths import MANIFEST_DIR
+from .row_groups import BATCH_ROWS, opened_list
 
 __all__ = ["FileBounds", "microseconds", "read_statistics"]
-
-_BATCH_ROWS: Final = 65_536
-"""Row groups that are read at once; a release has up to 4 million."""
-
-_LONGEST_FOOTER: Final = 48 << 20
-"""Longer footers of ``row_groups.parquet`` take seconds, and ten times their size in memory, to be read."""
 
 _LONGEST_TEXT: Final = 64
 """Longer minima and maxima of texts are not kept: the file counts as unbounded."""
@@ -77,9 +71,9 @@ def read_statistics(catalog: Path, column: str) -> FileBounds | None:
     """
     path = catalog / MANIFEST_DIR / ROW_GROUPS_FILE
     try:
-        if _footer_bytes(path) > _LONGEST_FOOTER:
-            return None
-        with pq.ParquetFile(path, memory_map=False) as source:
+        with opened_list(path) as source:
+            if source is None:
+                return None
             names = set(source.schema_arrow.names)
             if not {f"{column}.{part}" for part in ("min", "max", "nulls")} <= names:
                 return None
@@ -99,13 +93,6 @@ def microseconds(moment: datetime) -> int:
     """
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _footer_bytes(path: Path) -> int:
-    """Return the length of a Parquet footer, which stands before the closing magic number."""
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        return int.from_bytes(file.read(4), "little")
 
 
 def _dtype(kind: pa.DataType) -> np.dtype[Any] | None:
@@ -133,7 +120,7 @@ class _Groups:
 
 def _batches(source: pq.ParquetFile, column: str) -> Iterator[_Groups]:
     names = ["file", "rows", *(f"{column}.{part}" for part in ("min", "max", "nulls"))]
-    for batch in source.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
+    for batch in source.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
         file, rows, low, high, nulls = (batch.column(name) for name in names)
         yield _Groups(
             file.to_numpy().astype(np.int64),

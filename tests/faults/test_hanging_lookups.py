@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from catalog_service.storage.ids import find_ids
+from partitioning.exceptions import LayoutError
 from tests.harness import SampleStore
 from tests.identified import serving_names
 
@@ -58,3 +59,21 @@ def test_look_ups_that_hang(
                 assert (status, f"time limit of {LIMIT_S:g} s" in text) == (408, True)
                 assert seconds < LIMIT_S + 3
         let_go.set()
+
+
+def test_a_list_of_row_groups_that_hangs_or_is_damaged(
+    sample_store: SampleStore, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, event = tmp_path_factory.mktemp("groups"), threading.Event()
+
+    def hang(*_: Any) -> Any:
+        if event.wait(60):
+            raise LayoutError("damaged")
+
+    monkeypatch.setattr("catalog_service.services.explain.count_row_groups", hang)
+    with serving_names(sample_store.root, state, workers=1, sync_timeout_s=LIMIT_S) as (url, _):
+        answer = requests.post(f"{url}/api/v1/explain", json={"query": BY_POSITION}, timeout=30)
+        assert answer.status_code == 408
+        event.set()
+        answer = requests.post(f"{url}/api/v1/explain", json={"query": BY_POSITION}, timeout=30)
+        assert (answer.status_code, answer.json()["tables"][0]["row_groups"]) == (200, None)
