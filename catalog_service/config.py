@@ -90,6 +90,9 @@ class Config(BaseSettings):
     """DuckDB threads per worker."""
     worker_memory_mb: int = Field(1500, ge=128, le=10_000_000)
     """Memory limit of a worker's queries in MB."""
+    worker_cache_mb: int = Field(256, ge=0, le=1_000_000)
+    """Columns in MB that a worker for short queries keeps, decoded, for the next query of the same field; beyond its
+    memory limit."""
     worker_spill_mb: int = Field(10_000, ge=0, le=1_000_000_000)
     """Disk that one worker's sorts and spools may take in MB."""
     scan_workers: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=256)

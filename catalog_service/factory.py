@@ -320,8 +320,9 @@ def _lanes(config: Config, worker: WorkerConfig) -> Lanes:
     small = replace(worker, threads=1, memory_limit_bytes=min(worker.memory_limit_bytes, _METADATA_BYTES))
     scan = WorkerPool(replace(worker, nice=_SCAN_NICE), size=config.scan_workers, max_queued=config.queue_length)
     batch = WorkerPool(job, size=config.batch_workers, max_queued=config.queue_length)
+    short = replace(worker, nice=_SHORT_NICE, cache_bytes=config.worker_cache_mb * 1_000_000)
     return Lanes(
-        interactive=WorkerPool(replace(worker, nice=_SHORT_NICE), size=config.workers, max_queued=config.queue_length),
+        interactive=WorkerPool(short, size=config.workers, max_queued=config.queue_length),
         scan=scan,
         batch=batch,
         metadata=WorkerPool(small, size=1, max_queued=config.queue_length),

@@ -27,6 +27,7 @@ from .engines.base import BatchStream, Engine, QueryCancelledError, WorkerConfig
 from .engines.confinement import confine
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
+from .engines.excerpt_engine import ExcerptEngine
 from .engines.uploads.read import read_upload, too_large
 from .exceptions import CatalogServiceError, ConfigurationError, ServerError, UnavailableError
 from .models import frames
@@ -208,7 +209,7 @@ def main() -> None:
     try:
         _limit_resources(config)
         confine((config.temp_directory, *config.writable_directories))
-        engine = DuckDBEngine(config)
+        engine = ExcerptEngine(DuckDBEngine(config), config.cache_bytes)
         _self_test(engine, config)
     except Exception as error:  # noqa: BLE001 - the parent reports why its workers do not start
         end = End(error=ConfigurationError(f"a worker cannot start: {error}"))

@@ -49,8 +49,9 @@ def unnoticed(_done: int, _total: int) -> None:
 class Engine(Protocol):
     """Runs one query at a time."""
 
-    is_broken: bool
-    """Whether an internal failure has left the engine unusable."""
+    @property
+    def is_broken(self) -> bool:
+        """Whether an internal failure has left the engine unusable."""
 
     def stream(
         self, query: EngineQuery, *, timeout_s: float, batch_rows: int, progress: Progress = unnoticed
@@ -101,6 +102,8 @@ class WorkerConfig:
     """The largest result that is written to a file."""
     threads: int = 2
     """DuckDB threads."""
+    cache_bytes: int = 0
+    """Decoded columns of released files that are kept for the next query, beyond the memory limit."""
     address_space_bytes: int | None = None
     """``RLIMIT_AS``; by default the memory limit and 2 GB."""
     nice: int = 0
@@ -109,7 +112,7 @@ class WorkerConfig:
     @property
     def address_space_limit_bytes(self) -> int:
         """``RLIMIT_AS`` in force."""
-        return self.address_space_bytes or self.memory_limit_bytes + _ADDRESS_SPACE_MARGIN
+        return self.address_space_bytes or self.memory_limit_bytes + self.cache_bytes + _ADDRESS_SPACE_MARGIN
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON body for `from_json`."""

@@ -315,7 +315,7 @@ class WorkerPool:
         if end.outcome is not None:
             self._typical_s += (end.outcome.seconds - self._typical_s) * _AVERAGING
         worn_out = worker.queries >= self._queries_per_worker
-        too_large = end.rss_bytes > self._config.memory_limit_bytes + _RSS_MARGIN_BYTES
+        too_large = end.rss_bytes > self._config.memory_limit_bytes + self._config.cache_bytes + _RSS_MARGIN_BYTES
         if worker not in self._busy:
             return  # it was killed meanwhile
         if end.retire or worn_out or too_large or self._is_outdated(worker):

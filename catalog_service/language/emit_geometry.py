@@ -41,6 +41,7 @@ __all__ = [
     "Degrees",
     "contains_point",
     "distance",
+    "distance_limit",
     "distance_test",
     "geometry_value",
     "is_constant",
@@ -62,7 +63,7 @@ def contains_point(condition: Contains, degrees: Degrees) -> str:
     assert isinstance(shape.centre, Point)
     radius = constant(shape.radius)
     if radius is not None:
-        return _compare("<=", point, shape.centre, radius + EDGE_TOLERANCE_DEG if radius >= 0 else -1.0, degrees)
+        return _compare("<=", point, shape.centre, distance_limit("<=", radius), degrees)
     return f"({distance(point, shape.centre, degrees)} <= {degrees(shape.radius)} + {double(EDGE_TOLERANCE_DEG)})"
 
 
@@ -71,17 +72,17 @@ def distance_test(op: str, separation: Distance, radius_deg: float, degrees: Deg
     first, second = separation.first, separation.second
     assert isinstance(first, Point)
     assert isinstance(second, Point)
-    outer = radius_deg + EDGE_TOLERANCE_DEG if radius_deg >= 0 else radius_deg
-    inner = radius_deg - min(EDGE_TOLERANCE_DEG, radius_deg / 2) if radius_deg > 0 else radius_deg
-    match op:
-        case "<=" | ">":
-            return _compare(op, first, second, outer, degrees)
-        case "<" | ">=":
-            return _compare(op, first, second, inner, degrees)
-        case _:
-            near = _compare(">=", first, second, inner, degrees)
-            both = f"({near} AND {_compare('<=', first, second, outer, degrees)})"
-            return both if op == "=" else f"(NOT {both})"
+    if op in {"<=", ">", "<", ">="}:
+        return _compare(op, first, second, distance_limit(op, radius_deg), degrees)
+    near, far = (_compare(one, first, second, distance_limit(one, radius_deg), degrees) for one in (">=", "<="))
+    return f"({near} AND {far})" if op == "=" else f"(NOT ({near} AND {far}))"
+
+
+def distance_limit(op: str, radius_deg: float) -> float:
+    """Return the separation with which one is compared, exactly, to find whether it is ``op radius_deg``."""
+    if op in {"<=", ">"}:
+        return radius_deg + EDGE_TOLERANCE_DEG if radius_deg >= 0 else radius_deg
+    return radius_deg - min(EDGE_TOLERANCE_DEG, radius_deg / 2) if radius_deg > 0 else radius_deg
 
 
 def distance(first: Expr, second: Expr, degrees: Degrees) -> str:

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from ..exceptions import LimitError
+from ..models.excerpt import Excerpt
 from ..models.query import Language, ParsedQuery, QueryText, ResolvedQuery, SplitQuery, TableScan
 from ..models.spines import Cut
 from ..models.tree import ColumnRef, Query, Select, SetOperation
 from ..models.walk import base_tables
 from .adql import parse_adql
 from .emit import emit_query
+from .excerpt import excerpt_of
 from .limits import MAX_DEPTH
 from .qserv import parse_qserv
 from .resolve import SchemaView, resolve_query
 from .split import split_query
 
-__all__ = ["SchemaView", "emit", "emit_split", "parse", "resolve", "result_position", "split"]
+__all__ = ["SchemaView", "emit", "emit_split", "excerpt", "parse", "resolve", "result_position", "split"]
 
 _TOO_DEEP = f"the query is nested too deeply; the limit is {MAX_DEPTH} levels."
 
@@ -77,6 +79,17 @@ def emit(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: i
         return emit_query(resolved.tree, scans, limit=None if max_rows is None else max_rows + 1)
     except RecursionError:
         raise LimitError(_TOO_DEEP) from None
+
+
+def excerpt(resolved: ResolvedQuery, scans: Mapping[int, TableScan], *, max_rows: int) -> Excerpt | None:
+    """Return the rows that `emit` has a SELECT for without SQL, if they are plain rows of one table.
+
+    Parameters
+    ----------
+    resolved, scans, max_rows
+        As for `emit`; the files must be those of releases.
+    """
+    return excerpt_of(resolved.tree, scans, limit=max_rows + 1)
 
 
 def split(resolved: ResolvedQuery, cut: Cut) -> SplitQuery | str:

@@ -26,6 +26,7 @@ import orjson
 
 from catalog_service.exceptions import CatalogServiceError
 
+from .excerpt import ConeTest, Excerpt, IdTest
 from .query import EngineQuery, FileStamp, Outcome, ResultFormat
 from .schema import Column, DataType
 from .upload import UploadQuery
@@ -147,14 +148,28 @@ def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
     body: dict[str, Any] = frame["query"]
     columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
     position, stamps, batches = body.pop("position"), body.pop("stamps"), body.pop("batches")
+    excerpt = body.pop("excerpt")
     query = EngineQuery(
         **{**body, "format": ResultFormat(body["format"])},
         columns=columns,
         batches=tuple(batches),
+        excerpt=None if excerpt is None else _excerpt(excerpt),
         position=None if position is None else (position[0], position[1]),
         stamps=tuple(FileStamp(*stamp) for stamp in stamps),
     )
     return query, float(frame["remaining_s"])
+
+
+def _excerpt(body: dict[str, Any]) -> Excerpt:
+    return Excerpt(
+        files=tuple(body["files"]),
+        columns=tuple(body["columns"]),
+        index=body["index"],
+        ranges=tuple((start, stop) for start, stop in body["ranges"]),
+        rows=body["rows"],
+        cones=tuple(ConeTest(**cone) for cone in body["cones"]),
+        ids=tuple(IdTest(test["column"], tuple(test["ids"])) for test in body["ids"]),
+    )
 
 
 def encode_end(end: End) -> bytes:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from partitioning.layout.paths import HEALPIX_COLUMN
 
+from .excerpt import Excerpt
 from .schema import Column, Table
 from .tree import Query, ShowColumns
 
@@ -224,6 +225,8 @@ class EngineQuery:
     """Adopted files that the query reads, and how they must still look."""
     expects_few: bool = False
     """Whether few rows of few files are likely, so that they are best fetched at once."""
+    excerpt: Excerpt | None = None
+    """The same rows as `sql` gives, told without SQL, if they can be."""
     keeps_footers: bool = False
     """Whether the worker keeps the footers of the files for the queries after this one."""
     target: str | None = None

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..language.pipeline import emit, emit_split, split
+from ..language.pipeline import emit, emit_split, excerpt, split
+from ..models.excerpt import Excerpt
 from ..models.query import ResolvedQuery, ScanPlan, SplitQuery, TableScan
 from ..models.schema import Table
 from ..models.stored import StoredTable
@@ -21,6 +22,7 @@ class EngineTexts:
     sql: str
     batches: tuple[str, ...] = ()
     most_rows: int | None = None
+    excerpt: Excerpt | None = None
 
 
 def pieces_of(
@@ -54,7 +56,9 @@ def texts_of(
     """Return the texts of a query; those of batches if it is larger than one and can be split."""
     cut = pieces_of(resolved, scan, lookup, limits)
     if isinstance(cut, str):
-        return EngineTexts(emit(resolved, scan.scans, max_rows=max_rows))
+        sql = emit(resolved, scan.scans, max_rows=max_rows)
+        rows = excerpt(resolved, scan.scans, max_rows=max_rows) if scan.reads_few_tiles else None
+        return EngineTexts(sql, excerpt=rows)
     texts, merge = emit_split(*cut, max_rows=max_rows)
     root = cut[0].partial.body if isinstance(cut[0].partial, With) else cut[0].partial
     top = root.top if isinstance(root, Select) else None

@@ -225,6 +225,7 @@ class QueryService:
             sql=texts.sql,
             batches=texts.batches,
             most_rows=texts.most_rows,
+            excerpt=texts.excerpt,
             columns=resolved.columns,
             format=options.format.format,
             gzip=options.gzip and options.format.is_text,
