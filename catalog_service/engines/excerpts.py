@@ -59,6 +59,13 @@ class _Footer:
     places: Mapping[str, int]
     """Of columns that are no part of another, by name: which of the stored columns they are."""
 
+    def plain_types(self, names: Iterable[str]) -> tuple[pa.DataType, ...]:
+        """Return the types of columns, all of which must be plain."""
+        types = tuple(self.schema.field(name).type for name in names)
+        if any(one not in _PLAIN for one in types):
+            raise _NeedsSqlError
+        return types
+
 
 @dataclass(slots=True, eq=False)
 class _RowGroup:
@@ -190,15 +197,10 @@ def _read_footer(path: str, index: str) -> _Footer:
 
 def _schema(excerpt: Excerpt, footers: Iterable[_Footer]) -> pa.Schema:
     """Return the columns of the result, which must be plain and the same in all files; the others must be plain."""
-    fields: list[pa.Field] | None = None
-    for footer in footers:
-        if any(footer.schema.field(name).type not in _PLAIN for name in (*excerpt.columns, *_tested(excerpt))):
-            raise _NeedsSqlError
-        own = [pa.field(name, footer.schema.field(name).type) for name in excerpt.columns]
-        if fields is not None and own != fields:
-            raise _NeedsSqlError
-        fields = own
-    return pa.schema(fields or [])
+    types = {footer.plain_types((*excerpt.columns, *_tested(excerpt))) for footer in footers}
+    if len(types) != 1:
+        raise _NeedsSqlError
+    return pa.schema(list(zip(excerpt.columns, *types, strict=False)))
 
 
 def _row_groups(footer: _Footer, ranges: tuple[tuple[int, int], ...]) -> list[int]:
@@ -264,8 +266,11 @@ def _in_ranges(indices: NDArray[np.int64], ranges: tuple[tuple[int, int], ...]) 
 
 def _values(column: pa.Array, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return a column of the rows as doubles, NaN where it is NULL."""
-    values: NDArray[Any] = column.take(pa.array(rows)).to_numpy(zero_copy_only=False)
-    return values.astype(np.float64)
+    if column.null_count:
+        values: NDArray[Any] = column.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+    else:
+        values = column.to_numpy()[rows]
+    return values.astype(np.float64, copy=False)
 
 
 def _inside(cone: ConeTest, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -25,12 +25,12 @@ from ..models.tree import (
     TableRef,
     With,
 )
+from ..models.walk import all_nodes
 from .emit_expr import ExpressionWriter
 from .emit_from import position_columns, scan_sql
 from .emit_healpix import stored_index
 from .emit_near import NearJoin, near_join, near_outside
 from .emit_stored import StoredColumnWriter, stored_conditions
-from .rewrite import walk
 from .sqltext import quoted
 from .windows import order_sql
 
@@ -49,7 +49,7 @@ class _Emitter:
         self._scans = scans
         self._common = {PARTIAL_ROWS: quoted(PARTIAL_ROWS)}
         self._used: defaultdict[int, dict[str, Column]] = defaultdict(dict)
-        nodes = tuple(walk(tree))
+        nodes = all_nodes(tree)
         self._has_outer_join = any(isinstance(node, Join) and node.kind.is_outer for node in nodes)
         for node in nodes:
             if isinstance(node, ColumnRef):

@@ -20,6 +20,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -118,7 +119,9 @@ def decode_header(header: bytes) -> tuple[bytes, int]:
 def encode_query(query: EngineQuery, *, remaining_s: float) -> bytes:
     """Return the payload of a ``Q`` frame; `remaining_s` is what is left of the query's time limit."""
     # orjson writes dataclasses and enumerations itself, in a twentieth of the time of `asdict`; named tuples it refuses
-    return orjson.dumps({"query": query, "remaining_s": remaining_s}, default=_plain)
+    body = {name: getattr(query, name) for name in EngineQuery.__slots__}
+    columns = orjson.dumps(body.pop("columns")).decode()  # a text of their own, by which the worker knows them again
+    return orjson.dumps({"query": body, "columns": columns, "remaining_s": remaining_s}, default=_plain)
 
 
 def _plain(value: object) -> object:
@@ -146,18 +149,23 @@ def decode_query(payload: bytes) -> tuple[EngineQuery, float]:
     """Return (query, seconds left of its time limit) of a ``Q`` frame's payload."""
     frame: dict[str, Any] = orjson.loads(payload)
     body: dict[str, Any] = frame["query"]
-    columns = tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in body.pop("columns"))
     position, stamps, batches = body.pop("position"), body.pop("stamps"), body.pop("batches")
     excerpt = body.pop("excerpt")
     query = EngineQuery(
         **{**body, "format": ResultFormat(body["format"])},
-        columns=columns,
+        columns=_columns(frame["columns"]),
         batches=tuple(batches),
         excerpt=None if excerpt is None else _excerpt(excerpt),
         position=None if position is None else (position[0], position[1]),
         stamps=tuple(FileStamp(*stamp) for stamp in stamps),
     )
     return query, float(frame["remaining_s"])
+
+
+@lru_cache(maxsize=16)
+def _columns(text: str) -> tuple[Column, ...]:
+    """Return columns by their JSON: queries about the same table, one after another, have the same."""
+    return tuple(Column(**{**c, "datatype": DataType(c["datatype"])}) for c in orjson.loads(text))
 
 
 def _excerpt(body: dict[str, Any]) -> Excerpt:

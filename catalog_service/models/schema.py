@@ -32,6 +32,8 @@ class DataType(Enum):
     NULL = "null"
     """Type of the bare literal NULL; fits every other type."""
 
+    __hash__ = object.__hash__  # members are one of a kind; that of `Enum` is Python, and types are looked up a lot
+
     @property
     def is_integer(self) -> bool:
         """Whether this is an integer type."""

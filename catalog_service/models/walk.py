@@ -6,7 +6,7 @@ from typing import Final
 
 from .tree import And, CommonTableRef, Expr, FromItem, Join, Node, SubqueryRef, TableRef
 
-__all__ = ["base_tables", "children", "conjuncts", "from_sources", "on_clauses", "slots", "walk"]
+__all__ = ["all_nodes", "base_tables", "children", "conjuncts", "from_sources", "on_clauses", "slots", "walk"]
 
 
 _SLOTS: Final[dict[type[Node], tuple[str, ...]]] = {}
@@ -54,7 +54,21 @@ def walk(node: Node) -> Iterator[Node]:
     while waiting:
         current = waiting.pop()
         yield current
-        waiting += reversed(children(current))
+        if below := children(current):
+            waiting += reversed(below)
+
+
+_last: tuple[Node, tuple[Node, ...]] | None = None
+"""The tree that `all_nodes` was last asked about, and its answer."""
+
+
+def all_nodes(tree: Node) -> tuple[Node, ...]:
+    """Return what `walk` yields; each step of a query's journey looks at the whole tree, so that it is kept."""
+    global _last  # noqa: PLW0603 - replaced as a whole, whichever thread asks; trees are immutable
+    known = _last
+    if known is None or known[0] is not tree:
+        known = _last = (tree, tuple(walk(tree)))
+    return known[1]
 
 
 def base_tables(item: FromItem | None) -> Iterator[TableRef]:

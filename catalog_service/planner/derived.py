@@ -12,7 +12,7 @@ from ..models.schema import SkyPosition, Table
 from ..models.spines import passed_columns
 from ..models.stored import StoredTable
 from ..models.tree import CommonTableRef, Query, Select, SubqueryRef, With
-from ..models.walk import base_tables, from_sources, walk
+from ..models.walk import all_nodes, base_tables, from_sources
 from .joins import NO_DERIVED, Derived, table_bounds
 from .prune import Bounds
 from .regions import AllOf, Around, Enlarged, RegionExpr
@@ -41,7 +41,7 @@ def derived_positions(
     uploaded
         Positions of uploaded tables, which are among the result.
     """
-    nodes = [node for part in _in_order(tree) for node in reversed(list(walk(part)))]  # what is inside comes first
+    nodes = [node for part in _in_order(tree) for node in reversed(all_nodes(part))]  # what is inside comes first
     references = [node for node in nodes if isinstance(node, SubqueryRef | CommonTableRef)]
     common = {table.name.text: table.query for table in tree.tables} if isinstance(tree, With) else {}
     passed_on = dict(uploaded)

@@ -22,7 +22,7 @@ from ..models.tree import (
     StringLiteral,
     Unary,
 )
-from ..models.walk import base_tables, on_clauses, walk
+from ..models.walk import all_nodes, base_tables, on_clauses
 from .regions import conjuncts
 
 __all__ = ["condition_ids", "wanted_ids"]
@@ -38,7 +38,7 @@ Ids = tuple[int, ...] | tuple[str, ...]
 def wanted_ids(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[IdBound, ...]:
     """Return the ids that `query` names, of columns that have an index; each once."""
     found: dict[IdBound, None] = {}
-    for node in walk(query.tree):
+    for node in all_nodes(query.tree):
         if isinstance(node, Select) and node.source is not None:
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
             for condition in (node.where, *on_clauses(node.source)):

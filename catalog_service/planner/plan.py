@@ -16,7 +16,7 @@ from ..models.schema import Table
 from ..models.statistics import NO_STATISTICS, Statistics
 from ..models.stored import StoredTable
 from ..models.tree import Select
-from ..models.walk import base_tables, walk
+from ..models.walk import all_nodes, base_tables
 from .derived import derived_positions, outer_positions
 from .joins import NO_DERIVED, Derived, table_bounds
 from .prune import Bounds, choose_tiles, expected_rows, merged_ranges, position_box
@@ -76,7 +76,7 @@ def plan(  # noqa: PLR0913 - the query, and what was looked up for it
     """
     planned: dict[int, _Planned] = {}
     known = _Known(found or {}, derived_positions(query.tree, lookup, found or {}, uploaded), statistics)
-    selects = [node for node in walk(query.tree) if isinstance(node, Select) and node.source is not None]
+    selects = [node for node in all_nodes(query.tree) if isinstance(node, Select) and node.source is not None]
     visible = tuple(sorted(visible_schemas))
     for number, select in enumerate(selects, start=1):  # what is around a subquery comes first
         made, bounds = _plan_select(select, lookup, known, visible)

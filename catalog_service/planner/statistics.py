@@ -42,7 +42,7 @@ from ..models.tree import (
     StringLiteral,
     Unary,
 )
-from ..models.walk import base_tables, conjuncts, on_clauses, walk
+from ..models.walk import all_nodes, base_tables, conjuncts, on_clauses
 from .intervals import compared_columns, may_hold
 from .monotone import implied
 
@@ -78,7 +78,7 @@ _MOST_ITEMS: Final = 10_000
 def wanted_statistics(query: ResolvedQuery, lookup: Callable[[Table], StoredTable]) -> tuple[ColumnKey, ...]:
     """Return the columns that `query` compares, of tables of several files; each once."""
     found: dict[ColumnKey, None] = {}
-    for node in walk(query.tree):
+    for node in all_nodes(query.tree):
         if isinstance(node, Select) and node.source is not None:
             tables = {ref.source: lookup(ref.table) for ref in base_tables(node.source)}
             for condition in (node.where, *on_clauses(node.source)):

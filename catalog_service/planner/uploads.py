@@ -8,7 +8,7 @@ from partitioning.sky.coverage import Coverage
 from ..models.schema import Column, SkyPosition, Table
 from ..models.tree import ColumnRef, Point, Query, TableRef
 from ..models.upload import UPLOAD_SCHEMA
-from ..models.walk import walk
+from ..models.walk import all_nodes
 from .joins import Derived
 from .regions import Around
 
@@ -47,7 +47,7 @@ def uploaded_positions(tree: Query) -> tuple[UploadedPosition, ...]:
 
     It is the first that the query makes a point of, or else the one that names or UCDs tell.
     """
-    nodes = tuple(walk(tree))
+    nodes = all_nodes(tree)
     uploads = {n.source: n.table for n in nodes if isinstance(n, TableRef) and n.table.schema_name == UPLOAD_SCHEMA}
     used: dict[int, tuple[Column, Column]] = {}
     for node in nodes:

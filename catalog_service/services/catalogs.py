@@ -10,7 +10,7 @@ from ..models.schema import Schema, Table
 from ..models.stored import StoredTable
 from ..models.tree import TableRef
 from ..models.user import Identity
-from ..models.walk import walk
+from ..models.walk import all_nodes
 from ..storage.catalogs import Registry
 from ..storage.statistics import StatisticsCache
 from .tap_schema import TAP_SCHEMA, build_tap_schema
@@ -39,7 +39,7 @@ class Published:
 
     def releases(self, query: ResolvedQuery) -> dict[str, str]:
         """Return the info that names the release of each catalog in a query; none if there is no catalog in it."""
-        tables = {node.table.full_name for node in walk(query.tree) if isinstance(node, TableRef)}
+        tables = {node.table.full_name for node in all_nodes(query.tree) if isinstance(node, TableRef)}
         named = [f"{name} {self.stored[name].release}" for name in sorted(tables & self._catalog_tables)]
         return {"RELEASES": ", ".join(named)} if named else {}
 

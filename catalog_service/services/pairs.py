@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import prod
 
 from ..models.tree import ColumnRef, Comparison, Contains, Distance, Expr, Intersects, Node, Select
-from ..models.walk import conjuncts, from_sources, on_clauses, walk
+from ..models.walk import all_nodes, conjuncts, from_sources, on_clauses, walk
 
 __all__ = ["most_pairs"]
 
@@ -20,7 +20,7 @@ def most_pairs(tree: Node, rows: Mapping[int, int]) -> int:
     rows
         Rows that are read of each base table, by source number; other tables count as one row.
     """
-    return max((_pairs(node, rows) for node in walk(tree) if isinstance(node, Select)), default=0)
+    return max((_pairs(node, rows) for node in all_nodes(tree) if isinstance(node, Select)), default=0)
 
 
 def _pairs(select: Select, rows: Mapping[int, int]) -> int:

@@ -12,7 +12,7 @@ __all__ = ["binary_content", "flags", "flat_list", "numbers", "split_binary", "v
 
 def numbers(array: pa.Array) -> NDArray[Any]:
     """Return the values of a numeric array, ``(N,)``; what lies at a NULL is undefined."""
-    code = {"float": "float32", "double": "float64"}.get(str(array.type), str(array.type))
+    code: np.dtype[Any] = array.type.to_pandas_dtype()
     buffer = array.buffers()[1]
     if buffer is None:
         return np.zeros(len(array), dtype=code)

@@ -6,11 +6,14 @@ announces is what its rows hold, in every format.
 
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_service.exceptions import QueryValueError, ServerError
 from catalog_service.models.schema import Column, DataType
+
+from .arrays import numbers
 
 __all__ = ["conform", "result_schema"]
 
@@ -89,8 +92,9 @@ def _cast(array: pa.Array, field: pa.Field) -> pa.Array:
 
 
 def _nan_to_null(array: pa.Array) -> pa.Array:
-    nan = pc.is_nan(array)
-    return pc.if_else(nan, None, array) if _any(nan) else array
+    if not np.isnan(numbers(array)).any():  # of most arrays; what lies at a NULL may be NaN, too
+        return array
+    return pc.if_else(pc.is_nan(array), None, array)
 
 
 def _any(mask: pa.Array) -> bool:
