@@ -7,6 +7,7 @@
     |- InputError              an input file or its content is unusable
     |  |- SchemaMismatchError  an input file's columns differ from the declared schema
     |  |- DamagedInputError    an input file, or one part of it, cannot be read
+    |- DamagedSpillError       a spill file of a build is not as it was written
     |- LayoutError             a published catalog does not follow the on-disk contract
     |- RegionError             a region on the sky is ill-defined
 """
@@ -14,6 +15,7 @@
 __all__ = [
     "ConfigError",
     "DamagedInputError",
+    "DamagedSpillError",
     "InputError",
     "LayoutError",
     "PartitioningError",
@@ -59,6 +61,23 @@ class DamagedInputError(InputError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.problem}"
+
+
+class DamagedSpillError(PartitioningError):
+    """What an input unit spilled is gone or damaged: a machine lost power, or a disk fails.
+
+    Parameters
+    ----------
+    unit
+        Number of the input unit.
+    """
+
+    def __init__(self, unit: int) -> None:
+        super().__init__(unit)  # so that the error survives the way between processes
+        self.unit = unit
+
+    def __str__(self) -> str:
+        return f"the spill files of input unit {self.unit} are damaged; run the same command again: it makes them anew"
 
 
 class LayoutError(PartitioningError):

@@ -13,7 +13,7 @@ from .checks.report import Full, Scope, require_clean
 from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
-from .exceptions import ConfigError, LayoutError
+from .exceptions import ConfigError, DamagedSpillError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
 from .job import Job, told
 from .layout.checksums import write_checksums
@@ -299,6 +299,33 @@ class _Run:
 
 
 def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
+    buckets = _leaves(job, parent, changes)
+    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
+    with job.stage("index"):
+        indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
+    with job.stage("maps"):
+        if changes is None:
+            scope: Scope = Full()
+            _assemble(job, ledger, buckets, indexes)
+        else:
+            scope = finish_append(job, changes, ledger, buckets.tiling, indexes)
+    _verify(job, scope)
+
+
+def _leaves(job: Job, parent: Parent | None, changes: Changes | None) -> BucketPlan:
+    """Write the leaves; spill files that turn out to be damaged are made again as long as it is not always the same."""
+    damaged = set[int]()
+    while True:
+        try:
+            return _leaves_once(job, parent, changes)
+        except DamagedSpillError as error:
+            if error.unit in damaged:
+                raise
+            damaged.add(error.unit)
+            job.say(f"the spill files of input unit {error.unit} are damaged; it is placed and spilled again")
+
+
+def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None) -> BucketPlan:
     with job.stage("place"):
         _place(job, parent)
         if changes is not None:
@@ -313,16 +340,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         _tell_rejects(job)
     with job.stage("sort"):
         job.run("sort", buckets.count)
-    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
-    with job.stage("index"):
-        indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
-    with job.stage("maps"):
-        if changes is None:
-            scope: Scope = Full()
-            _assemble(job, ledger, buckets, indexes)
-        else:
-            scope = finish_append(job, changes, ledger, buckets.tiling, indexes)
-    _verify(job, scope)
+    return buckets
 
 
 def _build_plain(job: Job) -> None:

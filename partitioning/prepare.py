@@ -37,6 +37,7 @@ from .stages.plan import (
 )
 from .stages.plan import unit_bytes as largest_unit
 from .stages.publish import current_release, next_release
+from .stages.remains import forget_lost_units
 from .stages.sizes import measure_rows, target_rows
 from .stages.spill import SPILL_FORMAT
 from .stages.workspace import Workspace
@@ -145,6 +146,8 @@ def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspa
             say(f"the spill files of release {found.release} are not in {workspace.spill}; it is begun anew")
         else:
             say(f"an interrupted build of release {found.release} goes on")
+            if not in_place and (lost := forget_lost_units(workspace, found)):
+                say(f"{lost} units of work are not as they were left; they are done again")
             return workspace, found
     plan = make_plan(wanted, next_release(config.root / config.schema / table))
     workspace = workspace_of(config, table, plan.release)

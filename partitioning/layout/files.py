@@ -43,24 +43,31 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{writer}{TEMPORARY_SUFFIX}")
 
 
-def put_in_place(hidden: Path, path: Path) -> None:
-    """Flush a finished file and rename it to `path`, replacing what is there."""
-    fsync_path(hidden)
+def put_in_place(hidden: Path, path: Path, *, flush: bool = True) -> None:
+    """Flush a finished file, unless that is left to whoever needs it on disk, and rename it to `path`."""
+    if flush:
+        fsync_path(hidden)
     hidden.replace(path)
-    fsync_path(path.parent)
+    if flush:
+        fsync_path(path.parent)
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Offer a temporary name in the directory of `path`; what is written there is flushed and renamed at the end.
 
     If the block fails the temporary file is removed, and `path` is as it was. Two processes may do the same at the
     same time: the last rename stays.
+
+    Parameters
+    ----------
+    flush
+        Whether the file survives a loss of power from then on; without it, only the death of processes.
     """
     hidden = temporary_path(path)
     try:
         yield hidden
-        put_in_place(hidden, path)
+        put_in_place(hidden, path, flush=flush)
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise

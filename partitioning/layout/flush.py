@@ -1,46 +1,28 @@
-"""Flushing a file to disk while it is written, so that there is little to wait for when it is finished."""
+"""Having files written to disk while other work goes on, so that there is little to wait for when they are flushed."""
 
+import ctypes
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Final
 
-__all__ = ["EarlyFlush"]
+__all__ = ["begin_writing"]
+
+_WRITE: Final = 2
+"""``SYNC_FILE_RANGE_WRITE`` of sync_file_range(2): begin to write what is dirty, and don't wait."""
 
 
-class EarlyFlush:
-    """Flushes what was written of a growing file, in a thread; use as a context manager around the writing.
+def begin_writing(path: Path) -> None:
+    """Ask the kernel to begin writing a file to disk; it tells nothing, errors least of all: `fsync` later does.
 
-    A failed write is told to descriptors that are open then, once each, and to none that is opened later: leaving the
-    context raises what this one was told.
+    Not every system has it: there, the kernel begins when it likes.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
-        self._thread = ThreadPoolExecutor(1)
-        self._running: Future[None] | None = None
-
-    def begin(self) -> None:
-        """Begin to flush what the kernel has of the file, unless that is going on.
-
-        Raises
-        ------
-        OSError
-            If an earlier flush failed.
-        """
-        if self._running is None or self._running.done():
-            self._raise()
-            self._running = self._thread.submit(os.fsync, self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
-        os.close(self._descriptor)
-        if error == (None, None, None):
-            self._raise()
-
-    def _raise(self) -> None:
-        if self._running is not None:
-            self._running.result()
+    begin: Any = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if begin is None:
+        return
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            begin(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(_WRITE))
+        finally:
+            os.close(descriptor)

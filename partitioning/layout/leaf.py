@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from .files import put_in_place, temporary_path
+from .flush import begin_writing
 from .paths import HEALPIX_COLUMN
 from .schema import is_ordered
 
@@ -130,10 +131,11 @@ class LeafDraft:
     form: LeafFormat
     column_nulls: NDArray[np.int64]
 
-    def publish(self) -> LeafSummary:
-        """Put the file in place, flushed to disk, and return what it holds."""
+    def publish(self, *, flush: bool = True) -> LeafSummary:
+        """Put the file in place, flushed to disk or on its way there, and return what it holds."""
+        begin_writing(self.hidden)
         checksum = file_checksum(self.hidden)
-        put_in_place(self.hidden, self.path)
+        put_in_place(self.hidden, self.path, flush=flush)
         metadata = pq.read_metadata(self.path)
         groups, column_bytes = footer_statistics(metadata, self.form)
         return LeafSummary(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..exceptions import LayoutError
-from ..layout.files import fsync_path
+from ..layout.flush import begin_writing
 from ..layout.hats import (
     HatsFacts,
     builder_name,
@@ -198,7 +198,7 @@ def _write_flat(directory: Path, parts: Sequence[Path]) -> None:
                     for file, column in zip(files, batch.columns, strict=True):
                         file.write(column.cast(pa.int64()).to_numpy().astype("<i8", copy=False).data)
     for target in targets:
-        fsync_path(target)
+        begin_writing(target)
 
 
 def _join_rejects(path: Path, parts: Sequence[Path]) -> None:

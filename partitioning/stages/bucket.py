@@ -181,7 +181,9 @@ def bucket_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, unit
     tiles = np.concatenate(margin_tiles) if margin_tiles else np.empty(0, dtype=np.int64)
     write_record(
         workspace.record("bucket", unit),
+        flush=False,
         **spill.index(),
+        file_bytes=np.array(workspace.spilled(unit).stat().st_size),
         margin_tiles=tiles.astype(np.int32),
         rejected_files=np.array(list(rejects.per_file), dtype=np.int64),
         rejected_rows=np.array(list(rejects.per_file.values()), dtype=np.int64),

@@ -65,6 +65,7 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
     counts = _coarse_counts(places.index_chunks())
     write_record(
         workspace.record("place", unit),
+        flush=False,
         files=np.array(list(files), dtype=np.int64),
         rows=np.array(list(files.values()), dtype=np.int64),
         orphans=np.array(list(orphans.values()), dtype=np.int64),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..layout.files import replaced
+from ..layout.flush import begin_writing
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
 from .id_runs import is_flat, read_run, run_ids, run_paths, sorted_entries
@@ -136,10 +137,12 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: st
     entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
     entries = entries.append_column("Npix", pa.array(tiling.numbers[tile].astype(np.uint64)))
     path = workspace.index(column) / index_part_path(part)
-    with replaced(path) as hidden:
+    with replaced(path, flush=False) as hidden:
         pq.write_table(entries, hidden, **part_options(entries, column))
+        begin_writing(hidden)
     write_record(
         workspace.record(f"index-{column}", part),
+        flush=False,
         rows=np.array(len(healpix)),
         distinct=np.array(_distinct(table.column(0))),
         bytes=np.array(path.stat().st_size),

@@ -7,6 +7,7 @@ that it does not depend on which leaves share a run.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,17 @@ from ..layout.paths import HEALPIX_COLUMN
 from .order import one_chunk, stable_order
 from .workspace import Workspace
 
-__all__ = ["ENTRY_BYTES", "IdRuns", "RunIds", "is_flat", "read_run", "run_ids", "run_paths", "sorted_entries"]
+__all__ = [
+    "ENTRY_BYTES",
+    "IdRuns",
+    "RunIds",
+    "is_flat",
+    "read_run",
+    "run_ids",
+    "run_paths",
+    "sorted_entries",
+    "unit_run_files",
+]
 
 _SAMPLE_STEP: Final = 4096
 """One of so many rows is in the sample."""
@@ -61,7 +72,7 @@ class IdRuns:
             return
         entries, sample = pa.concat_tables(self._parts), pa.concat_tables(self._samples)
         for column in self.columns:
-            path = self.workspace.runs(column) / f"{self.bucket:05d}-{self._runs:04d}.arrow"
+            path = _run_path(self.workspace, column, self.bucket, self._runs)
             rows = sorted_entries(entries.select([column, HEALPIX_COLUMN]))
             _write_run(path, rows, sample.column(column).drop_null())
         self._parts, self._samples, self._rows, self._runs = [], [], 0, self._runs + 1
@@ -87,6 +98,16 @@ def sorted_entries(table: pa.Table) -> pa.Table:
         order = np.lexsort((healpix, ids))
         ids_there, healpix_there = ids[order], healpix[order]
     return pa.table([pa.array(ids_there).cast(kind), pa.array(healpix_there)], schema=table.schema)
+
+
+def unit_run_files(workspace: Workspace, columns: Sequence[str], bucket: int) -> list[Path]:
+    """Return the files of the runs of one sort unit, and those beside them."""
+    found = []
+    for column in columns:
+        runs = (_run_path(workspace, column, bucket, number) for number in count())
+        for run in takewhile(Path.exists, runs):
+            found += [run, _ids_path(run)]
+    return found
 
 
 def run_paths(workspace: Workspace, column: str) -> list[Path]:
@@ -120,6 +141,10 @@ def read_run(path: Path, first: int, last: int | None) -> list[pa.RecordBatch]:
         return [reader.get_batch(number) for number in range(first, stop)]
 
 
+def _run_path(workspace: Workspace, column: str, bucket: int, number: int) -> Path:
+    return workspace.runs(column) / f"{bucket:05d}-{number:04d}.arrow"
+
+
 def _ids_path(run: Path) -> Path:
     return run.with_suffix(".ids")
 
@@ -129,7 +154,7 @@ def _write_run(path: Path, entries: pa.Table, sample: pa.ChunkedArray) -> None:
     schema = pa.schema([entries.schema.field(0)], {_ROWS: str(len(entries))})
     starts = entries.column(0).take(pa.array(np.arange(0, len(entries), _BATCH_ROWS)))
     with (
-        replaced(_ids_path(path)) as hidden,
+        replaced(_ids_path(path), flush=False) as hidden,
         pa.OSFile(str(hidden), "wb") as file,
         pa.ipc.new_file(file, schema) as ids,
     ):
@@ -137,7 +162,7 @@ def _write_run(path: Path, entries: pa.Table, sample: pa.ChunkedArray) -> None:
             ids.write_batch(pa.record_batch([one_chunk(column)], schema=schema))
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
-        replaced(path) as hidden,
+        replaced(path, flush=False) as hidden,
         pa.OSFile(str(hidden), "wb") as file,
         pa.ipc.new_file(file, entries.schema, options=options) as run,
     ):

@@ -19,7 +19,7 @@ from .counts import Counts, summed
 from .sketch import Sketches, merged, sketch_arrays, sketches_of
 from .spill import write_record
 
-__all__ = ["LeafFacts", "Ledger", "UnitLedger"]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger", "unit_files"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class UnitLedger:
         """Add a leaf."""
         (self.margins if margin else self.leaves).append(leaf)
 
-    def write(self, record: Path, sketches: Sketches) -> None:
-        """Write the tables beside `record`, then the record itself."""
+    def write(self, record: Path, sketches: Sketches, run_bytes: Sequence[int] = ()) -> None:
+        """Write the tables beside `record`, then the record itself, with the sizes of the files of the id runs."""
         _write_table(record.with_suffix(f".{_FILES}"), _files_table(self.leaves))
         _write_table(record.with_suffix(f".{_MARGIN}"), _files_table(self.margins))
         groups = [_numbered(leaf.summary.groups, number) for number, leaf in enumerate(self.leaves)]
@@ -90,6 +90,8 @@ class UnitLedger:
         width = len(self.schema)
         write_record(
             record,
+            flush=False,
+            run_bytes=np.array(run_bytes, dtype=np.int64),
             column_bytes=np.array([leaf.summary.column_bytes for leaf in self.leaves], np.int64).reshape(-1, width),
             column_nulls=np.array([leaf.summary.column_nulls for leaf in self.leaves], np.int64).reshape(-1, width),
             map_pixels=pixels,
@@ -98,6 +100,14 @@ class UnitLedger:
             input_rows=inputs[1],
             **sketch_arrays(sketches.smallest()),
         )
+
+
+def unit_files(record: Path) -> tuple[pa.Table, pa.Table]:
+    """Return the leaves and the margin leaves that a sort unit wrote, if all that it recorded can be read."""
+    groups = record.with_suffix(f".{_GROUPS}")
+    if groups.exists():
+        pq.read_metadata(groups)
+    return pq.read_table(record.with_suffix(f".{_FILES}")), pq.read_table(record.with_suffix(f".{_MARGIN}"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +185,7 @@ def _files_table(leaves: Sequence[LeafFacts]) -> pa.Table:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with replaced(path) as hidden:
+    with replaced(path, flush=False) as hidden:
         pq.write_table(table, hidden, compression="zstd")
 
 

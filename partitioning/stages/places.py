@@ -109,7 +109,7 @@ def write_places(directory: Path, chunks: Iterable[PlacedRows], *, has_parent: b
     """Write the places of the rows of one unit, in input order, to scratch files in `directory`."""
     names = ("index", *(_PARENT_FILES if has_parent else ()))
     with ExitStack() as stack:
-        hidden = [stack.enter_context(replaced(directory / name)) for name in names]
+        hidden = [stack.enter_context(replaced(directory / name, flush=False)) for name in names]
         files = [stack.enter_context(path.open("wb")) for path in hidden]
         for chunk in chunks:
             for file, array in zip(files, (chunk.index, chunk.parent_ra, chunk.parent_dec), strict=False):

@@ -46,7 +46,8 @@ def move_release(workspace: Workspace) -> Path:
     """
     target = workspace.home / workspace.name
     if not target.is_dir():
-        _fsync_tree(workspace.catalog)
+        for made in workspace.staging.glob(f"{workspace.name}*/"):  # all of them: where the first is, all are
+            _fsync_tree(made)
         workspace.catalog.rename(target)
     manifest = read_manifest(target)
     for name in [
@@ -55,7 +56,6 @@ def move_release(workspace: Workspace) -> Path:
     ]:
         made = workspace.staging / name
         if made.is_dir():
-            _fsync_tree(made)
             made.rename(workspace.home / name)
     fsync_path(workspace.home)
     return target
@@ -119,9 +119,9 @@ def next_release(home: Path) -> int:
 
 
 def _fsync_tree(directory: Path) -> None:
-    """Flush every file but the data files, which were flushed when written, and every directory."""
+    """Flush every file and every directory; the units that wrote most of them have not waited for the disk."""
     for folder, _, names in os.walk(directory):
-        for name in names:
-            if not name.startswith("Npix="):
-                fsync_path(Path(folder, name))
+        for path in (Path(folder, name) for name in names):
+            if path.stat().st_nlink == 1:  # others were published before
+                fsync_path(path)
         fsync_path(Path(folder))

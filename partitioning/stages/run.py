@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from ..exceptions import DamagedInputError, PartitioningError
+from ..exceptions import DamagedInputError, DamagedSpillError, PartitioningError
 from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import count_unit, place_unit
@@ -22,6 +22,7 @@ from .margin import margin_unit
 from .parents import Lookup
 from .plain import plain_unit
 from .plan import TablePlan, read_plan
+from .remains import forget_spilled
 from .sort import SortInput, sort_unit
 from .spill_index import bucket_blocks, spilled_row_bytes
 from .tiling import Tiling, joined_tilings
@@ -110,6 +111,9 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
     plan = read_plan(workspace)
     try:
         return _sound_run(workspace, plan, stage, unit, share)
+    except DamagedSpillError as error:
+        forget_spilled(workspace, error.unit)
+        raise
     except (OSError, pa.ArrowException, MemoryError, PartitioningError) as error:
         if workspace.record(stage, unit).exists():  # another process did it meanwhile, and tidied up
             return 0

@@ -21,7 +21,7 @@ from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .counts import sorted_counts
 from .gather import RowsOf, large_groups, part_of, sorted_rows
-from .id_runs import IdRuns
+from .id_runs import IdRuns, unit_run_files
 from .ledger import LeafFacts, UnitLedger
 from .places import degrees
 from .plan import TablePlan
@@ -51,6 +51,8 @@ class SortInput:
 def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given: SortInput) -> int:
     """Write every tile of a bucket, its margin, its id runs, and the record of them; return the rows."""
     ledger = UnitLedger(plan.form.schema)
+    for path in unit_run_files(workspace, plan.table.index_columns, given.bucket):
+        path.unlink()  # a process with less memory, which was killed, may have left more runs
     tools = _Tools(
         plan=plan,
         workspace=workspace,
@@ -77,7 +79,8 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
     tools.finisher.shutdown()
     for notes, pixel, summary, is_margin in tools.drafts:
         ledger.add(notes.facts(pixel, summary.result()), margin=is_margin)
-    ledger.write(workspace.record("sort", given.bucket), tools.sketches)
+    runs = unit_run_files(workspace, plan.table.index_columns, given.bucket)
+    ledger.write(workspace.record("sort", given.bucket), tools.sketches, [path.stat().st_size for path in runs])
     return ledger.rows
 
 
@@ -92,7 +95,7 @@ class _Tools:
     first_tile: int
     map_order: int
     finisher: ThreadPoolExecutor
-    """Flushes leaves to disk while the next one is made."""
+    """Puts leaves in place while the next one is made."""
     drafts: list[tuple["_Notes", Pixel, Future[LeafSummary], bool]]
     sketches: Sketches
     runs: IdRuns
@@ -166,7 +169,7 @@ def _write_leaf(  # noqa: PLR0913  one call for tiles, one for margins
             yield group
 
     draft = draft_leaf(catalog / leaf_path(pixel), noted(), tools.plan.form)
-    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish), is_margin))
+    tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish, flush=False), is_margin))
 
 
 def _write_margins(tools: _Tools) -> None:

@@ -6,6 +6,9 @@ its bucket, or of a part of it that fits in memory.
 
 A batch is a run of Arrow messages, one for each group of columns (`SpillForm`): most columns of measurements do not
 become smaller by compression, which takes more time than writing them.
+
+Spill files are not flushed to disk: they survive the death of processes, and most are removed before the kernel writes
+them. What a loss of power leaves of them is told by a checksum of each group, and made again.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,14 +16,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from numpy.typing import NDArray
 
+from ..exceptions import DamagedSpillError
 from ..layout.files import replaced
-from ..layout.flush import EarlyFlush
 from ..layout.paths import HEALPIX_COLUMN
 from .order import taken
 
@@ -35,11 +39,14 @@ __all__ = [
     "write_record",
 ]
 
-SPILL_FORMAT: Final = 2
+SPILL_FORMAT: Final = 3
 """Number of the format of spill files: a build that was begun with another one is begun anew."""
 
 GROUPS: Final = 3
 """Groups of columns of a spill file; some may be empty."""
+
+_BUFFER_BYTES: Final = 1 << 20
+"""Bytes that are written to a spill file at a time: an Arrow message has several buffers a column."""
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
@@ -69,6 +76,8 @@ class Block:
     """One batch of a spill file."""
 
     path: Path
+    unit: int
+    """Input unit that spilled it."""
     rows: int
     low: int
     high: int
@@ -77,6 +86,35 @@ class Block:
     """Where the batch begins in its file."""
     sizes: Sequence[int]
     """Bytes of each group of columns."""
+    sums: Sequence[int]
+    """xxh3-64 of each group."""
+
+
+class _Sink:
+    """Writes Arrow's messages to a file, and sums them up; Arrow hands over its own memory."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._start, self._end = file, 0, 0
+        self._digest = xxhash.xxh3_64()
+
+    def write(self, piece: bytes | pa.Buffer) -> int:
+        """Write some bytes."""
+        self._digest.update(piece)
+        size = self._file.write(piece)
+        self._end += size
+        return size
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def cut(self) -> tuple[int, int, int]:
+        """Return start, size and checksum of what was written since the last cut."""
+        found = self._start, self._end - self._start, self._digest.intdigest()
+        self._start = self._end
+        self._digest.reset()
+        return found
 
 
 @dataclass
@@ -93,13 +131,15 @@ class SpillWriter:
     in_memory: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
+    sums: list[list[int]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            hidden = stack.enter_context(replaced(self.path))
-            self._file = stack.enter_context(pa.OSFile(str(hidden), "wb"))
-            self._flush = stack.enter_context(EarlyFlush(hidden))
+            hidden = stack.enter_context(replaced(self.path, flush=False))
+            self._sink = _Sink(stack.enter_context(hidden.open("wb", _BUFFER_BYTES)))
+            self._file = pa.PythonFile(self._sink, "w")
             self._writers = [stack.enter_context(self._new_stream(group)) for group in range(GROUPS)]
+            self._sink.cut()
             self._open = stack.pop_all()
         return self
 
@@ -116,7 +156,6 @@ class SpillWriter:
         """Write rows sorted by index; bucket ``b`` has rows ``[edges[b], edges[b + 1])``."""
         index = batch.column(HEALPIX_COLUMN).to_numpy()
         self._add(lambda first, stop: batch.slice(first, stop - first), edges, index, margin=False)
-        self._flush.begin()
 
     def add_margin(
         self, batch: pa.RecordBatch, chosen: NDArray[np.int64], edges: NDArray[np.int64], tiles: NDArray[np.int64]
@@ -145,15 +184,16 @@ class SpillWriter:
                 self.is_margin.append(margin)
 
     def _write(self, rows: pa.RecordBatch) -> None:
-        ends = [self._file.tell()]
+        cuts = []
         for writer, columns in zip(self._writers, self.form.groups, strict=True):
             if columns:
                 writer.write_batch(rows.select(columns))
-            ends.append(self._file.tell())
-        self.starts.append(ends[0])
-        self.sizes.append([stop - start for start, stop in pairwise(ends)])
+            cuts.append(self._sink.cut())
+        self.starts.append(cuts[0][0])
+        self.sizes.append([size for _, size, _ in cuts])
+        self.sums.append([digest for _, _, digest in cuts])
 
-    def index(self) -> dict[str, NDArray[np.int64]]:
+    def index(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `spill_index.write_spill_index` reads, one item a batch."""
         return {
             "bucket": np.array(self.buckets, dtype=np.int64),
@@ -164,6 +204,7 @@ class SpillWriter:
             "bytes": np.array(self.in_memory, dtype=np.int64),
             "start": np.array(self.starts, dtype=np.int64),
             "sizes": np.array(self.sizes, dtype=np.int64).reshape(-1, GROUPS),
+            "sums": np.array(self.sums, dtype=np.uint64).reshape(-1, GROUPS),
         }
 
 
@@ -186,9 +227,9 @@ def packed_bytes(rows: pa.RecordBatch) -> int:
     return int(sink.size())
 
 
-def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
+def write_record(path: Path, *, flush: bool = True, **arrays: NDArray[np.generic]) -> None:
     """Write the record that a unit is done, with what it tells, by one rename."""
-    with replaced(path) as hidden, hidden.open("wb") as file:
+    with replaced(path, flush=flush) as hidden, hidden.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -199,16 +240,28 @@ def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = F
     ----------
     keys_only
         Whether just the columns that rows are sorted by are read.
+
+    Raises
+    ------
+    DamagedSpillError
+        If a file is gone, or not as it was written.
     """
     groups = range(1 if keys_only else GROUPS)
     schemas = [form.group_schema(group) for group in groups]
     places = np.argsort(np.concatenate([np.array(form.groups[group], dtype=np.int64) for group in groups])).tolist()
     schema = schemas[0] if keys_only else form.schema
-    for path, run in groupby(blocks, key=lambda block: block.path):
-        with pa.OSFile(str(path)) as file:
+    for (path, unit), run in groupby(blocks, key=lambda block: (block.path, block.unit)):
+        with _opened(path, unit) as file:
             for block in run:
                 columns = [column for group in _groups(file, block, schemas) for column in group.columns]
                 yield pa.RecordBatch.from_arrays([columns[place] for place in places], schema=schema)
+
+
+def _opened(path: Path, unit: int) -> pa.OSFile:
+    try:
+        return pa.OSFile(str(path))
+    except FileNotFoundError:
+        raise DamagedSpillError(unit) from None
 
 
 def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
@@ -216,7 +269,10 @@ def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> 
     file.seek(block.start)
     content = file.read_buffer(sum(block.sizes[: len(schemas)]))
     start = 0
-    for size, schema in zip(block.sizes, schemas, strict=False):
+    for size, digest, schema in zip(block.sizes, block.sums, schemas, strict=False):
         if size:
-            yield pa.ipc.read_record_batch(content.slice(start, size), schema)
+            message = content[start : start + size]
+            if xxhash.xxh3_64_intdigest(message) != digest:
+                raise DamagedSpillError(block.unit)
+            yield pa.ipc.read_record_batch(message, schema)
         start += size

@@ -24,6 +24,7 @@ _BLOCK: Final = np.dtype(
         ("bytes", "<i8"),
         ("start", "<i8"),
         ("sizes", "<i8", (GROUPS,)),
+        ("sums", "<u8", (GROUPS,)),
     ]
 )
 """One batch of a spill file; `first_tile` is where the tiles of its rows begin, if it holds margin rows."""
@@ -36,7 +37,7 @@ def write_spill_index(workspace: Workspace, units: int, buckets: int) -> None:
     for unit in range(units):
         with np.load(workspace.record("bucket", unit)) as record:
             found = np.zeros(len(record["rows"]), _BLOCK)
-            for name in ("rows", "margin", "low", "high", "bytes", "start", "sizes"):
+            for name in ("rows", "margin", "low", "high", "bytes", "start", "sizes", "sums"):
                 found[name] = record[name]
             owners.append(record["bucket"])
             tiles.append(record["margin_tiles"])
@@ -76,8 +77,8 @@ def spilled_row_bytes(workspace: Workspace, bucket: int) -> float:
 
 
 def _blocks(workspace: Workspace, chosen: NDArray[np.void]) -> list[Block]:
-    columns = [chosen[name].tolist() for name in ("unit", "rows", "low", "high", "start", "sizes")]
-    return [Block(workspace.spilled(unit), *rest) for unit, *rest in zip(*columns, strict=True)]
+    columns = [chosen[name].tolist() for name in ("unit", "rows", "low", "high", "start", "sizes", "sums")]
+    return [Block(workspace.spilled(unit), unit, *rest) for unit, *rest in zip(*columns, strict=True)]
 
 
 def _path(workspace: Workspace, name: str) -> Path:

@@ -1,0 +1,80 @@
+"""What an interrupted build left, held against the records of its units.
+
+Units do not wait for the disk: what they make survives the death of processes, but after a loss of power a file may be
+short or gone whose record is there, and a record may be empty itself. Sizes tell that when a build goes on; bytes that
+are wrong at the right size are found by the checksums of spill files, and by `verify`.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..layout.paths import index_part_path, leaf_path
+from ..sky.healpix import Pixel
+from .id_runs import unit_run_files
+from .ledger import unit_files
+from .plan import TablePlan
+from .workspace import Workspace
+
+__all__ = ["forget_lost_units", "forget_spilled"]
+
+_Record = dict[str, NDArray[Any]]
+
+
+def forget_lost_units(workspace: Workspace, plan: TablePlan) -> int:
+    """Remove the records of units whose results are not all there, so that they are done again; return their number."""
+    lost = 0
+    for stage in ("bucket", "place", "sort", *(f"index-{column}" for column in plan.table.index_columns)):
+        for path in sorted(workspace.record(stage, 0).parent.glob("[0-9]*.npz")):
+            unit = int(path.stem)
+            if not _is_whole(workspace, plan, stage, unit):
+                path.unlink()
+                lost += 1
+                if stage == "bucket":
+                    forget_spilled(workspace, unit)
+    return lost
+
+
+def forget_spilled(workspace: Workspace, unit: int) -> None:
+    """Let an input unit be placed and spilled again: its places were removed when it was spilled."""
+    for stage in ("bucket", "place"):
+        workspace.record(stage, unit).unlink(missing_ok=True)
+
+
+def _is_whole(workspace: Workspace, plan: TablePlan, stage: str, unit: int) -> bool:
+    """Return whether a record can be read, and the files that it tells of have their sizes."""
+    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, pa.ArrowException):
+        with np.load(workspace.record(stage, unit)) as arrays:
+            record = dict(arrays)
+        return all(path.stat().st_size == size for path, size in _files(workspace, plan, (stage, unit), record))
+    return False
+
+
+def _files(
+    workspace: Workspace, plan: TablePlan, which: tuple[str, int], record: _Record
+) -> Iterator[tuple[Path, int]]:
+    """Yield the files that a unit made, with their sizes as its record tells them."""
+    match which:
+        case "place", unit:
+            if not workspace.record("bucket", unit).exists():
+                for name in ("index", "parent_ra", "parent_dec") if plan.stores_parent else ("index",):
+                    yield workspace.places(unit) / name, 8 * int(record["rows"].sum())
+        case "bucket", unit:
+            yield workspace.spilled(unit), int(record["file_bytes"])
+        case "sort", unit if plan.is_tiled:
+            margin = workspace.margin(plan.table.margin_arcsec)
+            for directory, files in zip((workspace.catalog, margin), unit_files(workspace.record(*which)), strict=True):
+                for leaf in files.select(["norder", "npix", "bytes"]).to_pylist():
+                    yield directory / leaf_path(Pixel(leaf["norder"], leaf["npix"])), leaf["bytes"]
+            runs = unit_run_files(workspace, plan.table.index_columns, unit)
+            yield from zip(runs, record["run_bytes"].tolist(), strict=True)
+        case stage, unit if stage.startswith("index-"):
+            yield workspace.index(stage.removeprefix("index-")) / index_part_path(unit), int(record["bytes"])
+        case _:
+            pass  # the one file of a table without positions was flushed when it was written

@@ -1,0 +1,170 @@
+"""What a loss of power takes from an interrupted build is made again: the release is the same, byte for byte."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from partitioning.exceptions import PartitioningError
+from partitioning.executors import InlineExecutor
+from partitioning.pipeline import build
+from partitioning.stages import bucket as bucket_stage
+from partitioning.stages import plan as plan_stage
+from partitioning.stages.plan import read_plan
+from partitioning.stages.remains import forget_lost_units
+from partitioning.stages.run import Share, run_unit
+from partitioning.stages.workspace import Workspace
+from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, write_files
+
+SHARE = Share(64 << 20)
+TABLE = sky_table(target_rows=300, row_group_rows=64)
+STAGING = "survey/Object/.staging"
+
+
+class Interrupted(InlineExecutor):
+    """Ends a build when half of its buckets are sorted."""
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+        """Run the units of a stage."""
+        if stage != "sort":
+            super().run(workspace, stage, units, done)
+            return
+        for unit in range(units // 2):
+            run_unit(workspace, stage, unit, self.share)
+        raise PartitioningError("power is lost")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with input that makes several units and buckets."""
+    directory = tmp_path_factory.mktemp("base")
+    write_files(directory / "Object", sky_rows(4000), files=5)
+    return directory
+
+
+@contextmanager
+def small_units() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_stage, "_SMALL_UNIT_BYTES", 60_000)
+        patch.setattr(bucket_stage, "_SMALL_BUCKET_ROWS", 500)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _small_units() -> Iterator[None]:
+    with small_units():
+        yield
+
+
+def built(base: Path, root: Path, told: list[str] | None = None) -> dict[str, bytes]:
+    report = (lambda _: None) if told is None else told.append
+    executor = InlineExecutor(SHARE)
+    (table,) = build(config(base, TABLE, root=root), created=CREATED, executor=executor, report=report)
+    beside = [table.directory.with_name(f"Object_r1_{part}") for part in ("10arcs", "id")]
+    return {
+        f"{catalog.name}/{name}": text for catalog in (table.directory, *beside) for name, text in tree(catalog).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of a release whose build was left alone."""
+    with small_units():
+        return built(base, tmp_path_factory.mktemp("whole"))
+
+
+def interrupted(base: Path, root: Path) -> Path:
+    """Interrupt a build, and return its staging directory."""
+    with pytest.raises(PartitioningError, match="power is lost"):
+        build(config(base, TABLE, root=root), created=CREATED, executor=Interrupted(SHARE))
+    return root / STAGING
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.fixture(scope="module")
+def left(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the staging directory of a build that was interrupted while it sorted."""
+    with small_units():
+        return interrupted(base, tmp_path_factory.mktemp("left"))
+
+
+@contextmanager
+def spoiled(path: Path, spoil: Callable[[Path], None]) -> Iterator[None]:
+    """Spoil a file for a while."""
+    content = path.read_bytes()
+    spoil(path)
+    yield
+    path.write_bytes(content)
+
+
+def records(staging: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(staging)): path.read_bytes() for path in staging.rglob("[0-9]*.npz")}
+
+
+@pytest.mark.parametrize("spoil", [cut, emptied, Path.unlink])
+@pytest.mark.parametrize(
+    ("pattern", "lost"),
+    [
+        ("spill/bucket/00001.arrow", ["spill/bucket/00001.npz", "spill/place/00001.npz"]),
+        ("spill/bucket/00001.npz", ["spill/bucket/00001.npz", "spill/place/00001.npz"]),
+        ("spill/place/00001.npz", ["spill/place/00001.npz"]),
+        ("spill/runs/id/00001-0000.ids", ["records/sort/00001.npz"]),
+        ("spill/runs/id/00001-0000.arrow", ["records/sort/00001.npz"]),
+        ("records/sort/00001.npz", ["records/sort/00001.npz"]),
+        ("records/sort/00001.files.parquet", ["records/sort/00001.npz"]),
+        ("records/sort/00001.margin.parquet", ["records/sort/00001.npz"]),
+        ("Object_r1/dataset/**/Npix=*.parquet", ["records/sort/0000?.npz"]),
+        ("Object_r1_10arcs/dataset/**/Npix=*.parquet", ["records/sort/0000?.npz"]),
+    ],
+)
+def test_units_whose_results_are_short_or_gone_are_forgotten(
+    left: Path, pattern: str, lost: list[str], spoil: Callable[[Path], None]
+) -> None:
+    workspace = Workspace(left.parent, "Object_r1", left / "spill")
+    before = records(left)
+    with spoiled(min(left.glob(pattern)), spoil):
+        forget_lost_units(workspace, read_plan(workspace))
+        gone = sorted(before.keys() - records(left).keys())
+    for name in gone:
+        (left / name).write_bytes(before[name])
+    assert len(gone) == len(lost)
+    assert all(fnmatch(name, like) for name, like in zip(gone, lost, strict=True))
+    assert forget_lost_units(workspace, read_plan(workspace)) == 0
+
+
+def test_what_is_short_or_gone_is_made_again(base: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    staging, told = interrupted(base, tmp_path), list[str]()
+    cut(staging / "spill/bucket/00001.arrow")
+    emptied(staging / "records/sort/00001.npz")
+    min((staging / "Object_r1/dataset").rglob("Npix=*.parquet")).unlink()
+    assert built(base, tmp_path, told) == whole
+    assert any("units of work are not as they were left; they are done again" in line for line in told)
+
+
+def test_spill_files_that_are_wrong_at_the_right_size_are_made_again(
+    base: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    staging, told = interrupted(base, tmp_path), list[str]()
+    for path in (staging / "spill/bucket").glob("*.arrow"):
+        path.write_bytes(bytes(path.stat().st_size))
+    assert built(base, tmp_path, told) == whole
+    units = len([line for line in told if "it is placed and spilled again" in line])
+    assert units == len(list((base / "Object").iterdir()))
+
+
+def test_a_spill_file_that_is_damaged_again_ends_the_build(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partitioning.stages.spill.xxhash.xxh3_64_intdigest", lambda _: 0)
+    with pytest.raises(PartitioningError, match="spill files of input unit 0 are damaged; run the same command again"):
+        built(base, tmp_path)
