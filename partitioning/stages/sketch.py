@@ -161,7 +161,7 @@ def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
 
 
 def _hashes(array: pa.Array, limit: np.uint64) -> Hashes:
-    """Return 64-bit hashes of the values that are not NULL: all below `limit`, or all that may be among the smallest."""
+    """Return hashes of the values that are not NULL: all below `limit`, or all that may be among the smallest."""
     kind = array.type
     if pa.types.is_string(kind):
         texts = pc.unique(array.drop_null()).to_pylist()

@@ -28,10 +28,13 @@ __all__ = [
     "GROUPS",
     "SPILL_FORMAT",
     "Block",
+    "Groups",
     "SpillForm",
     "SpillWriter",
+    "joined",
     "packed_bytes",
     "read_blocks",
+    "rows_of_groups",
     "write_record",
 ]
 
@@ -43,6 +46,10 @@ GROUPS: Final = 3
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
+
+Groups = tuple[pa.RecordBatch, ...]
+"""Some rows of a spill file: one batch for each group that has columns. To join a thousand columns takes long enough
+to be done once for all rows that are sorted together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,27 +199,26 @@ def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[pa.RecordBatch]:
+def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[Groups]:
     """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
+
+    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order, and
+    columns that nobody looks at, or rows, are not read at all.
 
     Parameters
     ----------
     keys_only
         Whether just the columns that rows are sorted by are read.
     """
-    groups = range(1 if keys_only else GROUPS)
-    schemas = [form.group_schema(group) for group in groups]
-    places = np.argsort(np.concatenate([np.array(form.groups[group], dtype=np.int64) for group in groups])).tolist()
-    schema = schemas[0] if keys_only else form.schema
+    schemas = [form.group_schema(group) for group in range(1 if keys_only else GROUPS)]
     for path, run in groupby(blocks, key=lambda block: block.path):
-        with pa.OSFile(str(path)) as file:
+        with pa.memory_map(str(path)) as file:
             for block in run:
-                columns = [column for group in _groups(file, block, schemas) for column in group.columns]
-                yield pa.RecordBatch.from_arrays([columns[place] for place in places], schema=schema)
+                yield tuple(_groups(file, block, schemas))
 
 
-def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
-    """Read the first groups of columns of a batch."""
+def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
+    """Read the first groups of columns of a batch; those without columns are left out."""
     file.seek(block.start)
     content = file.read_buffer(sum(block.sizes[: len(schemas)]))
     start = 0
@@ -220,3 +226,26 @@ def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> 
         if size:
             yield pa.ipc.read_record_batch(content.slice(start, size), schema)
         start += size
+
+
+def rows_of_groups(groups: Groups, first: int, stop: int) -> Groups:
+    """Return rows ``[first, stop)`` of a batch.
+
+    A small part of what had to be decompressed is a copy that does not keep the rest in memory.
+    """
+    *plain, packed = (group.slice(first, stop - first) for group in groups)
+    if 2 * (stop - first) <= groups[-1].num_rows:
+        packed = taken(groups[-1], np.arange(first, stop))
+    return (*plain, packed)
+
+
+def joined(batches: Sequence[Groups], form: SpillForm) -> pa.Table:
+    """Return rows of several batches, their columns in the order in which they are stored."""
+    numbers = [number for group in form.groups for number in group]
+    used = [group for group, columns in enumerate(form.groups) if columns]
+    columns = [
+        column
+        for at, group in enumerate(used)
+        for column in pa.Table.from_batches((batch[at] for batch in batches), form.group_schema(group)).columns
+    ]
+    return pa.table([columns[place] for place in np.argsort(numbers).tolist()], schema=form.schema)
