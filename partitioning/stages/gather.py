@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..layout.schema import without_nan
-from .order import one_chunk, sorted_order, taken
+from .order import one_chunk, row_numbers, sorted_order, taken
 from .plan import TablePlan
 from .spill import Block, Groups, SpillForm, joined, read_blocks, rows_of_groups
 
@@ -79,11 +80,11 @@ def _rows_at(groups: Groups, rows: NDArray[np.int64]) -> Groups:
 
 def _ordered(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
     """Return the rows in some order, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
-    schema, columns = table.schema, table.columns
+    schema, columns, numbers = table.schema, table.columns, row_numbers(order, len(table))
     del table
     for number, column in enumerate(columns):
         columns[number] = None
-        columns[number] = without_nan(taken(one_chunk(column), order))
+        columns[number] = without_nan(pc.take(one_chunk(column), numbers, boundscheck=False))
         del column
     return pa.table(columns, schema=schema)
 
