@@ -40,7 +40,7 @@ __all__ = [
     "write_record",
 ]
 
-SPILL_FORMAT: Final = 2
+SPILL_FORMAT: Final = 3
 """Number of the format of spill files: a build that was begun with another one is begun anew."""
 
 GROUPS: Final = 3
@@ -78,7 +78,8 @@ class SpillForm:
 
     def bytes_in_memory(self, rows: pa.RecordBatch) -> int:
         """Return what some rows take, NULLs in every column; `nbytes` takes longer than to write a thousand columns."""
-        return math.ceil(rows.num_rows * self._fixed_row_bytes) + int(rows.select(self._variable).nbytes)
+        size: float = rows.num_rows * self._fixed_row_bytes + rows.select(self._variable).nbytes
+        return math.ceil(size)
 
     @cached_property
     def group_schemas(self) -> tuple[pa.Schema, ...]:
