@@ -86,7 +86,7 @@ def create_app(config: Config, *, public_url: str) -> FastAPI:
 
     app = FastAPIOffline(title=config.title, version=VERSION, lifespan=lifespan)
     app.state.services = services
-    for module in (tap, uws, vosi, cone, api, jobs_api, uploads_api, history, admin, health, metrics, pages):
+    for module in (tap, cone, uws, vosi, api, jobs_api, uploads_api, history, admin, health, metrics, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(CountedResponses, metrics=services.metrics.metrics)  # innermost: it asks for the route
