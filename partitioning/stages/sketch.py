@@ -26,8 +26,6 @@ _FEW: Final = 64
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
-_LOW_BITS: Final = np.uint64(2**33 - 1)
-"""Bits of a hash that its last step changes."""
 
 Hashes = NDArray[np.uint64]
 
@@ -40,24 +38,10 @@ def _empty_cache() -> Hashes:
 
 
 @dataclass
-class _Scratch:
-    """Memory for the values of a column: getting it anew for each takes as long as hashing."""
-
-    _arrays: list[Hashes] = field(default_factory=lambda: [np.empty(0, np.uint64)] * 2)
-
-    def arrays(self, length: int) -> list[Hashes]:
-        """Return two arrays for so many values."""
-        if len(self._arrays[0]) < length:
-            self._arrays = [np.empty(length, np.uint64) for _ in range(2)]
-        return [array[:length] for array in self._arrays]
-
-
-@dataclass
 class _Sketch:
     """The smallest hashes of one column so far."""
 
     is_boolean: bool
-    scratch: _Scratch
     merged: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
     waiting: list[Hashes] = field(default_factory=list)
     """Hashes to merge once there are enough of them."""
@@ -75,13 +59,13 @@ class _Sketch:
         """Add the values of one column."""
         if 0 < len(self.merged) < _SIZE and not self.is_boolean:
             array = pc.unique(array)  # few values until now, so that most are there many times
-        hashes = _few_smallest(_hashes(array, self.limit, self.scratch), self.limit)
+        hashes = _hashes(array, self.limit)
         if len(hashes) > _FEW:
             hashes = self._unseen(hashes)
         if len(hashes):
             self.waiting.append(hashes)
             self.count += len(hashes)
-        if self.count > _WAITING or len(self.merged) < _SIZE <= self.count:
+        if self.count > _WAITING:
             self.smallest()
 
     def _unseen(self, hashes: Hashes) -> Hashes:
@@ -109,8 +93,7 @@ class Sketches:
 
     def __post_init__(self) -> None:
         kinds = {number: column.type for number, column in enumerate(self.schema) if is_ordered(column.type)}
-        scratch = _Scratch()
-        self.columns = {number: _Sketch(pa.types.is_boolean(kind), scratch) for number, kind in kinds.items()}
+        self.columns = {number: _Sketch(pa.types.is_boolean(kind)) for number, kind in kinds.items()}
 
     def add(self, table: pa.Table) -> None:
         """Add the values of some rows."""
@@ -171,7 +154,7 @@ def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
     return hashes
 
 
-def _hashes(array: pa.Array, limit: np.uint64, scratch: _Scratch) -> Hashes:
+def _hashes(array: pa.Array, limit: np.uint64) -> Hashes:
     """Return the 64-bit hashes below `limit` of the values that are not NULL."""
     kind = array.type
     if pa.types.is_string(kind):
@@ -180,26 +163,23 @@ def _hashes(array: pa.Array, limit: np.uint64, scratch: _Scratch) -> Hashes:
         return hashes[hashes < limit]
     if pa.types.is_boolean(kind):
         there = [array.false_count > 0, array.true_count > 0]
-        hashes = np.flatnonzero(there).astype(np.uint64)
-        _mix(hashes, np.empty_like(hashes))
-        return hashes[_fold_below(hashes, limit)]
+        hashes = _mixed(np.flatnonzero(there).astype(np.uint64))
+        return hashes[hashes < limit]
     if pa.types.is_decimal(kind):
         array = array.cast(pa.float64(), safe=False)
-    hashes, other = scratch.arrays(len(array))
-    _put_bits(array, hashes, other)
-    _mix(hashes, other)
-    small = _fold_below(hashes, limit)
+    hashes = _mixed(_bits(array))
+    small = np.flatnonzero(hashes < limit)
     return hashes[small[_is_valid(array, small)] if array.null_count else small]
 
 
-def _put_bits(array: pa.Array, bits: Hashes, other: Hashes) -> None:
-    """Put values as integers that differ where the values differ, -0.0 as 0.0; anything where they are NULL."""
+def _bits(array: pa.Array) -> Hashes:
+    """Return values as integers that differ where the values differ, -0.0 as 0.0; anything where they are NULL."""
     kind, width = array.type, array.type.bit_width // 8
     numeric = f"f{width}" if pa.types.is_floating(kind) else f"u{width}"
     values = np.frombuffer(array.buffers()[1], numeric, len(array), array.offset * width)
     if values.dtype.kind == "f":
-        values = np.add(values, values.dtype.type(0), out=other.view(numeric)[: len(values)]).view(f"u{width}")
-    bits[:] = values
+        values = (values + values.dtype.type(0)).view(f"u{width}")
+    return values.astype(np.uint64)
 
 
 def _is_valid(array: pa.Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -210,21 +190,13 @@ def _is_valid(array: pa.Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     return valid
 
 
-def _mix(values: Hashes, other: Hashes) -> None:
-    """Turn integers into well-mixed hashes, but for the last step (the finaliser of splitmix64, shortened)."""
+def _mixed(values: Hashes) -> Hashes:
+    """Turn integers into well-mixed hashes, in place (the finaliser of splitmix64, shortened)."""
     values += np.uint64(1)
     values *= _FACTORS[0]
-    values ^= np.right_shift(values, _SHIFT, out=other)
+    shifted = values >> _SHIFT
+    values ^= shifted
     values *= _FACTORS[1]
-
-
-def _fold_below(values: Hashes, limit: np.uint64) -> NDArray[np.int64]:
-    """Take the last step of mixing where the hash can be below `limit`; return where it is.
-
-    The step leaves the highest bits as they are, so that most values need not take it.
-    """
-    near = np.flatnonzero(values <= (limit | _LOW_BITS))
-    hashes = values[near]
-    hashes ^= hashes >> _SHIFT
-    values[near] = hashes
-    return near[hashes < limit]
+    np.right_shift(values, _SHIFT, out=shifted)
+    values ^= shifted
+    return values
