@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,9 @@ _PAGE: Final = 512
 
 _FEW: Final = 20
 """So many numbers are sooner searched one by one than all at once."""
+
+_MOST_ENDS: Final = 4096
+"""Ends of pages of one file that are remembered: those with which searches begin are among them."""
 
 Ints = NDArray[np.int64]
 
@@ -89,21 +93,37 @@ class FlatIndex:
             for name in (FLAT_IDS_FILE, FLAT_HEALPIX_FILE):
                 descriptor = os.open(self.directory / name, os.O_RDONLY)
                 stack.callback(os.close, descriptor)
-                if os.fstat(descriptor).st_size != self.rows * _NUMBERS.itemsize:
+                status = os.fstat(descriptor)
+                if status.st_size != self.rows * _NUMBERS.itemsize:
                     msg = f"{self.directory / name} has not {self.rows} entries"
                     raise OSError(msg)
-                arrays.append(_Numbers(descriptor, self.rows))
+                ends = _known_ends(status.st_dev, status.st_ino, status.st_mtime_ns)
+                arrays.append(_Numbers(descriptor, self.rows, ends))
             yield arrays[0], arrays[1]
 
 
-class _Numbers:
-    """An open file of sorted 64-bit numbers."""
+@lru_cache(maxsize=64)
+def _known_ends(_device: int, _inode: int, _mtime_ns: int) -> dict[int, int]:
+    """Return what is remembered of one file, which never changes: last numbers of pages that searches have met."""
+    return {}
 
-    def __init__(self, descriptor: int, count: int) -> None:
-        self._descriptor, self._count = descriptor, count
+
+class _Numbers:
+    """An open file of sorted 64-bit numbers.
+
+    Parameters
+    ----------
+    descriptor
+        Of the file.
+    count
+        Of its numbers.
+    ends
+        Last numbers of pages that are known; others are added.
+    """
+
+    def __init__(self, descriptor: int, count: int, ends: dict[int, int]) -> None:
+        self._descriptor, self._count, self._ends = descriptor, count, ends
         self._pages = -(-count // _PAGE)
-        self._ends: dict[int, int] = {}
-        """Last numbers of the pages that a search has met."""
 
     def position(self, number: int, *, right: bool) -> int:
         """Return where a number is, or would be inserted: before its equals, or after them."""
@@ -176,10 +196,14 @@ class _Numbers:
         return low
 
     def _end(self, page: int) -> int:
-        if page not in self._ends:
-            stop = min((page + 1) * _PAGE, self._count)
-            self._ends[page] = int(self.numbers(stop - 1, stop)[0])
-        return self._ends[page]
+        known = self._ends.get(page)
+        if known is not None:
+            return known
+        stop = min((page + 1) * _PAGE, self._count)
+        end = int(self.numbers(stop - 1, stop)[0])
+        if len(self._ends) < _MOST_ENDS:
+            self._ends[page] = end
+        return end
 
     def _page(self, page: int) -> Ints:
         return self.numbers(page * _PAGE, min((page + 1) * _PAGE, self._count))
