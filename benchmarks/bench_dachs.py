@@ -218,17 +218,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="turns of each line")
     parser.add_argument("--only", default="", help="lines whose name contains this")
     parser.add_argument("--directory", type=Path, help="keep our table here for the next run")
+    parser.add_argument("--cache-mb", type=int, help="worker_cache_mb of our service; 0: nothing read is kept")
     parser.add_argument("--json", default="-")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         directory = (arguments.directory or Path(scratch)).resolve()
         prepare(directory)
         dachs = Service(arguments.dachs_url, "/bench/q/cone/scs.xml")
-        with running_server(directory) as (url, _):
+        kept = "" if arguments.cache_mb is None else f"worker_cache_mb = {arguments.cache_mb}\n"
+        with running_server(directory, extra=kept) as (url, _):
             ours = Service(url, "/cone/bench.object")
             chosen = [line for line in LINES if arguments.only in line.name]
             lines = [compare(line, ours, dachs, arguments.rounds) for line in chosen]
-    emit({"benchmark": "beside DaCHS", "lines": lines}, arguments.json)
+    emit({"benchmark": "beside DaCHS", "cache_mb": arguments.cache_mb, "lines": lines}, arguments.json)
     sys.exit(any(line.get("met") is False for line in lines))
 
 
