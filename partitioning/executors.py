@@ -76,12 +76,17 @@ class InlineExecutor:
 
 
 class LocalExecutor:
-    """Runs units in processes of this machine, which are started when they are first needed."""
+    """Runs units in processes of this machine, which are started when they are first needed, or before (`start`)."""
 
     def __init__(self, share: Share, workers: int) -> None:
         self.share = share
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Start the processes: they import what they need while the director looks at the input."""
+        for _ in range(self._workers):
+            self._processes().submit(os.getpid)
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
         """Run all units of a stage that are not done.

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
@@ -22,6 +23,7 @@ from .lease import Held, lease
 from .prepare import Opened, Wanted, open_inputs, resume_or_begin, sweep_published
 from .progress import Lines, Teller
 from .readers.felis import FelisTable, read_felis
+from .readers.source import Source
 from .releases import children_of
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
@@ -152,10 +154,24 @@ def _append_tasks(config: BuildConfig, run: "_Run", replaced: Sequence[str], *, 
     return tasks
 
 
-def _executor_of(config: BuildConfig) -> Executor:
+def _executor_of(config: BuildConfig, sources: Iterable[Source]) -> Executor:
     workers = Share.workers_within(config.memory, config.workers)
     share = Share.of(config.memory, workers)
-    return LocalExecutor(share, workers) if workers > 1 else InlineExecutor(share)
+    if workers == 1:
+        return InlineExecutor(share)
+    executor = LocalExecutor(share, workers)
+    if any(_is_large(source) for source in sources):
+        executor.start()
+    return executor
+
+
+def _is_large(source: Source) -> bool:
+    """Return whether an input is large enough for processes of their own; few of its files are looked at if it is."""
+    sizes = accumulate(file.path.stat().st_size for file in source.files)
+    try:
+        return any(size >= SMALL_BYTES for size in sizes)
+    except OSError:
+        return False  # whoever reads the file says what is wrong with it
 
 
 def build_order(tables: tuple[TableConfig, ...]) -> list[TableConfig]:
@@ -246,7 +262,7 @@ class _Run:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
         with ExitStack() as stack:
-            pool = self._executor or _executor_of(config)
+            pool = self._executor or _executor_of(config, [task.opened.source for task in tasks.values()])
             stack.callback(pool.close)
             for table in build_order(config.tables):
                 if table.name in tasks:

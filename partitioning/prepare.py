@@ -103,6 +103,10 @@ class Wanted:
 
 def make_plan(wanted: Wanted, release: int) -> TablePlan:
     """Plan the build of one table as release number `release`."""
+    return _plan(wanted, release, _planned_inputs(wanted))
+
+
+def _plan(wanted: Wanted, release: int, inputs: tuple[PlannedInput, ...]) -> TablePlan:
     table, source, parent = wanted.table, wanted.opened.source, wanted.parent
     if parent is not None and table.position_from is not None:
         check_keys(table, table.position_from, source.schema, parent.column_types, source.file_name(0))
@@ -111,7 +115,6 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
     form = LeafFormat(schema, table.id, table.row_group_rows, table.row_group_bytes)
     sizes = measure_rows(source, form)
     form = replace(form, row_bytes=sizes.memory)
-    inputs = _planned_inputs(wanted)
     return TablePlan(
         schema_name=wanted.config.schema,
         table=table,
@@ -136,11 +139,11 @@ def make_plan(wanted: Wanted, release: int) -> TablePlan:
 def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspace, TablePlan]:
     """Return the workspace and plan of an interrupted build of the same release, or begin a new one."""
     config, table = wanted.config, wanted.table.name
-    found = found_plan(config, table)
+    found, inputs = found_plan(config, table), _planned_inputs(wanted)
     if found is not None:
         workspace = workspace_of(config, table, found.release)
         in_place = (workspace.home / workspace.name).is_dir()
-        if make_plan(wanted, found.release).fingerprint != found.fingerprint:
+        if _fingerprint(wanted, inputs) != found.fingerprint:
             say(f"input or configuration changed since release {found.release} was begun; it is begun anew")
         elif not in_place and not workspace.is_whole():
             say(f"the spill files of release {found.release} are not in {workspace.spill}; it is begun anew")
@@ -149,7 +152,7 @@ def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspa
             if not in_place and (lost := forget_lost_units(workspace, found)):
                 say(f"{lost} units of work are not as they were left; they are done again")
             return workspace, found
-    plan = make_plan(wanted, next_release(config.root / config.schema / table))
+    plan = _plan(wanted, next_release(config.root / config.schema / table), inputs)
     workspace = workspace_of(config, table, plan.release)
     workspace.begin()
     write_plan(workspace, plan)

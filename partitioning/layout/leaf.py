@@ -63,7 +63,7 @@ class LeafFormat:
     def paths(self) -> tuple[tuple[str, str], ...]:
         """(path, physical type) of every Parquet column, in order; nested columns have several."""
         sink = pa.BufferOutputStream()
-        pq.write_table(self.schema.empty_table(), sink)
+        pq.write_metadata(self.schema, sink)
         schema = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
         return tuple((schema.column(i).path, schema.column(i).physical_type) for i in range(len(schema)))
 

@@ -144,7 +144,7 @@ def _kind(
 ) -> pa.DataType:
     if name in table.types:
         return stored_type(table.types[name])
-    kinds = [columns.schema.field(name).type for columns in found if name in columns.schema.names]
+    kinds = [columns.schema.field(at).type for columns in found if (at := columns.schema.get_field_index(name)) >= 0]
     if name in described:
         kinds.insert(1, stored_type(described[name]))
     for kind in kinds:

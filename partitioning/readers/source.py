@@ -127,6 +127,8 @@ class Source:
 
     def _conformed(self, batch: pa.RecordBatch, wanted: pa.Schema, absent: set[str]) -> pa.RecordBatch:
         """Return the columns of `wanted`, by name and in its order and types; NULL where the file lacks one."""
+        if batch.schema.equals(wanted):
+            return pa.RecordBatch.from_arrays(batch.columns, schema=wanted)
         columns = []
         for column in wanted:
             if column.name in absent:

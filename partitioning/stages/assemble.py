@@ -252,7 +252,8 @@ def _write_manifest(facts: Facts, placement: Placement | None) -> Manifest:
 
 
 def _named_sketches(ledger: Ledger) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
-    return {ledger.schema.names[number]: hashes for number, hashes in sorted(ledger.sketches.items())}
+    names = ledger.schema.names  # a list that is made each time it is asked for
+    return {names[number]: hashes for number, hashes in sorted(ledger.sketches.items())}
 
 
 def with_ra_bounds(placement: Placement, columns: tuple[StoredColumn, ...]) -> Placement:

@@ -206,12 +206,13 @@ def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], most: ChunkS
     fewest, many = _READ_ROWS
     rows = max(fewest, min(many, int(_READ_BYTES / plan.row_bytes)))
     for read in unit_batches(plan, unit, damage, None, min(most.rows, rows)):
-        if reads and (filled + read.batch.num_rows > most.rows or size + read.batch.nbytes > most.bytes):
+        more = read.batch.nbytes
+        if reads and (filled + read.batch.num_rows > most.rows or size + more > most.bytes):
             yield _Chunk(start, reads)
             start, reads, filled, size = start + filled, [], 0, 0
         reads.append(read)
         filled += read.batch.num_rows
-        size += read.batch.nbytes
+        size += more
     if reads:
         yield _Chunk(start, reads)
 

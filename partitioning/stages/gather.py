@@ -8,36 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..layout.schema import without_nan
-from .order import one_chunk, sorted_order, taken
+from .order import one_chunk, row_numbers, sorted_order, taken
 from .plan import TablePlan
-from .spill import Block, SpillForm, read_blocks
+from .spill import Block, Groups, SpillForm, joined, read_blocks, rows_of_groups
 
-__all__ = ["RowsOf", "large_groups", "part_of", "sorted_rows"]
+__all__ = ["RowsOf", "large_groups", "sorted_rows"]
 
 RowsOf = Callable[[int, pa.RecordBatch], tuple[int, int]]
 """Tells which rows ``[first, stop)`` of block number ``n``, given its keys, are wanted."""
 
 
-def part_of(batch: pa.RecordBatch, first: int, stop: int) -> pa.RecordBatch:
-    """Return rows ``[first, stop)`` of a batch; a small part is a copy that does not keep the batch in memory."""
-    if 2 * (stop - first) > batch.num_rows:
-        return batch.slice(first, stop - first)
-    return taken(batch, np.arange(first, stop))
-
-
-def sorted_rows(table: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """Return the rows sorted, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
-    order = sorted_order(_clean(table.select(keys)))
-    schema, columns = table.schema, table.columns
-    del table
-    for number, column in enumerate(columns):
-        columns[number] = None
-        columns[number] = without_nan(taken(one_chunk(column), order))
-        del column
-    return pa.table(columns, schema=schema)
+def sorted_rows(batches: Sequence[Groups], form: SpillForm, keys: Sequence[str]) -> pa.Table:
+    """Return the rows of some batches sorted by `keys`, NaN as NULL."""
+    table = joined(batches, form)
+    return _ordered(table, sorted_order(_clean(table.select(keys))))
 
 
 def large_groups(blocks: Sequence[Block], rows_of: RowsOf, plan: TablePlan, most_rows: int) -> Iterator[pa.Table]:
@@ -52,9 +40,9 @@ def large_groups(blocks: Sequence[Block], rows_of: RowsOf, plan: TablePlan, most
     """
     form = plan.form
     parts, spans = list[pa.RecordBatch](), list[tuple[int, int]]()
-    for number, batch in enumerate(read_blocks(blocks, plan.spill_form, keys_only=True)):
-        first, stop = rows_of(number, batch)
-        parts.append(part_of(batch, first, stop))
+    for number, (keys,) in enumerate(read_blocks(blocks, plan.spill_form, keys_only=True)):
+        first, stop = rows_of(number, keys)
+        parts.append(taken(keys, np.arange(first, stop)))
         spans.append((first, stop))
     order = sorted_order(_clean(pa.Table.from_batches(parts).select(form.sort_keys)))
     del parts
@@ -73,14 +61,32 @@ def _gathered(
     in_place = np.sort(wanted)
     ends = np.cumsum(spans[:, 1] - spans[:, 0])
     cuts = np.concatenate([[0], np.searchsorted(in_place, ends)])
-    needed = np.flatnonzero(np.diff(cuts))
+    needed = np.flatnonzero(np.diff(cuts)).tolist()
     shifts = spans[:, 0] - np.concatenate([[0], ends[:-1]])
-    parts = []
-    for number, batch in zip(needed.tolist(), read_blocks([blocks[n] for n in needed.tolist()], form), strict=True):
-        parts.append(taken(batch, in_place[cuts[number] : cuts[number + 1]] + shifts[number]))
-    return _clean(
-        pa.Table.from_batches([taken(pa.concat_batches(parts), np.searchsorted(in_place, wanted))], form.schema)
-    )
+    parts = [
+        _rows_at(groups, in_place[cuts[number] : cuts[number + 1]] + shifts[number])
+        for number, groups in zip(needed, read_blocks([blocks[n] for n in needed], form), strict=True)
+    ]
+    return _ordered(joined(parts, form), np.searchsorted(in_place, wanted))
+
+
+def _rows_at(groups: Groups, rows: NDArray[np.int64]) -> Groups:
+    """Return some rows of a batch, in ascending order; but for ties they are a run of its rows."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first < len(rows):
+        return rows_of_groups(groups, first, last + 1)
+    return tuple(taken(group, rows) for group in groups)
+
+
+def _ordered(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
+    """Return the rows in some order, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
+    schema, columns, numbers = table.schema, table.columns, row_numbers(order, len(table))
+    del table
+    for number, column in enumerate(columns):
+        columns[number] = None
+        columns[number] = without_nan(pc.take(one_chunk(column), numbers, boundscheck=False))
+        del column
+    return pa.table(columns, schema=schema)
 
 
 def _clean(rows: pa.Table) -> pa.Table:

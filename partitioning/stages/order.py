@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["one_chunk", "sorted_order", "stable_order", "taken"]
+__all__ = ["one_chunk", "row_numbers", "sorted_order", "stable_order", "taken"]
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -18,8 +18,12 @@ def taken(rows: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
 
     Row numbers of 32 bits, and no check, save a tenth of the time.
     """
-    numbers = order.astype(np.uint32) if len(rows) < 1 << 32 else order
-    return pc.take(rows, pa.array(numbers), boundscheck=False)
+    return pc.take(rows, row_numbers(order, len(rows)), boundscheck=False)
+
+
+def row_numbers(order: NDArray[np.int64], rows: int) -> pa.Array:
+    """Return an order of so many rows as `pyarrow.compute.take` wants it."""
+    return pa.array(order.astype(np.uint32) if rows < 1 << 32 else order)
 
 
 def stable_order(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -21,11 +21,13 @@ __all__ = ["Sketches", "estimate", "merged", "sketch_arrays", "sketches_of"]
 _SIZE: Final = 256
 _CACHE: Final = 1 << 12
 _WAITING: Final = 4 * _SIZE
-_FEW: Final = 64
+_FEW: Final = 2 * _SIZE
 """So few hashes are sooner merged than held against the cache."""
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
+_UNSETTLED: Final = np.uint64(2**33 - 1)
+"""Bits of a hash that its last step may change."""
 
 Hashes = NDArray[np.uint64]
 
@@ -47,8 +49,8 @@ class _Sketch:
     """Hashes to merge once there are enough of them."""
     count: int = 0
     """Hashes that wait."""
-    seen: Hashes = field(default_factory=_empty_cache)
-    """Direct-mapped cache: most repeated values of a column of few values stop here."""
+    seen: Hashes | None = None
+    """Direct-mapped cache: most repeated values of a column of few values stop here. Few columns ever need theirs."""
 
     @property
     def limit(self) -> np.uint64:
@@ -57,6 +59,8 @@ class _Sketch:
 
     def add(self, array: pa.Array) -> None:
         """Add the values of one column."""
+        if self.is_boolean and len(self.merged) == len((False, True)):
+            return
         if 0 < len(self.merged) < _SIZE and not self.is_boolean:
             array = pc.unique(array)  # few values until now, so that most are there many times
         hashes = _hashes(array, self.limit)
@@ -65,11 +69,13 @@ class _Sketch:
         if len(hashes):
             self.waiting.append(hashes)
             self.count += len(hashes)
-        if self.count > _WAITING:
-            self.smallest()
+        if self.count > _WAITING or len(self.merged) < _SIZE:
+            self.smallest()  # until it is full, it has no limit
 
     def _unseen(self, hashes: Hashes) -> Hashes:
         """Return hashes without most of those that were there before."""
+        if self.seen is None:
+            self.seen = _empty_cache()
         slots = (hashes & np.uint64(_CACHE - 1)).astype(np.int64)
         unseen = self.seen[slots] != hashes
         hashes = hashes[unseen]
@@ -155,7 +161,7 @@ def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
 
 
 def _hashes(array: pa.Array, limit: np.uint64) -> Hashes:
-    """Return the 64-bit hashes below `limit` of the values that are not NULL."""
+    """Return hashes of the values that are not NULL: all below `limit`, or all that may be among the smallest."""
     kind = array.type
     if pa.types.is_string(kind):
         texts = pc.unique(array.drop_null()).to_pylist()
@@ -163,13 +169,21 @@ def _hashes(array: pa.Array, limit: np.uint64) -> Hashes:
         return hashes[hashes < limit]
     if pa.types.is_boolean(kind):
         there = [array.false_count > 0, array.true_count > 0]
-        hashes = _mixed(np.flatnonzero(there).astype(np.uint64))
-        return hashes[hashes < limit]
+        return _settled(_half_mixed(np.flatnonzero(there).astype(np.uint64)))
     if pa.types.is_decimal(kind):
         array = array.cast(pa.float64(), safe=False)
-    hashes = _mixed(_bits(array))
-    small = np.flatnonzero(hashes < limit)
-    return hashes[small[_is_valid(array, small)] if array.null_count else small]
+    mixed = _half_mixed(_bits(array))
+    if limit == _ALL and len(array) > 8 * _SIZE:
+        few = _distinct(_below(np.uint64(2.0**64 * 4 * _SIZE / len(array)), mixed, array))
+        if len(few) >= _SIZE:
+            return few
+    return _below(limit, mixed, array)
+
+
+def _below(limit: np.uint64, mixed: Hashes, array: pa.Array) -> Hashes:
+    """Return the hashes of values that are not NULL from half-mixed ones: those below `limit`, and few others."""
+    small = (mixed <= (limit | _UNSETTLED)).nonzero()[0]
+    return _settled(mixed[small[_is_valid(array, small)] if array.null_count else small])
 
 
 def _bits(array: pa.Array) -> Hashes:
@@ -190,13 +204,18 @@ def _is_valid(array: pa.Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     return valid
 
 
-def _mixed(values: Hashes) -> Hashes:
-    """Turn integers into well-mixed hashes, in place (the finaliser of splitmix64, shortened)."""
+def _half_mixed(values: Hashes) -> Hashes:
+    """Turn integers into well-mixed hashes, in place, but for the last step, which leaves the highest 31 bits alone.
+
+    That step is left to the few hashes that are small (`_settled`).
+    """
     values += np.uint64(1)
     values *= _FACTORS[0]
-    shifted = values >> _SHIFT
-    values ^= shifted
+    values ^= values >> _SHIFT
     values *= _FACTORS[1]
-    np.right_shift(values, _SHIFT, out=shifted)
-    values ^= shifted
     return values
+
+
+def _settled(mixed: Hashes) -> Hashes:
+    """Do the last step of the hashes (together: the finaliser of splitmix64, shortened)."""
+    return mixed ^ (mixed >> _SHIFT)

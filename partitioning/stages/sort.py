@@ -20,13 +20,13 @@ from ..sky.healpix import Pixel, order_shift
 from ..sky.separation import separation_deg
 from .bucket import BucketPlan
 from .counts import sorted_counts
-from .gather import RowsOf, large_groups, part_of, sorted_rows
+from .gather import RowsOf, large_groups, sorted_rows
 from .id_runs import IdRuns, unit_run_files
 from .ledger import LeafFacts, UnitLedger
 from .places import degrees
 from .plan import TablePlan
 from .sketch import Sketches
-from .spill import Block, read_blocks
+from .spill import Block, read_blocks, rows_of_groups
 from .workspace import Workspace
 
 __all__ = ["SortInput", "sort_unit"]
@@ -126,9 +126,9 @@ def _sort_window(tools: _Tools, blocks: Sequence[Block], low: int, starts: NDArr
     """Write the tiles whose index ranges begin at `starts` (the last item is the end of the last tile)."""
     form = tools.plan.form
     start, stop = int(starts[0]), int(starts[-1])
-    batches = read_blocks(blocks, tools.plan.spill_form)
-    parts = (part_of(batch, *_index_rows(batch, start, stop)) for batch in batches)
-    table = sorted_rows(pa.Table.from_batches(parts, form.schema), form.sort_keys)
+    spilled = tools.plan.spill_form
+    parts = [rows_of_groups(batch, *_index_rows(batch[0], start, stop)) for batch in read_blocks(blocks, spilled)]
+    table = sorted_rows(parts, spilled, form.sort_keys)
     edges = np.searchsorted(table.column(0).to_numpy(), starts).tolist()
     for tile, (first, stop) in enumerate(pairwise(edges), start=low):
         if stop > first:
@@ -186,13 +186,17 @@ def _write_margins(tools: _Tools) -> None:
             continue
         spans = [_tile_rows(owner, tiles[0], tiles[-1]) for owner in owners]
         window = [
-            part_of(batch, *span) for batch, span in zip(read_blocks(blocks, tools.plan.spill_form), spans, strict=True)
+            rows_of_groups(batch, *span)
+            for batch, span in zip(read_blocks(blocks, tools.plan.spill_form), spans, strict=True)
         ]
         owners = [owner[slice(*span)] for owner, span in zip(owners, spans, strict=True)]
         for tile in tiles:
             mine = [_tile_rows(owner, tile, tile) for owner in owners]
-            parts = [rows.slice(first, stop - first) for rows, (first, stop) in zip(window, mine, strict=True)]
-            table = sorted_rows(pa.Table.from_batches(parts, form.schema), form.sort_keys)
+            parts = [
+                tuple(group.slice(first, stop - first) for group in groups)
+                for groups, (first, stop) in zip(window, mine, strict=True)
+            ]
+            table = sorted_rows(parts, tools.plan.spill_form, form.sort_keys)
             _write_margin(tools, tile, row_groups(table, form))
 
 

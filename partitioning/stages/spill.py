@@ -11,9 +11,11 @@ Spill files are not flushed to disk: they survive the death of processes, and mo
 them. What a loss of power leaves of them is told by a checksum of each group, and made again.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -32,10 +34,13 @@ __all__ = [
     "GROUPS",
     "SPILL_FORMAT",
     "Block",
+    "Groups",
     "SpillForm",
     "SpillWriter",
+    "joined",
     "packed_bytes",
     "read_blocks",
+    "rows_of_groups",
     "write_record",
 ]
 
@@ -50,6 +55,10 @@ _BUFFER_BYTES: Final = 1 << 20
 
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
+
+Groups = tuple[pa.RecordBatch, ...]
+"""Some rows of a spill file: one batch for each group that has columns. To join a thousand columns takes long enough
+to be done once for all rows that are sorted together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +75,28 @@ class SpillForm:
         kinds = [0 if name in keys else 2 if name in packed else 1 for name in schema.names]
         return cls(schema, tuple(tuple(n for n, kind in enumerate(kinds) if kind == group) for group in range(GROUPS)))
 
-    def group_schema(self, group: int) -> pa.Schema:
-        """Return the columns of a group."""
-        return pa.schema([self.schema.field(number) for number in self.groups[group]])
+    @cached_property
+    def _fixed_row_bytes(self) -> float:
+        return float(sum((_bits(column.type) or 0) + 1 for column in self.schema)) / 8
+
+    @cached_property
+    def _variable(self) -> list[int]:
+        return [number for number, column in enumerate(self.schema) if _bits(column.type) is None]
+
+    def bytes_in_memory(self, rows: pa.RecordBatch) -> int:
+        """Return what some rows take, NULLs in every column; `nbytes` takes longer than to write a thousand columns."""
+        size: float = rows.num_rows * self._fixed_row_bytes + rows.select(self._variable).nbytes
+        return math.ceil(size)
+
+    @cached_property
+    def group_schemas(self) -> tuple[pa.Schema, ...]:
+        """The columns of each group."""
+        return tuple(pa.schema([self.schema.field(number) for number in numbers]) for numbers in self.groups)
+
+    @cached_property
+    def no_rows(self) -> tuple[pa.RecordBatch, ...]:
+        """No rows, of each group; for a thousand columns they take milliseconds to make."""
+        return tuple(pa.RecordBatch.from_pylist([], schema) for schema in self.group_schemas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +175,8 @@ class SpillWriter:
         self._open.__exit__(*error)  # type: ignore[arg-type]
 
     def _new_stream(self, group: int) -> pa.RecordBatchStreamWriter:
-        schema = self.form.group_schema(group)
-        stream = pa.ipc.new_stream(self._file, schema, options=_options(group))
-        stream.write_batch(pa.RecordBatch.from_pylist([], schema))  # the first batch takes the schema along
+        stream = pa.ipc.new_stream(self._file, self.form.group_schemas[group], options=_options(group))
+        stream.write_batch(self.form.no_rows[group])  # the first batch takes the schema along
         return stream
 
     def add(self, batch: pa.RecordBatch, edges: NDArray[np.int64]) -> None:
@@ -176,7 +203,7 @@ class SpillWriter:
             for first, stop in _pieces(int(edges[bucket]), int(edges[bucket + 1])):
                 piece = rows(first, stop)
                 self._write(piece)
-                self.in_memory.append(piece.nbytes)
+                self.in_memory.append(self.form.bytes_in_memory(piece))
                 self.buckets.append(bucket)
                 self.rows.append(stop - first)
                 self.lows.append(int(keys[first]))
@@ -208,6 +235,11 @@ class SpillWriter:
         }
 
 
+def _bits(kind: pa.DataType) -> int | None:
+    """Return the bits of each value; None if they differ."""
+    return int(kind.bit_width) if pa.types.is_primitive(kind) else None
+
+
 def _pieces(first: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut rows ``[first, stop)`` into runs of about equal size, at most `BATCH_ROWS` each."""
     count = -(-(stop - first) // BATCH_ROWS)
@@ -233,8 +265,11 @@ def write_record(path: Path, *, flush: bool = True, **arrays: NDArray[np.generic
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[pa.RecordBatch]:
+def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[Groups]:
     """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
+
+    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order, and
+    columns that nobody looks at, or rows, are not read at all.
 
     Parameters
     ----------
@@ -246,26 +281,22 @@ def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = F
     DamagedSpillError
         If a file is gone, or not as it was written.
     """
-    groups = range(1 if keys_only else GROUPS)
-    schemas = [form.group_schema(group) for group in groups]
-    places = np.argsort(np.concatenate([np.array(form.groups[group], dtype=np.int64) for group in groups])).tolist()
-    schema = schemas[0] if keys_only else form.schema
+    schemas = form.group_schemas[: 1 if keys_only else GROUPS]
     for (path, unit), run in groupby(blocks, key=lambda block: (block.path, block.unit)):
         with _opened(path, unit) as file:
             for block in run:
-                columns = [column for group in _groups(file, block, schemas) for column in group.columns]
-                yield pa.RecordBatch.from_arrays([columns[place] for place in places], schema=schema)
+                yield tuple(_groups(file, block, schemas))
 
 
-def _opened(path: Path, unit: int) -> pa.OSFile:
+def _opened(path: Path, unit: int) -> pa.MemoryMappedFile:
     try:
-        return pa.OSFile(str(path))
+        return pa.memory_map(str(path))
     except FileNotFoundError:
         raise DamagedSpillError(unit) from None
 
 
-def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
-    """Read the first groups of columns of a batch."""
+def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
+    """Read the first groups of columns of a batch; those without columns are left out."""
     file.seek(block.start)
     content = file.read_buffer(sum(block.sizes[: len(schemas)]))
     start = 0
@@ -276,3 +307,26 @@ def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> 
                 raise DamagedSpillError(block.unit)
             yield pa.ipc.read_record_batch(message, schema)
         start += size
+
+
+def rows_of_groups(groups: Groups, first: int, stop: int) -> Groups:
+    """Return rows ``[first, stop)`` of a batch.
+
+    A small part of what had to be decompressed is a copy that does not keep the rest in memory.
+    """
+    *plain, packed = (group.slice(first, stop - first) for group in groups)
+    if 2 * (stop - first) <= groups[-1].num_rows:
+        packed = taken(groups[-1], np.arange(first, stop))
+    return (*plain, packed)
+
+
+def joined(batches: Sequence[Groups], form: SpillForm) -> pa.Table:
+    """Return rows of several batches, their columns in the order in which they are stored."""
+    numbers = [number for group in form.groups for number in group]
+    used = [group for group, columns in enumerate(form.groups) if columns]
+    columns = [
+        column
+        for at, group in enumerate(used)
+        for column in pa.Table.from_batches((batch[at] for batch in batches), form.group_schemas[group]).columns
+    ]
+    return pa.table([columns[place] for place in np.argsort(numbers).tolist()], schema=form.schema)

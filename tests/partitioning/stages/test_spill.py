@@ -8,7 +8,7 @@ import pytest
 
 from partitioning.layout.paths import HEALPIX_COLUMN
 from partitioning.stages import spill
-from partitioning.stages.spill import SpillForm, SpillWriter, read_blocks, write_record
+from partitioning.stages.spill import SpillForm, SpillWriter, joined, read_blocks, write_record
 from partitioning.stages.spill_index import bucket_blocks, write_spill_index
 from partitioning.stages.workspace import Workspace
 
@@ -59,12 +59,12 @@ def test_buckets_get_their_rows_and_margins(tmp_path: Path, monkeypatch: pytest.
     index, tile = everything.column(0).to_numpy(), np.concatenate(margin_tiles)
     for bucket in range(BUCKETS):
         blocks, margin_blocks, tiles_found = bucket_blocks(workspace, bucket)
-        found = pa.Table.from_batches(read_blocks(blocks, form), everything.schema)
+        found = joined(list(read_blocks(blocks, form)), form)
         assert found.equals(everything.filter(pa.array(index // 1000 == bucket)))
         some = pa.schema([everything.schema.field(name) for name in (HEALPIX_COLUMN, "few")])
-        keys = pa.Table.from_batches(read_blocks(blocks, form, keys_only=True), some)
+        keys = pa.Table.from_batches((keys for (keys,) in read_blocks(blocks, form, keys_only=True)), some)
         assert keys.equals(found.select(some.names))
-        found = pa.Table.from_batches(read_blocks(margin_blocks, form), everything.schema)
+        found = joined(list(read_blocks(margin_blocks, form)), form)
         assert found.equals(margin_rows.filter(pa.array(tile // 2 == bucket)))
         assert [len(tiles) for tiles in tiles_found] == [block.rows for block in margin_blocks]
         assert np.concatenate([[], *tiles_found]).tolist() == tile[tile // 2 == bucket].tolist()
