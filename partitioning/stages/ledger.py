@@ -105,10 +105,11 @@ class UnitLedger:
 
 def unit_files(record: Path) -> tuple[pa.Table, pa.Table]:
     """Return the leaves and the margin leaves that a sort unit wrote, if all that it recorded can be read."""
-    groups = record.with_suffix(f".{_GROUPS}")
-    if groups.exists():
-        pq.read_metadata(groups)
-    return pq.read_table(record.with_suffix(f".{_FILES}")), pq.read_table(record.with_suffix(f".{_MARGIN}"))
+    leaves, margins = (pq.read_table(record.with_suffix(f".{name}")) for name in (_FILES, _MARGIN))
+    if leaves.num_rows:
+        with pa.OSFile(str(record.with_suffix(f".{_GROUPS}"))) as file, pa.ipc.open_file(file) as reader:
+            reader.read_all()
+    return leaves, margins
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +193,11 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 
 def _write_groups(path: Path, table: pa.Table) -> None:
-    with replaced(path) as hidden, pa.OSFile(str(hidden), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with (
+        replaced(path, flush=False) as hidden,
+        pa.OSFile(str(hidden), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
         writer.write_table(table.combine_chunks())
 
 

@@ -123,6 +123,7 @@ def records(staging: Path) -> dict[str, bytes]:
         ("records/sort/00001.npz", ["records/sort/00001.npz"]),
         ("records/sort/00001.files.parquet", ["records/sort/00001.npz"]),
         ("records/sort/00001.margin.parquet", ["records/sort/00001.npz"]),
+        ("records/sort/00001.groups.arrow", ["records/sort/00001.npz"]),
         ("Object_r1/dataset/**/Npix=*.parquet", ["records/sort/0000?.npz"]),
         ("Object_r1_10arcs/dataset/**/Npix=*.parquet", ["records/sort/0000?.npz"]),
     ],
