@@ -14,7 +14,7 @@ from ..layout.manifest import MarginRecord, Placement, read_partition_map
 from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR
 from ..sky.borders import distance_to_pixels_deg
 from ..sky.healpix import Pixel
-from ..stages.margin_from_leaves import MarginSource, margin_parts, neighbours
+from ..stages.margin_from_leaves import MarginSource, margin_parts, surroundings
 from ..stages.places import degrees
 from .catalog import DataFile, OpenCatalog, read_files, tried, tried_file
 from .difference import RowsDifference
@@ -112,8 +112,9 @@ class _MarginChecks:
         return found
 
     def _expected(self, tile: DataFile) -> Iterator[pa.Table]:
-        self.sound.require(self.opened.files[number] for number in neighbours(self.source, tile.pixel))
-        yield from margin_parts(self.source, tile.pixel)
+        around = surroundings(self.source, tile.pixel)
+        self.sound.require(self.opened.files[number] for number in around.leaves)
+        yield from margin_parts(self.source, around)
 
     def _watched(self, file: DataFile, difference: RowsDifference, found: Collector) -> bool:
         """Check a margin leaf while its rows are compared; return whether all could be, being in order."""

@@ -6,6 +6,7 @@ ascension increases to the left, as on the sky. Colours follow the logarithm of 
 
 import math
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Final
 
 import hpgeom
@@ -29,8 +30,6 @@ _WIDTH: Final = 960
 """Width of the whole sky."""
 _SIDE: Final = 560
 """Width and height of a footprint."""
-_FINER: Final = 1
-"""Points per picture element along either axis; their colours are averaged."""
 _SMALL_DEG: Final = 40.0
 """A footprint within this distance of its centre is drawn larger."""
 _MARGIN: Final = (16, 72, 84)
@@ -80,6 +79,11 @@ class _View:
     """Distances of grid lines in degrees."""
     is_footprint: bool
 
+    @cached_property
+    def lines(self) -> NDArray[np.bool_]:
+        """The points of grid lines and of the rim."""
+        return _lines(self.ra, self.ra_step) | _lines(self.dec, self.dec_step) | _rim(np.isfinite(self.ra))
+
 
 def density_picture(pixels: Ints, rows: Ints, order: int) -> bytes:
     """Return the density picture of a catalog as a PNG file.
@@ -93,7 +97,7 @@ def density_picture(pixels: Ints, rows: Ints, order: int) -> bytes:
     pixels, rows, order = _shown_cells(pixels, rows, order, view)
     density = rows / (_SKY_DEG2 / (12 << (2 * order)))
     low, high = np.quantile(density, [0.01, 0.999]).tolist()
-    drawn = _averaged(_coloured(view, pixels, _colours(density, low, high), order))
+    drawn = _coloured(view, pixels, _colours(density, low, high), order)
     top, side, below = _MARGIN
     picture = np.full((drawn.shape[0] + top + below, drawn.shape[1] + 2 * side, 3), _PAPER, dtype=np.uint8)
     picture[top:-below, side:-side] = drawn
@@ -116,6 +120,7 @@ def _view_of(pixels: Ints, order: int) -> _View:
     return _footprint(math.degrees(math.atan2(y, x)) % 360, math.degrees(math.atan2(z, math.hypot(x, y))), radius)
 
 
+@cache
 def _whole_sky() -> _View:
     """Return the sky in Mollweide's projection, RA 0 in the middle (Snyder 1987, USGS Professional Paper 1395, 30)."""
     across, down = np.meshgrid(_centres(_WIDTH) * 2, _centres(_WIDTH // 2))
@@ -150,8 +155,7 @@ def _footprint(ra_deg: float, dec_deg: float, radius_deg: float) -> _View:
 
 def _centres(elements: int) -> Floats:
     """Return the middles of the points along an axis, from -1 to 1."""
-    count = elements * _FINER
-    centres: Floats = (np.arange(count, dtype=np.float64) + 0.5) * (2 / count) - 1
+    centres: Floats = (np.arange(elements, dtype=np.float64) + 0.5) * (2 / elements) - 1
     return centres
 
 
@@ -182,15 +186,17 @@ def _colours(density: Floats, low: float, high: float) -> Floats:
     return np.stack([np.interp(at, np.arange(len(_RAMP)), channel) for channel in _RAMP.T], axis=-1)
 
 
-def _coloured(view: _View, pixels: Ints, colours: Floats, order: int) -> Floats:
-    """Return the colour of each point: its cell's, that of empty sky, of a grid line, or of paper."""
+def _coloured(view: _View, pixels: Ints, colours: Floats, order: int) -> Picture:
+    """Return the colour of each point: its cell's, that of empty sky, or of paper, mixed with that of a grid line."""
     on_sky = np.isfinite(view.ra)
-    drawn = np.full((*view.ra.shape, 3), _PAPER, dtype=np.float64)
+    plain = np.concatenate([colours, [_EMPTY, _PAPER]])
+    palette = np.rint(np.concatenate([plain, (plain + _LINE) / 2])).astype(np.uint8)
+    chosen = np.full(view.ra.shape, len(colours) + 1)
     cells = hpgeom.angle_to_pixel(1 << order, view.ra[on_sky], view.dec[on_sky])
     slot = np.minimum(np.searchsorted(pixels, cells), len(pixels) - 1)
-    drawn[on_sky] = np.where((pixels[slot] == cells)[:, None], colours[slot], _EMPTY)
-    line = _lines(view.ra, view.ra_step) | _lines(view.dec, view.dec_step) | _rim(on_sky)
-    drawn[line] = (drawn[line] + _LINE) / 2
+    chosen[on_sky] = np.where(pixels[slot] == cells, slot, len(colours))
+    chosen[view.lines] += len(plain)
+    drawn: Picture = palette[chosen]
     return drawn
 
 
@@ -209,13 +215,6 @@ def _rim(on_sky: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return on_sky & ~(padded[2:, 1:-1] & padded[:-2, 1:-1] & padded[1:-1, 2:] & padded[1:-1, :-2])
 
 
-def _averaged(points: Floats) -> Picture:
-    height, width = points.shape[0] // _FINER, points.shape[1] // _FINER
-    averages = points.reshape(height, _FINER, width, _FINER, 3).mean(axis=(1, 3))
-    rounded: Picture = np.rint(averages).astype(np.uint8)
-    return rounded
-
-
 def _label_grid(picture: Picture, view: _View) -> None:
     """Write declinations at the left and right ascensions along the bottom, or along the equator of the whole sky."""
     top, side, below = _MARGIN
@@ -227,11 +226,11 @@ def _label_grid(picture: Picture, view: _View) -> None:
         return
     middle = view.ra.shape[0] // 2
     for x, text in _crossings(view.ra[middle], 60):
-        draw_text(picture, text, side + x + 3, top + middle // _FINER + 4)
+        draw_text(picture, text, side + x + 3, top + middle + 4)
     first = np.isfinite(view.dec).argmax(axis=1)
     left = view.dec[np.arange(len(first)), first]
     for y, text in _crossings(left, view.dec_step):
-        draw_text(picture, text, side + first[y * _FINER] // _FINER - text_size(text)[0] - 8, top + y - 7)
+        draw_text(picture, text, side + first[y] - text_size(text)[0] - 8, top + y - 7)
 
 
 def _crossings(angles: Floats, step: float) -> list[tuple[int, str]]:
@@ -242,7 +241,7 @@ def _crossings(angles: Floats, step: float) -> list[tuple[int, str]]:
     values = np.maximum(bands[ends], bands[ends + 1]) * step
     around = np.abs(angles[ends] - angles[ends + 1]) > 180
     values[around] = 0
-    return [(int(end + 1) // _FINER, f"{value:g}°") for end, value in zip(ends, values.round(6), strict=True)]
+    return [(int(end + 1), f"{value:g}°") for end, value in zip(ends, values.round(6), strict=True)]
 
 
 def _draw_legend(picture: Picture, low: float, high: float) -> None:

@@ -4,13 +4,14 @@ LSDB clips joins and crossmatches by the point map: a pixel that is missing in i
 pixels are written (INDXSCHM EXPLICIT).
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout.files import replaced
+from ..layout.files import replace_bytes
 from ..layout.paths import POINT_MAP, SKY_MAP
 
 __all__ = ["map_order", "write_maps"]
@@ -44,6 +45,7 @@ def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64]
         INDXSCHM="EXPLICIT",
         OBS_NPIX=len(pixels),
     )
+    file = BytesIO()
+    table.writeto(file)
     for name in (POINT_MAP, SKY_MAP):
-        with replaced(catalog / name) as hidden:
-            table.writeto(hidden)
+        replace_bytes(catalog / name, file.getvalue())

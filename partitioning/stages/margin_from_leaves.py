@@ -19,7 +19,7 @@ from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
 from .places import degrees
 
-__all__ = ["MarginSource", "margin_from_leaves", "margin_parts", "neighbours"]
+__all__ = ["MarginSource", "Surroundings", "margin_from_leaves", "margin_parts", "surroundings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,31 @@ class MarginSource:
     threshold_deg: float
 
 
-def margin_parts(source: MarginSource, tile: Pixel) -> Iterator[pa.Table]:
-    """Yield the rows of other tiles whose declared position is at most the threshold away from `tile`.
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is around a tile: where rows of its margin can be."""
+
+    tile: Pixel
+    halo: Halo
+    coverage: Coverage
+    """The cells of the halo."""
+    leaves: tuple[int, ...]
+    """Numbers of the other leaves that meet them."""
+
+
+def surroundings(source: MarginSource, tile: Pixel) -> Surroundings:
+    """Return the surroundings of a tile as wide as the threshold."""
+    halo = halo_of([tile.order], [tile.number], source.threshold_deg)
+    shift = order_shift(halo.order)
+    coverage = union(np.stack([halo.cells << shift, (halo.cells + 1) << shift], axis=1))
+    numbers: list[int] = source.partitions.select(coverage).tolist()
+    return Surroundings(
+        tile, halo, coverage, tuple(number for number in numbers if source.partitions.pixel(number) != tile)
+    )
+
+
+def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Table]:
+    """Yield the rows of other tiles whose declared position is at most the threshold away from a tile.
 
     Only the row groups of neighbouring leaves that meet the cells around the tile are read, one at a time.
 
@@ -48,37 +71,21 @@ def margin_parts(source: MarginSource, tile: Pixel) -> Iterator[pa.Table]:
     OSError, pyarrow.ArrowException
         If a leaf cannot be read.
     """
-    halo = halo_of([tile.order], [tile.number], source.threshold_deg)
-    for rows in _rows_around(source, tile, _coverage(halo)):
+    tile = around.tile
+    for rows in _rows_around(source, around):
         index = rows.column(HEALPIX_COLUMN).to_numpy()
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
-        near, _ = margin_rows(index, ra, dec, halo, [tile.order], [tile.number], source.threshold_deg)
+        near, _ = margin_rows(index, ra, dec, around.halo, [tile.order], [tile.number], source.threshold_deg)
         if len(near):
             yield rows.take(pa.array(near))
 
 
 def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
     """Return all rows of `margin_parts` as one table."""
-    return pa.concat_tables([source.schema.empty_table(), *margin_parts(source, tile)])
+    return pa.concat_tables([source.schema.empty_table(), *margin_parts(source, surroundings(source, tile))])
 
 
-def neighbours(source: MarginSource, tile: Pixel) -> list[int]:
-    """Return the numbers of the leaves that `margin_from_leaves` reads for a tile."""
-    return _leaves_around(source, tile, _coverage(halo_of([tile.order], [tile.number], source.threshold_deg)))
-
-
-def _coverage(halo: Halo) -> Coverage:
-    shift = order_shift(halo.order)
-    cells = np.unique(halo.cells)
-    return union(np.stack([cells << shift, (cells + 1) << shift], axis=1))
-
-
-def _leaves_around(source: MarginSource, tile: Pixel, coverage: Coverage) -> list[int]:
-    numbers: list[int] = source.partitions.select(coverage).tolist()
-    return [number for number in numbers if source.partitions.pixel(number) != tile]
-
-
-def _rows_around(source: MarginSource, tile: Pixel, coverage: Coverage) -> Iterator[pa.Table]:
-    """Yield the rows of other leaves inside a coverage, in HEALPix order."""
-    for number in _leaves_around(source, tile, coverage):
-        yield from rows_within(source.catalog / leaf_path(source.partitions.pixel(number)), coverage)
+def _rows_around(source: MarginSource, around: Surroundings) -> Iterator[pa.Table]:
+    """Yield the rows of other leaves inside the surroundings, in HEALPix order."""
+    for number in around.leaves:
+        yield from rows_within(source.catalog / leaf_path(source.partitions.pixel(number)), around.coverage)
