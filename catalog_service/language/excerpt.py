@@ -6,7 +6,7 @@ from typing import Final
 
 from partitioning.sky.separation import EDGE_TOLERANCE_DEG
 
-from ..models.comparisons import MIRRORED, constant
+from ..models.comparisons import MIRRORED, constant, long_value
 from ..models.excerpt import ConeTest, Excerpt, IdTest
 from ..models.near import containment
 from ..models.query import TableScan
@@ -18,12 +18,10 @@ from ..models.tree import (
     Distance,
     Expr,
     InList,
-    IntegerLiteral,
     Point,
     Query,
     Select,
     TableRef,
-    Unary,
 )
 from ..models.walk import conjuncts
 from .emit_geometry import distance_limit
@@ -33,7 +31,6 @@ __all__ = ["excerpt_of"]
 _MOST_IDS: Final = 100
 _MOST_ROWS: Final = 100_000
 """More rows are better read while they are sent."""
-_INT64: Final = range(-(2**63), 2**63)
 _PLAIN: Final = {
     *(DataType.BOOLEAN, DataType.BYTE, DataType.SHORT, DataType.INT, DataType.LONG),
     *(DataType.FLOAT, DataType.DOUBLE, DataType.TEXT),
@@ -131,19 +128,8 @@ def _ids(condition: Expr) -> IdTest | None:
         case _:
             return None
     name = _stored_name(column)
-    ids = tuple(_integer(item) for item in items)
+    ids = tuple(long_value(item) for item in items)
     known = tuple(one for one in ids if one is not None)
     if name is None or not column.column.datatype.is_integer or len(known) < len(ids):
         return None
     return IdTest(name, known)
-
-
-def _integer(expr: Expr) -> int | None:
-    match expr:
-        case IntegerLiteral(value=value):
-            pass
-        case Unary(op="-", operand=IntegerLiteral(value=positive)):
-            value = -positive
-        case _:
-            return None
-    return value if value in _INT64 else None

@@ -5,13 +5,16 @@ from typing import Final
 
 from .tree import Expr, IntegerLiteral, RealLiteral, Unary
 
-__all__ = ["MIRRORED", "OPPOSITE", "constant"]
+__all__ = ["MIRRORED", "OPPOSITE", "constant", "long_value"]
 
 MIRRORED: Final[Mapping[str, str]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 """Operators of comparisons, and what they are with the sides exchanged."""
 
 OPPOSITE: Final[Mapping[str, str]] = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 """Operators of comparisons, and what holds of two values where they do not."""
+
+
+_INT64: Final = range(-(2**63), 2**63)
 
 
 def constant(expr: Expr) -> float | None:
@@ -30,3 +33,15 @@ def constant(expr: Expr) -> float | None:
             return None if unsigned is None else (-unsigned if op == "-" else unsigned)
         case _:
             return None
+
+
+def long_value(expr: Expr) -> int | None:
+    """Return the value of an integer literal that a 64-bit column can hold, signs included; None for anything else."""
+    match expr:
+        case IntegerLiteral(value=value):
+            pass
+        case Unary(op="-", operand=IntegerLiteral(value=positive)):
+            value = -positive
+        case _:
+            return None
+    return value if value in _INT64 else None

@@ -6,6 +6,7 @@ As with regions, what is not recognised bounds nothing. The ids are looked up el
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from ..models.comparisons import long_value
 from ..models.ids import MOST_IDS, IdBound
 from ..models.query import ResolvedQuery
 from ..models.schema import DataType, Table
@@ -16,18 +17,14 @@ from ..models.tree import (
     Comparison,
     Expr,
     InList,
-    IntegerLiteral,
     Or,
     Select,
     StringLiteral,
-    Unary,
 )
 from ..models.walk import all_nodes, base_tables, on_clauses
 from .regions import conjuncts
 
 __all__ = ["condition_ids", "wanted_ids"]
-
-_INT64 = range(-(2**63), 2**63)
 
 Column = tuple[int, str]
 """Source and column."""
@@ -79,7 +76,7 @@ def _named_ids(condition: Expr) -> tuple[Column, Ids] | None:
 def _ids(items: Sequence[Expr], column: ColumnRef) -> Ids | None:
     """Return literals as ids of a column, None if one of them, or the column, is none."""
     if _is_id(column):
-        numbers = {_integer(item) for item in items}
+        numbers = {long_value(item) for item in items}
         return None if None in numbers else tuple(sorted(number for number in numbers if number is not None))
     if column.column.datatype is DataType.TEXT and not column.column.is_array:
         texts = {item.value for item in items if isinstance(item, StringLiteral)}
@@ -100,7 +97,7 @@ def _in_order(ident: int | str) -> Any:
 
 
 def _range(condition: Between, tables: Mapping[int, StoredTable]) -> Iterator[IdBound]:
-    column, low, high = condition.operand, _integer(condition.low), _integer(condition.high)
+    column, low, high = condition.operand, long_value(condition.low), long_value(condition.high)
     if condition.negated or not isinstance(column, ColumnRef) or not _is_id(column) or low is None or high is None:
         return
     index = tables[column.source].indexes.get(column.column.name) if column.source in tables else None
@@ -110,15 +107,3 @@ def _range(condition: Between, tables: Mapping[int, StoredTable]) -> Iterator[Id
 
 def _is_id(expr: Expr) -> bool:
     return isinstance(expr, ColumnRef) and expr.column.datatype.is_integer and not expr.column.is_array
-
-
-def _integer(expr: Expr) -> int | None:
-    """Return the value of an integer literal that a 64-bit column can hold."""
-    match expr:
-        case IntegerLiteral(value=value):
-            pass
-        case Unary(op="-", operand=IntegerLiteral(value=positive)):
-            value = -positive
-        case _:
-            return None
-    return value if value in _INT64 else None
