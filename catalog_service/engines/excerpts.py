@@ -25,6 +25,8 @@ _MOST_ROW_GROUPS: Final = 8
 _MOST_BYTES: Final = 64 << 20
 """Of what is read for one query, decoded: beyond DuckDB's memory limit, within the worker's margin. How long texts are
 shows when they are read: if they take more, no further row group is."""
+_FEW_ROWS: Final = 2048
+"""So many rows are delivered in one piece, as DuckDB has them: each piece costs writers time for each column."""
 _KEPT_FOOTER_BYTES: Final = 16 << 20
 """As they are stored; in memory they take some five times as much."""
 _MOST_FOOTER_BYTES: Final = 4 << 20
@@ -137,7 +139,7 @@ class ExcerptReader:
             left -= batches[-1].num_rows
             if left <= 0:
                 break
-        return schema, [batch for batch in batches if batch.num_rows]
+        return schema, _few_joined([batch for batch in batches if batch.num_rows])
 
     def _check_cost(self, chosen: Sequence[tuple[_FileKey, _Footer, int]], needed: Iterable[str]) -> None:
         if len(chosen) > _MOST_ROW_GROUPS:
@@ -287,6 +289,12 @@ def _rows(excerpt: Excerpt, schema: pa.Schema, group: _RowGroup) -> pa.RecordBat
     for test in excerpt.ids:
         chosen = chosen[_has_id(test, group.columns[test.column].take(pa.array(chosen)))]
     return batch.take(pa.array(chosen))
+
+
+def _few_joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if len(batches) < 2 or sum(batch.num_rows for batch in batches) > _FEW_ROWS:
+        return batches
+    return [pa.concat_batches(batches)]
 
 
 def _in_ranges(indices: NDArray[np.int64], ranges: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:

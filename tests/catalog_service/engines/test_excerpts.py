@@ -352,6 +352,14 @@ def test_what_takes_more_than_it_looks_like_is_left_to_sql(tmp_path: Path, monke
     assert reader.kept_bytes < 50_000  # one row group of three
 
 
+def test_few_rows_of_several_row_groups_are_one_piece(tmp_path: Path) -> None:
+    asked = small(tmp_path / "a.parquet", sorted_table())
+    found = ExcerptReader(0).read(replace(asked, ids=(IdTest("id", (2, 150, 299)),)))
+    assert found is not None
+    assert [batch.num_rows for batch in found[1]] == [3]
+    assert rows_of(found) == [(2, "2"), (150, "150"), (299, "299")]
+
+
 def test_overlapping_ranges_double_nothing(tmp_path: Path) -> None:
     asked = small(tmp_path / "a.parquet", sorted_table())
     found = ExcerptReader(0).read(replace(asked, ranges=((4, 9), (0, 7), (5, 6))))
