@@ -19,7 +19,7 @@ from catalog_service.models.query import EngineQuery
 from .base import WorkerConfig
 from .value_errors import value_error
 
-__all__ = ["is_fatal", "is_timeout", "memory_error", "spill_error", "timeout_error", "translate_error"]
+__all__ = ["is_fatal", "is_timeout", "memory_error", "spill_error", "storage_error", "timeout_error", "translate_error"]
 
 _LONGEST_MESSAGE: Final = 300
 _MEMORY_REMEDY: Final = (
@@ -87,11 +87,11 @@ def _translate(error: Exception, text: str, kind: str, query: EngineQuery, confi
         case "Out of Memory":
             return spill_error(config) if "max_temp_directory_size" in text else memory_error(config)
         case _ if kind == "IO" or any(directory in text for directory in config.allowed_directories):
-            return _storage_error(query)
+            return storage_error(query)
         case "Conversion" | "Out of Range":
             return value_error(_first_line(text))
         case _ if any(sign in text for sign in _DAMAGE):
-            return _storage_error(query)
+            return storage_error(query)
         case "Invalid Input":
             return value_error(_first_line(text))
         case _:
@@ -106,7 +106,8 @@ def spill_error(config: WorkerConfig) -> LimitError:
     )
 
 
-def _storage_error(query: EngineQuery) -> StorageError:
+def storage_error(query: EngineQuery) -> StorageError:
+    """Return the error for a query that met a file that is not as it was published."""
     return StorageError(f"A published file could not be read or is damaged (query {query.query_id}).")
 
 

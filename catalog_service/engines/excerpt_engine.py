@@ -9,8 +9,8 @@ import pyarrow as pa
 from catalog_service.models.query import EngineQuery
 
 from .base import BatchStream, Engine, Progress, QueryCancelledError, unnoticed
-from .errors import timeout_error
-from .excerpts import ExcerptReader
+from .errors import storage_error, timeout_error
+from .excerpts import DamagedPageError, ExcerptReader
 
 __all__ = ["ExcerptEngine"]
 
@@ -39,10 +39,19 @@ class ExcerptEngine:
     def stream(
         self, query: EngineQuery, *, timeout_s: float, batch_rows: int, progress: Progress = unnoticed
     ) -> BatchStream:
-        """Start a query, as `Engine.stream` describes."""
+        """Start a query, as `Engine.stream` describes.
+
+        Raises
+        ------
+        StorageError
+            If a page of a file is damaged.
+        """
         self._cancelled = False
         deadline = time.monotonic() + timeout_s
-        found = None if query.excerpt is None else self._reader.read(query.excerpt)
+        try:
+            found = None if query.excerpt is None else self._reader.read(query.excerpt)
+        except DamagedPageError as error:
+            raise storage_error(query) from error
         if found is not None:
             return _Rows(self, query, found, deadline, batch_rows)
         left_s = deadline - time.monotonic()

@@ -6,7 +6,7 @@ as much of the decoded columns as there is room for: whoever looks at a field lo
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from catalog_service.models.excerpt import ConeTest, Excerpt, IdTest
 
-__all__ = ["ExcerptReader"]
+__all__ = ["DamagedPageError", "ExcerptReader"]
 
 _MOST_ROW_GROUPS: Final = 8
 """More are quicker read by DuckDB, column by column as its conditions ask for them."""
 _MOST_BYTES: Final = 64 << 20
-"""Of what is read for one query, decoded: beyond DuckDB's memory limit, within the worker's margin."""
+"""Of what is read for one query, decoded: beyond DuckDB's memory limit, within the worker's margin. How long texts are
+shows when they are read: if they take more, no further row group is."""
+_FEW_ROWS: Final = 2048
+"""So many rows are delivered in one piece, as DuckDB has them: each piece costs writers time for each column."""
 _KEPT_FOOTER_BYTES: Final = 16 << 20
 """As they are stored; in memory they take some five times as much."""
 _MOST_FOOTER_BYTES: Final = 4 << 20
@@ -38,8 +41,14 @@ _PLAIN: Final = frozenset(
 )
 """Types of columns that Arrow reads as DuckDB does."""
 
-_FAILURES: Final = (pa.ArrowException, OSError, MemoryError, KeyError)
-"""SQL then reads the files, and tells of what is wrong with them."""
+_FAILURES: Final = (pa.ArrowException, OSError, MemoryError, LookupError, ValueError, TypeError, OverflowError)
+"""What damaged files raise; SQL then reads them, and tells of what is wrong with them."""
+_WRONG_CHECKSUM: Final = "CRC checksum verification failed"
+"""Words of Arrow's complaint."""
+
+
+class DamagedPageError(Exception):
+    """A page is not what was written. SQL, which looks at no checksums, would give wrong values."""
 
 
 class _NeedsSqlError(Exception):
@@ -56,8 +65,6 @@ class _Footer:
     """Of the index, by row group."""
     largest: NDArray[np.int64]
     rows: NDArray[np.int64]
-    places: Mapping[str, int]
-    """Of columns that are no part of another, by name: which of the stored columns they are."""
 
     def plain_types(self, names: Iterable[str]) -> tuple[pa.DataType, ...]:
         """Return the types of columns, all of which must be plain."""
@@ -77,8 +84,8 @@ class _RowGroup:
     size_bytes: int = 0
 
 
-_FileKey = tuple[str, int, int]
-"""Path, size, time of its last change: a release that was made anew under an old name is another file."""
+_FileKey = tuple[str, int, int, int]
+"""Path, inode, size, time of its last change: a release that was made anew under an old name is another file."""
 
 
 class ExcerptReader:
@@ -103,6 +110,11 @@ class ExcerptReader:
 
         Which is so if too much would have to be read, types are not plain, a file cannot be read or is not sorted, or
         a row lies on the edge of a cone so that only the rounding of SQL can tell on which side.
+
+        Raises
+        ------
+        DamagedPageError
+            If the checksum of a page is wrong.
         """
         try:
             return self._read(excerpt)
@@ -118,14 +130,16 @@ class ExcerptReader:
         chosen = _as_many_as_needed(chosen, excerpt)
         needed = tuple(dict.fromkeys((*excerpt.columns, excerpt.index, *_tested(excerpt))))
         self._check_cost(chosen, needed)
-        batches, left = [], excerpt.rows
+        batches, left, most_bytes = [], excerpt.rows, self.kept_bytes + _MOST_BYTES
         for key, footer, group in chosen:
+            if self.kept_bytes > most_bytes:
+                raise _NeedsSqlError
             batch = _rows(excerpt, schema, self._row_group(key, footer, group, excerpt.index, needed))
             batches.append(batch.slice(0, left))
             left -= batches[-1].num_rows
             if left <= 0:
                 break
-        return schema, [batch for batch in batches if batch.num_rows]
+        return schema, _few_joined([batch for batch in batches if batch.num_rows])
 
     def _check_cost(self, chosen: Sequence[tuple[_FileKey, _Footer, int]], needed: Iterable[str]) -> None:
         if len(chosen) > _MOST_ROW_GROUPS:
@@ -156,13 +170,11 @@ class ExcerptReader:
         self._groups.move_to_end((key, group))
         missing = [name for name in needed if name not in kept.columns]
         if missing:
-            with pq.ParquetFile(key[0], metadata=footer.metadata) as file:
-                table = file.read_row_group(group, columns=missing)
-            for name in missing:
-                chunks = table.column(name)
-                kept.columns[name] = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
-            kept.size_bytes += table.nbytes
-            self.kept_bytes += table.nbytes
+            found = _read_columns(key[0], footer, group, missing)
+            size_bytes = sum(array.nbytes for array in found.values())
+            kept.columns |= found
+            kept.size_bytes += size_bytes
+            self.kept_bytes += size_bytes
         if kept.indices is None:
             kept.indices = _ascending(kept.columns[index])
         return kept
@@ -176,7 +188,7 @@ class ExcerptReader:
 
 def _file_key(path: str) -> _FileKey:
     status = Path(path).stat()
-    return path, status.st_size, status.st_mtime_ns
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read_footer(path: str, index: str) -> _Footer:
@@ -185,14 +197,14 @@ def _read_footer(path: str, index: str) -> _Footer:
         if int.from_bytes(file.read(4), "little") > _MOST_FOOTER_BYTES:
             raise _NeedsSqlError
     metadata = pq.read_metadata(path)
-    places = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
+    place = [metadata.schema.column(at).path for at in range(metadata.num_columns)].index(index)
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    bounds = [group.column(places[index]).statistics for group in groups]
+    bounds = [group.column(place).statistics for group in groups]
     if any(one is None or not one.has_min_max for one in bounds):
         raise _NeedsSqlError
     least, largest = (np.array([getattr(one, side) for one in bounds], np.int64) for side in ("min", "max"))
     rows = np.array([group.num_rows for group in groups], np.int64)
-    return _Footer(metadata, metadata.schema.to_arrow_schema(), least, largest, rows, places)
+    return _Footer(metadata, metadata.schema.to_arrow_schema(), least, largest, rows)
 
 
 def _schema(excerpt: Excerpt, footers: Iterable[_Footer]) -> pa.Schema:
@@ -223,8 +235,35 @@ def _as_many_as_needed(
 
 
 def _decoded_bytes(footer: _Footer, group: int, names: Iterable[str]) -> int:
-    stored = footer.metadata.row_group(group)
-    return sum(stored.column(footer.places[name]).total_uncompressed_size for name in names)
+    """Return how many bytes columns take, without the letters of texts.
+
+    The footer tells of each column chunk what it takes encoded. But that is less than decoded, and Arrow ends the
+    process when it is asked about a chunk whose statistics are damaged, so that it is asked about the index alone.
+    """
+    types = [footer.schema.field(name).type for name in names]
+    widths = [32 if pa.types.is_string(one) else one.bit_width for one in types]
+    if pa.string() in types and footer.metadata.row_group(group).total_byte_size > _MOST_BYTES:
+        raise _NeedsSqlError
+    return int(footer.rows[group]) * sum(widths) // 8
+
+
+def _read_columns(path: str, footer: _Footer, group: int, names: list[str]) -> dict[str, pa.Array]:
+    try:
+        with pq.ParquetFile(path, metadata=footer.metadata, page_checksum_verification=True) as file:
+            table = file.read_row_group(group, columns=names)
+    except OSError as error:
+        if _WRONG_CHECKSUM in str(error):
+            msg = f"{path}: row group {group}: {error}"
+            raise DamagedPageError(msg) from error
+        raise
+    return {name: _joined(table.column(name)) for name in names}
+
+
+def _joined(chunks: pa.ChunkedArray) -> pa.Array:
+    array = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+    if pa.types.is_string(array.type):
+        array.validate(full=True)  # that it is UTF-8; DuckDB looks, too
+    return array
 
 
 def _tested(excerpt: Excerpt) -> tuple[str, ...]:
@@ -250,6 +289,12 @@ def _rows(excerpt: Excerpt, schema: pa.Schema, group: _RowGroup) -> pa.RecordBat
     for test in excerpt.ids:
         chosen = chosen[_has_id(test, group.columns[test.column].take(pa.array(chosen)))]
     return batch.take(pa.array(chosen))
+
+
+def _few_joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if len(batches) < 2 or sum(batch.num_rows for batch in batches) > _FEW_ROWS:
+        return batches
+    return [pa.concat_batches(batches)]
 
 
 def _in_ranges(indices: NDArray[np.int64], ranges: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:

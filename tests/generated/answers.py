@@ -71,7 +71,9 @@ class Answers:
         found = None if texts.excerpt is None else self.excerpts.read(texts.excerpt)
         if found is not None:
             schema, batches = found
-            return list(zip(*(c.to_pylist() for c in pa.Table.from_batches(batches, schema).columns), strict=True))
+            rows = list(zip(*(c.to_pylist() for c in pa.Table.from_batches(batches, schema).columns), strict=True))
+            assert rows == self.engine.execute(texts.sql).fetchall(), texts.sql
+            return rows
         if not texts.batches:
             return self.engine.execute(texts.sql).fetchall()
         if not texts.sql:

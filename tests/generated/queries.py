@@ -105,7 +105,7 @@ class _Writer:
             f"CASE WHEN {self.condition(1)} THEN {one} END",
             f"MOD({self.column({'Object': ('id', 'n', 'm'), 'Source': ('sid', 'visit'), 'Visit': ('visit',)})}, 7)",
             f"SQRT({one})",
-            f"-{one}",
+            f"-({one})",
         ]
         alias = self.placed()
         if alias is not None:
@@ -309,6 +309,18 @@ class _Writer:
             return self.made(f"SELECT TOP {cut} {named} {rest} ORDER BY {order}{offset}", is_ordered=True)
         return self.made(f"SELECT {named} {rest}")
 
+    def stored_rows(self) -> Generated:
+        """Return a query for rows of one table as they are stored, which may be read without SQL."""
+        rng, source = self.rng, self.source(self.rng.choice(PLACED))
+        names = (KEYS[source.table], *DYADIC[source.table], *TEXTS[source.table])
+        chosen = rng.sample(names, rng.randrange(1, len(names) + 1))
+        items = ", ".join(f"{source.alias}.{name} AS c{number}" for number, name in enumerate(chosen))
+        key = f"{source.alias}.{KEYS[source.table]}"
+        ids = ", ".join(self.constant(key) for _ in range(rng.randrange(1, 9)))
+        tests = [self.region(source.alias), f"{key} IN ({ids})"]
+        where = " AND ".join(rng.choice((tests, tests[:1], tests[1:])))
+        return self.made(f"SELECT {items} FROM sky.{source.table} AS {source.alias} WHERE {where}")
+
     def distinct(self) -> Generated:
         source = self.joined()
         items = [self.rng.choice((lambda: self.column(DYADIC), self.word))() for _ in range(self.rng.randrange(1, 3))]
@@ -429,6 +441,6 @@ def generate(seed: int) -> Generated:
     """Return the query number `seed`: always the same."""
     rng = random.Random(seed)
     writer = _Writer(rng, is_qserv=rng.random() < 0.35)
-    forms = [writer.rows] * 5 + [writer.groups] * 4 + [writer.sets, writer.derived, writer.distinct]
+    forms = [writer.rows] * 5 + [writer.groups] * 4 + [writer.sets, writer.derived, writer.distinct, writer.stored_rows]
     forms += [writer.area] * 3 if writer.is_qserv else [writer.nearest] * 3
     return rng.choice(forms)()

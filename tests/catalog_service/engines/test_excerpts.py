@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog_service.engines.excerpts import ExcerptReader
+from catalog_service.engines.duckdb import DuckDBEngine
+from catalog_service.engines.excerpt_engine import ExcerptEngine
+from catalog_service.engines.excerpts import DamagedPageError, ExcerptReader
 from catalog_service.engines.pool import WorkerPool
+from catalog_service.exceptions import StorageError
 from catalog_service.language.pipeline import emit, excerpt, parse, resolve
 from catalog_service.models.excerpt import ConeTest, Excerpt, IdTest
 from catalog_service.models.query import Language, QueryText, TableScan
@@ -24,7 +28,7 @@ from catalog_service.models.schema import Column, DataType, SkyPosition, Table
 from partitioning.layout.paths import HEALPIX_COLUMN
 from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.separation import separation_deg
-from tests.catalog_service.engines.queries import query
+from tests.catalog_service.engines.queries import make_config, query
 from tests.catalog_service.language.store import View, positions
 
 ROW_GROUP = 300
@@ -259,7 +263,10 @@ def test_a_file_made_anew_is_read_anew(tmp_path: Path) -> None:
     assert rows_of(reader.read(small(tmp_path / "a.parquet", sorted_table(5)))) == [(5, "5")]
 
 
-@pytest.mark.parametrize("reason", ["unsorted", "no statistics", "another type", "list", "missing", "damaged", "gone"])
+@pytest.mark.parametrize(
+    "reason",
+    ["unsorted", "no statistics", "another type", "list", "missing", "no UTF-8", "damaged", "name damaged", "gone"],
+)
 def test_what_is_not_as_expected_is_left_to_sql(tmp_path: Path, reason: str) -> None:
     table, options, path = sorted_table(), dict[str, Any](), tmp_path / "a.parquet"
     match reason:
@@ -273,6 +280,8 @@ def test_what_is_not_as_expected_is_left_to_sql(tmp_path: Path, reason: str) -> 
             table = table.set_column(2, "name", pa.array([[text] for text in table["name"].to_pylist()]))
         case "missing":
             table = table.drop_columns(["name"])
+        case "no UTF-8":
+            table = table.set_column(2, "name", pa.array([b"\xff"] * 300).view(pa.string()))
         case _:
             pass
     asked = small(path, table, **options)
@@ -280,9 +289,37 @@ def test_what_is_not_as_expected_is_left_to_sql(tmp_path: Path, reason: str) -> 
         content = bytearray(path.read_bytes())
         content[4:400] = b"\xff" * 396
         path.write_bytes(content)
+    if reason == "name damaged":
+        path.write_bytes(path.read_bytes().replace(b"name", b"n\xffme"))
     if reason == "gone":
         path.unlink()
     assert ExcerptReader(10**6).read(asked) is None
+
+
+def test_damage_in_what_a_footer_tells_of_columns_does_not_end_the_process(tmp_path: Path) -> None:
+    asked = small(tmp_path / "a.parquet", sorted_table().slice(0, 100))
+    path = Path(asked.files[0])
+    good = path.read_bytes()
+    first = good.index(b"id", good.rindex(HEALPIX_COLUMN.encode()))
+    for at in range(first, good.index(b"ARROW:schema")):  # the column chunks of `id` and `name`
+        content = bytearray(good)
+        content[at] ^= 1 << 5
+        path.write_bytes(content)
+        ExcerptReader(0).read(asked)
+
+
+def test_damaged_pages_are_an_error(tmp_path: Path) -> None:
+    asked = small(tmp_path / "a.parquet", sorted_table(), write_page_checksum=True, compression="none")
+    content = bytearray(Path(asked.files[0]).read_bytes())
+    content[content.index((77).to_bytes(8, "little"))] ^= 1
+    Path(asked.files[0]).write_bytes(content)
+    reader = ExcerptReader(10**6)
+    with pytest.raises(DamagedPageError, match="row group 0"):
+        reader.read(asked)
+    assert reader.kept_bytes == 0
+    task = replace(query("SELECT 1 AS i"), excerpt=asked)
+    with closing(DuckDBEngine(make_config(tmp_path))) as engine, pytest.raises(StorageError, match="damaged"):
+        ExcerptEngine(engine, 0).stream(task, timeout_s=10, batch_rows=10)
 
 
 def test_files_of_different_types_are_left_to_sql(tmp_path: Path) -> None:
@@ -296,6 +333,31 @@ def test_large_ones_are_left_to_sql(tmp_path: Path) -> None:
     asked = small(tmp_path / "a.parquet", pa.concat_tables([sorted_table(300 * number) for number in range(4)]))
     assert ExcerptReader(0).read(asked) is None  # of 12 row groups
     assert rows_of(ExcerptReader(0).read(replace(asked, ranges=((0, 750),)))) == [(2, "2"), (5, "5")]
+
+
+def test_what_takes_more_than_it_looks_like_is_left_to_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog_service.engines.excerpts._MOST_BYTES", 20_000)
+    table = sorted_table()
+    numbers = table.append_column("zero", pa.array([0] * 300))  # a few bytes, encoded
+    asked = replace(small(tmp_path / "a.parquet", numbers), columns=("id", "name", "zero"))
+    assert ExcerptReader(0).read(asked) is not None
+    numbers = pa.table(
+        {**dict(zip(table.column_names, table.columns, strict=True)), **{f"z{k}": [0] * 300 for k in range(9)}}
+    )
+    asked = replace(small(tmp_path / "b.parquet", numbers), columns=("id", *(f"z{k}" for k in range(9))))
+    assert ExcerptReader(0).read(asked) is None
+    texts = table.set_column(2, "name", pa.array(["long" * 100] * 300))
+    reader = ExcerptReader(10**6)
+    assert reader.read(small(tmp_path / "c.parquet", texts)) is None
+    assert reader.kept_bytes < 50_000  # one row group of three
+
+
+def test_few_rows_of_several_row_groups_are_one_piece(tmp_path: Path) -> None:
+    asked = small(tmp_path / "a.parquet", sorted_table())
+    found = ExcerptReader(0).read(replace(asked, ids=(IdTest("id", (2, 150, 299)),)))
+    assert found is not None
+    assert [batch.num_rows for batch in found[1]] == [3]
+    assert rows_of(found) == [(2, "2"), (150, "150"), (299, "299")]
 
 
 def test_overlapping_ranges_double_nothing(tmp_path: Path) -> None:
