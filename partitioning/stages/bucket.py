@@ -49,7 +49,7 @@ _READ_ROWS: Final = (8192, 65_536)
 """Fewest and most rows that are read at a time, to be gathered into chunks."""
 
 _READ_BYTES: Final = 8 << 20
-"""What a reading takes in memory, between these two."""
+"""What a reading takes in memory, between these two, if rows may be larger than those of the sample."""
 
 _SMALLEST_SLICE_BYTES: Final = 128 << 10
 """Buckets are so few that a chunk's slice of one is about as large as this, if the chunk covers them all."""
@@ -204,7 +204,7 @@ def _chunks(plan: TablePlan, unit: int, damage: tuple[Damage, ...], most: ChunkS
     """Gather the batches of a unit into chunks of at most about the wanted size."""
     start, reads, filled, size = 0, list[UnitBatch](), 0, 0
     fewest, many = _READ_ROWS
-    rows = max(fewest, min(many, int(_READ_BYTES / plan.row_bytes)))
+    rows = many if plan.spill_form.is_fixed else max(fewest, min(many, int(_READ_BYTES / plan.row_bytes)))
     for read in unit_batches(plan, unit, damage, None, min(most.rows, rows)):
         more = read.batch.nbytes
         if reads and (filled + read.batch.num_rows > most.rows or size + more > most.bytes):

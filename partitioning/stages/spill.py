@@ -53,6 +53,9 @@ GROUPS: Final = 3
 _BUFFER_BYTES: Final = 1 << 20
 """Bytes that are written to a spill file at a time: an Arrow message has several buffers a column."""
 
+_MARGIN_SHARE: Final = 8
+"""Part of a batch's rows that are taken at a time as rows of margins: they are there twice."""
+
 BATCH_ROWS = 32_768
 """Most rows of a batch: the grain in which the sort stage reads."""
 
@@ -82,6 +85,11 @@ class SpillForm:
     @cached_property
     def _variable(self) -> list[int]:
         return [number for number, column in enumerate(self.schema) if _bits(column.type) is None]
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all rows are of one size."""
+        return not self._variable
 
     def bytes_in_memory(self, rows: pa.RecordBatch) -> int:
         """Return what some rows take, NULLs in every column; `nbytes` takes longer than to write a thousand columns."""
@@ -188,7 +196,8 @@ class SpillWriter:
         self, batch: pa.RecordBatch, chosen: NDArray[np.int64], edges: NDArray[np.int64], tiles: NDArray[np.int64]
     ) -> None:
         """Write the `chosen` rows of a batch, sorted by the tile in whose margin they are; `edges` as in `add`."""
-        self._add(lambda first, stop: taken(batch, chosen[first:stop]), edges, tiles, margin=True)
+        runs = _Runs(batch, chosen)
+        self._add(runs.rows, edges, tiles, margin=True)
 
     def _add(
         self,
@@ -233,6 +242,24 @@ class SpillWriter:
             "sizes": np.array(self.sizes, dtype=np.int64).reshape(-1, GROUPS),
             "sums": np.array(self.sums, dtype=np.uint64).reshape(-1, GROUPS),
         }
+
+
+@dataclass
+class _Runs:
+    """Takes chosen rows of a batch, many at a time: a few rows of a thousand columns take as long as many."""
+
+    batch: pa.RecordBatch
+    chosen: NDArray[np.int64]
+    first: int = 0
+    taken: pa.RecordBatch | None = None
+    """Chosen rows from `first` on; not all of them, since they may outnumber those of the batch."""
+
+    def rows(self, first: int, stop: int) -> pa.RecordBatch:
+        """Return the chosen rows ``[first, stop)``; they are asked for in order."""
+        if self.taken is None or stop > self.first + self.taken.num_rows:
+            most = max(stop, first + self.batch.num_rows // _MARGIN_SHARE)
+            self.first, self.taken = first, taken(self.batch, self.chosen[first:most])
+        return self.taken.slice(first - self.first, stop - first)
 
 
 def _bits(kind: pa.DataType) -> int | None:
