@@ -259,7 +259,7 @@ def copy_baseline(directory: Path) -> Copied:
             table,
             directory / "copy.parquet",
             compression="zstd",
-            compression_level=1,
+            compression_level=-1,
             row_group_size=32_768,
             use_dictionary=[c.name for c in table.schema if pa.types.is_string(c.type)],
             column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),

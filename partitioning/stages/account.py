@@ -1,6 +1,6 @@
 """What became of every input file: rows stored, rejected, and damaged parts left out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,9 @@ def _per_file(workspace: Workspace, plan: TablePlan, keys: str, rows: str, *, st
     return total
 
 
-def _records(workspace: Workspace, plan: TablePlan, stage: str) -> Iterator[dict[str, np.ndarray]]:
+def _records(workspace: Workspace, plan: TablePlan, stage: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yield the record of each unit; what is looked up in it is read then, and the rest is not."""
     paths: Iterable[Path] = (workspace.record(stage, unit) for unit in range(plan.unit_count))
     for path in paths:
         with np.load(path) as arrays:
-            yield dict(arrays)
+            yield arrays

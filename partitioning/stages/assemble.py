@@ -1,8 +1,11 @@
 """Assemble: everything of a release but its data files: manifest, maps, HATS properties, margin and index catalogs."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +71,9 @@ __all__ = [
 
 _FLAT_ROWS: Final = 65_536
 """Entries of an id index that are read at a time."""
+
+_FLAT_WRITERS: Final = 2
+"""Parts of an id index that are read at once: the processes of the build are idle then."""
 
 _WIDE: Final = 40
 """Tables of more columns than this tell LSDB to load their principal columns only."""
@@ -166,7 +172,7 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
     write_index_metadata(directory, parts)
     flat = is_flat(plan.form.schema.field(column).type)
     if flat:
-        _write_flat(directory, [directory / index_part_path(part) for part in range(parts)])
+        _write_flat(directory, files.column("rows").to_pylist())
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
     distinct = sum(int(record["distinct"]) for record in records)  # equal ids stand in one part
     record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat, distinct=distinct)
@@ -186,19 +192,29 @@ def write_index_metadata(directory: Path, parts: int) -> None:
     pq.write_metadata(schema, directory / METADATA, metadata_collector=collected)
 
 
-def _write_flat(directory: Path, parts: Sequence[Path]) -> None:
-    """Write ids and indices of all parts of an id index as flat arrays."""
+def _write_flat(directory: Path, rows: Sequence[int]) -> None:
+    """Write ids and indices of all parts of an id index as flat arrays, some parts at a time."""
     targets = [directory / FLAT_IDS_FILE, directory / FLAT_HEALPIX_FILE]
     targets[0].parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        files = [stack.enter_context(target.open("wb")) for target in targets]
-        for path in parts:
-            with pq.ParquetFile(path, page_checksum_verification=True) as part:
-                for batch in part.iter_batches(_FLAT_ROWS, columns=part.schema_arrow.names[:2]):
-                    for file, column in zip(files, batch.columns, strict=True):
-                        file.write(column.cast(pa.int64()).to_numpy().astype("<i8", copy=False).data)
+    for target in targets:
+        target.write_bytes(b"")
+    paths = [directory / index_part_path(part) for part in range(len(rows))]
+    with ThreadPoolExecutor(_FLAT_WRITERS) as pool:
+        list(pool.map(partial(_write_flat_part, targets), paths, [0, *accumulate(rows)]))
     for target in targets:
         begin_writing(target)
+
+
+def _write_flat_part(targets: Sequence[Path], path: Path, first: int) -> None:
+    """Write the entries of one part, which begin at number `first`."""
+    with ExitStack() as stack:
+        part = stack.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
+        files = [stack.enter_context(target.open("r+b")) for target in targets]
+        for file in files:
+            file.seek(8 * first)
+        for batch in part.iter_batches(_FLAT_ROWS, columns=part.schema_arrow.names[:2], use_threads=False):
+            for file, column in zip(files, batch.columns, strict=True):
+                file.write(column.cast(pa.int64()).to_numpy().astype("<i8", copy=False).data)
 
 
 def _join_rejects(path: Path, parts: Sequence[Path]) -> None:

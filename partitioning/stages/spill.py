@@ -52,6 +52,7 @@ GROUPS: Final = 3
 
 _BUFFER_BYTES: Final = 1 << 20
 """Bytes that are written to a spill file at a time: an Arrow message has several buffers a column."""
+
 _MARGIN_SHARE: Final = 8
 """Part of a batch's rows that are taken at a time as rows of margins: they are there twice."""
 
@@ -291,15 +292,18 @@ def write_record(path: Path, *, flush: bool = True, **arrays: NDArray[np.generic
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[Groups]:
+def read_blocks(
+    blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False, mapped: bool = True
+) -> Iterator[Groups]:
     """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
-
-    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order.
 
     Parameters
     ----------
     keys_only
         Whether just the columns that rows are sorted by are read.
+    mapped
+        Whether files are mapped into memory: what is not compressed is copied for the first time where rows are put in
+        order. Pages of a mapped file count as memory of the process until all batches of the file are gone.
 
     Raises
     ------
@@ -308,19 +312,19 @@ def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = F
     """
     schemas = form.group_schemas[: 1 if keys_only else GROUPS]
     for (path, unit), run in groupby(blocks, key=lambda block: (block.path, block.unit)):
-        with _opened(path, unit) as file:
+        with _opened(path, unit, mapped=mapped) as file:
             for block in run:
                 yield tuple(_groups(file, block, schemas))
 
 
-def _opened(path: Path, unit: int) -> pa.MemoryMappedFile:
+def _opened(path: Path, unit: int, *, mapped: bool) -> pa.NativeFile:
     try:
-        return pa.memory_map(str(path))
+        return pa.memory_map(str(path)) if mapped else pa.OSFile(str(path))
     except (FileNotFoundError, pa.ArrowInvalid):  # an empty one cannot be mapped
         raise DamagedSpillError(unit) from None
 
 
-def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
+def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
     """Read the first groups of columns of a batch; those without columns are left out."""
     file.seek(block.start)
     content = file.read_buffer(sum(block.sizes[: len(schemas)]))

@@ -435,6 +435,11 @@ def evaluate(seed: int, source: From, where: Both | None, kept: dict[int, list[i
     columns = ", ".join(f"t{number}.n" for number in sorted(source.tables))
     condition = "" if where is None else f" WHERE {where.sql}"
     sql = f"WITH {', '.join(tables)} SELECT count(*), sum(hash({columns})) FROM {source.sql}{condition}"
+    return _answer(seed, sql)
+
+
+@cache
+def _answer(seed: int, sql: str) -> tuple[int, int]:
     found = database(seed).execute(sql).fetchone()
     assert found is not None
     return found[0], found[1]

@@ -108,7 +108,7 @@ def test_encodings(table: pa.Table, form: LeafFormat, tmp_path: Path) -> None:
     metadata = pq.read_metadata(path)
     columns = {metadata.schema.column(c).path: metadata.row_group(0).column(c) for c in range(metadata.num_columns)}
     used = {name: set(column.encodings) for name, column in columns.items()}
-    assert all(column.compression == "ZSTD" for column in columns.values())
+    assert {name for name, column in columns.items() if column.compression != "ZSTD"} == {HEALPIX_COLUMN}
     for name in (HEALPIX_COLUMN, "id", "when"):
         assert "DELTA_BINARY_PACKED" in used[name]
     for name in ("flux", "mag", "curve.list.element"):
@@ -117,6 +117,29 @@ def test_encodings(table: pa.Table, form: LeafFormat, tmp_path: Path) -> None:
         assert "RLE_DICTIONARY" in used[name]
     assert "RLE_DICTIONARY" not in used["name"]
     assert [column.column_index for column in metadata.row_group(0).sorting_columns] == [0, 1]
+
+
+def test_noise_is_not_compressed(tmp_path: Path) -> None:
+    bits = np.random.default_rng(5).integers(0, 1 << 32, ROWS, dtype=np.uint32) & 0xBFFF_FFFF  # no NaN
+    late = np.arange(ROWS) < ROWS // 2
+    table = pa.table(
+        {
+            "noise": bits.view("f4"),
+            "numbers": np.random.default_rng(6).integers(-(1 << 62), 1 << 62, ROWS),
+            "half": np.where(late, bits, 0).view("f4"),
+            "late": pa.array(np.linspace(0, 1, ROWS), mask=late),  # the rows that tell are NULL
+            "few": np.repeat(np.array([1, 2], np.float32), ROWS // 2),
+            "curve": pa.array(bits.view("f4").reshape(-1, 1).tolist(), pa.list_(pa.float32())),
+        }
+    )
+    form = LeafFormat(table.schema, row_group_rows=3000)
+    summary = write_leaf(tmp_path / "leaf.parquet", row_groups(table, form), form)
+    group = pq.read_metadata(tmp_path / "leaf.parquet").row_group(3)
+    assert [group.column(n).compression == "UNCOMPRESSED" for n in range(6)] == [True, True, True, False, False, False]
+    names = table.column_names[:5]
+    assert pq.read_table(tmp_path / "leaf.parquet", columns=names).equals(table.select(names))
+    assert summary.column_bytes[3] < 8 * ROWS // 2 + 5000
+    assert write_leaf(tmp_path / "none.parquet", [], form).rows == 0
 
 
 def test_page_checksums_find_one_flipped_bit(table: pa.Table, form: LeafFormat, tmp_path: Path) -> None:
