@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog_service.engines.base import QueryCancelledError
 from catalog_service.engines.duckdb import DuckDBEngine
 from catalog_service.engines.excerpt_engine import ExcerptEngine
 from catalog_service.engines.excerpts import DamagedPageError, ExcerptReader
 from catalog_service.engines.pool import WorkerPool
-from catalog_service.exceptions import StorageError
+from catalog_service.exceptions import QueryTimeoutError, StorageError
 from catalog_service.language.pipeline import emit, excerpt, parse, resolve
 from catalog_service.models.excerpt import ConeTest, Excerpt, IdTest
 from catalog_service.models.query import Language, QueryText, TableScan
@@ -380,6 +381,22 @@ def test_rows_on_the_edge_are_left_to_sql(tmp_path: Path) -> None:
     for haversine, expected in ((edge, None), (edge * (1 + 1e-15), None), (edge * 1.001, 1), (edge * 0.999, 0)):
         found = ExcerptReader(0).read(replace(asked, cones=(ConeTest("ra", "dec", 0.0, 0.0, haversine),)))
         assert found is None if expected is None else len(rows_of(found)) == expected
+
+
+def test_rows_end_when_they_are_cancelled_or_their_time_is_up(tmp_path: Path) -> None:
+    task = replace(query("SELECT 1 AS i"), excerpt=small(tmp_path / "a.parquet", sorted_table()))
+    with closing(DuckDBEngine(make_config(tmp_path))) as other:
+        engine = ExcerptEngine(other, 0)
+        with engine.stream(task, timeout_s=10, batch_rows=1) as stream:
+            batches = iter(stream)
+            assert next(batches).num_rows == 1
+            engine.cancel()
+            with pytest.raises(QueryCancelledError):
+                next(batches)
+        with engine.stream(task, timeout_s=10, batch_rows=1) as stream:  # the next one is not cancelled
+            assert [batch.num_rows for batch in stream] == [1, 1]
+        with engine.stream(task, timeout_s=0, batch_rows=1) as stream, pytest.raises(QueryTimeoutError, match="30 s"):
+            list(stream)
 
 
 def test_workers_answer_without_sql_if_they_can(runner: asyncio.Runner, pool: WorkerPool, place: Path) -> None:
