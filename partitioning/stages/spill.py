@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Self
 
@@ -252,10 +252,10 @@ def write_record(path: Path, **arrays: NDArray[np.generic]) -> None:
 
 
 def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[Groups]:
-    """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
+    """Yield the batches that `blocks` name, in their order.
 
-    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order, and
-    columns that nobody looks at, or rows, are not read at all.
+    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order. Each
+    block has a mapping of its own, so that its pages count as memory only as long as somebody holds it.
 
     Parameters
     ----------
@@ -263,10 +263,11 @@ def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = F
         Whether just the columns that rows are sorted by are read.
     """
     schemas = form.group_schemas[: 1 if keys_only else GROUPS]
-    for path, run in groupby(blocks, key=lambda block: block.path):
-        with pa.memory_map(str(path)) as file:
-            for block in run:
-                yield tuple(_groups(file, block, schemas))
+    for block in blocks:
+        with pa.memory_map(str(block.path)) as file:
+            groups = tuple(_groups(file, block, schemas))
+        yield groups
+        del groups
 
 
 def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
@@ -281,14 +282,10 @@ def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema
 
 
 def rows_of_groups(groups: Groups, first: int, stop: int) -> Groups:
-    """Return rows ``[first, stop)`` of a batch.
-
-    A small part of what had to be decompressed is a copy that does not keep the rest in memory.
-    """
-    *plain, packed = (group.slice(first, stop - first) for group in groups)
-    if 2 * (stop - first) <= groups[-1].num_rows:
-        packed = taken(groups[-1], np.arange(first, stop))
-    return (*plain, packed)
+    """Return rows ``[first, stop)`` of a batch; a small part is a copy that does not keep the batch in memory."""
+    if 2 * (stop - first) > groups[0].num_rows:
+        return tuple(group.slice(first, stop - first) for group in groups)
+    return tuple(taken(group, np.arange(first, stop)) for group in groups)
 
 
 def joined(batches: Sequence[Groups], form: SpillForm) -> pa.Table:
