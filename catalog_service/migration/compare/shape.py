@@ -18,7 +18,7 @@ _AGGREGATE: Final = re.compile(
     r"\b(?:count|sum|avg|min|max|std|stddev(?:_pop|_samp)?|var_pop|var_samp|variance|bit_and|bit_or|bit_xor)\("
 )
 _NAME: Final = re.compile(r"[^\W\d]\w*|[\"`].*[\"`]", re.DOTALL)
-_COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
+_COLUMN: Final = re.compile(r"(?:(?:[^\W\d]\w*+|\"[^\"]*\"|`[^`]*`)\.?)+", re.DOTALL)
 _OPERATORS: Final = frozenset({"div", "mod", "and", "or", "not", "like", "in", "is", "between", "then", "else", "when"})
 _CHOSEN: Final = re.compile(r"\b((?:sub)?chunkid)[`\"]? (?:not )?(?:[=<>! ]+|in \(|between) ?\d")
 """A number of a chunk, which says something to one service only."""

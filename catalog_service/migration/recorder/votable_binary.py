@@ -26,6 +26,8 @@ _SIZES: Final = {
 }
 """Bytes of a value."""
 _INTEGERS: Final = {"unsignedByte": "B", "short": "h", "int": "i", "long": "q"}
+_LEAST_NORMAL: Final = 2.0**-126
+"""Numbers of 32 bits that are nearer to zero have fewer significant bits."""
 _LARGEST: Final = 3.4028235677973366e38
 """Of what rounds to a finite 32-bit number."""
 _COMPLEX: Final = {"floatComplex": "float", "doubleComplex": "double"}
@@ -192,7 +194,8 @@ def shortest_float32(value: float) -> str:
     """
     if not math.isfinite(value):
         return repr(value)
-    for digits in range(1, 10):
+    # what has fewer digits than 6 ends in zeros as text of 6, except where numbers are less exact than that
+    for digits in range(6 if abs(value) >= _LEAST_NORMAL else 1, 10):
         text = f"{value:.{digits}g}"
         if abs(float(text)) <= _LARGEST and struct.unpack("f", struct.pack("f", float(text)))[0] == value:
             return repr(float(text))

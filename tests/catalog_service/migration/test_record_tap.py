@@ -26,6 +26,7 @@ from catalog_service.migration.recorder.errors import LostError, RefusedError
 from catalog_service.migration.recorder.format import Recording
 from catalog_service.migration.recorder.rows import RowWriter
 from catalog_service.migration.recorder.votable import read_votable
+from catalog_service.migration.recorder.votable_binary import shortest_float32
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.VOWarning")
 
@@ -347,3 +348,14 @@ def test_the_token_stays_with_its_host_and_out_of_the_recording(
     }
     for path in (tmp_path / "r").rglob("*"):
         assert path.is_dir() or b"very-secret" not in path.read_bytes()
+
+
+def test_numbers_of_32_bits_are_told_in_few_digits() -> None:
+    """No fewer would do, as numpy reads: of all sizes, of few digits, and near zero, where there are fewer bits."""
+    rng = np.random.default_rng(1)
+    bits = np.concatenate([rng.integers(0, 1 << 32, 3000), rng.integers(0, 1 << 24, 1000)]).astype(np.uint32)
+    short = (rng.integers(0, 10**6, 1000) / 10.0 ** rng.integers(0, 9, 1000)).astype(np.float32)
+    values = np.concatenate([bits.view(np.float32), short, np.float32(2.0) ** np.arange(-149, 128, dtype=np.float32)])
+    for value in values[np.isfinite(values)].tolist():
+        texts = [f"{value:.{digits}g}" for digits in range(1, 10)]
+        assert shortest_float32(value) == next(repr(float(text)) for text in texts if np.float32(text) == value)

@@ -49,3 +49,9 @@ def test_order_and_limit(query: str) -> None:
 
 def test_comments_and_texts_of_adql() -> None:
     assert shape_of("SELECT a --x, b FROM t\n, b FROM t WHERE s = 'x\\' ORDER BY a", "ADQL") == Shape((("a",),))
+
+
+def test_a_long_name_takes_no_longer() -> None:
+    """Texts are of others: a pattern that tries all ways to divide a name would take hours for this one."""
+    assert shape_of(f"SELECT {'a' * 60}(b) FROM t").unnamed == {0}
+    assert shape_of(f"SELECT t.{'a' * 60} FROM t").unnamed == frozenset()
