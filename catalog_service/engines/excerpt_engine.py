@@ -10,7 +10,8 @@ from catalog_service.models.query import EngineQuery
 
 from .base import BatchStream, Engine, Progress, QueryCancelledError, unnoticed
 from .errors import storage_error, timeout_error
-from .excerpts import DamagedPageError, ExcerptReader
+from .excerpt_files import DamagedPageError
+from .excerpts import ExcerptReader
 
 __all__ = ["ExcerptEngine"]
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from catalog_service.engines.base import QueryCancelledError
 from catalog_service.engines.duckdb import DuckDBEngine
 from catalog_service.engines.excerpt_engine import ExcerptEngine
-from catalog_service.engines.excerpts import DamagedPageError, ExcerptReader
+from catalog_service.engines.excerpt_files import DamagedPageError
+from catalog_service.engines.excerpts import ExcerptReader
 from catalog_service.engines.pool import WorkerPool
 from catalog_service.exceptions import QueryTimeoutError, StorageError
 from catalog_service.language.pipeline import emit, excerpt, parse, resolve
