@@ -65,7 +65,7 @@ def _gathered(
     shifts = spans[:, 0] - np.concatenate([[0], ends[:-1]])
     parts = [
         _rows_at(groups, in_place[cuts[number] : cuts[number + 1]] + shifts[number])
-        for number, groups in zip(needed, read_blocks([blocks[n] for n in needed], form, mapped=False), strict=True)
+        for number, groups in zip(needed, read_blocks([blocks[n] for n in needed], form), strict=True)
     ]
     return _ordered(joined(parts, form), np.searchsorted(in_place, wanted))
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -292,18 +292,16 @@ def write_record(path: Path, *, flush: bool = True, **arrays: NDArray[np.generic
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_blocks(
-    blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False, mapped: bool = True
-) -> Iterator[Groups]:
-    """Yield the batches that `blocks` name, in their order; each file is opened once per run of its blocks.
+def read_blocks(blocks: Sequence[Block], form: SpillForm, *, keys_only: bool = False) -> Iterator[Groups]:
+    """Yield the batches that `blocks` name, in their order.
+
+    Files are mapped, not read: what is not compressed is copied for the first time where rows are put in order. Each
+    block has a mapping of its own, so that its pages count as memory only as long as somebody holds it.
 
     Parameters
     ----------
     keys_only
         Whether just the columns that rows are sorted by are read.
-    mapped
-        Whether files are mapped into memory: what is not compressed is copied for the first time where rows are put in
-        order. Pages of a mapped file count as memory of the process until all batches of the file are gone.
 
     Raises
     ------
@@ -311,20 +309,21 @@ def read_blocks(
         If a file is gone, or not as it was written.
     """
     schemas = form.group_schemas[: 1 if keys_only else GROUPS]
-    for (path, unit), run in groupby(blocks, key=lambda block: (block.path, block.unit)):
-        with _opened(path, unit, mapped=mapped) as file:
-            for block in run:
-                yield tuple(_groups(file, block, schemas))
+    for block in blocks:
+        with _opened(block) as file:
+            groups = tuple(_groups(file, block, schemas))
+        yield groups
+        del groups
 
 
-def _opened(path: Path, unit: int, *, mapped: bool) -> pa.NativeFile:
+def _opened(block: Block) -> pa.MemoryMappedFile:
     try:
-        return pa.memory_map(str(path)) if mapped else pa.OSFile(str(path))
+        return pa.memory_map(str(block.path))
     except FileNotFoundError:
-        raise DamagedSpillError(unit) from None
+        raise DamagedSpillError(block.unit) from None
 
 
-def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
+def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema]) -> Iterator[pa.RecordBatch]:
     """Read the first groups of columns of a batch; those without columns are left out."""
     file.seek(block.start)
     content = file.read_buffer(sum(block.sizes[: len(schemas)]))
@@ -339,14 +338,10 @@ def _groups(file: pa.NativeFile, block: Block, schemas: Sequence[pa.Schema]) -> 
 
 
 def rows_of_groups(groups: Groups, first: int, stop: int) -> Groups:
-    """Return rows ``[first, stop)`` of a batch.
-
-    A small part of what had to be decompressed is a copy that does not keep the rest in memory.
-    """
-    *plain, packed = (group.slice(first, stop - first) for group in groups)
-    if 2 * (stop - first) <= groups[-1].num_rows:
-        packed = taken(groups[-1], np.arange(first, stop))
-    return (*plain, packed)
+    """Return rows ``[first, stop)`` of a batch; a small part is a copy that does not keep the batch in memory."""
+    if 2 * (stop - first) > groups[0].num_rows:
+        return tuple(group.slice(first, stop - first) for group in groups)
+    return tuple(taken(group, np.arange(first, stop)) for group in groups)
 
 
 def joined(batches: Sequence[Groups], form: SpillForm) -> pa.Table:
