@@ -5,6 +5,7 @@ the blocks that hold them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from .plan import TablePlan
 from .spill import Block, Groups, SpillForm, joined, read_blocks, rows_of_groups
 
 __all__ = ["RowsOf", "large_groups", "sorted_rows"]
+
+_KEPT: Final = 4
+"""Times the rows gathered that may be in memory with the batches that hold them: a pass gathers half a window."""
 
 RowsOf = Callable[[int, pa.RecordBatch], tuple[int, int]]
 """Tells which rows ``[first, stop)`` of block number ``n``, given its keys, are wanted."""
@@ -74,7 +78,7 @@ def _rows_at(groups: Groups, rows: NDArray[np.int64]) -> Groups:
     """Return some rows of a batch, in ascending order; but for ties they are a run of its rows."""
     first, last = int(rows[0]), int(rows[-1])
     if last - first < len(rows):
-        return rows_of_groups(groups, first, last + 1)
+        return rows_of_groups(groups, first, last + 1, kept=_KEPT)
     return tuple(taken(group, rows) for group in groups)
 
 
