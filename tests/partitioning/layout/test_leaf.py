@@ -128,7 +128,7 @@ def test_noise_is_not_compressed(tmp_path: Path) -> None:
             "numbers": np.random.default_rng(6).integers(-(1 << 62), 1 << 62, ROWS),
             "half": np.where(late, bits, 0).view("f4"),
             "late": pa.array(np.linspace(0, 1, ROWS), mask=late),  # the rows that tell are NULL
-            "few": np.repeat(np.float32([1, 2]), ROWS // 2),
+            "few": np.repeat(np.array([1, 2], "f4"), ROWS // 2),
             "curve": pa.array(bits.view("f4").reshape(-1, 1).tolist(), pa.list_(pa.float32())),
         }
     )

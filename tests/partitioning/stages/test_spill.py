@@ -52,7 +52,7 @@ def test_buckets_get_their_rows_and_margins(tmp_path: Path, monkeypatch: pytest.
                 spilled_tiles.append(tiles)
         margin_tiles += spilled_tiles
         tiles = np.concatenate(spilled_tiles).astype(np.int32)
-        write_record(workspace.record("bucket", unit), **writer.index(), margin_tiles=tiles)
+        write_record(workspace.record("bucket", unit), flush=False, **writer.index(), margin_tiles=tiles)
     write_spill_index(workspace, UNITS, BUCKETS)
 
     everything, margin_rows = pa.Table.from_batches(all_rows), pa.Table.from_batches(margins)
