@@ -23,7 +23,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from .delivery import Delivery, FrameSender, SpoolError, batch_rows
-from .engines.base import BatchStream, Engine, QueryCancelledError, WorkerConfig
+from .engines.base import BatchStream, Engine, QueryCancelledError, SqlNeededError, WorkerConfig
 from .engines.confinement import confine
 from .engines.duckdb import DuckDBEngine
 from .engines.errors import memory_error, spill_error
@@ -97,6 +97,8 @@ class Worker:
             if stopped is None:
                 return End(cancelled=True, rss_bytes=_rss_bytes())
             return End(error=stopped, body_complete=delivery.fail(str(stopped)), rss_bytes=_rss_bytes())
+        except SqlNeededError:
+            return End(needs_sql=True, rss_bytes=_rss_bytes())
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever happened costs this query, not the worker
@@ -162,8 +164,7 @@ class Worker:
         described.query_id = query.query_id
         if isinstance(described, ServerError):
             detail = "".join(traceback.format_exception(error))
-            sql = "" if isinstance(query, UploadQuery) else (query.sql or query.batches[0])[:_LOGGED_SQL_CHARACTERS]
-            _log("query_failed", query_id=query.query_id, code=described.code, detail=detail, sql=sql)
+            _log("query_failed", query_id=query.query_id, code=described.code, detail=detail, sql=_told(query))
         return described
 
     def _listen(self) -> None:
@@ -197,6 +198,13 @@ class Worker:
         while not self._idle.is_set():
             self._engine.cancel()
             self._idle.wait(_INTERRUPT_AGAIN_S)
+
+
+def _told(query: Task) -> str:
+    """Return the beginning of what a query asks, for the log."""
+    if isinstance(query, UploadQuery):
+        return ""
+    return (query.sql or next(iter(query.batches), str(query.excerpt)))[:_LOGGED_SQL_CHARACTERS]
 
 
 def main() -> None:

@@ -8,7 +8,16 @@ import pyarrow as pa
 
 from catalog_service.models.query import EngineQuery
 
-__all__ = ["BatchStream", "Engine", "OvertimeError", "Progress", "QueryCancelledError", "WorkerConfig", "unnoticed"]
+__all__ = [
+    "BatchStream",
+    "Engine",
+    "OvertimeError",
+    "Progress",
+    "QueryCancelledError",
+    "SqlNeededError",
+    "WorkerConfig",
+    "unnoticed",
+]
 
 _ADDRESS_SPACE_MARGIN = 2 << 30
 """Address space beyond DuckDB's memory limit: 2 threads need about 1 GB at rest, and a legal sort with a limit
@@ -21,6 +30,10 @@ class QueryCancelledError(Exception):
 
 class OvertimeError(Exception):
     """The query takes longer than its pool has patience for, and should wait for another turn; never shown."""
+
+
+class SqlNeededError(Exception):
+    """The query came without SQL, and its excerpt cannot be read; never shown."""
 
 
 class BatchStream(Protocol):
@@ -73,6 +86,8 @@ class Engine(Protocol):
         ------
         CatalogServiceError
             If the query cannot start.
+        SqlNeededError
+            If it has no SQL and is to be sent again with it.
         QueryCancelledError
             If `cancel` was called meanwhile.
         """

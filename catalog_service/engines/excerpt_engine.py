@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from catalog_service.models.query import EngineQuery
 
-from .base import BatchStream, Engine, Progress, QueryCancelledError, unnoticed
+from .base import BatchStream, Engine, Progress, QueryCancelledError, SqlNeededError, unnoticed
 from .errors import storage_error, timeout_error
 from .excerpt_files import DamagedPageError
 from .excerpts import ExcerptReader
@@ -46,6 +46,8 @@ class ExcerptEngine:
         ------
         StorageError
             If a page of a file is damaged.
+        SqlNeededError
+            If its excerpt cannot be read and it has no SQL.
         """
         self._cancelled = False
         deadline = time.monotonic() + timeout_s
@@ -55,6 +57,8 @@ class ExcerptEngine:
             raise storage_error(query) from error
         if found is not None:
             return _Rows(self, query, found, deadline, batch_rows)
+        if query.excerpt is not None and not query.sql:
+            raise SqlNeededError
         left_s = deadline - time.monotonic()
         return self._engine.stream(query, timeout_s=left_s, batch_rows=batch_rows, progress=progress)
 

@@ -157,6 +157,8 @@ class WorkerPool:
         ------
         OvertimeError
             If its first rows took longer than `patience_s` and others wait.
+        SqlNeededError
+            If it is to be sent again with SQL.
         UnavailableError
             If the queue is full, or holds too many queries of the same owner, or no worker became free in time, or
             the pool is closed.

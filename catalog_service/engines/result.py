@@ -11,7 +11,7 @@ from catalog_service.models import frames
 from catalog_service.models.frames import End, Task
 from catalog_service.models.query import Outcome, ResultPart
 
-from .base import QueryCancelledError
+from .base import QueryCancelledError, SqlNeededError
 from .channel import ChannelClosedError
 from .errors import timeout_error
 from .process import WorkerProcess
@@ -73,6 +73,8 @@ class QueryResult(AsyncIterator[bytes]):
         ------
         CatalogServiceError
             If it failed before.
+        SqlNeededError
+            If it is to be sent again with SQL.
         QueryCancelledError
             If it was closed meanwhile.
         """
@@ -186,7 +188,7 @@ class QueryResult(AsyncIterator[bytes]):
     def _finish(self, end: End) -> None:
         self.outcome = end.outcome
         self.body_complete = end.body_complete or end.outcome is not None
-        self._failure = QueryCancelledError() if end.cancelled else end.error
+        self._failure = QueryCancelledError() if end.cancelled else SqlNeededError() if end.needs_sql else end.error
         self._end()
         self._released(self._worker, end)
 

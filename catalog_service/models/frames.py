@@ -82,11 +82,13 @@ Task = EngineQuery | UploadQuery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How a query ended in the worker: exactly one of `outcome`, `error` and `cancelled` is set."""
+    """How a query ended in the worker: exactly one of `outcome`, `error`, `cancelled` and `needs_sql` is set."""
 
     outcome: Outcome | None = None
     error: CatalogServiceError | None = None
     cancelled: bool = False
+    needs_sql: bool = False
+    """Whether it is to be sent again with SQL, since its excerpt cannot be read."""
     body_complete: bool = False
     """Whether the bytes sent are a whole document all the same (a VOTable that ends with INFO ERROR)."""
     rss_bytes: int = 0
@@ -186,6 +188,7 @@ def encode_end(end: End) -> bytes:
         "outcome": None if end.outcome is None else asdict(end.outcome),
         "error": None if end.error is None else end.error.to_json(),
         "cancelled": end.cancelled,
+        "needs_sql": end.needs_sql,
         "body_complete": end.body_complete,
         "rss_bytes": end.rss_bytes,
         "retire": end.retire,

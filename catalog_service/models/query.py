@@ -201,7 +201,7 @@ class EngineQuery:
 
     query_id: str
     sql: str
-    """One SELECT for DuckDB, already limited to `max_rows` + 1 rows."""
+    """One SELECT for DuckDB, already limited to `max_rows` + 1 rows. Empty where `excerpt` most likely does."""
     batches: tuple[str, ...] = ()
     """The SELECTs of batches of tiles, run one after another before `sql`, which finds their rows in `PARTIAL_ROWS`.
     If `sql` is empty, their rows are the result."""
@@ -226,7 +226,7 @@ class EngineQuery:
     expects_few: bool = False
     """Whether few rows of few files are likely, so that they are best fetched at once."""
     excerpt: Excerpt | None = None
-    """The same rows as `sql` gives, told without SQL, if they can be."""
+    """The rows told without SQL, if they can be."""
     keeps_footers: bool = False
     """Whether the worker keeps the footers of the files for the queries after this one."""
     target: str | None = None

@@ -21,8 +21,8 @@ _MOST_REMEMBERED: Final = 1000
 class Quarantine:
     """Remembers which queries have crashed workers.
 
-    A query is known by its generated SQL: spaces, comments and letter case of its text make no difference, but other
-    values make another query, since an innocent one of the same shape must not suffer.
+    A query is known by its generated SQL, or its excerpt: spaces, comments and letter case of its text make no
+    difference, but other values make another query, since an innocent one of the same shape must not suffer.
     """
 
     seconds: float
@@ -63,4 +63,5 @@ class Quarantine:
 
 
 def _digest(query: EngineQuery) -> bytes:
-    return sha256("\0".join((query.sql, *query.batches)).encode()).digest()
+    excerpt = "" if query.excerpt is None else repr(query.excerpt)
+    return sha256("\0".join((excerpt, query.sql, *query.batches)).encode()).digest()

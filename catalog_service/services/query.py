@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from ..engines.base import OvertimeError
+from ..engines.base import OvertimeError, SqlNeededError
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
 from ..exceptions import ParameterError, UnavailableError, WorkerCrashedError
@@ -25,7 +25,7 @@ from ..writers.select import empty_result
 from .admission import Admission, payer_of
 from .attention import Attention
 from .audit import Audit, beginning
-from .batching import texts_of
+from .batching import sql_of, texts_of
 from .budgets import ScanBudget
 from .catalogs import Catalogs, Published
 from .deadlines import in_time
@@ -248,7 +248,7 @@ class QueryService:
         claim = self._claim(audit, file)
         watch = Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
         with self._charged(audit, scan, is_job=file is not None):
-            watch, result = await self._begin(watch, claim, audit)
+            watch, result = await self._begin(watch, claim, audit, partial(sql_of, resolved, scan, max_rows=max_rows))
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: Audit, file: ResultFile | None) -> Claim:
@@ -269,21 +269,29 @@ class QueryService:
             budget.note(payer, -size_bytes)
             raise
 
-    async def _begin(self, watch: Watch, claim: Claim, audit: Audit) -> tuple[Watch, QueryResult]:
-        """Run a query until its first rows; a short one that turns out to be long is begun again as a scan."""
+    async def _begin(
+        self, watch: Watch, claim: Claim, audit: Audit, sql: Callable[[], str]
+    ) -> tuple[Watch, QueryResult]:
+        """Run a query until its first rows.
+
+        A short one that turns out to be long is begun again as a scan, an excerpt that cannot be read with its SQL.
+        """
         self._guards.quarantine.check(watch.query)
         began = time.perf_counter()
         try:
             patience_s = self._guards.short_s if watch.pool is self._lanes.interactive else None
             return watch, await watch.pool.run(watch.query, claim, patience_s=patience_s, told=audit.begun)
         except OvertimeError:
-            spent_s = watch.query.spent_s + time.perf_counter() - began
-            again = replace(watch, pool=self._lanes.scan, query=replace(watch.query, spent_s=spent_s))
-            # it was let in once, so that the limit of waiting queries is not for it
-            return await self._begin(again, replace(claim, most_waiting=None), audit)
+            again = replace(watch, pool=self._lanes.scan)
+        except SqlNeededError:
+            again = replace(watch, query=replace(watch.query, sql=sql(), excerpt=None))
         except WorkerCrashedError:
             watch.crashed()
             raise
+        spent_s = watch.query.spent_s + time.perf_counter() - began
+        # it was let in once, so that the limit of waiting queries is not for it
+        claim = replace(claim, most_waiting=None)
+        return await self._begin(replace(again, query=replace(again.query, spent_s=spent_s)), claim, audit, sql)
 
 
 def _provenance(audit: Audit, resolved: ResolvedQuery, scan: ScanPlan) -> Mapping[str, str]:

@@ -13,13 +13,14 @@ import pytest
 from catalog_service.engines.excerpts import ExcerptReader
 from catalog_service.language import emit_near
 from catalog_service.language.pipeline import emit, parse, resolve
+from catalog_service.models.excerpt import Excerpt
 from catalog_service.models.query import PARTIAL_ROWS, Language, ParsedQuery, QueryText, ResolvedQuery
 from catalog_service.models.tree import TableRef
 from catalog_service.models.user import ANONYMOUS
 from catalog_service.models.walk import walk
 from catalog_service.planner.batches import BatchLimits
 from catalog_service.services.attention import Attention
-from catalog_service.services.batching import EngineTexts, texts_of
+from catalog_service.services.batching import EngineTexts, sql_of, texts_of
 from catalog_service.services.catalogs import Published
 from catalog_service.services.planning import planned
 from tests.generated.queries import Generated
@@ -65,15 +66,20 @@ class Answers:
         work = planned(self.resolved(query, published), published, ANONYMOUS, ATTENTION)
         tree, scan = self.runner.run(work)
         texts = texts_of(tree, scan, published.lookup, limits, max_rows=MOST)
+        if texts.excerpt is not None:
+            texts = self._with_sql(texts.excerpt, sql_of(tree, scan, max_rows=MOST))
         return self.run(texts), bool(texts.batches)
 
-    def run(self, texts: EngineTexts) -> Rows:
-        found = None if texts.excerpt is None else self.excerpts.read(texts.excerpt)
+    def _with_sql(self, excerpt: Excerpt, sql: str) -> EngineTexts:
+        """Return the SQL of an excerpt, whose rows must be the same."""
+        found = self.excerpts.read(excerpt)
         if found is not None:
             schema, batches = found
             rows = list(zip(*(c.to_pylist() for c in pa.Table.from_batches(batches, schema).columns), strict=True))
-            assert rows == self.engine.execute(texts.sql).fetchall(), texts.sql
-            return rows
+            assert rows == self.engine.execute(sql).fetchall(), sql
+        return EngineTexts(sql)
+
+    def run(self, texts: EngineTexts) -> Rows:
         if not texts.batches:
             return self.engine.execute(texts.sql).fetchall()
         if not texts.sql:

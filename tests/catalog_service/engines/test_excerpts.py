@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog_service.engines.base import QueryCancelledError
+from catalog_service.engines.base import QueryCancelledError, SqlNeededError
 from catalog_service.engines.duckdb import DuckDBEngine
 from catalog_service.engines.excerpt_engine import ExcerptEngine
 from catalog_service.engines.excerpt_files import DamagedPageError
@@ -25,7 +25,7 @@ from catalog_service.engines.pool import WorkerPool
 from catalog_service.exceptions import QueryTimeoutError, StorageError
 from catalog_service.language.pipeline import emit, excerpt, parse, resolve
 from catalog_service.models.excerpt import ConeTest, Excerpt, IdTest
-from catalog_service.models.query import Language, QueryText, TableScan
+from catalog_service.models.query import EngineQuery, Language, QueryText, TableScan
 from catalog_service.models.schema import Column, DataType, SkyPosition, Table
 from partitioning.layout.paths import HEALPIX_COLUMN
 from partitioning.sky.healpix import radec_to_index
@@ -413,3 +413,20 @@ def test_workers_answer_without_sql_if_they_can(runner: asyncio.Runner, pool: Wo
 
     assert runner.run(rows(asked)) == [{"i": 2, "s": "2"}, {"i": 5, "s": "5"}]
     assert runner.run(rows(replace(asked, columns=("id", "nothing")))) == [{"i": 1, "s": "by SQL"}]
+
+
+def test_workers_ask_for_sql_that_they_need(runner: asyncio.Runner, pool: WorkerPool, place: Path) -> None:
+    asked = small(place / "shards" / "excerpt.parquet", sorted_table())
+    columns = (Column(name="i", datatype=DataType.LONG), Column(name="s", datatype=DataType.TEXT))
+    task = replace(query("", *columns), excerpt=replace(asked, columns=("id", "nothing")))
+
+    async def asks(task: EngineQuery) -> None:
+        before = pool.stats()
+        with pytest.raises(SqlNeededError):
+            await pool.run(task)
+        async with await pool.run(replace(task, sql="SELECT 1 AS i, 'by SQL' AS s", excerpt=None)) as result:
+            assert b"by SQL" in b"".join([piece async for piece in result])
+        after = pool.stats()
+        assert (after.crashes, after.restarts, after.idle) == (before.crashes, before.restarts, before.idle)
+
+    runner.run(asks(task))

@@ -44,6 +44,7 @@ def test_ends_survive_the_journey() -> None:
     for end in (
         End(outcome=Outcome(rows=3, overflow=True, bytes_out=2**40, seconds=0.25), rss_bytes=2**33),
         End(cancelled=True),
+        End(needs_sql=True, rss_bytes=5),
         End(body_complete=True, retire=True),
     ):
         assert frames.decode_end(frames.encode_end(end)) == end

@@ -1,8 +1,11 @@
 """Callers told apart, crashes remembered, stalled receivers told from slow ones."""
 
+from dataclasses import replace
+
 import pytest
 
 from catalog_service.exceptions import UnavailableError
+from catalog_service.models.excerpt import Excerpt
 from catalog_service.models.query import EngineQuery, ResultFormat
 from catalog_service.models.user import ANONYMOUS, Identity
 from catalog_service.services.admission import Admission
@@ -55,6 +58,7 @@ def test_a_query_is_refused_after_two_crashes_until_they_are_forgotten() -> None
         quarantine.check(query("a"))
     assert caught.value.retry_after_s == 200
     quarantine.check(query("b"))
+    quarantine.check(replace(query(""), excerpt=Excerpt(("f",), ("a",), "i", (), 1)))
     clock.now += 200
     quarantine.check(query("a"))
     quarantine.note(query("a"))
@@ -82,3 +86,13 @@ def test_a_receiver_stalls_only_when_nothing_is_taken_for_long() -> None:
     assert not stalled_after(9, 99)
     assert stalled_after(2, 99)
     assert not stalled_after(60, 0), "there is nothing to take"
+
+
+def test_excerpts_are_told_apart_by_what_they_ask_for() -> None:
+    quarantine = Quarantine(600, Clock())
+    excerpts = [replace(query(""), excerpt=Excerpt(("f",), (name,), "i", (), 1)) for name in "ab"]
+    for _ in range(2):
+        quarantine.note(excerpts[0])
+    quarantine.check(excerpts[1])
+    with pytest.raises(UnavailableError):
+        quarantine.check(excerpts[0])
