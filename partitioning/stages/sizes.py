@@ -21,6 +21,8 @@ __all__ = ["RowSizes", "measure_rows", "target_rows"]
 _SAMPLE_FILES: Final = 8
 _SAMPLE_ROWS: Final = 32_768
 _SAMPLE_BYTES: Final = 64 << 20
+_BATCH_ROWS: Final = 512
+"""Of which a thousand columns take some 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,12 @@ def _spilled(sample: pa.Table) -> tuple[int, tuple[str, ...]]:
 def _sample(source: Source) -> Iterator[pa.RecordBatch]:
     files = len(source.files)
     chosen = sorted({number * files // min(files, _SAMPLE_FILES) for number in range(min(files, _SAMPLE_FILES))})
-    size = 0
     for number in chosen:
-        rows = _SAMPLE_ROWS // len(chosen)
+        rows, size_bytes = _SAMPLE_ROWS // len(chosen), _SAMPLE_BYTES // len(chosen)
         with suppress(DamagedInputError):  # whoever reads the file to its end says what is wrong with it
-            for batch in source.file_batches(number, source.schema, min(rows, 4096)):
+            for batch in source.file_batches(number, source.schema, min(rows, _BATCH_ROWS)):
                 yield nan_to_null(batch)
                 rows -= batch.num_rows
-                size += batch.nbytes
-                if rows <= 0 or size > _SAMPLE_BYTES:
+                size_bytes -= batch.nbytes
+                if rows <= 0 or size_bytes <= 0:
                     break
