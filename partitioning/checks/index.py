@@ -260,26 +260,28 @@ def _is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
     return bool((order == np.arange(len(order))).all())
 
 
-def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[Path, ...]:
+    """Return the files of ids and of their HEALPix indices, if there are any; their size must be right."""
     if not record.flat:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    paths = [catalog / name for name in (FLAT_IDS_FILE, FLAT_HEALPIX_FILE)]
+        return ()
+    paths = (catalog / FLAT_IDS_FILE, catalog / FLAT_HEALPIX_FILE)
     for path in paths:
         if path.stat().st_size != 8 * record.rows:
             msg = f"{path.name} has {path.stat().st_size} bytes, not 8 for each of {record.rows} entries"
             raise LayoutError(msg)
-    if record.rows == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    ids, healpix = (np.memmap(path, "<i8", "r") for path in paths)
-    return ids, healpix
+    return paths
 
 
-def _equals_flat(group: pa.Table, column: str, flat: tuple[NDArray[np.int64], NDArray[np.int64]], at: int) -> bool:
-    if not len(flat[0]):
-        return True
-    columns = [group.column(name).to_numpy().astype(np.int64) for name in (column, HEALPIX_COLUMN)]
-    stop = at + group.num_rows
-    return all(np.array_equal(array[at:stop], mine) for array, mine in zip(flat, columns, strict=True))
+def _equals_flat(group: pa.Table, column: str, flat: tuple[Path, ...], at: int) -> bool:
+    """Return whether the flat arrays have the entries of a row group from entry `at` on.
+
+    They are read, not mapped: pages of a map count as memory.
+    """
+    columns = (group.column(name).to_numpy().astype(np.int64) for name in (column, HEALPIX_COLUMN))
+    return all(
+        np.array_equal(np.fromfile(path, "<i8", group.num_rows, offset=8 * at), mine)
+        for path, mine in zip(flat, columns, strict=False)
+    )
 
 
 def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[dict[str, Any]], found: Collector) -> None:
