@@ -255,7 +255,7 @@ def _peek(batches: Iterator[pa.RecordBatch], full: int) -> tuple[tuple[pa.Record
     for batch in batches:
         first.append(batch)
         rows += batch.num_rows
-        size += _most_bytes(batch)
+        size += _size_bytes(batch)
         if rows >= full or size >= _BATCH_BYTES:
             return tuple(first), False
     return tuple(first), True
@@ -263,7 +263,7 @@ def _peek(batches: Iterator[pa.RecordBatch], full: int) -> tuple[tuple[pa.Record
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Split a batch of huge values."""
-    if _most_bytes(batch) <= _BATCH_BYTES or batch.num_rows < 2:
+    if _size_bytes(batch) <= _BATCH_BYTES or batch.num_rows < 2:
         yield batch
         return
     middle = batch.num_rows // 2
@@ -271,7 +271,7 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from _pieces(batch.slice(middle))
 
 
-def _most_bytes(batch: pa.RecordBatch) -> int:
+def _size_bytes(batch: pa.RecordBatch) -> int:
     """Return the size of a batch, or that of what it is a slice of if that is small: quicker found."""
     size: int = batch.get_total_buffer_size()
     return size if size <= _BATCH_BYTES else batch.nbytes

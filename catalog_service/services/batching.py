@@ -12,7 +12,7 @@ from ..models.tree import Select, TableRef, With
 from ..models.walk import walk
 from ..planner.batches import BatchLimits, batches, tile_cuts
 
-__all__ = ["EngineTexts", "pieces_of", "sql_of", "texts_of"]
+__all__ = ["EngineTexts", "pieces_of", "texts_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class EngineTexts:
     batches: tuple[str, ...] = ()
     most_rows: int | None = None
     excerpt: Excerpt | None = None
-    """In place of SQL, which is written only if the worker asks for it (`sql_of`)."""
+    """In place of SQL, which is written only if the worker asks for it."""
 
 
 def pieces_of(
@@ -58,13 +58,8 @@ def texts_of(
     cut = pieces_of(resolved, scan, lookup, limits)
     if isinstance(cut, str):
         rows = excerpt(resolved, scan.scans, max_rows=max_rows) if scan.reads_few_tiles else None
-        return EngineTexts(sql_of(resolved, scan, max_rows=max_rows) if rows is None else "", excerpt=rows)
+        return EngineTexts(emit(resolved, scan.scans, max_rows=max_rows) if rows is None else "", excerpt=rows)
     texts, merge = emit_split(*cut, max_rows=max_rows)
     root = cut[0].partial.body if isinstance(cut[0].partial, With) else cut[0].partial
     top = root.top if isinstance(root, Select) else None
     return EngineTexts(merge, texts, None if merge else max_rows + 1 if top is None else min(top, max_rows + 1))
-
-
-def sql_of(resolved: ResolvedQuery, scan: ScanPlan, *, max_rows: int) -> str:
-    """Return the text of a query that is run as a whole."""
-    return emit(resolved, scan.scans, max_rows=max_rows)

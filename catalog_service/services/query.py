@@ -14,7 +14,7 @@ from ..engines.base import OvertimeError, SqlNeededError
 from ..engines.result import QueryResult
 from ..engines.turns import Claim
 from ..exceptions import ParameterError, UnavailableError, WorkerCrashedError
-from ..language.pipeline import result_position
+from ..language.pipeline import emit, result_position
 from ..models.query import EngineQuery, QueryText, ResolvedQuery, ScanPlan, UploadSource
 from ..models.user import Identity
 from ..planner.batches import BatchLimits
@@ -25,7 +25,7 @@ from ..writers.select import empty_result
 from .admission import Admission, payer_of
 from .attention import Attention
 from .audit import Audit, beginning
-from .batching import sql_of, texts_of
+from .batching import texts_of
 from .budgets import ScanBudget
 from .catalogs import Catalogs, Published
 from .deadlines import in_time
@@ -248,7 +248,9 @@ class QueryService:
         claim = self._claim(audit, file)
         watch = Watch(pool, engine_query, self._guards.quarantine, receiver, self._guards.spools, claim.owner)
         with self._charged(audit, scan, is_job=file is not None):
-            watch, result = await self._begin(watch, claim, audit, partial(sql_of, resolved, scan, max_rows=max_rows))
+            watch, result = await self._begin(
+                watch, claim, audit, partial(emit, resolved, scan.scans, max_rows=max_rows)
+            )
         return Delivery(result, audit, scan, options, watch)
 
     def _claim(self, audit: Audit, file: ResultFile | None) -> Claim:

@@ -20,7 +20,7 @@ from catalog_service.models.user import ANONYMOUS
 from catalog_service.models.walk import walk
 from catalog_service.planner.batches import BatchLimits
 from catalog_service.services.attention import Attention
-from catalog_service.services.batching import EngineTexts, sql_of, texts_of
+from catalog_service.services.batching import EngineTexts, texts_of
 from catalog_service.services.catalogs import Published
 from catalog_service.services.planning import planned
 from tests.generated.queries import Generated
@@ -67,7 +67,7 @@ class Answers:
         tree, scan = self.runner.run(work)
         texts = texts_of(tree, scan, published.lookup, limits, max_rows=MOST)
         if texts.excerpt is not None:
-            texts = self._with_sql(texts.excerpt, sql_of(tree, scan, max_rows=MOST))
+            texts = self._with_sql(texts.excerpt, emit(tree, scan.scans, max_rows=MOST))
         return self.run(texts), bool(texts.batches)
 
     def _with_sql(self, excerpt: Excerpt, sql: str) -> EngineTexts:
