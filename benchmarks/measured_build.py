@@ -16,11 +16,12 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.process_meter import ProcessMeter, directory_size, tree_cpu_s
-from partitioning.cli import ALLOCATOR
+from partitioning.cli import ALLOCATION
 from partitioning.config import BuildConfig
 from partitioning.layout.paths import STAGING_DIR
 from partitioning.pipeline import build
 from partitioning.progress import Lines
+from partitioning.without_pandas import hide_pandas
 
 __all__ = ["Measured", "build_killed_halfway", "build_measured"]
 
@@ -101,7 +102,8 @@ def _staging(config: BuildConfig) -> Path:
 
 def _started(config: BuildConfig) -> tuple[BaseProcess, Connection]:
     """Start a build; its pipe gives None when it begins and a report at its end."""
-    os.environ.setdefault(*ALLOCATOR)
+    for name, value in ALLOCATION.items():
+        os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_build_and_report, args=(config, send))
@@ -111,6 +113,7 @@ def _started(config: BuildConfig) -> tuple[BaseProcess, Connection]:
 
 
 def _build_and_report(config: BuildConfig, send: Connection) -> None:
+    hide_pandas()  # as the command line does
     teller = _StageMeter()
     send.send(None)
     before, start = _cpu_s(), time.perf_counter()

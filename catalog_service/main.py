@@ -21,6 +21,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from partitioning.without_pandas import hide_pandas
+
 from .config import Config, load_config
 from .exceptions import CatalogServiceError, ConfigurationError, ParameterError
 from .factory import Services, build_services
@@ -36,7 +38,6 @@ from .language.pipeline import parse
 from .logs import configure_logging
 from .models.query import QueryText
 from .version import VERSION
-from .without_pandas import hide_pandas
 
 __all__ = ["create_app", "serve"]
 

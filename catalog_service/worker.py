@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from partitioning.without_pandas import hide_pandas
+
 from .delivery import Delivery, FrameSender, SpoolError, batch_rows
 from .engines.base import BatchStream, Engine, QueryCancelledError, SqlNeededError, WorkerConfig
 from .engines.confinement import confine
@@ -37,7 +39,6 @@ from .models.schema import Column, DataType
 from .models.upload import UploadQuery
 from .result_file import FileSender, ResultFileError
 from .result_parts import write_parts
-from .without_pandas import hide_pandas
 
 __all__ = ["Worker", "main"]
 

@@ -228,7 +228,7 @@ class _DryRun:
         executor = InlineExecutor(self.pool.share) if small else self.pool
         self.teller.begin(f"{self.config.schema}.{plan.table.name}", "place", plan.unit_count, 0)
         try:
-            executor.run(workspace, "place", plan.unit_count, self.teller.advance)
+            executor.run(workspace, "place", plan.unit_count, lambda _, rows: self.teller.advance(rows))
         finally:
             self.teller.end()
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import pyarrow as pa
 
@@ -28,6 +28,7 @@ from .layout.paths import STAGING_DIR
 from .lease import STALE_S, seconds_since
 from .stages.run import Share, run_unit
 from .stages.workspace import Workspace
+from .without_pandas import hide_pandas
 
 __all__ = [
     "Announced",
@@ -46,15 +47,23 @@ _STAGE_FILE: Final = "stage.json"
 _CLAIMS: Final = "claims"
 
 
+Done = Callable[[int, int], None]
+"""Is told the number of a unit that is done, and its rows, if they are known."""
+
+
 class Executor(Protocol):
     """Runs the units of a stage."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all units run on this machine, so that it can flush what they made."""
 
     @property
     def share(self) -> Share:
         """What one process may use."""
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
-        """Run all units of a stage that are not done; `done` is told the rows of each."""
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
+        """Run all units of a stage that are not done, telling `done` of each."""
 
     def close(self) -> None:
         """End the processes."""
@@ -65,11 +74,12 @@ class InlineExecutor:
     """Runs units one after the other in this process: for small tables."""
 
     share: Share
+    is_local: ClassVar = True
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done."""
         for unit in workspace.pending(stage, units):
-            done(run_unit(workspace, stage, unit, self.share))
+            done(unit, run_unit(workspace, stage, unit, self.share))
 
     def close(self) -> None:
         """Nothing is left."""
@@ -77,6 +87,8 @@ class InlineExecutor:
 
 class LocalExecutor:
     """Runs units in processes of this machine, which are started when they are first needed, or before (`start`)."""
+
+    is_local: Final = True
 
     def __init__(self, share: Share, workers: int) -> None:
         self.share = share
@@ -88,7 +100,7 @@ class LocalExecutor:
         for _ in range(self._workers):
             self._processes().submit(os.getpid)
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done.
 
         Raises
@@ -99,14 +111,14 @@ class LocalExecutor:
         pending = workspace.pending(stage, units)
         if not pending:
             return
-        waiting: set[Future[int]] = set()
+        waiting: dict[Future[int], int] = {}
         try:
             for unit in pending:
                 if len(waiting) > self._workers:
-                    waiting = _finish(waiting, done)
-                waiting.add(self._processes().submit(run_unit, workspace, stage, unit, self.share))
+                    _finish(waiting, done)
+                waiting[self._processes().submit(run_unit, workspace, stage, unit, self.share)] = unit
             while waiting:
-                waiting = _finish(waiting, done)
+                _finish(waiting, done)
         except BrokenProcessPool as error:
             self._pool = None
             remedy = (
@@ -130,15 +142,16 @@ class LocalExecutor:
         return self._pool
 
 
-def _finish(waiting: set[Future[int]], done: Callable[[int], None]) -> set[Future[int]]:
-    finished, rest = wait(waiting, return_when=FIRST_COMPLETED)
+def _finish(waiting: dict[Future[int], int], done: Done) -> None:
+    """Wait until one of some units is done, and take out those that are."""
+    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in finished:
-        done(future.result())
-    return rest
+        done(waiting.pop(future), future.result())
 
 
 def _begin(parent: int) -> None:
-    """Prepare a process: one thread for Arrow, and an end together with the process that directs the build."""
+    """Prepare a process: one thread for Arrow, no pandas, and an end together with the director of the build."""
+    hide_pandas()
     pa.set_cpu_count(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the director tells when to stop
     if sys.platform == "linux":
@@ -159,24 +172,26 @@ class ArrayExecutor:
         Seconds after which a process that has not renewed its claim of a unit is taken for dead.
     """
 
+    is_local: Final = False
+
     def __init__(self, share: Share, stale_s: float = STALE_S) -> None:
         self.share = share
         self._stale_s = stale_s
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Announce a stage, and work on it until all of its units are done."""
         announced = Announced(workspace.name, str(workspace.spill.resolve()), stage, units, self._stale_s)
         (workspace.staging / _CLAIMS).mkdir(exist_ok=True)
         replace_bytes(workspace.staging / _STAGE_FILE, json.dumps(asdict(announced)).encode())
-        before = len(workspace.pending(stage, units))
+        before = workspace.pending(stage, units)
         while pending := workspace.pending(stage, units):
-            for _ in range(before - len(pending)):
-                done(0)
-            before = len(pending)
+            for unit in set(before).difference(pending):
+                done(unit, 0)
+            before = pending
             if not _claim_one(workspace, announced, pending, self.share):
                 time.sleep(_POLL_S)
-        for _ in range(before):
-            done(0)
+        for unit in before:
+            done(unit, 0)
 
     def close(self) -> None:
         """Nothing is left: helpers end when the build's directory is gone."""
@@ -277,6 +292,8 @@ def _renew(path: Path, stop: threading.Event, every_s: float) -> None:
 class DaskExecutor:
     """Runs units on the workers of a Dask cluster that share the directory."""
 
+    is_local: Final = False
+
     def __init__(self, share: Share, address: str) -> None:
         try:
             from distributed import Client  # noqa: PLC0415  an extra of its own
@@ -287,16 +304,15 @@ class DaskExecutor:
         connect: Any = Client
         self._client: Any = connect(address)
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done."""
         from distributed import as_completed  # noqa: PLC0415
 
         submit, finished = self._client.submit, cast("Callable[..., Iterator[Any]]", as_completed)
-        futures = [
-            submit(run_unit, workspace, stage, n, self.share, pure=False) for n in workspace.pending(stage, units)
-        ]
+        pending = workspace.pending(stage, units)
+        futures = {submit(run_unit, workspace, stage, unit, self.share, pure=False): unit for unit in pending}
         for future in finished(futures):
-            done(future.result())
+            done(futures[future], future.result())
 
     def close(self) -> None:
         """Leave the cluster."""

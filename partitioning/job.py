@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from .lease import Held
 from .progress import Teller
 from .readers.felis import FelisTable
 from .stages.plan import TablePlan
+from .stages.remains import forget_spilled
 from .stages.workspace import Workspace
 
 __all__ = ["Job", "spill_directory", "told", "workspace_of"]
@@ -86,20 +87,22 @@ class Job:
         self.seconds[name] = time.perf_counter() - start
         self.say(f"{name} {self.seconds[name]:.1f} s")
 
-    def run(self, stage: str, units: int) -> None:
-        """Run the units of a stage that are not done, telling how far it is."""
+    def run(self, stage: str, units: int, done: Callable[[int], None] = lambda _: None) -> None:
+        """Run the units of a stage that are not done, telling how far it is, and telling `done` of each unit."""
+
+        def tell(unit: int, rows: int) -> None:
+            self.teller.advance(rows)
+            self._check_spill()
+            done(unit)
+
         pending = len(self.workspace.pending(stage, units))
         if pending:
             self._check_spill()
         self.teller.begin(self.name, stage, units, units - pending)
         try:
-            self.executor.run(self.workspace, stage, units, self._done)
+            self.executor.run(self.workspace, stage, units, tell)
         finally:
             self.teller.end()
-
-    def _done(self, rows: int) -> None:
-        self.teller.advance(rows)
-        self._check_spill()
 
     def _check_spill(self) -> None:
         most = self.config.max_spill
@@ -121,9 +124,14 @@ class Job:
         self.teller.line(f"{self.name}: {line}")
 
     def forget_leaves(self) -> None:
-        """Remove what the sort stage and those after it made: the next build makes it again from the spill files."""
+        """Remove what the sort stage and those after it made: the next build makes it again.
+
+        If spill files were given back, it begins with the input.
+        """
         directories = [self.workspace.margin(self.table.margin_arcsec)]
         directories += [self.workspace.index(column) for column in self.table.index_columns]
         # the records first: without them, what is left of the rest counts for nothing
         for directory in (self.workspace.records, self.workspace.catalog, *directories):
             shutil.rmtree(directory, ignore_errors=True)
+        for unit in range(self.plan.unit_count) if self.executor.is_local else ():
+            forget_spilled(self.workspace, unit)

@@ -28,6 +28,7 @@ from .releases import children_of
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
 from .stages.bucket import BucketPlan, read_bucket_plan
+from .stages.give_back import GiveBack
 from .stages.id_index import plan_index
 from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
@@ -315,10 +316,11 @@ class _Run:
 
 
 def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
-    buckets = _leaves(job, parent, changes)
-    ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
-    with job.stage("index"):
-        indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
+    with told(f"{job.name}: sort"), GiveBack(job.workspace, job.plan) as spill:
+        buckets = _leaves(job, parent, changes, spill)
+        ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
+        with job.stage("index"):
+            indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
     with job.stage("maps"):
         if changes is None:
             scope: Scope = Full()
@@ -328,20 +330,21 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
     _verify(job, scope)
 
 
-def _leaves(job: Job, parent: Parent | None, changes: Changes | None) -> BucketPlan:
+def _leaves(job: Job, parent: Parent | None, changes: Changes | None, spill: GiveBack) -> BucketPlan:
     """Write the leaves; spill files that turn out to be damaged are made again as long as it is not always the same."""
     damaged = set[int]()
     while True:
         try:
-            return _leaves_once(job, parent, changes)
+            return _leaves_once(job, parent, changes, spill)
         except DamagedSpillError as error:
             if error.unit in damaged:
                 raise
             damaged.add(error.unit)
+            spill.settle()
             job.say(f"the spill files of input unit {error.unit} are damaged; it is placed and spilled again")
 
 
-def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None) -> BucketPlan:
+def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill: GiveBack) -> BucketPlan:
     with job.stage("place"):
         _place(job, parent)
         if changes is not None:
@@ -355,7 +358,10 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None) -> Bu
         write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
     with job.stage("sort"):
-        job.run("sort", buckets.count)
+        if job.executor.is_local:
+            job.run("sort", buckets.count, spill.done)
+        else:
+            job.run("sort", buckets.count)
     return buckets
 
 

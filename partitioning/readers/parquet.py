@@ -59,9 +59,11 @@ class ParquetReader:
                 promised = _group_rows(parquet.metadata)
                 _check_columns(parquet, columns)
                 chunks = _chunks_of(parquet.schema, set(columns))
-                for group in parts if parts is not None else range(len(promised)):
+                wanted = parts if parts is not None else range(len(promised))
+                _read_ahead(file.path, parquet.metadata, wanted[:1], chunks)
+                for at, group in enumerate(wanted, start=1):
                     rows = 0
-                    _read_ahead(file.path, parquet.metadata, group, chunks)
+                    _read_ahead(file.path, parquet.metadata, wanted[at : at + 1], chunks)
                     # every worker process has one processor: threads would only add switches and memory
                     for batch in parquet.iter_batches(
                         batch_rows, row_groups=[group], columns=list(columns), use_threads=False
@@ -89,11 +91,11 @@ def _chunks_of(schema: pq.ParquetSchema, columns: Collection[str]) -> list[int]:
     return [n for n in range(len(schema)) if schema.column(n).path.partition(".")[0] in columns]
 
 
-def _read_ahead(path: Path, metadata: pq.FileMetaData, number: int, chunks: Sequence[int]) -> None:
-    """Ask the kernel to read the wanted part of a row group, so that nobody waits for one page after the other."""
-    if not chunks or number >= metadata.num_row_groups:
+def _read_ahead(path: Path, metadata: pq.FileMetaData, groups: range, chunks: Sequence[int]) -> None:
+    """Ask the kernel to read the wanted part of a row group, if there is one, while the one before is decoded."""
+    if not chunks or not groups or groups[0] >= metadata.num_row_groups:
         return
-    group = metadata.row_group(number)
+    group = metadata.row_group(groups[0])
     runs = pairwise([0, *(at for at in range(1, len(chunks)) if chunks[at] != chunks[at - 1] + 1), len(chunks)])
     with (
         suppress(OSError, OverflowError, AttributeError),

@@ -19,7 +19,7 @@ from .counts import Counts, summed
 from .sketch import Sketches, merged, sketch_arrays, sketches_of
 from .spill import write_record
 
-__all__ = ["LeafFacts", "Ledger", "UnitLedger", "unit_files"]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger", "record_files", "unit_files"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,12 @@ class UnitLedger:
             input_rows=inputs[1],
             **sketch_arrays(sketches.smallest()),
         )
+
+
+def record_files(record: Path) -> list[Path]:
+    """Return the files of the record of a sort unit, the record itself as the last."""
+    beside = (record.with_suffix(f".{name}") for name in (_FILES, _MARGIN, _GROUPS))
+    return [*(path for path in beside if path.exists()), record]
 
 
 def unit_files(record: Path) -> tuple[pa.Table, pa.Table]:

@@ -1,11 +1,19 @@
 """The order of stored rows: by ``_healpix_29``, then the id columns, then the order of the input."""
 
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 __all__ = ["one_chunk", "row_numbers", "sorted_order", "stable_order", "taken"]
+
+_DIGIT_BITS: Final = 16
+_HIGHEST_BITS: Final = 32
+
+_FEW_TIED: Final = 1 / 16
+"""Part of the rows that may be ordered anew."""
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -29,9 +37,8 @@ def row_numbers(order: NDArray[np.int64], rows: int) -> pa.Array:
 def stable_order(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the stable order of integers, shape ``(N,)``.
 
-    Values and row numbers are packed into one integer each, and these are sorted: half the time of sorting row numbers
-    by values, or of merging sorted runs. Where there are too few bits for both, the lowest bits of the values are left
-    out, and rows that are equal but for these are sorted anew.
+    Rows are ordered by their highest 32 bits first, and those that are equal in these anew, or, if they are many, all
+    rows by all bits.
 
     >>> stable_order(np.array([3, 1, 3, 1])).tolist()
     [1, 3, 0, 2]
@@ -39,18 +46,28 @@ def stable_order(values: NDArray[np.int64]) -> NDArray[np.int64]:
     if len(values) == 0:
         return np.empty(0, np.int64)
     low = values.min()
-    bits = len(values).bit_length()
-    missing = max(0, (int(values.max()) - int(low)).bit_length() + bits - 64)
-    packed = (values - low).view(np.uint64)  # right for all differences, though those above 2**63 overflow
-    packed >>= np.uint64(missing)
-    packed <<= np.uint64(bits)
-    packed |= np.arange(len(values), dtype=np.uint64)
-    packed.sort()
-    order: NDArray[np.int64] = (packed & np.uint64((1 << bits) - 1)).view(np.int64)
-    if missing:
-        tied = _tied(packed >> np.uint64(bits))
-        rows = order[tied]
-        order[tied] = rows[np.lexsort((rows, values[rows]))]
+    bits = (int(values.max()) - int(low)).bit_length()
+    offsets = (values - low).view(np.uint64)  # right for all differences, though those above 2**63 overflow
+    if bits > _HIGHEST_BITS:
+        highest = (offsets >> np.uint64(bits - _HIGHEST_BITS)).astype(np.uint32)
+        order = _radix_order(highest, _HIGHEST_BITS)
+        tied = _tied(highest[order])
+        if len(tied) <= _FEW_TIED * len(values):
+            rows = order[tied]
+            order[tied] = rows[np.lexsort((rows, values[rows]))]
+            return order
+    return _radix_order(offsets, bits)
+
+
+def _radix_order(values: NDArray[np.unsignedinteger], bits: int) -> NDArray[np.int64]:
+    """Return the stable order of integers below ``2**bits``.
+
+    numpy sorts by radix what has 16 bits: four times that takes half the time of its stable sort of 64.
+    """
+    order = np.argsort(values.astype(np.uint16), kind="stable")
+    for shift in range(_DIGIT_BITS, bits, _DIGIT_BITS):
+        digits = (values >> values.dtype.type(shift)).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
     return order
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from ..layout.paths import index_part_path, leaf_path
 from ..sky.healpix import Pixel
 from .id_runs import unit_run_files
-from .ledger import unit_files
+from .ledger import record_files, unit_files
 from .plan import TablePlan
 from .workspace import Workspace
 
-__all__ = ["forget_lost_units", "forget_spilled"]
+__all__ = ["forget_lost_units", "forget_spilled", "sort_files"]
 
 _Record = dict[str, NDArray[Any]]
 
@@ -45,6 +45,14 @@ def forget_spilled(workspace: Workspace, unit: int) -> None:
     """Let an input unit be placed and spilled again: its places were removed when it was spilled."""
     for stage in ("bucket", "place"):
         workspace.record(stage, unit).unlink(missing_ok=True)
+
+
+def sort_files(workspace: Workspace, plan: TablePlan, unit: int) -> list[Path]:
+    """Return all files that a sort unit has made: leaves, margins, id runs, and at last its record."""
+    record = workspace.record("sort", unit)
+    with np.load(record) as arrays:
+        made = [path for path, _ in _files(workspace, plan, ("sort", unit), dict(arrays))]
+    return [*made, *record_files(record)]
 
 
 def _is_whole(workspace: Workspace, plan: TablePlan, stage: str, unit: int) -> bool:

@@ -148,9 +148,10 @@ def _unlink(path: Path) -> None:
 
 
 def _remove_files(directory: Path) -> None:
-    """Remove the files of a directory, some at a time: freeing their blocks is the file system's work."""
+    """Remove the files below a directory, some at a time: freeing their blocks is the file system's work."""
+    files = [Path(folder, name) for folder, _, names in os.walk(directory) for name in names]
     with ThreadPoolExecutor(_REMOVERS) as pool, suppress(OSError):
-        list(pool.map(_unlink, [path for path in directory.iterdir() if path.is_file()]))
+        list(pool.map(_unlink, files))
 
 
 def _hidden(directory: Path) -> Iterator[Path]:

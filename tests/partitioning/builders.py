@@ -131,6 +131,7 @@ def commanded(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     code: Any = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", command)
+        patch.setattr(sys, "meta_path", sys.meta_path.copy())  # pandas is hidden from this command alone
         try:
             main()
         except SystemExit as stopped:

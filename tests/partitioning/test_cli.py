@@ -314,3 +314,20 @@ def test_a_dask_cluster_makes_the_same_bytes(shared: tuple[Path, dict[str, bytes
         done = run("build", base / "build.toml", "--root", tmp_path, "--executor", "dask", "--dask-address", address)
     assert done.returncode == 0, done.stderr
     assert {k: v for k, v in visible(tmp_path).items() if "Npix" in k} == {k: v for k, v in made.items() if "Npix" in k}
+
+
+def test_no_process_of_a_build_imports_pandas(tmp_path: Path) -> None:
+    """It would take half a second and 50 MB of each; pyarrow imports it where it is installed, as here."""
+    write_files(tmp_path / "Object", sky_rows(2000), files=2)
+    (tmp_path / "build.toml").write_text(CONFIG, encoding="utf-8")
+    script = "from partitioning import cli, pipeline; pipeline.SMALL_BYTES = 1; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script, "build", tmp_path / "build.toml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")]
+    assert imported.count("partitioning.stages.run") > 1  # the workers tell, too
+    assert "astropy.io.fits" in imported
+    assert not any(name.startswith("pandas.") for name in imported)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partitioning.exceptions import PartitioningError
-from partitioning.executors import InlineExecutor
+from partitioning.executors import Done, InlineExecutor
 from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import plan as plan_stage
@@ -26,7 +26,7 @@ STAGING = "survey/Object/.staging"
 class Interrupted(InlineExecutor):
     """Ends a build when half of its buckets are sorted."""
 
-    def run(self, workspace: Workspace, stage: str, units: int, done: Callable[[int], None]) -> None:
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run the units of a stage."""
         if stage != "sort":
             super().run(workspace, stage, units, done)

@@ -20,9 +20,11 @@ SORTED_RUNS = np.concatenate([np.sort(part) for part in np.array_split(RNG.integ
         RNG.integers(0, 3 << 60, 3000),
         SORTED_RUNS,
         RNG.choice(np.concatenate([FAR, RNG.integers(FAR[0], FAR[1], 50)]), 3000),
+        np.concatenate([FAR, RNG.integers(0, 1 << 60, 2900).repeat(RNG.choice([1, 2], 2900, p=[0.97, 0.03]))]),
+        RNG.integers(1 << 40, (1 << 40) + (1 << 31), 3000),
         (1 << 62) - RNG.integers(0, 2, 3000) * (1 << 62) + RNG.integers(0, 40, 3000),  # alike but for the lowest bits
     ],
-    ids=["none", "one", "small", "large", "runs", "whole range", "lowest bits"],
+    ids=["none", "one", "small", "large", "runs", "whole range", "few tied", "32 bits", "lowest bits"],
 )
 def test_equal_values_keep_their_order(values: NDArray[np.int64]) -> None:
     assert stable_order(values).tolist() == np.argsort(values, kind="stable").tolist()

@@ -1,0 +1,29 @@
+"""Processes of builds and of the service do without pandas, wherever it is installed."""
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["hide_pandas"]
+
+
+class _NoPandas(MetaPathFinder, Loader):
+    """Finds pandas, so that asking whether it is installed is no error, and refuses to load it."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname == "pandas" else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        raise ModuleNotFoundError(spec.name)
+
+
+def hide_pandas() -> None:
+    """Keep pyarrow from importing pandas in passing: half a second and 50 MB for each process, and never used."""
+    sys.meta_path.insert(0, _NoPandas())
