@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.kill_builds import CREATED
-from partitioning.cli import ALLOCATION
+from partitioning.cli import ALLOCATOR
 from partitioning.config import BuildConfig, TableConfig
 from partitioning.pipeline import build
 
@@ -92,8 +92,7 @@ def config(base: Path, root: Path, memory: int, workers: int) -> BuildConfig:
 
 
 def _watched(base: Path, root: Path, memory: int, workers: int) -> dict[str, Any]:
-    for name, value in ALLOCATION.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault(*ALLOCATOR)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_build, args=(config(base, root, memory, workers),))
     peak = {"memory": 0, "files": 0, "processes": 0, "spill": 0}

@@ -16,7 +16,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.process_meter import ProcessMeter, directory_size, tree_cpu_s
-from partitioning.cli import ALLOCATION
+from partitioning.cli import ALLOCATOR
 from partitioning.config import BuildConfig
 from partitioning.layout.paths import STAGING_DIR
 from partitioning.pipeline import build
@@ -102,8 +102,7 @@ def _staging(config: BuildConfig) -> Path:
 
 def _started(config: BuildConfig) -> tuple[BaseProcess, Connection]:
     """Start a build; its pipe gives None when it begins and a report at its end."""
-    for name, value in ALLOCATION.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault(*ALLOCATOR)
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_build_and_report, args=(config, send))

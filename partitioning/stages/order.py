@@ -78,10 +78,15 @@ def sorted_order(keys: pa.Table) -> NDArray[np.int64]:
     if keys.num_columns == 1:
         return order
     tied = _tied(index[order])
+    by = [(name, "ascending") for name in keys.column_names]  # a stable sort: the order of input decides at last
+    if len(tied) == len(order):
+        del order, tied  # there may be millions
+        by_key: NDArray[np.int64] = pc.sort_indices(keys, by).to_numpy().view(np.int64)
+        return by_key
     if len(tied):
-        rows = np.sort(order[tied])
-        by_key = pc.sort_indices(keys.take(pa.array(rows)), [(name, "ascending") for name in keys.column_names])
-        order[tied] = rows[by_key.to_numpy()]  # a stable sort: the order of input decides at last
+        rows = order[tied]
+        rows.sort()
+        order[tied] = rows[pc.sort_indices(keys.take(pa.array(rows)), by).to_numpy()]
     return order
 
 

@@ -47,7 +47,7 @@ PROCESS_BYTES: Final = 160 << 20
 _LEAST_SHARE: Final = 64 << 20
 """Bytes for rows below which another process is not worth its own memory."""
 
-CHUNK_SHARE: Final = 5
+CHUNK_SHARE: Final = 6
 """Part of a process's memory that a chunk being bucketed may take: it is there as read, joined, sorted and encoded."""
 
 LEAST_ROWS: Final = 1024
@@ -56,7 +56,7 @@ LEAST_ROWS: Final = 1024
 LEAST_BYTES: Final = 16 << 20
 """Memory for rows of a process at least, whatever the budget."""
 
-_WINDOW_SHARE: Final = 4
+_WINDOW_SHARE: Final = 5
 """Part of a process's memory that a window being sorted may take: it is there twice, and encoded."""
 
 
