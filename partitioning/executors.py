@@ -47,8 +47,10 @@ _ROOMY_BYTES: Final = 512 << 20
 
 _KEPT_MS: Final = 10_000
 
-_KEPT_BY_MALLOPT: Final = {-3: 64 << 20, -1: 512 << 20}
-"""``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD`` of mallopt(3): bytes."""
+_MMAP_THRESHOLD: Final = (-3, 32 << 20)
+_TRIM_THRESHOLD: Final = (-1, 512 << 20)
+"""Options of mallopt(3) and bytes. Without the first, whose greatest value this is in older C libraries, the second
+would do harm."""
 
 _POLL_S: Final = 0.2
 _STAGE_FILE: Final = "stage.json"
@@ -137,6 +139,9 @@ class LocalExecutor:
         finally:
             for future in waiting:
                 future.cancel()
+            wait(
+                waiting
+            )  # what runs still reads spill files, which whoever catches the error may make anew or give back
 
     def close(self) -> None:
         """End the processes."""
@@ -177,9 +182,8 @@ def _keep_memory() -> None:
     if pa.default_memory_pool().backend_name == "jemalloc":
         pa.jemalloc_set_decay_ms(_KEPT_MS)
     set_option: Any = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        for option, size in _KEPT_BY_MALLOPT.items():
-            set_option(option, size)
+    if set_option is not None and set_option(*_MMAP_THRESHOLD):
+        set_option(*_TRIM_THRESHOLD)
 
 
 class ArrayExecutor:

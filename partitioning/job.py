@@ -124,14 +124,11 @@ class Job:
         self.teller.line(f"{self.name}: {line}")
 
     def forget_leaves(self) -> None:
-        """Remove what the sort stage and those after it made: the next build makes it again.
-
-        If spill files were given back, it begins with the input.
-        """
+        """Remove what all stages made: the next build makes it again, since spill files may have been given back."""
         directories = [self.workspace.margin(self.table.margin_arcsec)]
         directories += [self.workspace.index(column) for column in self.table.index_columns]
-        # the records first: without them, what is left of the rest counts for nothing
+        # the records first, those of spill files before all: without them, what is left of the rest counts for nothing
+        for unit in range(self.plan.unit_count):
+            forget_spilled(self.workspace, unit)
         for directory in (self.workspace.records, self.workspace.catalog, *directories):
             shutil.rmtree(directory, ignore_errors=True)
-        for unit in range(self.plan.unit_count) if self.executor.is_local else ():
-            forget_spilled(self.workspace, unit)

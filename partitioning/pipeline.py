@@ -15,7 +15,7 @@ from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, DamagedSpillError, LayoutError
-from .executors import Executor, InlineExecutor, LocalExecutor, await_helpers
+from .executors import Executor, InlineExecutor, LocalExecutor, announced_stage, await_helpers
 from .job import Job, told
 from .layout.checksums import write_checksums
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
@@ -358,7 +358,8 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill
         write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
     with job.stage("sort"):
-        if job.executor.is_local:
+        # what helpers of several machines wrote cannot be flushed here, and one that was thought dead may still read
+        if job.executor.is_local and announced_stage(job.workspace.home) is None:
             job.run("sort", buckets.count, spill.done)
         else:
             job.run("sort", buckets.count)

@@ -20,10 +20,12 @@ class _NoPandas(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname == "pandas" else None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        raise ModuleNotFoundError(spec.name)
+    def exec_module(self, module: ModuleType) -> None:
+        msg = "pandas is hidden from this process"
+        raise ModuleNotFoundError(msg, name=module.__name__)
 
 
 def hide_pandas() -> None:
     """Keep pyarrow from importing pandas in passing: half a second and 50 MB for each process, and never used."""
-    sys.meta_path.insert(0, _NoPandas())
+    if not any(isinstance(finder, _NoPandas) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _NoPandas())

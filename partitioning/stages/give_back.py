@@ -6,8 +6,9 @@ next to be used. Before, what was made of it is flushed: a loss of power must no
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Self
@@ -38,14 +39,16 @@ class GiveBack:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown(cancel_futures=error[0] is not None)
-        if error[0] is None:
-            self.settle()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._thread.shutdown(cancel_futures=error is not None)
+        for one in self._begun:
+            if not one.cancelled() and (failure := one.exception()) is not None:
+                raise failure from error
 
     def done(self, bucket: int) -> None:
         """Take a sort unit that is done."""
-        self._begun.append(self._thread.submit(give_back, self._workspace, self._plan, bucket))
+        made, read = sort_files(self._workspace, self._plan, bucket), _blocks(self._workspace, bucket)
+        self._begun.append(self._thread.submit(give_back, made, read))
 
     def settle(self) -> None:
         """Wait until all is given back, before spill files are made anew.
@@ -59,20 +62,39 @@ class GiveBack:
             self._begun.pop().result()
 
 
-def give_back(workspace: Workspace, plan: TablePlan, bucket: int) -> None:
+def give_back(made: Sequence[Path], read: Iterable[Block]) -> None:
     """Flush all that a sort unit made, and free the ranges of spill files that it read.
+
+    A thread may do this, which only calls the system: with CPython 3.11, two threads that read the header of an array
+    at the same time can end in a SystemError.
+
+    Parameters
+    ----------
+    made
+        Files, the record of the unit as the last.
+    read
+        What it read of spill files.
 
     Raises
     ------
     OSError
-        If what it made cannot be written to disk.
+        If what it made cannot be written to disk. The unit is not done then: the kernel has dropped what it could not
+        write, tells so once, and would have the next flush succeed.
     """
-    made = sort_files(workspace, plan, bucket)
-    for path in [*made, *dict.fromkeys(path.parent for path in made)]:
-        fsync_path(path)
+    try:
+        for path in [*made, *dict.fromkeys(path.parent for path in made)]:
+            fsync_path(path)
+    except OSError:
+        made[-1].unlink(missing_ok=True)
+        raise
+    for path, blocks in groupby(sorted(read, key=_place), lambda block: block.path):
+        with suppress(OSError):  # it is room that is lost, no rows
+            _free(path, blocks)
+
+
+def _blocks(workspace: Workspace, bucket: int) -> list[Block]:
     rows, margin_rows, _ = bucket_blocks(workspace, bucket)
-    for path, blocks in groupby(sorted([*rows, *margin_rows], key=_place), lambda block: block.path):
-        _free(path, blocks)
+    return [*rows, *margin_rows]
 
 
 def _place(block: Block) -> tuple[Path, int]:

@@ -1,18 +1,23 @@
 """Wherever units of work run, the release is the same, byte for byte."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import LocalCluster
 
+from partitioning import executors
+from partitioning.exceptions import PartitioningError
 from partitioning.executors import ArrayExecutor, DaskExecutor, Executor, InlineExecutor, LocalExecutor, work_on
 from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import plan as plan_stage
 from partitioning.stages.run import Share
+from partitioning.stages.workspace import Workspace
 from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, write_files
 
 SHARE = Share(64 << 20)
@@ -97,3 +102,26 @@ def kill_workers(executor: LocalExecutor) -> None:
     assert pool is not None
     for process in list(pool._processes.values()):
         process.kill()
+
+
+def test_units_that_run_end_before_an_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read spill files, which whoever catches the error may make anew."""
+    ended: list[int] = []
+    begun = threading.Event()
+
+    def run(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
+        if unit == 0:
+            begun.wait(10)
+            raise PartitioningError("damaged")
+        begun.set()
+        time.sleep(0.3)
+        ended.append(unit)
+        return 1
+
+    monkeypatch.setattr(executors, "run_unit", run)
+    executor = LocalExecutor(Share(1 << 26), 2)
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(executor, "_pool", pool)
+        with pytest.raises(PartitioningError, match="damaged"):
+            executor.run(Workspace(tmp_path, "a_r1", tmp_path / "spill"), "sort", 2, lambda unit, rows: None)  # noqa: ARG005
+        assert ended == [1]

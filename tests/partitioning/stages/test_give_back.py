@@ -1,5 +1,6 @@
 """Spill files are given back range by range: only what was sorted, and only once what was made of it is on disk."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import give_back as stage
 from partitioning.stages import plan as plan_stage
-from partitioning.stages.give_back import give_back
+from partitioning.stages.give_back import GiveBack
 from partitioning.stages.plan import read_plan
 from partitioning.stages.run import Share
 from partitioning.stages.spill import read_blocks
@@ -71,6 +72,12 @@ def stopped(base: Path, tmp_path: Path) -> Workspace:
     return Workspace(home, "Object_r1", home / ".staging" / "spill")
 
 
+def give_back(workspace: Workspace, *buckets: int) -> None:
+    with GiveBack(workspace, read_plan(workspace)) as spill:
+        for bucket in buckets:
+            spill.done(bucket)
+
+
 def allocated(workspace: Workspace) -> int:
     return sum(path.stat().st_blocks * 512 for path in (workspace.spill / "bucket").glob("*.arrow"))
 
@@ -80,8 +87,7 @@ def test_what_was_sorted_is_given_back_and_nothing_else(
 ) -> None:
     plan = read_plan(stopped)
     before, sizes = allocated(stopped), [path.stat().st_size for path in (stopped.spill / "bucket").iterdir()]
-    for bucket in range(STOPPED_AFTER):
-        give_back(stopped, plan, bucket)
+    give_back(stopped, *range(STOPPED_AFTER))
     gone = sum(
         sum(block.sizes) for n in range(STOPPED_AFTER) for blocks in bucket_blocks(stopped, n)[:2] for block in blocks
     )
@@ -98,7 +104,7 @@ def test_what_was_made_is_on_disk_before_anything_is_given_back(
     seen: list[str] = []
     monkeypatch.setattr(stage, "fsync_path", lambda path: seen.append(path.name))
     monkeypatch.setattr(stage, "_free", lambda path, _: seen.append(f"free {path.name}"))
-    give_back(stopped, read_plan(stopped), 1)
+    give_back(stopped, 1)
     first = min(seen.index(name) for name in seen if name.startswith("free "))
     flushed, freed = seen[:first], seen[first:]
     assert freed == ["free 00000.arrow", "free 00002.arrow"]  # the second file has no rows there
@@ -129,7 +135,26 @@ def test_a_disk_that_cannot_write_ends_the_build_and_nothing_is_given_back(
         with pytest.raises(PartitioningError, match=r"Input/output error.*run the same command again"):
             built(base, tmp_path)
     assert freed == []
+    assert list(tmp_path.rglob("records/sort/00000.*.parquet"))
+    assert not list(tmp_path.rglob("records/sort/00000.npz"))  # what the disk refused is made again, not flushed again
     assert built(base, tmp_path) == whole
+
+
+def test_a_spill_file_that_is_gone_is_no_error_when_all_of_it_was_sorted(stopped: Workspace) -> None:
+    for path in (stopped.spill / "bucket").glob("*.arrow"):
+        path.unlink()
+    give_back(stopped, 1)
+
+
+def test_nothing_is_given_back_while_a_helper_may_read_it(
+    base: Path, stopped: Workspace, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced = {"release": stopped.name, "spill": str(stopped.spill), "stage": "sort", "units": 9, "stale_s": 0.1}
+    (stopped.staging / "stage.json").write_text(json.dumps(announced), encoding="utf-8")
+    freed: list[Path] = []
+    monkeypatch.setattr(stage, "_free", lambda path, _: freed.append(path))
+    assert built(base, tmp_path) == whole
+    assert freed == []
 
 
 def test_what_does_not_pass_is_made_again_from_the_input(
