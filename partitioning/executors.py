@@ -139,9 +139,7 @@ class LocalExecutor:
         finally:
             for future in waiting:
                 future.cancel()
-            wait(
-                waiting
-            )  # what runs still reads spill files, which whoever catches the error may make anew or give back
+            wait(waiting)  # what runs still reads spill files, which may be made anew, or given back, after an error
 
     def close(self) -> None:
         """End the processes."""
