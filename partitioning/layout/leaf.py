@@ -50,6 +50,10 @@ _LEAST_SAVED: Final = 1 / 16
 _TRIAL_ROWS: Final = 4096
 """First rows of a file that tell whether a column is compressed."""
 
+_FEWEST_STEP_ROWS: Final = 1024
+_STEP_BYTES: Final = 8 << 20
+"""What is encoded at a time if rows may be large."""
+
 _BLOOM_FPP: Final = 0.01
 _DELTA_TYPES: Final = ("INT32", "INT64")
 _SPLIT_TYPES: Final = ("FLOAT", "DOUBLE")
@@ -221,6 +225,8 @@ def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
         "write_statistics": True,
         "write_page_checksum": True,
         "bloom_filter_options": _bloom_filters(first, form),
+        "write_batch_size": _step_rows(form),
+        "max_rows_per_page": form.row_group_rows,  # a page a column chunk, if it has not more than 1 MB
     }
 
 
@@ -234,6 +240,14 @@ def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
         return None
     paths = [path for path, _ in form.paths]
     return [pq.SortingColumn(paths.index(key)) for key in form.sort_keys]
+
+
+def _step_rows(form: LeafFormat) -> int:
+    """Return the rows that are encoded at a time: a twelfth is saved by many, but a page ends only after all of them."""
+    most = form.row_group_rows
+    if all(pa.types.is_primitive(column.type) for column in form.schema):
+        return most
+    return max(_FEWEST_STEP_ROWS, min(most, int(_STEP_BYTES / max(form.row_bytes, 1))))
 
 
 def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> dict[str, str]:

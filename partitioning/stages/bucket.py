@@ -228,8 +228,8 @@ def _spill_chunk(
     """Write a chunk's placed rows sorted by index, and its margin rows; return the tiles of the latter."""
     order = stable_order(placed.index)
     order = order[np.searchsorted(placed.index, 0, sorter=order) :]  # unplaced rows have negative codes
-    rows = _sorted_rows(plan, chunk, placed, order)
     index = placed.index[order]
+    rows = _sorted_rows(plan, chunk, placed, order, index)
     starts = buckets.tiling.starts[buckets.firsts]
     spill.add(rows, np.append(np.searchsorted(index, starts), len(index)))
     if buckets.margin_deg == 0 or len(index) == 0:
@@ -258,27 +258,32 @@ def _margins(
     return rows[by_tile], tiles[by_tile]
 
 
-def _sorted_rows(plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """Return rows `order` of a chunk as they are stored, but for NaN: whoever sorts them makes it NULL.
+def _sorted_rows(
+    plan: TablePlan, chunk: _Chunk, placed: PlacedRows, order: NDArray[np.int64], index: NDArray[np.int64]
+) -> pa.RecordBatch:
+    """Return rows `order` of a chunk, with their `index`, as they are stored, but for NaN: whoever sorts makes it NULL.
 
     Columns without NULL are moved in half the time.
     """
     batches = [read.batch for read in chunk.reads]
     rows = taken(batches[0] if len(batches) == 1 else pa.concat_batches(batches), order)
-    computed = [pa.array(placed.index[order])]
+    computed = [pa.array(index)]
     if placed.parent_ra is not None and placed.parent_dec is not None:
         computed += [pa.array(placed.parent_ra[order]), pa.array(placed.parent_dec[order])]
-    numbers = pa.array(_input_numbers(plan, chunk)[order])
+    numbers = pa.array(_input_numbers(plan, chunk, order))
     return pa.RecordBatch.from_arrays([*computed, *rows.columns, numbers], schema=plan.form.schema)
 
 
-def _input_numbers(plan: TablePlan, chunk: _Chunk) -> NDArray[np.int32]:
-    """Return the input number of each row of a chunk."""
+def _input_numbers(plan: TablePlan, chunk: _Chunk, order: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the input numbers of rows `order` of a chunk."""
+    files = {read.file for read in chunk.reads}
+    if len(files) == 1 and all(read.numbers is None for read in chunk.reads):
+        return np.full(len(order), plan.inputs[files.pop()].number, np.int32)
     parts = [
         np.full(read.batch.num_rows, plan.inputs[read.file].number, np.int32) if read.numbers is None else read.numbers
         for read in chunk.reads
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts)[order]
 
 
 class _Rejects:

@@ -1,5 +1,7 @@
 """Wherever units of work run, the release is the same, byte for byte."""
 
+import resource
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -7,10 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from distributed import LocalCluster
 
 from partitioning import executors
+from partitioning.cli import ALLOCATOR
 from partitioning.exceptions import PartitioningError
 from partitioning.executors import ArrayExecutor, DaskExecutor, Executor, InlineExecutor, LocalExecutor, work_on
 from partitioning.pipeline import build
@@ -49,6 +55,27 @@ def built(base: Path, name: str, executor: Executor) -> dict[str, bytes]:
 def test_local_processes(base: Path) -> None:
     local = LocalExecutor(SHARE, 2)
     assert built(base, "local", local) == built(base, "inline", InlineExecutor(SHARE))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there builds choose Arrow's allocator")
+def test_a_roomy_process_keeps_what_it_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*ALLOCATOR)
+    monkeypatch.delenv("JE_ARROW_MALLOC_CONF", raising=False)
+    local = LocalExecutor(Share(1 << 30), 2)
+    try:
+        assert local._processes().submit(pages_taken_anew).result() < 100
+    finally:
+        local.close()
+
+
+def pages_taken_anew() -> int:
+    """Use memory of Arrow's and give it back; return how many pages of it must be asked for when it is used later."""
+    values = pa.array(np.zeros(1 << 20))
+    pc.add(values, values)
+    time.sleep(2.5)  # by default pages are given back within a second
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pc.add(values, values)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def test_dask(base: Path, cluster: LocalCluster) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from partitioning.layout.leaf import MAX_COLUMN_CHUNKS, LeafFormat, row_groups, write_leaf
+from partitioning.layout.leaf import MAX_COLUMN_CHUNKS, LeafFormat, encoding_options, row_groups, write_leaf
 from partitioning.layout.paths import HEALPIX_COLUMN
 
 ROWS = 10_000
@@ -158,6 +158,22 @@ def test_wide_files_stay_within_the_chunk_limit() -> None:
     form = LeafFormat(schema, row_bytes=991 * 4)
     assert form.most_file_rows / form.most_group_rows * 991 <= MAX_COLUMN_CHUNKS
     assert form.most_group_rows * 991 * 4 <= 32 << 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "row_bytes", "rows"), [(pa.float64(), 9000, 32_768), (pa.string(), 16, 32_768), (pa.string(), 9000, 1024)]
+)
+def test_long_texts_do_not_make_large_pages(kind: pa.DataType, row_bytes: float, rows: int) -> None:
+    form = LeafFormat(pa.schema([("x", kind)]), row_bytes=row_bytes)
+    assert encoding_options(form.schema.empty_table(), form)["write_batch_size"] == rows
+
+
+def test_a_column_chunk_of_numbers_is_one_page(tmp_path: Path) -> None:
+    values = pa.table({"x": np.random.default_rng(2).random(32_768).astype("f4")})
+    write_leaf(tmp_path / "x.parquet", [values], LeafFormat(values.schema))
+    chunk = pq.read_metadata(tmp_path / "x.parquet").row_group(0).column(0)
+    header_bytes = 67  # with statistics and levels
+    assert chunk.total_uncompressed_size - values.nbytes < 2 * header_bytes
 
 
 def test_same_input_gives_the_same_bytes(table: pa.Table, form: LeafFormat, tmp_path: Path) -> None:
