@@ -52,7 +52,7 @@ _TRIAL_ROWS: Final = 4096
 
 _FEWEST_STEP_ROWS: Final = 1024
 _STEP_BYTES: Final = 8 << 20
-"""What is encoded at a time if rows may be large."""
+"""What is encoded at a time of columns whose values have no fixed size, all together."""
 
 _BLOOM_FPP: Final = 0.01
 _DELTA_TYPES: Final = ("INT32", "INT64")
@@ -243,11 +243,10 @@ def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
 
 
 def _step_rows(form: LeafFormat) -> int:
-    """Return the rows that are encoded at a time: a twelfth is saved by many, but a page ends only after all of them."""
-    most = form.row_group_rows
-    if all(pa.types.is_primitive(column.type) for column in form.schema):
-        return most
-    return max(_FEWEST_STEP_ROWS, min(most, int(_STEP_BYTES / max(form.row_bytes, 1))))
+    """Return the rows that are encoded at a time. Many save a twelfth, but a page of long texts ends only after them."""
+    fixed_bits = sum(column.type.bit_width for column in form.schema if pa.types.is_primitive(column.type))
+    other_bytes = max(form.row_bytes - fixed_bits / 8, 1)
+    return max(_FEWEST_STEP_ROWS, min(form.row_group_rows, int(_STEP_BYTES / other_bytes)))
 
 
 def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from .counts import Counts, summed
 from .sketch import Sketches, merged, sketch_arrays, sketches_of
 from .spill import write_record
 
-__all__ = ["LeafFacts", "Ledger", "UnitLedger", "record_files", "unit_files"]
+__all__ = ["LeafFacts", "Ledger", "UnitLedger", "read_record_files", "record_files", "unit_leaves"]
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,24 @@ def record_files(record: Path) -> list[Path]:
     return [*(path for path in beside if path.exists()), record]
 
 
-def unit_files(record: Path) -> tuple[pa.Table, pa.Table]:
-    """Return the leaves and the margin leaves that a sort unit wrote, if all that it recorded can be read."""
-    leaves, margins = (pq.read_table(record.with_suffix(f".{name}")) for name in (_FILES, _MARGIN))
+def read_record_files(record: Path) -> None:
+    """Read all that a sort unit recorded beside `record`, to see whether it can be read."""
+    leaves, _ = (pq.read_table(record.with_suffix(f".{name}")) for name in (_FILES, _MARGIN))
     if leaves.num_rows:
         with pa.OSFile(str(record.with_suffix(f".{_GROUPS}"))) as file, pa.ipc.open_file(file) as reader:
             reader.read_all()
+
+
+def unit_leaves(record: Path) -> tuple[list[tuple[Pixel, int]], list[tuple[Pixel, int]]]:
+    """Return tile and bytes of the leaves, and of the margin leaves, that a sort unit wrote."""
+    leaves, margins = (_tiles_and_bytes(record.with_suffix(f".{name}")) for name in (_FILES, _MARGIN))
     return leaves, margins
+
+
+def _tiles_and_bytes(path: Path) -> list[tuple[Pixel, int]]:
+    with pq.ParquetFile(path) as file:  # in a fifth of the time of `read_table`
+        columns = file.read(["norder", "npix", "bytes"], use_threads=False).columns
+    return [(Pixel(order, number), size) for order, number, size in zip(*(c.to_pylist() for c in columns), strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ short or gone whose record is there, and a record may be empty itself. Sizes tel
 are wrong at the right size are found by the checksums of spill files, and by `verify`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..layout.paths import index_part_path, leaf_path
-from ..sky.healpix import Pixel
 from .id_runs import unit_run_files
-from .ledger import record_files, unit_files
+from .ledger import read_record_files, record_files, unit_leaves
 from .plan import TablePlan
 from .workspace import Workspace
 
 __all__ = ["forget_lost_units", "forget_spilled", "sort_files"]
 
-_Record = dict[str, NDArray[Any]]
+_Record = Mapping[str, NDArray[Any]]
 
 
 def forget_lost_units(workspace: Workspace, plan: TablePlan) -> int:
@@ -50,8 +49,8 @@ def forget_spilled(workspace: Workspace, unit: int) -> None:
 def sort_files(workspace: Workspace, plan: TablePlan, unit: int) -> list[Path]:
     """Return all files that a sort unit has made: leaves, margins, id runs, and at last its record."""
     record = workspace.record("sort", unit)
-    with np.load(record) as arrays:
-        made = [path for path, _ in _files(workspace, plan, ("sort", unit), dict(arrays))]
+    with np.load(record) as arrays:  # of which what is not asked for is not read
+        made = [path for path, _ in _files(workspace, plan, ("sort", unit), arrays)]
     return [*made, *record_files(record)]
 
 
@@ -60,6 +59,8 @@ def _is_whole(workspace: Workspace, plan: TablePlan, stage: str, unit: int) -> b
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, pa.ArrowException):
         with np.load(workspace.record(stage, unit)) as arrays:
             record = dict(arrays)
+        if stage == "sort" and plan.is_tiled:
+            read_record_files(workspace.record(stage, unit))
         return all(path.stat().st_size == size for path, size in _files(workspace, plan, (stage, unit), record))
     return False
 
@@ -76,10 +77,11 @@ def _files(
         case "bucket", unit:
             yield workspace.spilled(unit), int(record["file_bytes"])
         case "sort", unit if plan.is_tiled:
-            margin = workspace.margin(plan.table.margin_arcsec)
-            for directory, files in zip((workspace.catalog, margin), unit_files(workspace.record(*which)), strict=True):
-                for leaf in files.select(["norder", "npix", "bytes"]).to_pylist():
-                    yield directory / leaf_path(Pixel(leaf["norder"], leaf["npix"])), leaf["bytes"]
+            leaves, margins = unit_leaves(workspace.record(*which))
+            for pixel, size in leaves:
+                yield workspace.catalog / leaf_path(pixel), size
+            for pixel, size in margins:
+                yield workspace.margin(plan.table.margin_arcsec) / leaf_path(pixel), size
             runs = unit_run_files(workspace, plan.table.index_columns, unit)
             yield from zip(runs, record["run_bytes"].tolist(), strict=True)
         case stage, unit if stage.startswith("index-"):

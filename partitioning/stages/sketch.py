@@ -23,6 +23,8 @@ _CACHE: Final = 1 << 12
 _WAITING: Final = 4 * _SIZE
 _FEW: Final = 2 * _SIZE
 """So few hashes are sooner merged than held against the cache."""
+_ENOUGH: Final = 2 * _SIZE
+"""Among so many of the smallest hashes there are `_SIZE` distinct ones, unless values are repeated."""
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
@@ -99,8 +101,8 @@ class _Sketch:
     def smallest(self) -> Hashes:
         """Return the smallest hashes."""
         if self.waiting:
-            waiting = _few_smallest(np.concatenate(self.waiting), self.limit)
-            self.merged, self.waiting, self.count = merged([self.merged, waiting]), [], 0
+            self.merged = _smallest(np.concatenate([self.merged, *self.waiting]), self.limit)
+            self.waiting, self.count = [], 0
         return self.merged
 
 
@@ -143,7 +145,7 @@ def sketches_of(record: Mapping[str, NDArray[Any]]) -> dict[int, Hashes]:
 
 def merged(parts: Iterable[Hashes]) -> Hashes:
     """Return the smallest hashes of several sketches of one column."""
-    return _distinct(np.concatenate([np.empty(0, np.uint64), *parts]))[:_SIZE]
+    return _smallest(np.concatenate([np.empty(0, np.uint64), *parts]), _ALL)
 
 
 def estimate(smallest: Hashes) -> int:
@@ -165,14 +167,13 @@ def _distinct(hashes: Hashes) -> Hashes:
     return hashes[is_new]
 
 
-def _few_smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
-    """Return hashes among which are the `_SIZE` smallest distinct ones, without sorting all if that can be helped."""
-    if len(hashes) > 8 * _SIZE:
-        guess = np.uint64(float(limit) * 4 * _SIZE / len(hashes))
-        few = _distinct(hashes[hashes < guess])
+def _smallest(hashes: Hashes, limit: np.uint64) -> Hashes:
+    """Return the `_SIZE` smallest distinct hashes, in order; none is above `limit`. If possible, few are sorted."""
+    if len(hashes) > 2 * _ENOUGH:
+        few = _distinct(hashes[hashes < np.uint64(float(limit) * _ENOUGH / len(hashes))])
         if len(few) >= _SIZE:
-            return few
-    return hashes
+            return few[:_SIZE]
+    return _distinct(hashes)[:_SIZE]
 
 
 def _hashes(array: pa.Array, limit: np.uint64, scratch: _Scratch) -> Hashes:
@@ -191,8 +192,8 @@ def _hashes(array: pa.Array, limit: np.uint64, scratch: _Scratch) -> Hashes:
     hashes, other = scratch.arrays(len(array))
     _put_bits(array, hashes, other)
     mixed = _half_mixed(hashes, other)
-    if limit == _ALL and len(array) > 8 * _SIZE:
-        few = _distinct(_below(np.uint64(2.0**64 * 4 * _SIZE / len(array)), mixed, array))
+    if limit == _ALL and len(array) > 2 * _ENOUGH:
+        few = _distinct(_below(np.uint64(2.0**64 * _ENOUGH / len(array)), mixed, array))
         if len(few) >= _SIZE:
             return few
     return _below(limit, mixed, array)

@@ -161,10 +161,11 @@ def test_wide_files_stay_within_the_chunk_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "row_bytes", "rows"), [(pa.float64(), 9000, 32_768), (pa.string(), 16, 32_768), (pa.string(), 9000, 1024)]
+    ("numbers", "row_bytes", "rows"), [(1, 24, 32_768), (1000, 8016, 32_768), (1, 1024, 8256), (1, 9000, 1024)]
 )
-def test_long_texts_do_not_make_large_pages(kind: pa.DataType, row_bytes: float, rows: int) -> None:
-    form = LeafFormat(pa.schema([("x", kind)]), row_bytes=row_bytes)
+def test_long_texts_do_not_make_large_pages(numbers: int, row_bytes: float, rows: int) -> None:
+    fields = [("text", pa.string()), *((f"x{number}", pa.float64()) for number in range(numbers))]
+    form = LeafFormat(pa.schema(fields), row_bytes=row_bytes)
     assert encoding_options(form.schema.empty_table(), form)["write_batch_size"] == rows
 
 
