@@ -243,7 +243,7 @@ def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
 
 
 def _step_rows(form: LeafFormat) -> int:
-    """Return the rows that are encoded at a time. Many save a twelfth, but a page of long texts ends only after them."""
+    """Return the rows that are encoded at a time. Many save a twelfth, but pages of long texts end only after them."""
     fixed_bits = sum(column.type.bit_width for column in form.schema if pa.types.is_primitive(column.type))
     other_bytes = max(form.row_bytes - fixed_bits / 8, 1)
     return max(_FEWEST_STEP_ROWS, min(form.row_group_rows, int(_STEP_BYTES / other_bytes)))
