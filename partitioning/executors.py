@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -45,9 +45,10 @@ __all__ = [
 _ROOMY_BYTES: Final = 512 << 20
 """A process that may use so much keeps what it has freed: each unit takes about as much as the one before."""
 
-_KEPT: Final = ("JE_ARROW_MALLOC_CONF", "dirty_decay_ms:-1,background_thread:false")
+_KEPT: Final = ("JE_ARROW_MALLOC_CONF", "dirty_decay_ms:-1,background_thread:false,lg_extent_max_active_fit:30")
 """Environment variable that Arrow's jemalloc reads when it is loaded; a setting of later does not reach what is in use.
-A twentieth of the time of a build was memory given back and taken anew."""
+A twentieth of the time of a build was memory given back and taken anew. Without the last option memory that was freed
+in large pieces is not used for small ones: builds of a thousand columns took gigabytes."""
 
 _MMAP_THRESHOLD: Final = (-3, 32 << 20)
 _TRIM_THRESHOLD: Final = (-1, 512 << 20)
@@ -77,6 +78,9 @@ class Executor(Protocol):
     def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done, telling `done` of each."""
 
+    def rest(self) -> None:
+        """Give back what the processes hold, since there is nothing to do for some time."""
+
     def close(self) -> None:
         """End the processes."""
 
@@ -93,12 +97,15 @@ class InlineExecutor:
         for unit in workspace.pending(stage, units):
             done(unit, run_unit(workspace, stage, unit, self.share))
 
+    def rest(self) -> None:
+        """Nothing is held."""
+
     def close(self) -> None:
         """Nothing is left."""
 
 
 class LocalExecutor:
-    """Runs units in processes of this machine, which are started when they are first needed, or before (`start`)."""
+    """Runs units in processes of this machine, all of which are started when one is needed, or before (`start`)."""
 
     is_local: Final = True
 
@@ -109,8 +116,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Start the processes: they import what they need while the director looks at the input."""
-        for _ in range(self._workers):
-            self._processes().submit(os.getpid)
+        self._processes()
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done.
@@ -143,18 +149,24 @@ class LocalExecutor:
                 future.cancel()
             wait(waiting)  # what runs still reads spill files, which may be made anew, or given back, after an error
 
+    def rest(self) -> None:
+        """End the processes, which keep memory; others are started when they are needed."""
+        self.close()
+
     def close(self) -> None:
         """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = get_context("spawn")
             begin = (os.getpid(), self.share)
-            if self.share.memory >= _ROOMY_BYTES:
-                os.environ.setdefault(*_KEPT)
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=begin)
+            with _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext():
+                for _ in range(self._workers):
+                    self._pool.submit(os.getpid)  # starts one more process, as long as none has done its first task
         return self._pool
 
 
@@ -163,6 +175,19 @@ def _finish(waiting: dict[Future[int], int], done: Done) -> None:
     finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in finished:
         done(waiting.pop(future), future.result())
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable for processes that are started meanwhile, unless it is set."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _begin(parent: int, share: Share) -> None:
@@ -217,6 +242,9 @@ class ArrayExecutor:
                 time.sleep(_POLL_S)
         for unit in before:
             done(unit, 0)
+
+    def rest(self) -> None:
+        """Nothing is held."""
 
     def close(self) -> None:
         """Nothing is left: helpers end when the build's directory is gone."""
@@ -338,6 +366,9 @@ class DaskExecutor:
         futures = {submit(run_unit, workspace, stage, unit, self.share, pure=False): unit for unit in pending}
         for future in finished(futures):
             done(futures[future], future.result())
+
+    def rest(self) -> None:
+        """Do nothing: the cluster is not ours."""
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -321,6 +321,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
         with job.stage("index"):
             indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
+    job.executor.rest()
     with job.stage("maps"):
         if changes is None:
             scope: Scope = Full()
@@ -379,6 +380,7 @@ def _build_plain(job: Job) -> None:
 def _verify(job: Job, scope: Scope) -> None:
     """Check what was written, not what an append links; what does not pass is made again by the next build."""
     job.workspace.sweep_temporary()  # all units are done: what is left half-written is nobody's
+    job.executor.rest()
     with job.stage("verify"):
         for catalog in _catalogs(job.workspace):
             write_checksums(catalog)

@@ -1,5 +1,6 @@
 """Wherever units of work run, the release is the same, byte for byte."""
 
+import os
 import resource
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -57,15 +59,22 @@ def test_local_processes(base: Path) -> None:
     assert built(base, "local", local) == built(base, "inline", InlineExecutor(SHARE))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there builds choose Arrow's allocator")
-def test_a_roomy_process_keeps_what_it_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
+    if sys.platform != "linux":
+        pytest.skip("only there builds choose Arrow's allocator")
     monkeypatch.setenv(*ALLOCATOR)
     monkeypatch.delenv("JE_ARROW_MALLOC_CONF", raising=False)
     local = LocalExecutor(Share(1 << 30), 2)
-    try:
-        assert local._processes().submit(pages_taken_anew).result() < 100
-    finally:
-        local.close()
+    local.start()
+    assert "JE_ARROW_MALLOC_CONF" not in os.environ  # other processes of the caller are none of ours
+    yield local
+    local.close()
+
+
+def test_a_roomy_process_keeps_what_it_freed(roomy: LocalExecutor) -> None:
+    taken = [roomy._processes().submit(pages_taken_anew) for _ in range(2)]
+    assert max(one.result() for one in taken) < 100
 
 
 def pages_taken_anew() -> int:
@@ -76,6 +85,31 @@ def pages_taken_anew() -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     pc.add(values, values)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_memory_freed_in_large_pieces_serves_small_ones(roomy: LocalExecutor) -> None:
+    assert roomy._processes().submit(growth_by_small_pieces).result() < 20 << 20
+
+
+def growth_by_small_pieces() -> int:
+    """Use and free a large piece of memory, then use as much in small ones; return by how much the process grew."""
+    use(64 << 20)
+    before = psutil.Process().memory_info().rss
+    pieces = [use(32 << 10) for _ in range(1500)]
+    return psutil.Process().memory_info().rss - before if pieces else 0
+
+
+def use(size: int) -> pa.Array:
+    """Return an array of Arrow's that takes so many bytes, having written to them."""
+    return pc.add(pa.array(np.zeros(size // 8)), 1.0)
+
+
+def test_resting_ends_the_processes(base: Path) -> None:
+    local = LocalExecutor(SHARE, 2)
+    local.start()
+    local.rest()
+    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    assert built(base, "local", local)  # others are started
 
 
 def test_dask(base: Path, cluster: LocalCluster) -> None:
