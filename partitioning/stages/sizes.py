@@ -38,7 +38,7 @@ class RowSizes:
     packed: tuple[str, ...] = ()
     """Columns that spill files compress; no size."""
     seconds: float = 0.0
-    """Time in which one process encodes a row as Parquet; no bytes. To read a few rows takes as long as to read many."""
+    """Time in which one process encodes a row as Parquet; no bytes. To read few rows takes as long as to read many."""
 
 
 def measure_rows(source: Source, form: LeafFormat) -> RowSizes:
