@@ -139,6 +139,12 @@ def _cpu_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+def _family_cpu_s() -> float:
+    """Return user and system time of this process and all its children, those that live and those that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return tree_cpu_s(psutil.Process()) + ended.ru_utime + ended.ru_stime
+
+
 class _StageMeter(Lines):
     """Tells progress, and keeps the CPU time of each stage and the number of units."""
 
@@ -146,13 +152,13 @@ class _StageMeter(Lines):
         super().__init__(lambda text: print(text, file=sys.stderr, flush=True))
         self.cpu_s: dict[str, float] = {}
         self.units = 0
-        self._last = tree_cpu_s(psutil.Process())
+        self._last = _family_cpu_s()
 
     def line(self, text: str) -> None:
         """Say one thing; the end of a stage is one."""
         super().line(text)
         if found := _STAGE_DONE.fullmatch(text):
-            now = tree_cpu_s(psutil.Process())
+            now = _family_cpu_s()
             self.cpu_s[found[1]] = now - self._last
             self._last = now
 

@@ -21,7 +21,16 @@ from .stages.plan import TablePlan
 from .stages.run import CHUNK_SHARE, LEAST_BYTES, LEAST_ROWS, PROCESS_BYTES, Share
 from .stages.tiling import Tiling
 
-__all__ = ["Estimate", "check_room", "estimate_build", "existing", "input_rows", "memory_problems", "room_problems"]
+__all__ = [
+    "PASSES",
+    "Estimate",
+    "check_room",
+    "estimate_build",
+    "existing",
+    "input_rows",
+    "memory_problems",
+    "room_problems",
+]
 
 PASSES: Final = 7.0
 """Time of a whole build, in units of the time that encoding its rows once as Parquet takes: reading, placing, cutting,

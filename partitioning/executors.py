@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Final, Protocol, cast
 
 import pyarrow as pa
@@ -164,7 +165,8 @@ class LocalExecutor:
             context = get_context("spawn")
             begin = (os.getpid(), self.share)
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=begin)
-            with _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext():
+            keeping = _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext()
+            with _no_main_module(), keeping:
                 for _ in range(self._workers):
                     self._pool.submit(os.getpid)  # starts one more process, as long as none has done its first task
         return self._pool
@@ -188,6 +190,20 @@ def _environment(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Start processes meanwhile that do not run the caller's script anew: nothing of it is needed there.
+
+    It would take time, and a script that calls `build` unguarded would start builds without end.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _begin(parent: int, share: Share) -> None:
@@ -359,13 +375,26 @@ class DaskExecutor:
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done."""
-        from distributed import as_completed  # noqa: PLC0415
+        from distributed import as_completed  # noqa: PLC0415  an extra of its own
 
         submit, finished = self._client.submit, cast("Callable[..., Iterator[Any]]", as_completed)
         pending = workspace.pending(stage, units)
         futures = {submit(run_unit, workspace, stage, unit, self.share, pure=False): unit for unit in pending}
-        for future in finished(futures):
-            done(futures[future], future.result())
+        try:
+            for future in finished(futures):
+                done(futures[future], future.result())
+        except BaseException:
+            self._end(list(futures))
+            raise
+
+    def _end(self, futures: list[Any]) -> None:
+        """Take back the units that wait, and await those that run: they read what may be made anew after an error."""
+        from distributed import wait  # noqa: PLC0415  an extra of its own
+
+        running = {key for keys in self._client.processing().values() for key in keys}
+        self._client.cancel([future for future in futures if future.key not in running])
+        await_all: Any = wait
+        await_all([future for future in futures if future.key in running])
 
     def rest(self) -> None:
         """Do nothing: the cluster is not ours."""

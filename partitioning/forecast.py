@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .describe import spread
-from .estimate import Estimate
+from .estimate import PASSES, Estimate
 from .progress import duration, size_text
 from .stages.account import orphan_rows, placed_rows
 from .stages.places import Places, Unplaced
@@ -86,8 +86,8 @@ def total_lines(estimates: list[Estimate], workers: int) -> Iterator[str]:
     seconds = duration(sum(one.seconds for one in estimates))
     yield f"all tables: {size_text(output)} of output, {size_text(spill)} of spill files until published, {seconds}"
     yield (
-        f"assumed: {workers} workers read and encode all rows as fast as one process did some here just now, "
-        "and do as much again by half for the rest"
+        f"assumed: {workers} workers encode all rows as fast as one process did some here just now, "
+        f"and take {PASSES:g} times that for all they do"
     )
 
 

@@ -28,6 +28,7 @@ from .releases import children_of
 from .stages.account import input_records, orphan_rows, reject_files, rejected_reasons
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
 from .stages.bucket import BucketPlan, read_bucket_plan
+from .stages.damage import read_damage
 from .stages.give_back import GiveBack
 from .stages.id_index import plan_index
 from .stages.ledger import Ledger
@@ -358,6 +359,7 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill
         job.run("bucket", job.plan.unit_count)
         write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
+        _tell_damage(job)
     with job.stage("sort"):
         # what helpers of several machines wrote cannot be flushed here, and one that was thought dead may still read
         if job.executor.is_local and announced_stage(job.workspace.home) is None:
@@ -370,6 +372,7 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill
 def _build_plain(job: Job) -> None:
     with job.stage("write"):
         job.run("sort", 1)
+        _tell_damage(job)
     ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", 0)])
     job.say(f"{ledger.rows} rows in one file, without positions")
     inputs = input_records(job.workspace, job.plan, ledger)
@@ -429,6 +432,11 @@ def _tiles(job: Job, parent: Parent | None) -> BucketPlan:
 def _tell_rejects(job: Job) -> None:
     for reason, rows in rejected_reasons(job.workspace, job.plan).items():
         job.say(f"{rows} rows rejected: {reason}")
+
+
+def _tell_damage(job: Job) -> None:
+    for damage in read_damage(job.workspace):
+        job.say(f"left out: {job.plan.inputs[damage.file].name}: {damage.problem}")
 
 
 def _index(job: Job, column: str) -> IndexRecord:

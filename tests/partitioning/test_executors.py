@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -112,6 +113,27 @@ def test_resting_ends_the_processes(base: Path) -> None:
     assert built(base, "local", local)  # others are started
 
 
+def test_the_callers_script_is_run_once(base: Path) -> None:
+    """A script that calls `build` at its top level, as a notebook does, is not run again by each process."""
+    script = base / "script.py"
+    script.write_text(
+        f"""
+from pathlib import Path
+from partitioning.executors import LocalExecutor
+from partitioning.pipeline import build
+from tests.partitioning.test_executors import SHARE, TABLE, config
+
+print("run", flush=True)
+build(config(Path({str(base)!r}), TABLE, root=Path({str(base / "out")!r})), executor=LocalExecutor(SHARE, 2))
+""",
+        encoding="utf-8",
+    )
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
+    assert (run.returncode, run.stdout) == (0, "run\n"), run.stderr
+
+
 def test_dask(base: Path, cluster: LocalCluster) -> None:
     made = built(base, "dask", DaskExecutor(SHARE, cluster.scheduler_address))
     assert made == built(base, "inline", InlineExecutor(SHARE))
@@ -163,6 +185,31 @@ def kill_workers(executor: LocalExecutor) -> None:
     assert pool is not None
     for process in list(pool._processes.values()):
         process.kill()
+
+
+def test_units_on_dask_end_before_an_error_is_raised(
+    tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "run_unit", fail_or_dawdle)
+    executor, units = DaskExecutor(SHARE, cluster.scheduler_address), 40
+    workspace = Workspace(tmp_path, "a_r1", tmp_path / "spill")
+    with pytest.raises(PartitioningError, match="damaged"):
+        executor.run(workspace, "sort", units, lambda unit, rows: None)  # noqa: ARG005
+    begun, ended = (sorted(path.stem for path in tmp_path.glob(f"*.{what}")) for what in ("begun", "ended"))
+    assert begun == ended
+    assert 1 <= len(ended) < units - 1
+    executor.close()
+
+
+def fail_or_dawdle(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
+    if unit == 0:
+        time.sleep(0.5)
+        msg = "damaged"
+        raise PartitioningError(msg)
+    (workspace.home / f"{unit}.begun").touch()
+    time.sleep(1)
+    (workspace.home / f"{unit}.ended").touch()
+    return 1
 
 
 def test_units_that_run_end_before_an_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

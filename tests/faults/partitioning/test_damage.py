@@ -85,6 +85,14 @@ def test_a_flipped_bit(base: Path, column: str) -> None:
     assert_holds(skipping(base), ids_without(base, (1, 2)), {1: "part 2 (100 rows): not a readable Parquet file"})
 
 
+def test_what_is_left_out_is_told(base: Path) -> None:
+    flip(base / "Object/part1.parquet", 2, "flux")
+    told: list[str] = []
+    build(config(base, sky_table()), skip_bad=True, report=told.append)
+    (line,) = (line for line in told if "left out" in line)
+    assert "left out: Object/part1.parquet: part 2 (100 rows): not a readable Parquet file" in line
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
