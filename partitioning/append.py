@@ -274,6 +274,7 @@ def _margins(job: Job, changes: Changes, affected: NDArray[np.int64]) -> tuple[t
         return (), []
     units = plan_margins(workspace, affected)
     job.run("margin", units)
+    job.executor.rest()
     directory = workspace.margin(plan.table.margin_arcsec)
     old: Path = changes.base.catalog.with_name("none")
     if changes.manifest.margins:

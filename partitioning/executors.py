@@ -56,6 +56,9 @@ _TRIM_THRESHOLD: Final = (-1, 512 << 20)
 """Options of mallopt(3) and bytes. Without the first, whose greatest value this is in older C libraries, the second
 would do harm."""
 
+_STARTING: Final = threading.Lock()
+"""Held while processes are started: what they take over is set for the whole process meanwhile."""
+
 _POLL_S: Final = 0.2
 _STAGE_FILE: Final = "stage.json"
 _CLAIMS: Final = "claims"
@@ -106,7 +109,7 @@ class InlineExecutor:
 
 
 class LocalExecutor:
-    """Runs units in processes of this machine, all of which are started when one is needed, or before (`start`)."""
+    """Runs units in processes of this machine, which are started when they are first needed, or before (`start`)."""
 
     is_local: Final = True
 
@@ -117,7 +120,8 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Start the processes: they import what they need while the director looks at the input."""
-        self._processes()
+        for _ in range(self._workers):
+            self._submit(os.getpid)
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run all units of a stage that are not done.
@@ -135,7 +139,7 @@ class LocalExecutor:
             for unit in pending:
                 if len(waiting) > self._workers:
                     _finish(waiting, done)
-                waiting[self._processes().submit(run_unit, workspace, stage, unit, self.share)] = unit
+                waiting[self._submit(run_unit, workspace, stage, unit, self.share)] = unit
             while waiting:
                 _finish(waiting, done)
         except BrokenProcessPool as error:
@@ -151,8 +155,9 @@ class LocalExecutor:
             wait(waiting)  # what runs still reads spill files, which may be made anew, or given back, after an error
 
     def rest(self) -> None:
-        """End the processes, which keep memory; others are started when they are needed."""
-        self.close()
+        """End processes that keep memory; others are started when they are needed."""
+        if self.share.memory >= _ROOMY_BYTES:
+            self.close()
 
     def close(self) -> None:
         """End the processes."""
@@ -160,16 +165,15 @@ class LocalExecutor:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _processes(self) -> ProcessPoolExecutor:
+    def _submit(self, task: Callable[..., int], *arguments: object) -> Future[int]:
+        """Give a task to the processes; this may start one more of them."""
         if self._pool is None:
             context = get_context("spawn")
             begin = (os.getpid(), self.share)
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=begin)
-            keeping = _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext()
-            with _no_main_module(), keeping:
-                for _ in range(self._workers):
-                    self._pool.submit(os.getpid)  # starts one more process, as long as none has done its first task
-        return self._pool
+        keeping = _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext()
+        with _STARTING, _no_main_module(), keeping:
+            return self._pool.submit(task, *arguments)
 
 
 def _finish(waiting: dict[Future[int], int], done: Done) -> None:

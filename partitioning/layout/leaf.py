@@ -50,9 +50,9 @@ _LEAST_SAVED: Final = 1 / 16
 _TRIAL_ROWS: Final = 4096
 """First rows of a file that tell whether a column is compressed."""
 
-_FEWEST_STEP_ROWS: Final = 1024
-_STEP_BYTES: Final = 8 << 20
-"""What is encoded at a time of columns whose values have no fixed size, all together."""
+_FEW_STEP_ROWS: Final = 1024
+_SHORT_BYTES: Final = 64
+"""Mean bytes of a row's values that have no fixed size, up to which all rows of a row group may share a page."""
 
 _BLOOM_FPP: Final = 0.01
 _DELTA_TYPES: Final = ("INT32", "INT64")
@@ -225,8 +225,8 @@ def encoding_options(first: pa.Table, form: LeafFormat) -> dict[str, Any]:
         "write_statistics": True,
         "write_page_checksum": True,
         "bloom_filter_options": _bloom_filters(first, form),
-        "write_batch_size": _step_rows(form),
-        "max_rows_per_page": form.row_group_rows,  # a page a column chunk, if it has not more than 1 MB
+        "write_batch_size": _step_rows(first, form),
+        "max_rows_per_page": form.row_group_rows,
     }
 
 
@@ -242,11 +242,11 @@ def _sorting(form: LeafFormat) -> list[pq.SortingColumn] | None:
     return [pq.SortingColumn(paths.index(key)) for key in form.sort_keys]
 
 
-def _step_rows(form: LeafFormat) -> int:
-    """Return the rows that are encoded at a time. Many save a twelfth, but pages of long texts end only after them."""
-    fixed_bits = sum(column.type.bit_width for column in form.schema if pa.types.is_primitive(column.type))
-    other_bytes = max(form.row_bytes - fixed_bits / 8, 1)
-    return max(_FEWEST_STEP_ROWS, min(form.row_group_rows, int(_STEP_BYTES / other_bytes)))
+def _step_rows(first: pa.Table, form: LeafFormat) -> int:
+    """Return the rows that are encoded at a time. Many save a twelfth, but a page ends only after all of them."""
+    others = [name for name in first.schema.names if not pa.types.is_primitive(first.schema.field(name).type)]
+    is_long = first.select(others).nbytes > _SHORT_BYTES * first.num_rows
+    return min(form.row_group_rows, _FEW_STEP_ROWS) if is_long else form.row_group_rows
 
 
 def _encodings(paths: Sequence[tuple[str, str]], dictionary: Iterable[str]) -> dict[str, str]:

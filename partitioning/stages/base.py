@@ -3,9 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..exceptions import LayoutError
 from ..layout.files import fsync_path
 from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, InputRecord, read_columns
 from ..layout.partition_map import PartitionMap
@@ -39,6 +42,9 @@ __all__ = [
     "waiting_files",
 ]
 
+_READERS: Final = 4
+"""Leaves that are looked into at a time."""
+
 
 def touched_tiles(
     workspace: Workspace, plan: TablePlan, base: BaseRelease, finer: PartitionMap | None
@@ -62,7 +68,7 @@ def touched_tiles(
             at = np.searchsorted(ranges[:, 0], index, side="right") - 1
             at = at[(at >= 0) & (index < ranges[np.maximum(at, 0), 1])]
             touched[at] = True
-    touched[_files_of_inputs(base.catalog, base.removed)] = True
+    touched[_files_of_inputs(base.catalog, tiles, base.removed)] = True
     if finer is not None:
         starts = finer.tile_ranges()[:, 0]
         for order in np.unique(tiles.orders).tolist():
@@ -73,17 +79,41 @@ def touched_tiles(
     return tuple(np.flatnonzero(touched).tolist())
 
 
-def _files_of_inputs(catalog: Path, numbers: Sequence[int]) -> NDArray[np.int64]:
-    """Return the files that may hold rows of some input files, by the bounds of the row groups."""
+def _files_of_inputs(catalog: Path, tiles: PartitionMap, numbers: Sequence[int]) -> NDArray[np.int64]:
+    """Return the files that hold rows of some input files.
+
+    Bounds of the row groups tell where such rows may be; input files overlap, so that what they leave open is read.
+    """
     if not numbers:
         return np.empty(0, dtype=np.int64)
-    names = ["file", f"{INPUT_COLUMN}.min", f"{INPUT_COLUMN}.max"]
+    names = ["file", "row_group", f"{INPUT_COLUMN}.min", f"{INPUT_COLUMN}.max"]
     groups = pq.read_table(catalog / MANIFEST_DIR / ROW_GROUPS_FILE, columns=names)
-    file, low, high = (groups.column(name).to_numpy() for name in names)
-    hit = np.zeros(len(file), dtype=np.bool_)
+    file, group, low, high = (groups.column(name).to_numpy() for name in names)
+    certain, possible = (np.zeros(len(file), dtype=np.bool_) for _ in range(2))
     for number in numbers:
-        hit |= (low <= number) & (number <= high)
-    return np.unique(file[hit]).astype(np.int64)
+        certain |= (low == number) | (high == number)
+        possible |= (low <= number) & (number <= high)
+    open_files = np.setdiff1d(file[possible], file[certain]).tolist()
+
+    def holds(number: int) -> bool:
+        path = catalog / leaf_path(tiles.pixel(number))
+        return _has_inputs(path, group[possible & (file == number)].tolist(), numbers)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = [number for number, has in zip(open_files, pool.map(holds, open_files), strict=True) if has]
+    return np.union1d(file[certain], np.array(found, dtype=np.int64)).astype(np.int64)
+
+
+def _has_inputs(path: Path, groups: Sequence[int], numbers: Sequence[int]) -> bool:
+    """Return whether some row groups of a leaf have rows of some input files."""
+    wanted = pa.array(numbers, pa.int32())
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as leaf:
+            columns = (leaf.read_row_group(group, [INPUT_COLUMN], use_threads=False).column(0) for group in groups)
+            return any(pc.any(pc.is_in(column, wanted)).as_py() for column in columns)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path}: a tile of the release to append to cannot be read: {error}; verify that release"
+        raise LayoutError(msg) from error
 
 
 def base_map_order(base: BaseRelease) -> int:

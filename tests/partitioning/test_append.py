@@ -129,6 +129,23 @@ def test_a_replaced_file_loses_its_old_rows(base: Path, tmp_path: Path) -> None:
     assert_consistent(second)
 
 
+def test_a_replaced_file_changes_only_tiles_that_hold_its_rows(tmp_path: Path) -> None:
+    """Though files of the numbers around its own have rows everywhere."""
+    everywhere = sky_rows(ROWS)
+    write_files(tmp_path / "Object", everywhere.slice(0, 1400), files=1)
+    near = {"ra": np.full(40, 200.0), "dec": np.full(40, 5.0)}
+    add(tmp_path, "part1", pa.table({**everywhere.slice(1400, 40).to_pydict(), **near}).cast(everywhere.schema))
+    add(tmp_path, "part2", everywhere.slice(1440, 1400))
+    first = build_all(tmp_path, TABLE)["Object"].directory
+    add(tmp_path, "part1", everywhere.slice(1400, 0))
+    second = grow(tmp_path, "Object/part1.parquet")
+    kept = pa.concat_tables([everywhere.slice(0, 1400), everywhere.slice(1440, 1400)])
+    assert sorted(stored(second)["id"].to_pylist()) == sorted(kept["id"].to_pylist())
+    old, new = ({path.relative_to(one): path.stat().st_ino for path in leaves(one)} for one in (first, second))
+    assert len(old) > 10
+    assert len(set(old.items()) - set(new.items())) <= 1
+
+
 def test_a_file_that_changed_without_changing_its_size_is_noticed(base: Path) -> None:
     path = base / "Object/part2.parquet"
     before = path.stat()

@@ -74,7 +74,7 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
 
 
 def test_a_roomy_process_keeps_what_it_freed(roomy: LocalExecutor) -> None:
-    taken = [roomy._processes().submit(pages_taken_anew) for _ in range(2)]
+    taken = [roomy._submit(pages_taken_anew) for _ in range(2)]
     assert max(one.result() for one in taken) < 100
 
 
@@ -89,7 +89,7 @@ def pages_taken_anew() -> int:
 
 
 def test_memory_freed_in_large_pieces_serves_small_ones(roomy: LocalExecutor) -> None:
-    assert roomy._processes().submit(growth_by_small_pieces).result() < 20 << 20
+    assert roomy._submit(growth_by_small_pieces).result() < 20 << 20
 
 
 def growth_by_small_pieces() -> int:
@@ -105,12 +105,11 @@ def use(size: int) -> pa.Array:
     return pc.add(pa.array(np.zeros(size // 8)), 1.0)
 
 
-def test_resting_ends_the_processes(base: Path) -> None:
-    local = LocalExecutor(SHARE, 2)
-    local.start()
-    local.rest()
-    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
-    assert built(base, "local", local)  # others are started
+def test_resting_ends_roomy_processes(roomy: LocalExecutor) -> None:
+    started = psutil.Process(roomy._submit(os.getpid).result())
+    roomy.rest()
+    assert not started.is_running()
+    assert roomy._submit(os.getpid).result() != started.pid  # others are started
 
 
 def test_the_callers_script_is_run_once(base: Path) -> None:
