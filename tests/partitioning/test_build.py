@@ -1,6 +1,7 @@
 """Builds from end to end: what is published equals the input, in order, and nothing half-done shows."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -452,3 +453,19 @@ def test_creation_time_can_be_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build_time() == "2026-01-02T03:04:05Z"
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     assert build_time() > "2026-01-02T03:04:05Z"
+
+
+def test_all_of_a_release_is_on_disk_before_it_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and directories alike: a loss of power right after the rename must not leave a release of empty files."""
+    write_files(tmp_path / "Object", sky_rows(900))
+    home, flushed = tmp_path / "catalogs/survey/Object", set[int]()
+
+    def fsync(descriptor: int) -> None:
+        if not (home / "Object_r1").exists():
+            flushed.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    build(config(tmp_path, sky_table(target_rows=300)), created=CREATED)
+    made = [path for release in home.glob("Object_r1*") for path in (release, *release.rglob("*"))]
+    assert len(made) > 30
+    assert [str(path) for path in made if path.stat().st_ino not in flushed] == []
