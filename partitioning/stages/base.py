@@ -94,10 +94,13 @@ def _files_of_inputs(catalog: Path, tiles: PartitionMap, numbers: Sequence[int])
         certain |= (low == number) | (high == number)
         possible |= (low <= number) & (number <= high)
     open_files = np.setdiff1d(file[possible], file[certain]).tolist()
+    by_file = np.flatnonzero(possible)[np.argsort(file[possible], kind="stable")]
+    file_in_question, group_in_question = file[by_file], group[by_file]
 
     def holds(number: int) -> bool:
+        first, stop = np.searchsorted(file_in_question, [number, number + 1]).tolist()
         path = catalog / leaf_path(tiles.pixel(number))
-        return _has_inputs(path, group[possible & (file == number)].tolist(), numbers)
+        return _has_inputs(path, group_in_question[first:stop].tolist(), numbers)
 
     with ThreadPoolExecutor(_READERS) as pool:
         found = [number for number, has in zip(open_files, pool.map(holds, open_files), strict=True) if has]
