@@ -134,12 +134,6 @@ def _build_and_report(config: BuildConfig, send: Connection) -> None:
 
 
 def _cpu_s() -> float:
-    """Return user and system time of this process and its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def _family_cpu_s() -> float:
     """Return user and system time of this process and all its children, those that live and those that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return tree_cpu_s(psutil.Process()) + ended.ru_utime + ended.ru_stime
@@ -152,13 +146,13 @@ class _StageMeter(Lines):
         super().__init__(lambda text: print(text, file=sys.stderr, flush=True))
         self.cpu_s: dict[str, float] = {}
         self.units = 0
-        self._last = _family_cpu_s()
+        self._last = _cpu_s()
 
     def line(self, text: str) -> None:
         """Say one thing; the end of a stage is one."""
         super().line(text)
         if found := _STAGE_DONE.fullmatch(text):
-            now = _family_cpu_s()
+            now = _cpu_s()
             self.cpu_s[found[1]] = now - self._last
             self._last = now
 

@@ -156,7 +156,7 @@ class LocalExecutor:
 
     def rest(self) -> None:
         """End processes that keep memory; others are started when they are needed."""
-        if self.share.memory >= _ROOMY_BYTES:
+        if _is_roomy(self.share):
             self.close()
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class LocalExecutor:
             context = get_context("spawn")
             begin = (os.getpid(), self.share)
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=begin)
-        keeping = _environment(*_KEPT) if self.share.memory >= _ROOMY_BYTES else nullcontext()
+        keeping = _environment(*_KEPT) if _is_roomy(self.share) else nullcontext()
         with _STARTING, _no_main_module(), keeping:
             return self._pool.submit(task, *arguments)
 
@@ -181,6 +181,11 @@ def _finish(waiting: dict[Future[int], int], done: Done) -> None:
     finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in finished:
         done(waiting.pop(future), future.result())
+
+
+def _is_roomy(share: Share) -> bool:
+    """Return whether a process may keep what it has freed."""
+    return share.memory >= _ROOMY_BYTES
 
 
 @contextmanager
@@ -214,7 +219,7 @@ def _begin(parent: int, share: Share) -> None:
     """Prepare a process: one thread for Arrow, no pandas, and an end together with the director of the build."""
     hide_pandas()
     pa.set_cpu_count(1)
-    if share.memory >= _ROOMY_BYTES:
+    if _is_roomy(share):
         _keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the director tells when to stop
     if sys.platform == "linux":

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..exceptions import LayoutError
 from ..layout.files import fsync_path
 from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, InputRecord, read_columns
 from ..layout.partition_map import PartitionMap
@@ -29,6 +28,7 @@ from .places import Places, Unplaced
 from .plan import BaseRelease, TablePlan
 from .sketch import merged
 from .tiling import Tiling
+from .units import base_leaf
 from .workspace import Workspace
 
 __all__ = [
@@ -110,13 +110,9 @@ def _files_of_inputs(catalog: Path, tiles: PartitionMap, numbers: Sequence[int])
 def _has_inputs(path: Path, groups: Sequence[int], numbers: Sequence[int]) -> bool:
     """Return whether some row groups of a leaf have rows of some input files."""
     wanted = pa.array(numbers, pa.int32())
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as leaf:
-            columns = (leaf.read_row_group(group, [INPUT_COLUMN], use_threads=False).column(0) for group in groups)
-            return any(pc.any(pc.is_in(column, wanted)).as_py() for column in columns)
-    except (OSError, pa.ArrowException) as error:
-        msg = f"{path}: a tile of the release to append to cannot be read: {error}; verify that release"
-        raise LayoutError(msg) from error
+    with base_leaf(path) as leaf:
+        columns = (leaf.read_row_group(group, [INPUT_COLUMN], use_threads=False).column(0) for group in groups)
+        return any(pc.any(pc.is_in(column, wanted)).as_py() for column in columns)
 
 
 def base_map_order(base: BaseRelease) -> int:

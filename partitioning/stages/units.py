@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from ..layout.paths import INPUT_COLUMN, leaf_path
 from .damage import Damage, sound_runs
 from .plan import PlannedInput, Segment, TablePlan
 
-__all__ = ["UnitBatch", "base_batches", "forget_input", "input_batches", "unit_batches"]
+__all__ = ["UnitBatch", "base_batches", "base_leaf", "forget_input", "input_batches", "unit_batches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,19 @@ def base_batches(plan: TablePlan, tile: int, columns: Sequence[str] | None, batc
     path = plan.base.catalog / leaf_path(plan.base_map.pixel(plan.base.touched_tiles[tile]))
     names = list(plan.schema.names if columns is None else columns)
     row = 0
+    with base_leaf(path) as leaf:
+        for batch in leaf.iter_batches(batch_rows, columns=[*names, INPUT_COLUMN], use_threads=False):
+            numbers = batch.column(INPUT_COLUMN).to_numpy()
+            yield UnitBatch(batch.select(names), numbers, -1, row)
+            row += batch.num_rows
+
+
+@contextmanager
+def base_leaf(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a leaf of the base release; what cannot be read of it is told as an error of that release."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as leaf:
-            for batch in leaf.iter_batches(batch_rows, columns=[*names, INPUT_COLUMN], use_threads=False):
-                numbers = batch.column(INPUT_COLUMN).to_numpy()
-                yield UnitBatch(batch.select(names), numbers, -1, row)
-                row += batch.num_rows
+            yield leaf
     except (OSError, pa.ArrowException) as error:
         msg = f"{path}: a tile of the release to append to cannot be read: {error}; verify that release"
         raise LayoutError(msg) from error
