@@ -243,8 +243,20 @@ def many_files(directory: Path, scale: float) -> None:
     _write(directory, (_rows(np.random.default_rng([6, number]), 100, number * 100) for number in range(files)))
 
 
+def one_id(directory: Path, scale: float) -> None:
+    """Give nine million rows two ids: an index of a visit, or of a field."""
+    count = int(3_000_000 * scale)
+
+    def tables() -> Iterator[pa.Table]:
+        for number in range(3):
+            table = _rows(np.random.default_rng([7, number]), count, 0)
+            yield _at(table, id=np.where(np.arange(count) < count // 9, 1, 2))
+
+    _write(directory, tables())
+
+
 CASES: Final[Mapping[str, Callable[[Path, float], None]]] = {
-    case.__name__: case for case in (one_position, dense_core, wide, long_texts, one_row_group, many_files)
+    case.__name__: case for case in (one_position, dense_core, wide, long_texts, one_row_group, many_files, one_id)
 }
 
 

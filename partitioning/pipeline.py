@@ -30,7 +30,7 @@ from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_m
 from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.damage import read_damage
 from .stages.give_back import GiveBack
-from .stages.id_index import plan_index
+from .stages.id_index import merge_stages, plan_index
 from .stages.ledger import Ledger
 from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, move_release, publish_release, publish_schema
@@ -440,6 +440,8 @@ def _tell_damage(job: Job) -> None:
 
 
 def _index(job: Job, column: str) -> IndexRecord:
+    for stage, units in merge_stages(job.workspace, column):
+        job.run(stage, units)
     parts = plan_index(job.workspace, job.plan, column)
     job.run(f"index-{column}", parts)
     return assemble_index(job.workspace, job.plan, column, parts)

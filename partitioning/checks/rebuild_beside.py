@@ -28,7 +28,7 @@ from ..layout.manifest import (
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, index_part_path, leaf_path
 from ..sky.healpix import Pixel
 from ..stages.assemble import write_index_metadata
-from ..stages.id_index import PART_ROWS, part_options
+from ..stages.id_index import PART_GROUP_ROWS, PART_ROWS, part_options
 from ..stages.id_runs import is_flat
 from ..stages.ledger import LeafFacts
 from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
@@ -117,7 +117,7 @@ def _write_parts(
     for number, entries in enumerate(_parts(opened, column, schema, catalog / "spill", memory)):
         path = catalog / index_part_path(number)
         with replaced(path) as hidden:
-            pq.write_table(entries, hidden, **part_options(entries, column))
+            pq.write_table(entries, hidden, PART_GROUP_ROWS, **part_options(entries.schema, column))
         if flat:
             for name, key in ((FLAT_IDS_FILE, column), (FLAT_HEALPIX_FILE, HEALPIX_COLUMN)):
                 with (catalog / name).open("ab") as file:

@@ -52,6 +52,7 @@ from ..layout.paths import (
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
 from .columns import stored_column_list
+from .id_index import distinct_ids
 from .id_runs import is_flat
 from .ledger import Ledger
 from .maps import write_maps
@@ -174,7 +175,7 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
     if flat:
         _write_flat(directory, files.column("rows").to_pylist())
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
-    distinct = sum(int(record["distinct"]) for record in records)  # equal ids stand in one part
+    distinct = distinct_ids(records)
     record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat, distinct=distinct)
     write_properties(directory, index_properties(workspace.name, record, plan.created))
     return record

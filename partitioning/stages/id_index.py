@@ -1,11 +1,15 @@
 """Id indexes: which tile, and which order-29 index, the row of an id has.
 
-Each sort unit writes a run of (id, ``_healpix_29``) sorted by id (`id_runs`). Quantiles of the ids cut them into
-ranges; each index unit merges one range of every run into one part of a HATS index catalog, and for integer ids into
-flat arrays.
+Each sort unit writes a run of (id, ``_healpix_29``) sorted by both (`id_runs`); if there are many, units merge them
+into longer ones. Quantiles cut all entries into ranges; each index unit merges one range of every run (`id_merge`) into
+one part of a HATS index catalog, from which flat arrays of integer ids are made. An id of many rows may stand in
+several parts.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,76 +19,156 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..exceptions import LayoutError
 from ..layout.files import replaced
 from ..layout.flush import begin_writing
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
-from .id_runs import is_flat, read_run, run_ids, run_paths, sorted_entries
+from .id_merge import Key, between, first_batches, keys, merged, regrouped
+from .id_runs import (
+    BATCH_ROWS,
+    read_run,
+    run_facts,
+    run_files,
+    run_level,
+    run_path,
+    run_paths,
+    write_run,
+)
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
 from .workspace import Workspace
 
-__all__ = ["PART_ROWS", "index_unit", "part_options", "plan_index"]
+__all__ = [
+    "PART_GROUP_ROWS",
+    "PART_ROWS",
+    "distinct_ids",
+    "index_unit",
+    "merge_stages",
+    "merge_unit",
+    "merged_run",
+    "part_options",
+    "plan_index",
+]
 
 PART_ROWS: Final = 2_000_000
-"""Entries of one part of an index: what an index unit sorts in memory."""
+"""Entries of one part of an index."""
 
 _MOST_PART_ROWS: Final = 8_000_000
 _MANY_PARTS: Final = 1024
 """An index of more parts has larger ones, if it can: every part reads something of every run."""
 
-_Bounds = tuple[pa.Scalar | None, pa.Scalar | None]
+_MOST_RUNS: Final = 256
+"""Runs that a unit reads: each is an open file, and a batch in memory."""
 
-_PART_GROUP_ROWS: Final = 65_536
+_MOST_SAMPLED: Final = 1 << 20
+"""About how many entries tell the quantiles."""
+
+_LAST_INDEX: Final = np.iinfo(np.int64).max
+
+PART_GROUP_ROWS: Final = 65_536
+"""Entries of a row group of a part."""
 _PAGE_BYTES: Final = 16 << 10
 
 
-def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
-    """Choose the ids at which the parts of an index begin, write them, and return the number of parts.
-
-    The bounds are quantiles, told from a sample of the ids and from the smallest id of each row group of the index of
-    the base release; equal ids stay together. With them goes the batch of each run in which each part begins.
-    """
-    kind = plan.form.schema.field(column).type
-    found = [run_ids(path) for path in run_paths(workspace, column)]
-    sample = pa.concat_arrays([pa.array([], kind), *(run.sample for run in found)])
-    starts, weights = _group_starts(_base_parts(plan, column))
-    share = sum(run.rows for run in found) / max(len(sample), 1)
-    rows = np.concatenate([np.array(weights, np.float64), np.full(len(sample), share)])
-    bounds = _quantiles(pa.concat_arrays([pa.array(starts, kind), sample]), rows)
-    with replaced(_bounds_path(workspace, column)) as hidden:
-        pq.write_table(pa.table({column: bounds}), hidden)
-    cuts = np.stack([_cuts(run.starts, bounds) for run in found], axis=1) if found else np.empty((0, 0))
-    with replaced(_cuts_path(workspace, column)) as hidden, hidden.open("wb") as file:
-        np.save(file, cuts.astype(np.int32))
-    return len(bounds) + 1
+def merge_stages(workspace: Workspace, column: str) -> Iterator[tuple[str, int]]:
+    """Yield the stages that merge runs until they are few, each with its units; they are run one after the other."""
+    level = 0
+    while (runs := len(run_paths(workspace, column, level))) > _MOST_RUNS:
+        level += 1
+        yield f"merge{level}-{column}", -(-runs // _MOST_RUNS)
 
 
-def _quantiles(ids: pa.Array, rows: NDArray[np.float64]) -> pa.Array:
-    """Return the ids at which parts of about equal size begin, but for the first; each of `ids` stands for `rows`."""
-    total = round(rows.sum())
-    parts = -(-total // min(max(PART_ROWS, total // _MANY_PARTS), _MOST_PART_ROWS))
-    if parts <= 1:
-        return ids[:0]
-    order = pc.sort_indices(ids).to_numpy()
-    filled = np.cumsum(rows[order])
-    at = np.searchsorted(filled, np.arange(1, parts) * (total / parts))
-    return pc.unique(ids.take(pa.array(order[np.minimum(at, len(order) - 1)])))
-
-
-def _cuts(starts: pa.Array, bounds: pa.Array) -> NDArray[np.int64]:
-    """Return the last batch of a run that can hold ids below each bound, and the first with ids from it on: the same.
+def merge_unit(workspace: Workspace, stage: str, unit: int, most_rows: int) -> int:
+    """Merge some runs into one of the next level; return its entries.
 
     Parameters
     ----------
-    starts
-        First id of every batch.
+    stage
+        As `merge_stages` names it.
+    most_rows
+        Entries that may be in memory.
     """
-    kind = np.int64 if is_flat(starts.type) else object
-    first, bound = (np.array(ids.to_pylist(), dtype=kind) for ids in (starts, bounds))
-    cuts: NDArray[np.int64] = np.maximum(np.searchsorted(first, bound) - 1, 0)
-    return cuts
+    level, column = _merge(stage)
+    runs = run_paths(workspace, column, level - 1)[unit * _MOST_RUNS : (unit + 1) * _MOST_RUNS]
+    sample = run_facts(runs[0]).sample[:0]  # samples are those of the first level
+    path = merged_run(workspace, stage, unit)
+    write_run(path, regrouped(merged(map(read_run, runs), most_rows), BATCH_ROWS), sample)
+    write_record(
+        workspace.record(stage, unit),
+        flush=False,
+        run_bytes=np.array([file.stat().st_size for file in run_files(path)]),
+    )
+    return run_facts(path).rows
+
+
+def merged_run(workspace: Workspace, stage: str, unit: int) -> Path:
+    """Return the file of the run that a unit of a merging stage makes."""
+    level, column = _merge(stage)
+    return run_path(workspace, column, level, f"{unit:05d}")
+
+
+def _merge(stage: str) -> tuple[int, str]:
+    level, column = stage.removeprefix("merge").split("-", 1)
+    return int(level), column
+
+
+def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
+    """Choose the entries at which the parts of an index begin, write them, and return the number of parts.
+
+    The bounds are quantiles, told from a sample of the entries and from the first entry of each row group of the index
+    of the base release. With them goes the batch of each run in which each part begins.
+    """
+    sample, rows = _sample(workspace, plan, column)
+    bounds = _quantiles(sample, rows)
+    with replaced(_bounds_path(workspace, column)) as hidden:
+        pq.write_table(bounds, hidden)
+    wanted = keys(bounds)
+    runs = run_paths(workspace, column, run_level(workspace, column))
+    cuts = np.empty((len(wanted), len(runs)), dtype=np.int32)
+    for number, path in enumerate(runs):
+        cuts[:, number] = first_batches(keys(run_facts(path).starts), wanted)
+    with replaced(_cuts_path(workspace, column)) as hidden, hidden.open("wb") as file:
+        np.save(file, cuts)
+    return len(bounds) + 1
+
+
+def _sample(workspace: Workspace, plan: TablePlan, column: str) -> tuple[pa.Table, NDArray[np.float64]]:
+    """Return some entries, and how many rows each of them stands for."""
+    total, sampled = 0, 0
+    for path in run_paths(workspace, column):
+        facts = run_facts(path)
+        total, sampled = total + facts.rows, sampled + len(facts.sample)
+    step = 1 + sampled // _MOST_SAMPLED
+    chosen, seen = [_entry_schema(plan, column).empty_table()], 0
+    for path in run_paths(workspace, column):
+        sample = run_facts(path).sample
+        chosen.append(sample.take(pa.array(np.arange(-seen % step, len(sample), step))))
+        seen += len(sample)
+    fresh = pa.concat_tables(chosen).cast(chosen[0].schema)
+    starts, weights = _base_starts(plan, fresh.schema)
+    rows = np.concatenate([np.array(weights, np.float64), np.full(len(fresh), total / max(len(fresh), 1))])
+    return pa.concat_tables([starts, fresh]), rows
+
+
+def _entry_schema(plan: TablePlan, column: str) -> pa.Schema:
+    """Return id and index, as the leaves have them."""
+    return pa.schema([plan.form.schema.field(name) for name in (column, HEALPIX_COLUMN)])
+
+
+def _quantiles(entries: pa.Table, rows: NDArray[np.float64]) -> pa.Table:
+    """Return the entries at which parts of about equal size begin, but for the first; each one stands for `rows`."""
+    total = round(rows.sum())
+    parts = -(-total // min(max(PART_ROWS, total // _MANY_PARTS), _MOST_PART_ROWS))
+    if parts <= 1:
+        return entries[:0]
+    order = pc.sort_indices(entries, [(name, "ascending") for name in entries.column_names]).to_numpy()
+    filled = np.cumsum(rows[order])
+    at = np.searchsorted(filled, np.arange(1, parts) * (total / parts))
+    bounds = entries.take(pa.array(order[np.minimum(at, len(order) - 1)]))
+    found = keys(bounds)
+    return bounds.take(pa.array([at for at, key in enumerate(found) if not at or key != found[at - 1]], pa.int64()))
 
 
 def _base_parts(plan: TablePlan, column: str) -> list[Path]:
@@ -95,16 +179,31 @@ def _base_parts(plan: TablePlan, column: str) -> list[Path]:
     return sorted((old / INDEX_DIR).glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
 
 
-def _group_starts(paths: Sequence[Path]) -> tuple[list[Any], list[int]]:
-    """Return the smallest id, and the rows, of every row group."""
-    starts, rows = [], []
-    for path in paths:
-        metadata = pq.read_metadata(path)
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        found = [(group.column(0).statistics.min, group.num_rows) for group in groups if group.num_rows]
-        starts += [start for start, _ in found]
-        rows += [count for _, count in found]
-    return starts, rows
+def _base_starts(plan: TablePlan, schema: pa.Schema) -> tuple[pa.Table, list[int]]:
+    """Return about the first entry of every row group of the base release's index, and the group's rows."""
+    found = [
+        (span[0], group.num_rows)
+        for path in _base_parts(plan, schema.names[0])
+        for group in _row_groups(path)
+        if (span := _span(group, schema.types[0])) is not None
+    ]
+    columns = [pa.array([key[at] for key, _ in found], kind) for at, kind in enumerate(schema.types)]
+    return pa.table(columns, schema=schema), [rows for _, rows in found]
+
+
+def _row_groups(path: Path) -> list[pq.RowGroupMetaData]:
+    footer = pq.read_metadata(path)
+    return [footer.row_group(number) for number in range(footer.num_row_groups)]
+
+
+def _span(group: pq.RowGroupMetaData, kind: pa.DataType) -> tuple[Key, Key] | None:
+    """Return a key that no entry of a row group is below, and one that none is above; None if it does not tell."""
+    ids, healpix = (group.column(number).statistics for number in range(2))
+    if ids is None or not ids.has_min_max or pa.types.is_temporal(kind):
+        return None
+    if ids.min != ids.max:
+        return (ids.min, 0), (ids.max, _LAST_INDEX)
+    return (ids.min, healpix.min), (ids.max, healpix.max)
 
 
 def _bounds_path(workspace: Workspace, column: str) -> Path:
@@ -115,105 +214,141 @@ def _cuts_path(workspace: Workspace, column: str) -> Path:
     return workspace.records / f"cuts-{column}.npy"
 
 
-def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, column: str, part: int) -> int:
-    """Merge one range of ids of all runs into part number `part`; return its entries.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an id index that is to be made."""
+
+    column: str
+    number: int
+    most_rows: int
+    """Entries that may be in memory."""
+
+
+def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, part: Part) -> int:
+    """Merge one range of entries of all runs into a part of an id index; return its entries.
 
     Parameters
     ----------
     tiling
         All tiles of the release.
     """
-    bounds = pq.read_table(_bounds_path(workspace, column)).column(0)
-    low, high = bounds[part - 1] if part else None, bounds[part] if part < len(bounds) else None
-    within = _within(column, low, high)
-    tables = [
-        _kept(pq.read_table(path, filters=within, page_checksum_verification=True), plan)
-        for path in _base_parts(plan, column)
+    column = part.column
+    bounds = [None, *keys(pq.read_table(_bounds_path(workspace, column))), None]
+    low, high = bounds[part.number], bounds[part.number + 1]
+    sources = [
+        between(tables, low, high)
+        for tables in [_base_entries(plan, column, low, high), *_fresh_entries(workspace, column, part.number)]
     ]
-    tables.append(_fresh_entries(workspace, plan, column, part, (low, high)))
-    table = sorted_entries(pa.concat_tables(tables))
-    healpix = table.column(HEALPIX_COLUMN).to_numpy()
-    tile = tiling.tiles_of(healpix)
-    entries = table.append_column("Norder", pa.array(tiling.orders[tile].astype(np.uint8)))
-    entries = entries.append_column("Npix", pa.array(tiling.numbers[tile].astype(np.uint64)))
-    path = workspace.index(column) / index_part_path(part)
+    schema = _entry_schema(plan, column).append(pa.field("Norder", pa.uint8())).append(pa.field("Npix", pa.uint64()))
+    path, ids = workspace.index(column) / index_part_path(part.number), _Ids()
     with replaced(path, flush=False) as hidden:
-        pq.write_table(entries, hidden, **part_options(entries, column))
+        with pq.ParquetWriter(hidden, schema, **part_options(schema, column)) as writer:
+            placed = (_with_tiles(entries, tiling, schema) for entries in merged(sources, part.most_rows))
+            for group in regrouped(placed, PART_GROUP_ROWS):
+                writer.write_table(group, PART_GROUP_ROWS)
+                ids.add(group)
         begin_writing(hidden)
     write_record(
-        workspace.record(f"index-{column}", part),
+        workspace.record(f"index-{column}", part.number),
         flush=False,
-        rows=np.array(len(healpix)),
-        distinct=np.array(_distinct(table.column(0))),
+        rows=np.array(ids.rows),
+        distinct=np.array(ids.distinct),
+        ends=np.array(ids.ends),
         bytes=np.array(path.stat().st_size),
         checksum=np.array(file_checksum(path)),
     )
-    return len(healpix)
+    return ids.rows
 
 
-def _distinct(ids: pa.ChunkedArray) -> int:
-    """Return how many different ids there are among sorted ones, none of which is NULL."""
-    if len(ids) == 0:
-        return 0
-    return 1 + int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
+def _with_tiles(entries: pa.Table, tiling: Tiling, schema: pa.Schema) -> pa.Table:
+    tile = tiling.tiles_of(entries.column(1).to_numpy())
+    orders, numbers = tiling.orders[tile].astype(np.uint8), tiling.numbers[tile].astype(np.uint64)
+    return pa.table([*entries.columns, pa.array(orders), pa.array(numbers)], schema=schema)
 
 
-def _within(column: str, low: pa.Scalar | None, high: pa.Scalar | None) -> pc.Expression | None:
-    if low is not None and high is not None:
-        return (pc.field(column) >= low) & (pc.field(column) < high)
-    if low is not None:
-        return pc.field(column) >= low
-    return None if high is None else pc.field(column) < high
+@dataclass
+class _Ids:
+    """Counts sorted entries and their different ids."""
+
+    rows: int = 0
+    distinct: int = 0
+    ends: tuple[str, ...] = ()
+    """First and last id, if there is any."""
+
+    def add(self, entries: pa.Table) -> None:
+        """Add entries that follow those before."""
+        ids = entries.column(0)
+        self.rows += len(ids)
+        first, last = (str(keys(entries.slice(at, 1))[0][0]) for at in (0, len(ids) - 1))
+        changes = int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
+        self.distinct += changes + (self.ends[-1:] != (first,))
+        self.ends = (self.ends[0] if self.ends else first, last)
 
 
-def _fresh_entries(workspace: Workspace, plan: TablePlan, column: str, part: int, bounds: _Bounds) -> pa.Table:
-    """Return the entries of this build's runs that belong to part number `part`."""
+def distinct_ids(records: Sequence[Mapping[str, NDArray[Any]]]) -> int:
+    """Return how many different ids there are in all parts, from their records in their order."""
+    ends = [record["ends"].tolist() for record in records if record["rows"]]
+    shared = sum(before[-1] == after[0] for before, after in pairwise(ends))
+    return sum(int(record["distinct"]) for record in records) - shared
+
+
+def _fresh_entries(workspace: Workspace, column: str, part: int) -> Iterator[Iterator[pa.Table]]:
+    """Yield the batches of each run that may hold entries of part number `part`."""
     cuts = np.load(_cuts_path(workspace, column), mmap_mode="r")
-    schema = pa.schema([plan.form.schema.field(name) for name in (column, HEALPIX_COLUMN)])
-    found: list[pa.RecordBatch] = []
-    for number, path in enumerate(run_paths(workspace, column)):
+    for number, path in enumerate(run_paths(workspace, column, run_level(workspace, column))):
         first = int(cuts[part - 1, number]) if part else 0
-        batches = read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
-        for end in (0, -1) if batches else ():  # a run is sorted: others lie within
-            batches[end] = _inside(batches[end], bounds)
-        found += batches
-    return pa.Table.from_batches(found, schema)
+        yield read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
 
 
-def _inside(batch: pa.RecordBatch, bounds: _Bounds) -> pa.RecordBatch:
-    """Return the entries with ids ``low <= id < high``; None is no bound."""
-    low, high = bounds
-    if low is not None:
-        batch = batch.filter(pc.greater_equal(batch.column(0), low))
-    return batch if high is None else batch.filter(pc.less(batch.column(0), high))
+def _base_entries(plan: TablePlan, column: str, low: Key | None, high: Key | None) -> Iterator[pa.Table]:
+    """Yield what the base release's index has in row groups that may hold keys of a range, if it is to be kept."""
+    kind, parts = plan.form.schema.field(column).type, _base_parts(plan, column)
+    if low is not None and not pa.types.is_temporal(kind):
+        parts = parts[bisect_left(parts, low, key=lambda path: _last_key(path, kind)) :]
+    for path in parts:
+        with pq.ParquetFile(path, page_checksum_verification=True) as part:
+            for number in range(part.num_row_groups):
+                span = _span(part.metadata.row_group(number), kind)
+                if span is not None and high is not None and span[0] >= high:
+                    return
+                if span is None or low is None or span[1] >= low:
+                    table = part.read_row_group(number, [column, HEALPIX_COLUMN], use_threads=False)
+                    if len(kept := _kept(table, plan)):
+                        yield kept
 
 
-def _kept(table: pa.Table, plan: TablePlan) -> pa.Table:
-    """Leave out the entries of the base release's tiles that were made anew, and columns other than id and index."""
+def _last_key(path: Path, kind: pa.DataType) -> Key:
+    span = _span(_row_groups(path)[-1], kind)
+    if span is None:
+        msg = f"{path}: an id index without statistics"
+        raise LayoutError(msg)
+    return span[1]
+
+
+def _kept(entries: pa.Table, plan: TablePlan) -> pa.Table:
+    """Leave out the entries of the base release's tiles that were made anew."""
     assert plan.base is not None
     gone = plan.base_map.tile_ranges()[list(plan.base.touched_tiles)]
-    table = table.select([name for name in table.column_names if name not in ("Norder", "Npix")])
     if len(gone) == 0:
-        return table
-    healpix = table.column(HEALPIX_COLUMN).to_numpy()
+        return entries
+    healpix = entries.column(HEALPIX_COLUMN).to_numpy()
     at = np.searchsorted(gone[:, 0], healpix, side="right") - 1
     inside = (at >= 0) & (healpix < gone[np.maximum(at, 0), 1])
-    return table.filter(pa.array(~inside))
+    return entries.filter(pa.array(~inside))
 
 
-def _encodings(table: pa.Table, column: str) -> dict[str, str]:
-    integer = pa.types.is_integer(table.schema.field(column).type)
+def _encodings(schema: pa.Schema, column: str) -> dict[str, str]:
+    integer = pa.types.is_integer(schema.field(column).type)
     return dict.fromkeys(([column] if integer else []) + [HEALPIX_COLUMN], "DELTA_BINARY_PACKED")
 
 
-def part_options(table: pa.Table, column: str) -> dict[str, Any]:
-    """Return options of `pyarrow.parquet.write_table` for a part of an id index."""
+def part_options(schema: pa.Schema, column: str) -> dict[str, Any]:
+    """Return options of `pyarrow.parquet.ParquetWriter` for a part of an id index."""
     return {
         "compression": "zstd",
         "compression_level": 1,
         "use_dictionary": ["Norder", "Npix"],
-        "column_encoding": _encodings(table, column),
-        "row_group_size": _PART_GROUP_ROWS,
+        "column_encoding": _encodings(schema, column),
         "data_page_size": _PAGE_BYTES,
         "write_page_checksum": True,
         "sorting_columns": [pq.SortingColumn(0), pq.SortingColumn(1)],

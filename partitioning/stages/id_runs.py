@@ -1,11 +1,13 @@
 """Runs of an id index: (id, ``_healpix_29``) of the rows of one sort unit, sorted by id.
 
-A run is an Arrow file of small batches, so that an index unit reads just the batches that meet its range of ids.
-Beside it lies a file with the first id of every batch, and with a sample of the ids: every so many rows of a leaf, so
-that it does not depend on which leaves share a run.
+A run is an Arrow file of small batches, so that an index unit reads just the batches that meet its range of entries.
+Beside it lies a file with the first entry of every batch, and with a sample of the entries: those of every so many rows
+of a leaf, so that it does not depend on which leaves share a run.
+
+Runs may be merged into longer ones, *levels* of them: those of the sort units are of level 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from pathlib import Path
@@ -21,22 +23,27 @@ from .order import one_chunk, stable_order
 from .workspace import Workspace
 
 __all__ = [
+    "BATCH_ROWS",
     "ENTRY_BYTES",
     "IdRuns",
-    "RunIds",
+    "RunFacts",
     "is_flat",
     "read_run",
-    "run_ids",
+    "run_facts",
+    "run_files",
+    "run_level",
+    "run_path",
     "run_paths",
     "sorted_entries",
     "unit_run_files",
+    "write_run",
 ]
 
 _SAMPLE_STEP: Final = 4096
 """One of so many rows is in the sample."""
 
 _ROWS: Final = b"rows"
-_BATCH_ROWS: Final = 8192
+BATCH_ROWS: Final = 8192
 
 ENTRY_BYTES: Final = 160
 """Memory that sorting takes for each entry of a run."""
@@ -72,9 +79,10 @@ class IdRuns:
             return
         entries, sample = pa.concat_tables(self._parts), pa.concat_tables(self._samples)
         for column in self.columns:
-            path = _run_path(self.workspace, column, self.bucket, self._runs)
-            rows = sorted_entries(entries.select([column, HEALPIX_COLUMN]))
-            _write_run(path, rows, sample.column(column).drop_null())
+            wanted = [column, HEALPIX_COLUMN]
+            rows, sampled = sorted_entries(entries.select(wanted)), sample.select(wanted)
+            path = run_path(self.workspace, column, 0, f"{self.bucket:05d}-{self._runs:04d}")
+            write_run(path, [rows], sampled.filter(pc.is_valid(sampled.column(0))))
         self._parts, self._samples, self._rows, self._runs = [], [], 0, self._runs + 1
 
 
@@ -104,66 +112,95 @@ def unit_run_files(workspace: Workspace, columns: Sequence[str], bucket: int) ->
     """Return the files of the runs of one sort unit, and those beside them."""
     found = []
     for column in columns:
-        runs = (_run_path(workspace, column, bucket, number) for number in count())
+        runs = (run_path(workspace, column, 0, f"{bucket:05d}-{number:04d}") for number in count())
         for run in takewhile(Path.exists, runs):
-            found += [run, _ids_path(run)]
+            found += run_files(run)
     return found
 
 
-def run_paths(workspace: Workspace, column: str) -> list[Path]:
-    """Return the files of all runs of a column, in the order of the sky."""
-    return sorted(workspace.runs(column).glob("*.arrow"))
+def run_files(run: Path) -> list[Path]:
+    """Return the files of a run: itself, and that beside it."""
+    return [run, _facts_path(run)]
+
+
+def run_path(workspace: Workspace, column: str, level: int, name: str) -> Path:
+    """Return the file of a run."""
+    return _directory(workspace, column, level) / f"{name}.arrow"
+
+
+def run_paths(workspace: Workspace, column: str, level: int = 0) -> list[Path]:
+    """Return the files of all runs of a column and level, in the order of the sky."""
+    return sorted(_directory(workspace, column, level).glob("*.arrow"))
+
+
+def run_level(workspace: Workspace, column: str) -> int:
+    """Return the level of the longest runs."""
+    return next(level for level in count() if not _directory(workspace, column, level + 1).is_dir())
 
 
 @dataclass(frozen=True, eq=False)
-class RunIds:
+class RunFacts:
     """What lies beside a run."""
 
-    starts: pa.Array
-    """First id of every batch."""
-    sample: pa.Array
+    starts: pa.Table
+    """First entry of every batch."""
+    sample: pa.Table
     rows: int
     """Entries of the run."""
 
 
-def run_ids(path: Path) -> RunIds:
-    """Return what is known of the ids of a run without reading it."""
-    with pa.OSFile(str(_ids_path(path))) as file, pa.ipc.open_file(file) as reader:
-        starts, sample = (reader.get_batch(number).column(0) for number in range(2))
-        return RunIds(starts, sample, int(reader.schema.metadata[_ROWS]))
+def run_facts(path: Path) -> RunFacts:
+    """Return what is known of a run without reading it."""
+    with pa.OSFile(str(_facts_path(path))) as file, pa.ipc.open_file(file) as reader:
+        starts, sample = (pa.Table.from_batches([reader.get_batch(number)]) for number in range(2))
+        return RunFacts(starts, sample, int(reader.schema.metadata[_ROWS]))
 
 
-def read_run(path: Path, first: int, last: int | None) -> list[pa.RecordBatch]:
-    """Return batches `first` to `last` (None: to the end) of a run."""
+def read_run(path: Path, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
+    """Yield batches `first` to `last` (None: to the end) of a run."""
     options = pa.ipc.IpcReadOptions(use_threads=False)
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
         stop = reader.num_record_batches if last is None else min(last + 1, reader.num_record_batches)
-        return [reader.get_batch(number) for number in range(first, stop)]
+        for number in range(first, stop):
+            yield pa.Table.from_batches([reader.get_batch(number)])
 
 
-def _run_path(workspace: Workspace, column: str, bucket: int, number: int) -> Path:
-    return workspace.runs(column) / f"{bucket:05d}-{number:04d}.arrow"
+def write_run(path: Path, tables: Iterable[pa.Table], sample: pa.Table) -> None:
+    """Write a run, and before it appears the file beside it.
 
-
-def _ids_path(run: Path) -> Path:
-    return run.with_suffix(".ids")
-
-
-def _write_run(path: Path, entries: pa.Table, sample: pa.ChunkedArray) -> None:
-    """Write a run after the file beside it."""
-    schema = pa.schema([entries.schema.field(0)], {_ROWS: str(len(entries))})
-    starts = entries.column(0).take(pa.array(np.arange(0, len(entries), _BATCH_ROWS)))
-    with (
-        replaced(_ids_path(path), flush=False) as hidden,
-        pa.OSFile(str(hidden), "wb") as file,
-        pa.ipc.new_file(file, schema) as ids,
-    ):
-        for column in (starts, sample):
-            ids.write_batch(pa.record_batch([one_chunk(column)], schema=schema))
+    Parameters
+    ----------
+    tables
+        Entries, sorted as a whole; all tables but the last have a multiple of `BATCH_ROWS` rows.
+    """
+    schema = sample.schema.remove_metadata()
     options = pa.ipc.IpcWriteOptions(use_threads=False)  # lz4 takes longer than it spares, for 15 % of the bytes
+    starts, rows = [schema.empty_table()], 0
+    with replaced(path, flush=False) as hidden:
+        with pa.OSFile(str(hidden), "wb") as file, pa.ipc.new_file(file, schema, options=options) as run:
+            for table in tables:
+                run.write_table(table.cast(schema), max_chunksize=BATCH_ROWS)
+                starts.append(table.take(pa.array(np.arange(0, len(table), BATCH_ROWS))).cast(schema))
+                rows += len(table)
+        _write_facts(_facts_path(path), (pa.concat_tables(starts), sample.cast(schema)), rows)
+
+
+def _write_facts(path: Path, tables: Iterable[pa.Table], rows: int) -> None:
+    tables = list(tables)
+    schema = tables[0].schema.with_metadata({_ROWS: str(rows)})
     with (
         replaced(path, flush=False) as hidden,
         pa.OSFile(str(hidden), "wb") as file,
-        pa.ipc.new_file(file, entries.schema, options=options) as run,
+        pa.ipc.new_file(file, schema) as facts,
     ):
-        run.write_table(entries, max_chunksize=_BATCH_ROWS)
+        for table in tables:
+            facts.write_batch(pa.record_batch([one_chunk(column) for column in table.columns], schema=schema))
+
+
+def _directory(workspace: Workspace, column: str, level: int) -> Path:
+    directory = workspace.runs(column)
+    return directory / f"level-{level}" if level else directory
+
+
+def _facts_path(run: Path) -> Path:
+    return run.with_suffix(".facts")

@@ -5,6 +5,7 @@ short or gone whose record is there, and a record may be empty itself. Sizes tel
 are wrong at the right size are found by the checksums of spill files, and by `verify`.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..layout.paths import index_part_path, leaf_path
-from .id_runs import unit_run_files
+from .id_index import merged_run
+from .id_runs import run_files, unit_run_files
 from .ledger import read_record_files, record_files, unit_leaves
 from .plan import TablePlan
 from .workspace import Workspace
@@ -29,15 +31,23 @@ _Record = Mapping[str, NDArray[Any]]
 def forget_lost_units(workspace: Workspace, plan: TablePlan) -> int:
     """Remove the records of units whose results are not all there, so that they are done again; return their number."""
     lost = 0
-    for stage in ("bucket", "place", "sort", *(f"index-{column}" for column in plan.table.index_columns)):
-        for path in sorted(workspace.record(stage, 0).parent.glob("[0-9]*.npz")):
-            unit = int(path.stem)
-            if not _is_whole(workspace, plan, stage, unit):
-                path.unlink()
-                lost += 1
-                if stage == "bucket":
-                    forget_spilled(workspace, unit)
+    merges = sorted(path.name for path in workspace.records.glob("merge*"))
+    for stage in ("bucket", "place", "sort", *merges, *(f"index-{column}" for column in plan.table.index_columns)):
+        done = sorted(int(path.stem) for path in workspace.record(stage, 0).parent.glob("[0-9]*.npz"))
+        for unit in (unit for unit in done if not _is_whole(workspace, plan, stage, unit)):
+            workspace.record(stage, unit).unlink(missing_ok=True)
+            lost += 1
+            if stage == "bucket":
+                forget_spilled(workspace, unit)
+            elif stage == "sort" or stage in merges:
+                _forget_merges(workspace)
     return lost
+
+
+def _forget_merges(workspace: Workspace) -> None:
+    """Let all runs of id indexes be merged again: units that are done again may leave other runs."""
+    for path in [*workspace.records.glob("merge*"), *workspace.spill.glob("runs/*/level-*")]:
+        shutil.rmtree(path)
 
 
 def forget_spilled(workspace: Workspace, unit: int) -> None:
@@ -84,6 +94,8 @@ def _files(
                 yield workspace.margin(plan.table.margin_arcsec) / leaf_path(pixel), size
             runs = unit_run_files(workspace, plan.table.index_columns, unit)
             yield from zip(runs, record["run_bytes"].tolist(), strict=True)
+        case stage, unit if stage.startswith("merge"):
+            yield from zip(run_files(merged_run(workspace, stage, unit)), record["run_bytes"].tolist(), strict=True)
         case stage, unit if stage.startswith("index-"):
             yield workspace.index(stage.removeprefix("index-")) / index_part_path(unit), int(record["bytes"])
         case _:

@@ -16,7 +16,7 @@ from ..exceptions import DamagedInputError, DamagedSpillError, PartitioningError
 from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
 from .histogram import count_unit, place_unit
-from .id_index import index_unit
+from .id_index import Part, index_unit, merge_unit
 from .id_runs import ENTRY_BYTES
 from .margin import margin_unit
 from .parents import Lookup
@@ -153,8 +153,16 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
             return plain_unit(workspace, plan)
         case "margin":
             return margin_unit(workspace, plan, unit)
+        case _ if stage.startswith("merge"):
+            return merge_unit(workspace, stage, unit, _entries(share))
         case _:
-            return index_unit(workspace, plan, release_tiles(workspace, plan), stage.removeprefix("index-"), unit)
+            part = Part(stage.removeprefix("index-"), unit, _entries(share))
+            return index_unit(workspace, plan, release_tiles(workspace, plan), part)
+
+
+def _entries(share: Share) -> int:
+    """Return the entries of an id index that may be in memory."""
+    return max(LEAST_ROWS, share.memory // ENTRY_BYTES)
 
 
 def lookup_of(workspace: Workspace, plan: TablePlan, share: Share) -> Lookup | None:
@@ -182,7 +190,7 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
 
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
     window = window_rows(plan, share, spilled_row_bytes(workspace, bucket))
-    entries = max(LEAST_ROWS, share.memory // (2 * ENTRY_BYTES))  # a window is there too
+    entries = _entries(share) // 2  # a window is there too
     given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window, run_rows=entries)
     return sort_unit(workspace, plan, _buckets(workspace), given)
 

@@ -20,6 +20,7 @@ from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
 from partitioning.pipeline import append, build
 from partitioning.releases import switch_release
+from partitioning.stages import id_index
 from partitioning.stages.base import read_map
 from tests.partitioning.builders import (
     CREATED,
@@ -97,6 +98,27 @@ def test_an_append_holds_what_a_build_would(base: Path, tmp_path: Path) -> None:
     full = rebuilt(base, tmp_path / "full")
     assert rows_of(second) == rows_of(full)
     assert_consistent(second)
+
+
+def test_an_index_of_few_ids_is_handed_on_in_parts(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of the base release's index, parts and row groups cut within one id, is merged with what is new."""
+    monkeypatch.setattr(id_index, "PART_ROWS", 400)
+    monkeypatch.setattr(id_index, "PART_GROUP_ROWS", 50)
+    table = replace(TABLE, index=("band", "flag", "id"))
+    (first,) = build(config(base, table, root=tmp_path / "few"), created=CREATED)
+    add(base, "more", sky_rows(300, seed=9, first_id=10))
+    (second,) = append(config(base, table, root=tmp_path / "few"), created=CREATED)
+    for column in ("band", "flag", "id"):
+        for release in (first.directory, second.directory):
+            index = release.with_name(f"{release.name}_{column}") / "dataset/index"
+            parts = sorted(index.glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
+            assert len(parts) > 5
+            assert max(pq.read_metadata(part).num_rows for part in parts) < 1000
+            entries = pa.concat_tables(pq.read_table(part) for part in parts).select([column, HEALPIX_COLUMN])
+            rows = stored(release).select([column, HEALPIX_COLUMN])
+            assert entries.equals(rows.sort_by([(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
+        (record,) = (index for index in second.manifest.indexes if index.column == column)
+        assert record.distinct == len(set(stored(second.directory)[column].to_pylist()))
 
 
 def test_a_small_append_links_what_it_does_not_touch(base: Path) -> None:

@@ -11,6 +11,7 @@ from partitioning.exceptions import PartitioningError
 from partitioning.executors import Done, InlineExecutor
 from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
+from partitioning.stages import id_index
 from partitioning.stages import plan as plan_stage
 from partitioning.stages.plan import read_plan
 from partitioning.stages.remains import forget_lost_units
@@ -24,11 +25,15 @@ STAGING = "survey/Object/.staging"
 
 
 class Interrupted(InlineExecutor):
-    """Ends a build when half of its buckets are sorted."""
+    """Ends a build when half of the units of a stage are done."""
+
+    def __init__(self, share: Share, at: str = "sort") -> None:
+        super().__init__(share)
+        self._at = at
 
     def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
         """Run the units of a stage."""
-        if stage != "sort":
+        if stage != self._at:
             super().run(workspace, stage, units, done)
             return
         for unit in range(units // 2):
@@ -75,10 +80,10 @@ def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
         return built(base, tmp_path_factory.mktemp("whole"))
 
 
-def interrupted(base: Path, root: Path) -> Path:
+def interrupted(base: Path, root: Path, at: str = "sort") -> Path:
     """Interrupt a build, and return its staging directory."""
     with pytest.raises(PartitioningError, match="power is lost"):
-        build(config(base, TABLE, root=root), created=CREATED, executor=Interrupted(SHARE))
+        build(config(base, TABLE, root=root), created=CREATED, executor=Interrupted(SHARE, at))
     return root / STAGING
 
 
@@ -118,7 +123,7 @@ def records(staging: Path) -> dict[str, bytes]:
         ("spill/bucket/00001.arrow", ["spill/bucket/00001.npz", "spill/place/00001.npz"]),
         ("spill/bucket/00001.npz", ["spill/bucket/00001.npz", "spill/place/00001.npz"]),
         ("spill/place/00001.npz", ["spill/place/00001.npz"]),
-        ("spill/runs/id/00001-0000.ids", ["records/sort/00001.npz"]),
+        ("spill/runs/id/00001-0000.facts", ["records/sort/00001.npz"]),
         ("spill/runs/id/00001-0000.arrow", ["records/sort/00001.npz"]),
         ("records/sort/00001.npz", ["records/sort/00001.npz"]),
         ("records/sort/00001.files.parquet", ["records/sort/00001.npz"]),
@@ -150,6 +155,36 @@ def test_what_is_short_or_gone_is_made_again(base: Path, whole: dict[str, bytes]
     min((staging / "Object_r1/dataset").rglob("Npix=*.parquet")).unlink()
     assert built(base, tmp_path, told) == whole
     assert any("units of work are not as they were left; they are done again" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "kept"),
+    [
+        ("level-1/00001.arrow", cut, False),
+        ("level-1/00000.facts", Path.unlink, False),
+        ("level-2/00000.arrow", emptied, False),
+        ("00001-0000.arrow", cut, False),  # sorted again, it may leave other runs
+        ("level-1/00001.arrow", Path.exists, True),
+    ],
+)
+def test_runs_are_merged_again_if_any_is_lost(
+    base: Path,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    spoil: Callable[[Path], None],
+    kept: bool,
+) -> None:
+    monkeypatch.setattr(id_index, "_MOST_RUNS", 2)
+    staging = interrupted(base, tmp_path, at="merge3-id")
+    merged = staging / "spill/runs/id/level-1/00000.arrow"
+    before = merged.stat().st_ino
+    spoil(staging / "spill/runs/id" / name)
+    workspace = Workspace(staging.parent, "Object_r1", staging / "spill")
+    lost = forget_lost_units(workspace, read_plan(workspace))
+    assert (lost == 0) == kept == (merged.exists() and merged.stat().st_ino == before)
+    assert built(base, tmp_path) == whole
 
 
 def test_spill_files_that_are_wrong_at_the_right_size_are_made_again(

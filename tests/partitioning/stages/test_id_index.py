@@ -1,6 +1,5 @@
 """Id indexes: every entry once, sorted, with its tile, however the ids are spread over runs and batches."""
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from partitioning.layout.paths import HEALPIX_COLUMN, index_part_path
 from partitioning.sky.healpix import SKY_STOP
 from partitioning.stages import id_index, id_runs
-from partitioning.stages.id_index import index_unit, plan_index
+from partitioning.stages.id_index import Part, distinct_ids, index_unit, merge_stages, merge_unit, plan_index
 from partitioning.stages.id_runs import IdRuns
 from partitioning.stages.tiling import Tiling
 from partitioning.stages.workspace import Workspace
@@ -26,7 +25,13 @@ IDS = {
     "integers, many twice": pa.array(BIG + RNG.integers(0, ROWS // 3, ROWS)),
     "one id": pa.array(np.full(ROWS, -5)),
     "few ids, some NULL": pa.array(RNG.integers(0, 4, ROWS), mask=RNG.random(ROWS) < 0.2),
+    "one id, one position": pa.array(np.full(ROWS, 7)),
+    "two ids, one of them rare": pa.array(np.where(np.arange(ROWS) == ROWS // 2, 1, 0)),
     "only NULL": pa.nulls(ROWS, pa.int64()),
+    "times": pa.array(RNG.integers(0, 1 << 60, ROWS)).cast(pa.timestamp("ns")),
+    "days": pa.array(RNG.integers(0, 9, ROWS).astype("i4")).cast(pa.date32()),
+    "floating": pa.array(RNG.normal(size=ROWS)),
+    "one text": pa.array(["Vega"] * ROWS),
     "unsigned": pa.array((1 << 63) + RNG.permutation(ROWS).astype("u8")),
     "texts": pa.array([f"J{n:05d}" for n in RNG.permutation(ROWS)]),
     "texts, some NULL": pa.array([None if n % 5 == 0 else f"J{n % 700}" for n in RNG.permutation(ROWS)], pa.string()),
@@ -36,15 +41,20 @@ TILING = Tiling(np.zeros(12, np.int64), np.arange(12), np.full(12, ROWS // 12))
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(id_runs, "_BATCH_ROWS", 64)
+    monkeypatch.setattr(id_runs, "BATCH_ROWS", 64)
+    monkeypatch.setattr(id_index, "BATCH_ROWS", 64)
     monkeypatch.setattr(id_runs, "_SAMPLE_STEP", 16)
     monkeypatch.setattr(id_index, "PART_ROWS", 500)
+    monkeypatch.setattr(id_index, "PART_GROUP_ROWS", 90)
 
 
-def built(tmp_path: Path, ids: pa.Array, units: int) -> list[pa.Table]:
+def built(tmp_path: Path, name: str, units: int, most_rows: int = 10_000) -> list[pa.Table]:
     """Write the runs of some sort units, and return the parts of the index."""
+    ids = IDS[name]
     workspace = Workspace(tmp_path, "Object_r1", tmp_path / "spill")
     healpix = np.sort(np.random.default_rng(1).integers(0, SKY_STOP, ROWS))
+    if "one position" in name:
+        healpix[:] = SKY_STOP // 3
     table = pa.table({HEALPIX_COLUMN: healpix, "id": ids, "other": healpix})
     for unit, first in enumerate(range(0, ROWS, ROWS // units)):
         runs = IdRuns(workspace, ("id",), unit, most_rows=400)
@@ -52,12 +62,15 @@ def built(tmp_path: Path, ids: pa.Array, units: int) -> list[pa.Table]:
             runs.add(table.slice(start, min(100, first + ROWS // units - start)))
         runs.flush()
     plan: Any = SimpleNamespace(base=None, form=SimpleNamespace(schema=table.schema))
+    for stage, count in merge_stages(workspace, "id"):
+        for unit in range(count):
+            merge_unit(workspace, stage, unit, most_rows)
     parts = plan_index(workspace, plan, "id")
-    rows = [index_unit(workspace, plan, TILING, "id", part) for part in range(parts)]
+    rows = [index_unit(workspace, plan, TILING, Part("id", part, most_rows)) for part in range(parts)]
     tables = [pq.read_table(workspace.index("id") / index_part_path(part)) for part in range(parts)]
     assert [len(part) for part in tables] == rows
-    distinct = sum(int(np.load(workspace.record("index-id", part))["distinct"]) for part in range(parts))
-    assert distinct == len(set(ids.to_pylist()) - {None})
+    distinct = distinct_ids([dict(np.load(workspace.record("index-id", part))) for part in range(parts)])
+    assert distinct == len(set(pa.compute.cast(ids, pa.string()).to_pylist()) - {None})
     kept = table.select(["id", HEALPIX_COLUMN]).filter(pa.compute.is_valid(ids))
     expected = kept.sort_by([("id", "ascending"), (HEALPIX_COLUMN, "ascending")])
     assert pa.concat_tables(tables).select(["id", HEALPIX_COLUMN]).equals(expected)
@@ -67,20 +80,39 @@ def built(tmp_path: Path, ids: pa.Array, units: int) -> list[pa.Table]:
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("units", [1, 5])
 def test_an_index_holds_every_entry_once_in_order(tmp_path: Path, name: str, units: int) -> None:
-    for part in built(tmp_path, IDS[name], units):
+    for part in built(tmp_path, name, units):
         assert (part["Norder"].to_numpy() == 0).all()
         assert (part["Npix"].to_numpy() == part[HEALPIX_COLUMN].to_numpy() >> 58).all()
 
 
 def test_parts_are_of_about_equal_size_and_do_not_depend_on_the_runs(tmp_path: Path) -> None:
-    one, five = (built(tmp_path / str(units), IDS["integers"], units) for units in (1, 5))
+    one, five = (built(tmp_path / str(units), "integers", units) for units in (1, 5))
     assert len(one) == len(five) > 4
     assert all(a.equals(b) for a, b in zip(one, five, strict=True))
     assert max(len(part) for part in one) < 1000
 
 
-def test_equal_ids_stay_in_one_part(tmp_path: Path) -> None:
-    tables = built(tmp_path, IDS["integers, many twice"], 5)
-    assert len(tables) > 1
-    ends = [(part["id"][0].as_py(), part["id"][-1].as_py()) for part in tables]
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(ends))
+@pytest.mark.parametrize("name", ["one id", "few ids, some NULL", "one text", "two ids, one of them rare"])
+def test_an_id_of_many_rows_stands_in_several_parts(tmp_path: Path, name: str) -> None:
+    tables = built(tmp_path, name, 5)
+    assert len(tables) > 4
+    assert max(len(part) for part in tables) < 1000
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_an_index_made_in_little_memory_is_the_same(tmp_path: Path, name: str) -> None:
+    files = []
+    for most_rows in (10_000, 70, 1):
+        built(tmp_path / str(most_rows), name, 5, most_rows)
+        found = sorted((tmp_path / str(most_rows)).rglob("part.*.parquet"))
+        files.append([path.read_bytes() for path in found])
+    assert files[0] == files[1] == files[2]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_many_runs_are_merged_before_they_are_cut(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = built(tmp_path / "at once", name, 5)
+    monkeypatch.setattr(id_index, "_MOST_RUNS", 2)
+    in_levels = built(tmp_path / "levels", name, 5, 100)
+    assert len(list((tmp_path / "levels/spill/runs/id").glob("level-*"))) > 1
+    assert [part.to_pydict() for part in at_once] == [part.to_pydict() for part in in_levels]
