@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..layout.files import replaced
-from ..sky.borders import Halo, halo_of, margin_rows
+from ..sky.borders import Tiles, margin_rows
 from .damage import Damage, damage_from
 from .order import stable_order, taken
 from .places import PlacedRows, Places, Unplaced, degrees
@@ -78,9 +78,9 @@ class BucketPlan:
         return int(self.firsts[bucket]), stop
 
     @cached_property
-    def halo(self) -> Halo:
-        """Cells outside of each tile that may hold rows of its margin."""
-        return halo_of(self.tiling.orders, self.tiling.numbers, self.margin_deg)
+    def lookup(self) -> Tiles:
+        """The tiles, for rows to be looked up in them."""
+        return Tiles(self.tiling.orders, self.tiling.numbers)
 
 
 def group_tiles(rows: Sequence[int], most_rows: float) -> NDArray[np.int64]:
@@ -246,12 +246,10 @@ def _margins(
     buckets: BucketPlan, index: NDArray[np.int64], ra: NDArray[np.float64], dec: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows and tiles by tile, as `margin_rows` does; some rows at a time, since it looks at many pairs."""
-    tiling, found = buckets.tiling, list[tuple[NDArray[np.int64], NDArray[np.int64]]]()
+    found = list[tuple[NDArray[np.int64], NDArray[np.int64]]]()
     for start in range(0, len(index), _MARGIN_ROWS):
         part = slice(start, start + _MARGIN_ROWS)
-        rows, tiles = margin_rows(
-            index[part], ra[part], dec[part], buckets.halo, tiling.orders, tiling.numbers, buckets.margin_deg
-        )
+        rows, tiles = margin_rows(index[part], ra[part], dec[part], buckets.lookup, buckets.margin_deg)
         found.append((rows + start, tiles))
     rows, tiles = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     by_tile = np.argsort(tiles, kind="stable")

@@ -289,7 +289,7 @@ def distinct_ids(records: Sequence[Mapping[str, NDArray[Any]]]) -> int:
     """Return how many different ids there are in all parts, from their records in their order."""
     ends = [record["ends"].tolist() for record in records if record["rows"]]
     shared = sum(before[-1] == after[0] for before, after in pairwise(ends))
-    return sum(int(record["distinct"]) for record in records) - shared
+    return sum(int(record["distinct"]) for record in records) - int(shared)
 
 
 def _fresh_entries(workspace: Workspace, column: str, part: int) -> Iterator[Iterator[pa.Table]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..layout.manifest import Placement
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
-from ..sky.borders import Halo, halo_of, margin_rows
+from ..sky.borders import Tiles, halo_of, margin_rows
 from ..sky.coverage import Coverage, union
 from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
@@ -38,9 +38,8 @@ class Surroundings:
     """What is around a tile: where rows of its margin can be."""
 
     tile: Pixel
-    halo: Halo
     coverage: Coverage
-    """The cells of the halo."""
+    """The cells around the tile."""
     leaves: tuple[int, ...]
     """Numbers of the other leaves that meet them."""
 
@@ -51,9 +50,7 @@ def surroundings(source: MarginSource, tile: Pixel) -> Surroundings:
     shift = order_shift(halo.order)
     coverage = union(np.stack([halo.cells << shift, (halo.cells + 1) << shift], axis=1))
     numbers: list[int] = source.partitions.select(coverage).tolist()
-    return Surroundings(
-        tile, halo, coverage, tuple(number for number in numbers if source.partitions.pixel(number) != tile)
-    )
+    return Surroundings(tile, coverage, tuple(number for number in numbers if source.partitions.pixel(number) != tile))
 
 
 def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Table]:
@@ -75,7 +72,7 @@ def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Tabl
     for rows in _rows_around(source, around):
         index = rows.column(HEALPIX_COLUMN).to_numpy()
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
-        near, _ = margin_rows(index, ra, dec, around.halo, [tile.order], [tile.number], source.threshold_deg)
+        near, _ = margin_rows(index, ra, dec, Tiles([tile.order], [tile.number]), source.threshold_deg)
         if len(near):
             yield rows.take(pa.array(near))
 

@@ -144,7 +144,9 @@ def _grouped(
     if len(pixels) == 0:
         return pixels, rows, pixels
     ancestors = pixels >> (2 * depth)
-    first = np.flatnonzero(np.diff(ancestors, prepend=-1))
+    is_new = np.ones(len(ancestors), dtype=np.bool_)
+    np.not_equal(ancestors[1:], ancestors[:-1], out=is_new[1:])
+    first = np.flatnonzero(is_new)
     members = np.diff(first, append=len(pixels))
     return ancestors[first], np.add.reduceat(rows, first), members
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from partitioning.sky.borders import _halo_order, distance_to_pixels_deg, halo_of, margin_rows
+from partitioning.sky.borders import Tiles, _halo_order, distance_to_pixels_deg, halo_of, margin_rows
 from partitioning.sky.edges import edge_points, nested_number, nested_xy, pixel_edges
 from partitioning.sky.healpix import ORDER, radec_to_index
 from partitioning.sky.separation import unit_vectors
@@ -187,8 +187,7 @@ def test_margins_equal_brute_force(
     if in_order:
         by_index = np.argsort(index)
         ra, dec, index = ra[by_index], dec[by_index], index[by_index]
-    halo = halo_of(orders, numbers, threshold)
-    rows, tiles = margin_rows(index, ra, dec, halo, orders, numbers, threshold)
+    rows, tiles = margin_rows(index, ra, dec, Tiles(orders, numbers), threshold)
     found = set(zip(tiles.tolist(), rows.tolist(), strict=True))
     assert list(zip(tiles.tolist(), rows.tolist(), strict=True)) == sorted(found)
     for tile, (order, number) in enumerate(zip(orders.tolist(), numbers.tolist(), strict=True)):
@@ -230,7 +229,7 @@ def test_halo_is_the_ring_of_adjacent_cells(level: int) -> None:
 
 @pytest.mark.parametrize(
     ("threshold", "tile_order", "order"),
-    [(0.0, 20, 29), (1e-9, 29, 29), (10 / 3600, 5, 13), (36.6, 0, 0), (0.0, 3, 25)],
+    [(0.0, 20, 29), (1e-9, 29, 29), (10 / 3600, 5, 13), (36.6, 0, 0), (0.0, 3, 21)],
 )
 def test_order_of_the_halo(threshold: float, tile_order: int, order: int) -> None:
     """The last one is bounded by the number of cells."""
@@ -245,10 +244,9 @@ def test_unusable_thresholds_are_refused(threshold: float) -> None:
 
 def test_margins_of_nothing() -> None:
     none, whole = np.empty(0), np.empty(0, dtype=np.int64)
-    halo = halo_of(whole, whole, 0.1)
-    rows, tiles = margin_rows(radec_to_index(np.ones(3), np.ones(3)), np.ones(3), np.ones(3), halo, whole, whole, 0.1)
+    rows, tiles = margin_rows(radec_to_index(np.ones(3), np.ones(3)), np.ones(3), np.ones(3), Tiles(whole, whole), 0.1)
     assert (len(rows), len(tiles)) == (0, 0)
-    rows, tiles = margin_rows(whole, none, none, halo_of([3], [5], 0.1), [3], [5], 0.1)
+    rows, tiles = margin_rows(whole, none, none, Tiles([3], [5]), 0.1)
     assert (len(rows), len(tiles)) == (0, 0)
 
 
@@ -259,6 +257,6 @@ def test_one_row_in_several_margins_across_ra_zero() -> None:
     numbers = index >> (2 * (ORDER - 6))
     assert len(set(numbers.tolist())) == 4
     orders = np.full(4, 6)
-    rows, tiles = margin_rows(index, ra, dec, halo_of(orders, numbers, 0.01), orders, numbers, 0.01)
+    rows, tiles = margin_rows(index, ra, dec, Tiles(orders, numbers), 0.01)
     assert tiles.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert rows.tolist() == [1, 2, 3, 0, 2, 3, 0, 1, 3, 0, 1, 2]
