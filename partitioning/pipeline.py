@@ -1,6 +1,7 @@
 """The build, stage by stage: the table of contents of the partitioner."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from .stages.damage import read_damage
 from .stages.give_back import GiveBack
 from .stages.id_index import merge_stages, plan_index
 from .stages.ledger import Ledger
+from .stages.maps import load_fits
 from .stages.parents import Parent, make_lookup, open_parent
 from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
@@ -320,6 +322,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
     with told(f"{job.name}: sort"), GiveBack(job.workspace, job.plan) as spill:
         buckets = _leaves(job, parent, changes, spill)
         ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
+        threading.Thread(target=load_fits).start()  # while the processes work, it costs no time
         with job.stage("index"):
             indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
     job.executor.rest()

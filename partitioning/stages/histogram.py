@@ -16,8 +16,7 @@ from ..layout.paths import HEALPIX_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
 from ..sky.healpix import order_shift
 from .counts import Counts, sorted_counts, summed
 from .damage import Damage, damage_array, read_damage
-from .parents import Lookup, place_by_parent
-from .places import CHUNK_ROWS, PlacedRows, Places, Unplaced, degrees, index_or_reason, write_places
+from .places import CHUNK_ROWS, Lookup, PlacedRows, Places, Unplaced, degrees, index_or_reason, write_places
 from .plan import TablePlan
 from .spill import write_record
 from .units import UnitBatch, base_batches, unit_batches
@@ -55,6 +54,8 @@ def place_unit(workspace: Workspace, plan: TablePlan, unit: int, lookup: Lookup 
         if lookup is None:
             placed: Iterable[tuple[UnitBatch, PlacedRows]] = _own_places(plan, unit, damage)
         else:
+            from .parents import place_by_parent  # noqa: PLC0415  DuckDB, which other tables do not need
+
             placed = place_by_parent(plan, unit, damage, lookup)
         for read, rows in placed:
             files[read.file] = files.get(read.file, 0) + len(rows.index)

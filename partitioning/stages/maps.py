@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..layout.files import replace_bytes
 from ..layout.paths import POINT_MAP, SKY_MAP
 
-__all__ = ["map_order", "write_maps"]
+__all__ = ["load_fits", "map_order", "write_maps"]
 
 _SMALL_TABLE_ROWS: Final = 50_000_000
 
@@ -22,6 +22,11 @@ _SMALL_TABLE_ROWS: Final = 50_000_000
 def map_order(rows: int) -> int:
     """Return the order of a table's maps: readers inflate them to dense arrays (order 10: 50 MB)."""
     return 8 if rows < _SMALL_TABLE_ROWS else 10
+
+
+def load_fits() -> None:
+    """Import what `write_maps` needs, which takes half a second."""
+    from astropy.io import fits  # noqa: F401, PLC0415
 
 
 def write_maps(catalog: Path, pixels: NDArray[np.int64], rows: NDArray[np.int64], order: int) -> None:

@@ -10,7 +10,8 @@ from typing import Final
 from ..exceptions import InputError
 from ..layout.manifest import read_manifest
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN, leaf_path
-from .parents import Lookup, lookup_connection, quoted, told
+from .parents import lookup_connection, quoted, told
+from .places import Lookup
 from .plan import TablePlan
 
 __all__ = ["check_published_places"]

@@ -26,12 +26,11 @@ from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
 from ..layout.schema import stored_type
 from .damage import Damage
-from .places import PlacedRows, Unplaced, degrees, index_or_reason
+from .places import Lookup, PlacedRows, Unplaced, degrees, index_or_reason
 from .plan import TablePlan
 from .units import UnitBatch, unit_batches
 
 __all__ = [
-    "Lookup",
     "Parent",
     "check_keys",
     "lookup_connection",
@@ -75,17 +74,6 @@ class Parent:
     def column_types(self) -> dict[str, str]:
         """Arrow's spelling of the types of the stored columns."""
         return {column.name: column.arrow_type for column in self.manifest.columns}
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """The parent's keys and positions, and what a look-up may use."""
-
-    path: Path
-    """DuckDB file with one row a key (`make_lookup`)."""
-    wanted: PositionFrom
-    memory: int
-    spill: Path
 
 
 def open_parent(name: str, catalog: Path) -> Parent:

@@ -16,13 +16,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..config import PositionFrom
 from ..layout.files import replaced
 from ..sky.healpix import radec_to_index
 
-__all__ = ["CHUNK_ROWS", "PlacedRows", "Places", "Unplaced", "degrees", "index_or_reason", "write_places"]
+__all__ = ["CHUNK_ROWS", "Lookup", "PlacedRows", "Places", "Unplaced", "degrees", "index_or_reason", "write_places"]
 
 CHUNK_ROWS: Final = 1 << 20
 """Rows of places read at a time."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The parent's keys and positions, and what a look-up may use."""
+
+    path: Path
+    """DuckDB file with one row a key (`parents.make_lookup`)."""
+    wanted: PositionFrom
+    memory: int
+    spill: Path
 
 
 class Unplaced(IntEnum):

@@ -19,7 +19,7 @@ from .histogram import count_unit, place_unit
 from .id_index import Part, index_unit, merge_unit
 from .id_runs import ENTRY_BYTES
 from .margin import margin_unit
-from .parents import Lookup
+from .places import Lookup
 from .plain import plain_unit
 from .plan import TablePlan, read_plan
 from .remains import forget_spilled
