@@ -30,8 +30,10 @@ from .stages.account import input_records, orphan_rows, reject_files, rejected_r
 from .stages.assemble import Facts, assemble_catalog, assemble_index, assemble_margin, assemble_plain
 from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.damage import read_damage
+from .stages.flat_index import begin_flat_index
 from .stages.give_back import GiveBack
 from .stages.id_index import merge_stages, plan_index
+from .stages.id_runs import is_flat
 from .stages.ledger import Ledger
 from .stages.maps import load_fits
 from .stages.parents import Parent, make_lookup, open_parent
@@ -447,6 +449,8 @@ def _index(job: Job, column: str) -> IndexRecord:
         job.run(stage, units)
     parts = plan_index(job.workspace, job.plan, column)
     job.run(f"index-{column}", parts)
+    if is_flat(job.plan.form.schema.field(column).type):
+        job.run(begin_flat_index(job.workspace, column, parts), parts)
     return assemble_index(job.workspace, job.plan, column, parts)
 
 

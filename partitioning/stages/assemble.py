@@ -1,11 +1,7 @@
 """Assemble: everything of a release but its data files: manifest, maps, HATS properties, margin and index catalogs."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..exceptions import LayoutError
-from ..layout.flush import begin_writing
 from ..layout.hats import (
     HatsFacts,
     builder_name,
@@ -39,8 +34,6 @@ from ..layout.manifest import (
 )
 from ..layout.paths import (
     COMMON_METADATA,
-    FLAT_HEALPIX_FILE,
-    FLAT_IDS_FILE,
     HEALPIX_COLUMN,
     INPUT_COLUMN,
     METADATA,
@@ -69,12 +62,6 @@ __all__ = [
     "with_ra_bounds",
     "write_index_metadata",
 ]
-
-_FLAT_ROWS: Final = 65_536
-"""Entries of an id index that are read at a time."""
-
-_FLAT_WRITERS: Final = 2
-"""Parts of an id index that are read at once: the processes of the build are idle then."""
 
 _WIDE: Final = 40
 """Tables of more columns than this tell LSDB to load their principal columns only."""
@@ -158,7 +145,7 @@ def assemble_margin(
 
 
 def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: int) -> IndexRecord:
-    """Write manifest and HATS files of an id index whose parts are written, and join its flat arrays."""
+    """Write manifest and HATS files of an id index whose parts and flat arrays are written."""
     directory = workspace.index(column)
     records = [dict(np.load(workspace.record(f"index-{column}", part))) for part in range(parts)]
     files = pa.table(
@@ -172,8 +159,6 @@ def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: in
     write_files(directory, files)
     write_index_metadata(directory, parts)
     flat = is_flat(plan.form.schema.field(column).type)
-    if flat:
-        _write_flat(directory, files.column("rows").to_pylist())
     rows, size = (int(np.sum(files.column(name).to_numpy())) for name in ("rows", "bytes"))
     distinct = distinct_ids(records)
     record = IndexRecord(column=column, directory=directory.name, rows=rows, bytes=size, flat=flat, distinct=distinct)
@@ -191,31 +176,6 @@ def write_index_metadata(directory: Path, parts: int) -> None:
     schema = pq.read_schema(directory / index_part_path(0))
     pq.write_metadata(schema, directory / COMMON_METADATA)
     pq.write_metadata(schema, directory / METADATA, metadata_collector=collected)
-
-
-def _write_flat(directory: Path, rows: Sequence[int]) -> None:
-    """Write ids and indices of all parts of an id index as flat arrays, some parts at a time."""
-    targets = [directory / FLAT_IDS_FILE, directory / FLAT_HEALPIX_FILE]
-    targets[0].parent.mkdir(parents=True, exist_ok=True)
-    for target in targets:
-        target.write_bytes(b"")
-    paths = [directory / index_part_path(part) for part in range(len(rows))]
-    with ThreadPoolExecutor(_FLAT_WRITERS) as pool:
-        list(pool.map(partial(_write_flat_part, targets), paths, [0, *accumulate(rows)]))
-    for target in targets:
-        begin_writing(target)
-
-
-def _write_flat_part(targets: Sequence[Path], path: Path, first: int) -> None:
-    """Write the entries of one part, which begin at number `first`."""
-    with ExitStack() as stack:
-        part = stack.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
-        files = [stack.enter_context(target.open("r+b")) for target in targets]
-        for file in files:
-            file.seek(8 * first)
-        for batch in part.iter_batches(_FLAT_ROWS, columns=part.schema_arrow.names[:2], use_threads=False):
-            for file, column in zip(files, batch.columns, strict=True):
-                file.write(column.cast(pa.int64()).to_numpy().astype("<i8", copy=False).data)
 
 
 def _join_rejects(path: Path, parts: Sequence[Path]) -> None:

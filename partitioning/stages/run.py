@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..exceptions import DamagedInputError, DamagedSpillError, PartitioningError
 from .bucket import BucketPlan, ChunkSize, bucket_unit, read_bucket_plan
 from .damage import note_damage
+from .flat_index import flat_unit
 from .histogram import count_unit, place_unit
 from .id_index import Part, index_unit, merge_unit
 from .id_runs import ENTRY_BYTES
@@ -155,6 +156,8 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
             return margin_unit(workspace, plan, unit)
         case _ if stage.startswith("merge"):
             return merge_unit(workspace, stage, unit, _entries(share))
+        case _ if stage.startswith("flat-"):
+            return flat_unit(workspace, stage.removeprefix("flat-"), unit)
         case _:
             part = Part(stage.removeprefix("index-"), unit, _entries(share))
             return index_unit(workspace, plan, release_tiles(workspace, plan), part)

@@ -9,6 +9,7 @@ import pytest
 
 from partitioning.exceptions import PartitioningError
 from partitioning.executors import Done, InlineExecutor
+from partitioning.layout.paths import FLAT_IDS_FILE
 from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import id_index
@@ -16,6 +17,7 @@ from partitioning.stages import plan as plan_stage
 from partitioning.stages.plan import read_plan
 from partitioning.stages.remains import forget_lost_units
 from partitioning.stages.run import Share, run_unit
+from partitioning.stages.spill import write_record
 from partitioning.stages.workspace import Workspace
 from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, write_files
 
@@ -184,6 +186,14 @@ def test_runs_are_merged_again_if_any_is_lost(
     workspace = Workspace(staging.parent, "Object_r1", staging / "spill")
     lost = forget_lost_units(workspace, read_plan(workspace))
     assert (lost == 0) == kept == (merged.exists() and merged.stat().st_ino == before)
+    assert built(base, tmp_path) == whole
+
+
+def test_flat_arrays_are_always_made_anew(base: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    staging = interrupted(base, tmp_path, at="flat-id")
+    for done in (staging / "records/index-id").iterdir():
+        write_record(staging / "records/flat-id" / done.name, flush=False)
+    (staging / "Object_r1_id" / FLAT_IDS_FILE).write_bytes(b"")
     assert built(base, tmp_path) == whole
 
 

@@ -1,0 +1,69 @@
+"""The flat arrays of an id index: ids and indices of all its parts, one after the other, each part by a unit."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..layout.files import replaced
+from ..layout.flush import begin_writing
+from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, index_part_path
+from .spill import write_record
+from .workspace import Workspace
+
+__all__ = ["begin_flat_index", "flat_unit"]
+
+_ROWS: Final = 65_536
+"""Entries that are read at a time."""
+
+_NUMBER: Final = np.dtype("<i8")
+
+
+def begin_flat_index(workspace: Workspace, column: str, parts: int) -> str:
+    """Begin the flat arrays of an index whose parts are written; return the stage of the units that fill them.
+
+    They are always made anew: that a unit is done tells nothing of its part of a file that others write, too.
+    """
+    stage = f"flat-{column}"
+    shutil.rmtree(workspace.record(stage, 0).parent, ignore_errors=True)
+    rows = []
+    for part in range(parts):
+        with np.load(workspace.record(f"index-{column}", part)) as record:
+            rows.append(int(record["rows"]))
+    for target in _targets(workspace, column):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            file.truncate(_NUMBER.itemsize * sum(rows))
+    with replaced(_firsts_path(workspace, column)) as hidden, hidden.open("wb") as file:
+        np.save(file, np.cumsum([0, *rows]))
+    return stage
+
+
+def flat_unit(workspace: Workspace, column: str, part: int) -> int:
+    """Write the entries of one part to their place in the flat arrays; return how many they are."""
+    first, stop = np.load(_firsts_path(workspace, column), mmap_mode="r")[part : part + 2].tolist()
+    targets = _targets(workspace, column)
+    with pq.ParquetFile(workspace.index(column) / index_part_path(part), page_checksum_verification=True) as source:
+        at = first
+        for batch in source.iter_batches(_ROWS, columns=source.schema_arrow.names[:2], use_threads=False):
+            for target, values in zip(targets, batch.columns, strict=True):
+                with target.open("r+b") as file:
+                    file.seek(_NUMBER.itemsize * at)
+                    file.write(values.cast(pa.int64()).to_numpy().astype(_NUMBER, copy=False).data)
+            at += batch.num_rows
+    for target in targets:
+        begin_writing(target)
+    write_record(workspace.record(f"flat-{column}", part), flush=False)
+    return int(stop - first)
+
+
+def _targets(workspace: Workspace, column: str) -> tuple[Path, Path]:
+    directory = workspace.index(column)
+    return directory / FLAT_IDS_FILE, directory / FLAT_HEALPIX_FILE
+
+
+def _firsts_path(workspace: Workspace, column: str) -> Path:
+    return workspace.records / f"flat-{column}.npy"
