@@ -8,9 +8,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sample_catalogs.demo import prepare
 from tests.harness import RunningServer, SampleStore, directory_of_run, require, start_server, stop_server
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 SAMPLES = Path(__file__).parent.parent / "sample_catalogs"
 _LONG = ("partitioning/test_append.py", "generated", "scale", "partitioning", "faults", "catalog_service/migration")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ..layout.checksums import write_checksums
 from ..layout.files import replaced
 from ..layout.hats import index_properties, margin_properties, write_hats_files, write_properties
-from ..layout.leaf import file_checksum, row_groups, write_leaf
+from ..layout.leaf import file_checksum
 from ..layout.manifest import (
     FILES_SCHEMA,
     INDEX_FILES_SCHEMA,
@@ -30,8 +30,7 @@ from ..sky.healpix import Pixel
 from ..stages.assemble import write_index_metadata
 from ..stages.id_index import PART_GROUP_ROWS, PART_ROWS, part_options
 from ..stages.id_runs import is_flat
-from ..stages.ledger import LeafFacts
-from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
+from ..stages.margin_from_leaves import MarginSource, write_margin_leaf
 from .catalog import OpenCatalog
 from .index import index_schema
 from .rebuild import put_staged
@@ -94,12 +93,8 @@ def rebuild_index(opened: OpenCatalog, record: IndexRecord, memory: int) -> Inde
 
 def _margin_leaf(opened: OpenCatalog, source: MarginSource, catalog: Path, pixel: Pixel) -> dict[str, Any] | None:
     """Write the margin of one tile, and return its line in the list of files; None if it has no rows."""
-    rows = margin_from_leaves(source, pixel).combine_chunks()
-    if rows.num_rows == 0:
-        return None
-    summary = write_leaf(catalog / leaf_path(pixel), row_groups(rows, opened.form), opened.form)
-    index, none = rows.column(HEALPIX_COLUMN).to_numpy(), np.empty(0, dtype=np.int64)
-    return LeafFacts(pixel, summary, int(index[0]), int(index[-1]), 0.0, none, none, {}).file_row()
+    facts = write_margin_leaf(source, pixel, catalog / leaf_path(pixel), opened.form)
+    return None if facts is None else facts.file_row()
 
 
 def _entry_schema(opened: OpenCatalog, column: str) -> pa.Schema:

@@ -24,7 +24,7 @@ from ..layout.files import replaced
 from ..layout.flush import begin_writing
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
-from .id_merge import Key, between, first_batches, keys, merged, regrouped
+from .id_merge import Key, between, first_batches, keys, merged
 from .id_runs import (
     BATCH_ROWS,
     read_run,
@@ -35,6 +35,7 @@ from .id_runs import (
     run_paths,
     write_run,
 )
+from .order import regrouped
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from .id_runs import sorted_entries
 
-__all__ = ["Key", "between", "first_batches", "keys", "merged", "regrouped"]
+__all__ = ["Key", "between", "first_batches", "keys", "merged"]
 
 Key = tuple[Any, int]
 """An id, as `keys` gives it, and an index: entries are sorted by both."""
@@ -95,25 +95,6 @@ class _Source:
                 yield table.slice(0, stop)
             if stop < len(table):
                 self.waiting.append(table.slice(stop))
-
-
-def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of one chunk with exactly so many rows each, but for the last."""
-    waiting, held = list[pa.Table](), 0
-    for table in tables:
-        waiting.append(table)
-        held += len(table)
-        if held < rows:
-            continue
-        joined = pa.concat_tables(waiting)
-        stop = held - held % rows
-        for start in range(0, stop, rows):
-            yield joined.slice(start, rows).combine_chunks()
-        rest = joined.slice(stop)
-        held = len(rest)
-        waiting = [rest.take(pa.array(np.arange(held)))] if held else []  # a slice would keep all of it in memory
-    if held:
-        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def first_batches(starts: Sequence[Key], bounds: Sequence[Key]) -> list[int]:

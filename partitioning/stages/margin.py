@@ -12,13 +12,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..layout.files import replaced
-from ..layout.leaf import row_groups, write_leaf
 from ..layout.manifest import FILES_SCHEMA, read_partition_map
-from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR, leaf_path
+from ..layout.paths import MANIFEST_DIR, leaf_path
 from ..sky.healpix import ORDER, Pixel
 from .base import hand_on_leaves
-from .ledger import LeafFacts
-from .margin_from_leaves import MarginSource, margin_from_leaves
+from .margin_from_leaves import MarginSource, write_margin_leaf
 from .plan import TablePlan
 from .spill import write_record
 from .workspace import Workspace
@@ -45,13 +43,9 @@ def margin_unit(workspace: Workspace, plan: TablePlan, unit: int) -> int:
     files = []
     for tile in tiles.tolist():
         pixel = partitions.pixel(tile)
-        rows = margin_from_leaves(source, pixel).combine_chunks()
-        if rows.num_rows:
-            path = workspace.margin(threshold) / leaf_path(pixel)
-            summary = write_leaf(path, row_groups(rows, plan.form), plan.form)
-            index = rows.column(HEALPIX_COLUMN).to_numpy()
-            none = np.empty(0, dtype=np.int64)
-            files.append(LeafFacts(pixel, summary, int(index[0]), int(index[-1]), 0.0, none, none, {}).file_row())
+        facts = write_margin_leaf(source, pixel, workspace.margin(threshold) / leaf_path(pixel), plan.form)
+        if facts is not None:
+            files.append(facts.file_row())
     record_path = workspace.record("margin", unit)
     with replaced(record_path.with_suffix(".files.parquet")) as hidden:
         pq.write_table(pa.Table.from_pylist(files, FILES_SCHEMA), hidden)

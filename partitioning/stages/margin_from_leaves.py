@@ -3,13 +3,15 @@
 A build emits margin rows while it reads its input; this is the way back, for verification, repair and append.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ..layout.leaf import LeafFormat, write_leaf
 from ..layout.manifest import Placement
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, leaf_path
@@ -17,9 +19,11 @@ from ..sky.borders import Tiles, halo_of, margin_rows
 from ..sky.coverage import Coverage, union
 from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
+from .ledger import LeafFacts
+from .order import regrouped
 from .places import degrees
 
-__all__ = ["MarginSource", "Surroundings", "margin_from_leaves", "margin_parts", "surroundings"]
+__all__ = ["MarginSource", "Surroundings", "margin_parts", "surroundings", "write_margin_leaf"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +57,17 @@ def surroundings(source: MarginSource, tile: Pixel) -> Surroundings:
     return Surroundings(tile, coverage, tuple(number for number in numbers if source.partitions.pixel(number) != tile))
 
 
-def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Table]:
+def margin_parts(
+    source: MarginSource, around: Surroundings, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
     """Yield the rows of other tiles whose declared position is at most the threshold away from a tile.
 
     Only the row groups of neighbouring leaves that meet the cells around the tile are read, one at a time.
+
+    Parameters
+    ----------
+    columns
+        Columns to return, index and position among them; all by default.
 
     Yields
     ------
@@ -69,7 +80,7 @@ def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Tabl
         If a leaf cannot be read.
     """
     tile = around.tile
-    for rows in _rows_around(source, around):
+    for rows in _rows_around(source, around, columns):
         index = rows.column(HEALPIX_COLUMN).to_numpy()
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
         near, _ = margin_rows(index, ra, dec, Tiles([tile.order], [tile.number]), source.threshold_deg)
@@ -77,12 +88,23 @@ def margin_parts(source: MarginSource, around: Surroundings) -> Iterator[pa.Tabl
             yield rows.take(pa.array(near))
 
 
-def margin_from_leaves(source: MarginSource, tile: Pixel) -> pa.Table:
-    """Return all rows of `margin_parts` as one table."""
-    return pa.concat_tables([source.schema.empty_table(), *margin_parts(source, surroundings(source, tile))])
+def write_margin_leaf(source: MarginSource, tile: Pixel, path: Path, form: LeafFormat) -> LeafFacts | None:
+    """Write the margin of a tile, some row groups in memory at a time, and return what it holds; None if it is empty.
+
+    Row groups are of about equal size, so that the positions are read once before to count the rows.
+    """
+    around = surroundings(source, tile)
+    names = (HEALPIX_COLUMN, source.placement.ra_column, source.placement.dec_column)
+    rows = sum(part.num_rows for part in margin_parts(source, around, names))
+    if not rows:
+        return None
+    summary = write_leaf(path, regrouped(margin_parts(source, around), form.group_rows(rows)), form)
+    low, high = pc.min(summary.groups.column("healpix_min")), pc.max(summary.groups.column("healpix_max"))
+    none = np.empty(0, dtype=np.int64)
+    return LeafFacts(tile, summary, low.as_py(), high.as_py(), 0.0, none, none, {})
 
 
-def _rows_around(source: MarginSource, around: Surroundings) -> Iterator[pa.Table]:
+def _rows_around(source: MarginSource, around: Surroundings, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     """Yield the rows of other leaves inside the surroundings, in HEALPix order."""
     for number in around.leaves:
-        yield from rows_within(source.catalog / leaf_path(source.partitions.pixel(number)), around.coverage)
+        yield from rows_within(source.catalog / leaf_path(source.partitions.pixel(number)), around.coverage, columns)

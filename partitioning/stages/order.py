@@ -1,5 +1,6 @@
 """The order of stored rows: by ``_healpix_29``, then the id columns, then the order of the input."""
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["one_chunk", "row_numbers", "sorted_order", "stable_order", "taken"]
+__all__ = ["one_chunk", "regrouped", "row_numbers", "sorted_order", "stable_order", "taken"]
 
 _DIGIT_BITS: Final = 16
 _HIGHEST_BITS: Final = 32
@@ -19,6 +20,25 @@ _FEW_TIED: Final = 1 / 16
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as one array: taking from it is several times faster than from many chunks."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of one chunk with exactly so many rows each, but for the last."""
+    waiting, held = list[pa.Table](), 0
+    for table in tables:
+        waiting.append(table)
+        held += len(table)
+        if held < rows:
+            continue
+        joined = pa.concat_tables(waiting)
+        stop = held - held % rows
+        for start in range(0, stop, rows):
+            yield joined.slice(start, rows).combine_chunks()
+        rest = joined.slice(stop)
+        held = len(rest)
+        waiting = [rest.take(pa.array(np.arange(held)))] if held else []  # a slice would keep all of it in memory
+    if held:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def taken(rows: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partitioning.layout.paths import HEALPIX_COLUMN
-from partitioning.stages.id_merge import between, first_batches, keys, merged, regrouped
+from partitioning.stages.id_merge import between, first_batches, keys, merged
 
 KEYS = st.tuples(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**53 + 1, 2**63 - 1]), st.integers(0, 4))
 SOURCES = st.lists(st.lists(KEYS, max_size=30), max_size=6)
@@ -60,17 +60,6 @@ def test_a_range_of_keys_is_cut_out(
         last = first_batches(starts, [high])[0] if high is not None else len(tables)
         found = between(tables[first : last + 1], low, high)
         assert [key for part in found for key in keys(part)] == wanted
-
-
-@given(st.lists(st.integers(0, 20), max_size=12), st.integers(1, 9))
-def test_tables_are_cut_anew_to_one_size(lengths: list[int], rows: int) -> None:
-    entries = [(number, 0) for number in range(sum(lengths))]
-    starts = [sum(lengths[:at]) for at in range(len(lengths))]
-    tables = [table(entries[start : start + length]) for start, length in zip(starts, lengths, strict=True)]
-    found = list(regrouped(tables, rows))
-    assert [key for part in found for key in keys(part)] == entries
-    assert {len(part) for part in found[:-1]} <= {rows}
-    assert all(part.column(0).num_chunks == 1 for part in found)
 
 
 def test_times_that_python_cannot_tell_have_keys() -> None:
