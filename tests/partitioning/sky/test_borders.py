@@ -199,6 +199,24 @@ def test_margins_equal_brute_force(
         assert sure == set(expected.tolist())
 
 
+@pytest.mark.parametrize("rows", [3, 2000])
+@pytest.mark.parametrize("in_order", [False, True])
+def test_rows_are_found_in_tiles_given_in_any_order(rows: int, in_order: bool) -> None:
+    """Some rows lie in no tile; first and last indices of tiles are among them."""
+    rng = np.random.default_rng(rows)
+    orders, numbers = random_tiling((10.0, 20.0), 1.0, rng)
+    shuffled = rng.permutation(len(orders))
+    orders, numbers = orders[shuffled], numbers[shuffled]
+    shift = 2 * (ORDER - orders)
+    edges = np.concatenate([numbers << shift, ((numbers + 1) << shift) - 1, (numbers + 1) << shift])
+    index = rng.permutation(np.append(edges, radec_to_index(*around(10.0, 20.0, np.linspace(0, 6, 2000), rng))))[:rows]
+    index = np.sort(index) if in_order else index
+    holds = (index[:, None] >> shift) == numbers
+    expected = np.where(holds.any(axis=1), holds.argmax(axis=1), -1)
+    assert np.array_equal(Tiles(orders, numbers).of(index), expected)
+    assert rows < 100 or (expected < 0).any()
+
+
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_the_cells_around_are_wide_enough(order: int) -> None:
     """No cell beyond a cell's neighbours comes nearer to it than 1/1.6 of the average side."""
