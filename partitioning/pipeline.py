@@ -41,7 +41,7 @@ from .stages.publish import current_release, move_release, publish_release, publ
 from .stages.run import Share, lookup_of
 from .stages.spill_index import write_spill_index
 from .stages.tiles import count_in_units, make_tiles
-from .stages.workspace import Workspace
+from .stages.workspace import Workspace, column_stage
 
 __all__ = ["SMALL_BYTES", "BuiltTable", "append", "build", "build_order", "build_time"]
 
@@ -448,7 +448,7 @@ def _index(job: Job, column: str) -> IndexRecord:
     for stage, units in merge_stages(job.workspace, column):
         job.run(stage, units)
     parts = plan_index(job.workspace, job.plan, column)
-    job.run(f"index-{column}", parts)
+    job.run(column_stage("index", column), parts)
     if is_flat(job.plan.form.schema.field(column).type):
         job.run(begin_flat_index(job.workspace, column, parts), parts)
     return assemble_index(job.workspace, job.plan, column, parts)

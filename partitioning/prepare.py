@@ -18,7 +18,7 @@ from .exceptions import ConfigError, DamagedInputError
 from .job import workspace_of
 from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
-from .layout.paths import index_name, margin_name
+from .layout.paths import escaped, index_name, margin_name
 from .layout.schema import is_ordered, schema_fingerprint
 from .readers.base import ends_checksum, find_inputs
 from .readers.felis import FelisTable
@@ -53,6 +53,9 @@ __all__ = [
     "sweep_published",
 ]
 
+
+_LONGEST_NAME: Final = 200
+"""Bytes that a column's name may take in that of a directory."""
 
 _LOOKERS: Final = 8
 """Input files that are looked at at the same time."""
@@ -255,8 +258,9 @@ def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]
             msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
             yield ConfigError(msg)
     for name in table.index_columns:
-        if not name.replace("_", "").isalnum() or not name.isascii():
-            msg = f"table {table.name!r}: index names {name!r}, but an index is a directory: rename the column first"
+        if len(escaped(name)) > _LONGEST_NAME or name != name.strip() or not name.isprintable():
+            msg = f"table {table.name!r}: index names {name!r}, which cannot be the name of a directory and stand in a "
+            msg += "HATS property: it is too long, or has blanks at an end or control characters; rename the column"
             yield ConfigError(msg)
         if index_name("", name) == margin_name("", table.margin_arcsec):
             msg = f"table {table.name!r}: index names {name!r}, the name of the margin's directory: rename the column"

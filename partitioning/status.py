@@ -21,9 +21,10 @@ from .layout.paths import (
 from .lease import lease_holder
 from .progress import size_text
 from .stages.bucket import read_bucket_plan
+from .stages.id_index import bounds_path
 from .stages.plan import TablePlan, read_plan
 from .stages.publish import current_release
-from .stages.workspace import Workspace
+from .stages.workspace import Workspace, column_stage
 
 __all__ = ["Progress", "TableStatus", "config_status", "directory_status", "status_lines", "table_status"]
 
@@ -149,7 +150,8 @@ def _stages(workspace: Workspace, plan: TablePlan) -> Iterator[Progress]:
         yield Progress("bucket", _done(workspace, "bucket"), plan.unit_count)
     yield Progress("sort", _done(workspace, "sort"), _sort_units(workspace, plan))
     for column in plan.table.index_columns:
-        yield Progress(f"index-{column}", _done(workspace, f"index-{column}"), _index_units(workspace, column))
+        done = _done(workspace, column_stage("index", column))
+        yield Progress(f"index-{column}", done, _index_units(workspace, column))
     manifest = workspace.catalog / MANIFEST_DIR / "manifest.json"
     yield Progress("maps" if plan.is_tiled else "write", int(manifest.exists()), 1)
     yield Progress("verify", 0, 1)
@@ -171,7 +173,7 @@ def _sort_units(workspace: Workspace, plan: TablePlan) -> int | None:
 
 def _index_units(workspace: Workspace, column: str) -> int | None:
     try:
-        return 1 + int(pq.read_metadata(workspace.records / f"bounds-{column}.parquet").num_rows)
+        return 1 + int(pq.read_metadata(bounds_path(workspace, column)).num_rows)
     except OSError:
         return None
 

@@ -20,7 +20,7 @@ from ..exceptions import LayoutError
 from ..layout.leaf import file_checksum
 from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
-from ..layout.schema import schema_fingerprint
+from ..layout.schema import ascending, schema_fingerprint
 from .catalog import OpenCatalog, tried, tried_file
 from .hashing import entry_hashes
 from .hats import check_properties, check_schema_file, expected_index_properties
@@ -256,7 +256,7 @@ class _Entries:
 
 def _is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
     keys = group if before is None else pa.concat_tables([before, group])
-    order = pc.sort_indices(keys, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]).to_numpy()  # stable
+    order = pc.sort_indices(keys, ascending([column, HEALPIX_COLUMN])).to_numpy()  # stable
     return bool((order == np.arange(len(order))).all())
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN
-from ..layout.schema import has_nan, is_ordered
+from ..layout.schema import ascending, has_nan, is_ordered
 from ..sky.healpix import radec_to_index
 from ..sky.separation import separation_deg
 from ..stages.places import degrees, index_or_reason
@@ -62,7 +62,7 @@ def order_problem(group: pa.Table, before: pa.Table | None, id_columns: Sequence
     if not id_columns or not len(tied):
         return None
     subset = keys.take(pa.array(tied))
-    by_key = pc.sort_indices(subset, [(name, "ascending") for name in subset.column_names]).to_numpy()  # stable
+    by_key = pc.sort_indices(subset, ascending(subset.column_names)).to_numpy()  # stable
     moved = np.flatnonzero(by_key != np.arange(len(by_key)))
     if not len(moved):
         return None

@@ -110,14 +110,15 @@ def index_properties(main: str, record: IndexRecord, created: str) -> dict[str, 
 def pointer_properties(manifest: Manifest, release: str) -> dict[str, str]:
     """Return the keys of a table's pointer file; `release` is the directory of the current release."""
     margins = [record.directory for record in manifest.margins]
-    indexes = [f"{record.column} {record.directory}" for record in manifest.indexes]
+    # HATS separates names by these: an index of such a column is there, but a collection cannot name it
+    indexes = [record for record in manifest.indexes if not set(" ;,\n") & set(record.column)]
     found = {
         "obs_collection": manifest.table,
         "hats_primary_table_url": release,
         "all_margins": " ".join(margins),
         "default_margin": margins[0] if margins else "",
-        "all_indexes": " ".join(indexes),
-        "default_index": manifest.indexes[0].column if indexes else "",
+        "all_indexes": " ".join(f"{record.column} {record.directory}" for record in indexes),
+        "default_index": indexes[0].column if indexes else "",
         **_provenance(manifest.created),
     }
     return {key: value for key, value in found.items() if value}

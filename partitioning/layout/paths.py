@@ -24,6 +24,7 @@
 Sources: IVOA Note HATS 1.0 for the tree of a catalog; the rest is this project's.
 """
 
+import string
 from typing import Final
 
 from ..sky.healpix import Pixel
@@ -56,12 +57,16 @@ __all__ = [
     "SUMMARY_PAGE",
     "SUMMARY_TEXT",
     "THUMBNAIL",
+    "escaped",
     "index_name",
     "index_part_path",
     "leaf_path",
     "margin_name",
     "release_name",
+    "unescaped",
 ]
+
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + "_")
 
 COLLECTION_PROPERTIES: Final = "collection.properties"
 """Pointer file of a table: names the current release's catalogs. Replacing it publishes a release."""
@@ -162,8 +167,27 @@ def margin_name(main: str, threshold_arcsec: float) -> str:
 
 
 def index_name(main: str, column: str) -> str:
-    """Return the directory name of an id index, as the usual HATS tools spell it."""
-    return f"{main}_{column}"
+    """Return the directory name of an id index, as the usual HATS tools spell it but for characters that need care.
+
+    >>> index_name("Object_r1", "objectId"), index_name("Object_r1", "obj id")
+    ('Object_r1_objectId', 'Object_r1_obj-20id')
+    """
+    return f"{main}_{escaped(column)}"
+
+
+def escaped(column: str) -> str:
+    """Return a column's name as part of a file's name: bytes other than ASCII letters, digits and ``_`` as ``-xx``."""
+    return "".join(chr(byte) if chr(byte) in _PLAIN else f"-{byte:02x}" for byte in column.encode())
+
+
+def unescaped(text: str) -> str:
+    """Return the name that `escaped` made `text` of.
+
+    >>> unescaped(escaped("naïve-id"))
+    'naïve-id'
+    """
+    first, *others = text.split("-")
+    return b"".join([first.encode(), *(bytes.fromhex(part[:2]) + part[2:].encode() for part in others)]).decode()
 
 
 def index_part_path(part: int) -> str:

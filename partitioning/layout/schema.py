@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..exceptions import SchemaMismatchError
 
 __all__ = [
+    "ascending",
     "has_nan",
     "is_ordered",
     "nan_to_null",
@@ -105,6 +106,11 @@ def is_ordered(kind: pa.DataType) -> bool:
         or pa.types.is_temporal(kind)
         or pa.types.is_decimal(kind)
     )
+
+
+def ascending(names: Iterable[str]) -> list[tuple[pc.Expression, str]]:
+    """Return the keys of a sort by some columns: Arrow takes a text that begins with a dot or a bracket for a path."""
+    return [(pc.field(name), "ascending") for name in names]
 
 
 def schema_fingerprint(schema: pa.Schema) -> str:

@@ -51,7 +51,7 @@ from .ledger import Ledger
 from .maps import write_maps
 from .plan import TablePlan
 from .summary import write_summary
-from .workspace import Workspace
+from .workspace import Workspace, column_stage
 
 __all__ = [
     "Facts",
@@ -147,7 +147,7 @@ def assemble_margin(
 def assemble_index(workspace: Workspace, plan: TablePlan, column: str, parts: int) -> IndexRecord:
     """Write manifest and HATS files of an id index whose parts and flat arrays are written."""
     directory = workspace.index(column)
-    records = [dict(np.load(workspace.record(f"index-{column}", part))) for part in range(parts)]
+    records = [dict(np.load(workspace.record(column_stage("index", column), part))) for part in range(parts)]
     files = pa.table(
         {
             "part": pa.array(range(parts), pa.int32()),

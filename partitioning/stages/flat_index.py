@@ -12,7 +12,7 @@ from ..layout.files import replaced
 from ..layout.flush import begin_writing
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, index_part_path
 from .spill import write_record
-from .workspace import Workspace
+from .workspace import Workspace, column_stage
 
 __all__ = ["begin_flat_index", "flat_unit"]
 
@@ -27,11 +27,11 @@ def begin_flat_index(workspace: Workspace, column: str, parts: int) -> str:
 
     They are always made anew: that a unit is done tells nothing of its part of a file that others write, too.
     """
-    stage = f"flat-{column}"
+    stage = column_stage("flat", column)
     shutil.rmtree(workspace.record(stage, 0).parent, ignore_errors=True)
     rows = []
     for part in range(parts):
-        with np.load(workspace.record(f"index-{column}", part)) as record:
+        with np.load(workspace.record(column_stage("index", column), part)) as record:
             rows.append(int(record["rows"]))
     for target in _targets(workspace, column):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def flat_unit(workspace: Workspace, column: str, part: int) -> int:
             at += batch.num_rows
     for target in targets:
         begin_writing(target)
-    write_record(workspace.record(f"flat-{column}", part), flush=False)
+    write_record(workspace.record(column_stage("flat", column), part), flush=False)
     return int(stop - first)
 
 
@@ -66,4 +66,4 @@ def _targets(workspace: Workspace, column: str) -> tuple[Path, Path]:
 
 
 def _firsts_path(workspace: Workspace, column: str) -> Path:
-    return workspace.records / f"flat-{column}.npy"
+    return workspace.records / f"{column_stage('flat', column)}.npy"

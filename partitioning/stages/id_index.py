@@ -24,6 +24,7 @@ from ..layout.files import replaced
 from ..layout.flush import begin_writing
 from ..layout.leaf import file_checksum
 from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
+from ..layout.schema import ascending
 from .id_merge import Key, between, first_batches, keys, merged
 from .id_runs import (
     BATCH_ROWS,
@@ -39,11 +40,13 @@ from .order import regrouped
 from .plan import TablePlan
 from .spill import write_record
 from .tiling import Tiling
-from .workspace import Workspace
+from .workspace import Workspace, column_of, column_stage
 
 __all__ = [
     "PART_GROUP_ROWS",
     "PART_ROWS",
+    "Part",
+    "bounds_path",
     "distinct_ids",
     "index_unit",
     "merge_stages",
@@ -78,7 +81,7 @@ def merge_stages(workspace: Workspace, column: str) -> Iterator[tuple[str, int]]
     level = 0
     while (runs := len(run_paths(workspace, column, level))) > _MOST_RUNS:
         level += 1
-        yield f"merge{level}-{column}", -(-runs // _MOST_RUNS)
+        yield column_stage(f"merge{level}", column), -(-runs // _MOST_RUNS)
 
 
 def merge_unit(workspace: Workspace, stage: str, unit: int, most_rows: int) -> int:
@@ -111,8 +114,7 @@ def merged_run(workspace: Workspace, stage: str, unit: int) -> Path:
 
 
 def _merge(stage: str) -> tuple[int, str]:
-    level, column = stage.removeprefix("merge").split("-", 1)
-    return int(level), column
+    return int(stage.removeprefix("merge").partition("-")[0]), column_of(stage)
 
 
 def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
@@ -123,7 +125,7 @@ def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
     """
     sample, rows = _sample(workspace, plan, column)
     bounds = _quantiles(sample, rows)
-    with replaced(_bounds_path(workspace, column)) as hidden:
+    with replaced(bounds_path(workspace, column)) as hidden:
         pq.write_table(bounds, hidden)
     wanted = keys(bounds)
     runs = run_paths(workspace, column, run_level(workspace, column))
@@ -164,7 +166,7 @@ def _quantiles(entries: pa.Table, rows: NDArray[np.float64]) -> pa.Table:
     parts = -(-total // min(max(PART_ROWS, total // _MANY_PARTS), _MOST_PART_ROWS))
     if parts <= 1:
         return entries[:0]
-    order = pc.sort_indices(entries, [(name, "ascending") for name in entries.column_names]).to_numpy()
+    order = pc.sort_indices(entries, ascending(entries.column_names)).to_numpy()
     filled = np.cumsum(rows[order])
     at = np.searchsorted(filled, np.arange(1, parts) * (total / parts))
     bounds = entries.take(pa.array(order[np.minimum(at, len(order) - 1)]))
@@ -207,12 +209,13 @@ def _span(group: pq.RowGroupMetaData, kind: pa.DataType) -> tuple[Key, Key] | No
     return (ids.min, healpix.min), (ids.max, healpix.max)
 
 
-def _bounds_path(workspace: Workspace, column: str) -> Path:
-    return workspace.records / f"bounds-{column}.parquet"
+def bounds_path(workspace: Workspace, column: str) -> Path:
+    """Return the file of the entries at which the parts of an index begin, but for the first."""
+    return workspace.records / f"{column_stage('bounds', column)}.parquet"
 
 
 def _cuts_path(workspace: Workspace, column: str) -> Path:
-    return workspace.records / f"cuts-{column}.npy"
+    return workspace.records / f"{column_stage('cuts', column)}.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, part: Part
         All tiles of the release.
     """
     column = part.column
-    bounds = [None, *keys(pq.read_table(_bounds_path(workspace, column))), None]
+    bounds = [None, *keys(pq.read_table(bounds_path(workspace, column))), None]
     low, high = bounds[part.number], bounds[part.number + 1]
     sources = [
         between(tables, low, high)
@@ -250,7 +253,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, part: Part
                 ids.add(group)
         begin_writing(hidden)
     write_record(
-        workspace.record(f"index-{column}", part.number),
+        workspace.record(column_stage("index", column), part.number),
         flush=False,
         rows=np.array(ids.rows),
         distinct=np.array(ids.distinct),

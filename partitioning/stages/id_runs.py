@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from ..layout.files import replaced
 from ..layout.paths import HEALPIX_COLUMN
+from ..layout.schema import ascending
 from .order import one_chunk, stable_order
 from .workspace import Workspace
 
@@ -93,10 +94,10 @@ def is_flat(kind: pa.DataType) -> bool:
 
 def sorted_entries(table: pa.Table) -> pa.Table:
     """Return (id, index) sorted by both, without NULL ids."""
-    column, kind = table.column_names[0], table.schema.field(0).type
+    kind = table.schema.field(0).type
     table = table.filter(pc.is_valid(table.column(0))) if table.column(0).null_count else table
     if not is_flat(kind):
-        return table.take(pc.sort_indices(table, [(column, "ascending"), (HEALPIX_COLUMN, "ascending")]))
+        return table.take(pc.sort_indices(table, ascending(table.column_names)))
     ids, healpix = table.column(0).cast(pa.int64()).to_numpy(), table.column(1).to_numpy()
     order = stable_order(ids)
     ids_there, healpix_there = ids[order], healpix[order]

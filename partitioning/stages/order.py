@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..layout.schema import ascending
+
 __all__ = ["one_chunk", "regrouped", "row_numbers", "sorted_order", "stable_order", "taken"]
 
 _DIGIT_BITS: Final = 16
@@ -98,7 +100,7 @@ def sorted_order(keys: pa.Table) -> NDArray[np.int64]:
     if keys.num_columns == 1:
         return order
     tied = _tied(index[order])
-    by = [(name, "ascending") for name in keys.column_names]  # a stable sort: the order of input decides at last
+    by = ascending(keys.column_names)  # a stable sort: the order of input decides at last
     if len(tied) == len(order):
         del order, tied  # there may be millions
         by_key: NDArray[np.int64] = pc.sort_indices(keys, by).to_numpy().view(np.int64)

@@ -21,7 +21,7 @@ from .id_index import merged_run
 from .id_runs import run_files, unit_run_files
 from .ledger import read_record_files, record_files, unit_leaves
 from .plan import TablePlan
-from .workspace import Workspace
+from .workspace import Workspace, column_of, column_stage
 
 __all__ = ["forget_lost_units", "forget_spilled", "sort_files"]
 
@@ -31,8 +31,9 @@ _Record = Mapping[str, NDArray[Any]]
 def forget_lost_units(workspace: Workspace, plan: TablePlan) -> int:
     """Remove the records of units whose results are not all there, so that they are done again; return their number."""
     lost = 0
+    indexes = [column_stage("index", column) for column in plan.table.index_columns]
     merges = sorted(path.name for path in workspace.records.glob("merge*"))
-    for stage in ("bucket", "place", "sort", *merges, *(f"index-{column}" for column in plan.table.index_columns)):
+    for stage in ("bucket", "place", "sort", *merges, *indexes):
         done = sorted(int(path.stem) for path in workspace.record(stage, 0).parent.glob("[0-9]*.npz"))
         for unit in (unit for unit in done if not _is_whole(workspace, plan, stage, unit)):
             workspace.record(stage, unit).unlink(missing_ok=True)
@@ -97,6 +98,6 @@ def _files(
         case stage, unit if stage.startswith("merge"):
             yield from zip(run_files(merged_run(workspace, stage, unit)), record["run_bytes"].tolist(), strict=True)
         case stage, unit if stage.startswith("index-"):
-            yield workspace.index(stage.removeprefix("index-")) / index_part_path(unit), int(record["bytes"])
+            yield workspace.index(column_of(stage)) / index_part_path(unit), int(record["bytes"])
         case _:
             pass  # the one file of a table without positions was flushed when it was written

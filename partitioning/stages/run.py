@@ -27,7 +27,7 @@ from .remains import forget_spilled
 from .sort import SortInput, sort_unit
 from .spill_index import bucket_blocks, spilled_row_bytes
 from .tiling import Tiling, joined_tilings
-from .workspace import Workspace
+from .workspace import Workspace, column_of
 
 __all__ = [
     "CHUNK_SHARE",
@@ -157,9 +157,9 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
         case _ if stage.startswith("merge"):
             return merge_unit(workspace, stage, unit, _entries(share))
         case _ if stage.startswith("flat-"):
-            return flat_unit(workspace, stage.removeprefix("flat-"), unit)
+            return flat_unit(workspace, column_of(stage), unit)
         case _:
-            part = Part(stage.removeprefix("index-"), unit, _entries(share))
+            part = Part(column_of(stage), unit, _entries(share))
             return index_unit(workspace, plan, release_tiles(workspace, plan), part)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from ..layout.files import is_temporary, replace_bytes
-from ..layout.paths import STAGING_DIR, index_name, margin_name
+from ..layout.paths import STAGING_DIR, escaped, index_name, margin_name, unescaped
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "column_of", "column_stage"]
 
 _IDENTITY: Final = "identity"
 
@@ -80,7 +80,7 @@ class Workspace:
 
     def runs(self, column: str) -> Path:
         """Directory of the sorted runs of an id column."""
-        return self.spill / "runs" / column
+        return self.spill / "runs" / escaped(column)
 
     def record(self, stage: str, unit: int) -> Path:
         """File that tells that a unit is done, and what it made."""
@@ -141,6 +141,20 @@ class Workspace:
         for path in [*self.home.glob(".*"), *_hidden(self.staging), *_hidden(self.spill)]:
             if is_temporary(path):
                 path.unlink(missing_ok=True)
+
+
+def column_stage(kind: str, column: str) -> str:
+    """Return the name of a stage that makes something of one column.
+
+    >>> column_stage("index", "obj id")
+    'index-obj-20id'
+    """
+    return f"{kind}-{escaped(column)}"
+
+
+def column_of(stage: str) -> str:
+    """Return the column of a stage that `column_stage` named."""
+    return unescaped(stage.partition("-")[2])
 
 
 def _unlink(path: Path) -> None:
