@@ -26,6 +26,7 @@ from .counts import summed
 from .ledger import Ledger
 from .places import Places, Unplaced
 from .plan import BaseRelease, TablePlan
+from .removal import Removed, kept_sketches
 from .sketch import merged
 from .tiling import Tiling
 from .units import base_leaf
@@ -170,6 +171,10 @@ def joined_ledger(plan: TablePlan, made: Ledger, map_order: int) -> Ledger:
     files = pa.concat_tables([old_files, made.files])
     order = np.argsort(files.column("healpix_min").to_numpy(), kind="stable")
     names = plan.form.schema.names
+    if base.removed:
+        leaves = (base.catalog / leaf_path(plan.base_map.pixel(tile)) for tile in base.touched_tiles)
+        anew = {names[number]: hashes for number, hashes in made.sketches.items()}
+        old_sketches = kept_sketches(old_sketches, anew, Removed(leaves, base.removed))
     sketches = {n: merged([made.sketches[n], old_sketches[names[n]]]) for n in made.sketches}
     return replace(
         made,

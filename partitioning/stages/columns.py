@@ -36,10 +36,11 @@ def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> 
 
 
 def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
-    """Return the estimated distinct values of a column, never more than it has values."""
+    """Return the estimated distinct values of a column, never more than it has values; None if they are not known."""
     if number not in ledger.sketches:
         return None
-    return min(estimate(ledger.sketches[number]), rows - int(ledger.column_nulls[:, number].sum()))
+    found = estimate(ledger.sketches[number])
+    return None if found is None else min(found, rows - int(ledger.column_nulls[:, number].sum()))
 
 
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:

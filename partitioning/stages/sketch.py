@@ -1,6 +1,9 @@
 """Estimates of distinct values: the smallest hashes of each column (K minimum values, Bar-Yossef et al. 2002).
 
-Sketches of parts merge into the sketch of the whole, in any order. With 256 hashes the standard error is 6 %.
+Sketches of parts merge into the sketch of the whole, in any order. With 256 hashes the standard error is 6 %. The last
+of 256 is the limit below which the sketch knows all hashes; one with fewer knows all that there are. Where values were
+taken out (`without`), fewer are left below the limit, and the limit stands in their place, too (theta sketches,
+Dasgupta et al. 2016).
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +19,18 @@ from numpy.typing import NDArray
 from ..layout.schema import is_ordered
 from .order import one_chunk
 
-__all__ = ["Sketches", "estimate", "merged", "sketch_arrays", "sketches_of"]
+__all__ = [
+    "Hashes",
+    "Sketches",
+    "SketchesOfParts",
+    "estimate",
+    "knows_all",
+    "merged",
+    "occurring",
+    "sketch_arrays",
+    "sketches_of",
+    "without",
+]
 
 _SIZE: Final = 256
 _CACHE: Final = 1 << 12
@@ -25,6 +39,8 @@ _FEW: Final = 2 * _SIZE
 """So few hashes are sooner merged than held against the cache."""
 _ENOUGH: Final = 2 * _SIZE
 """Among so many of the smallest hashes there are `_SIZE` distinct ones, unless values are repeated."""
+_PARTS: Final = 32
+"""Sketches that are merged at once."""
 _ALL: Final = np.uint64(2**64 - 1)
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _SHIFT: Final = np.uint64(31)
@@ -143,20 +159,66 @@ def sketches_of(record: Mapping[str, NDArray[Any]]) -> dict[int, Hashes]:
     return dict(zip(record["sketch_columns"].tolist(), parts, strict=False))
 
 
+@dataclass
+class SketchesOfParts:
+    """Merges the sketches of the columns of many parts, some at a time."""
+
+    _waiting: list[Mapping[int, Hashes]] = field(default_factory=list)
+
+    def add(self, sketches: Mapping[int, Hashes]) -> None:
+        """Add the smallest hashes of a part by number of the column."""
+        self._waiting.append(sketches)
+        if len(self._waiting) == _PARTS:
+            self._waiting = [self.merged()]
+
+    def merged(self) -> dict[int, Hashes]:
+        """Return the smallest hashes of all parts so far."""
+        numbers = dict.fromkeys(number for part in self._waiting for number in part)
+        return {number: merged(part[number] for part in self._waiting if number in part) for number in numbers}
+
+
 def merged(parts: Iterable[Hashes]) -> Hashes:
     """Return the smallest hashes of several sketches of one column."""
-    return _smallest(np.concatenate([np.empty(0, np.uint64), *parts]), _ALL)
+    sketches = list(parts)
+    limit = min((part[-1] for part in sketches if not knows_all(part)), default=_ALL)
+    hashes = _smallest(np.concatenate([np.empty(0, np.uint64), *sketches]), _ALL)
+    return _filled(hashes[hashes <= limit], limit)
 
 
-def estimate(smallest: Hashes) -> int:
-    """Return the estimated number of distinct values of a column.
+def knows_all(sketch: Hashes) -> bool:
+    """Return whether a sketch has the hashes of all values that there are."""
+    return len(sketch) < _SIZE
+
+
+def without(sketch: Hashes, gone: Hashes) -> Hashes:
+    """Return a sketch that does not count some hashes."""
+    limit = _ALL if knows_all(sketch) else sketch[-1]
+    return _filled(_distinct(sketch[~np.isin(sketch, gone)]), limit)
+
+
+def _filled(hashes: Hashes, limit: np.uint64) -> Hashes:
+    """Return a sketch that knows all hashes below a limit (2**64 - 1: all that there are)."""
+    if limit == _ALL or len(hashes) == _SIZE:
+        return hashes
+    return np.concatenate([hashes, np.full(_SIZE - len(hashes), limit)])
+
+
+def occurring(sketch: Hashes, values: pa.Array) -> Hashes:
+    """Return which hashes of a sketch, but for its limit, some values of its column have."""
+    limit = _ALL if knows_all(sketch) else sketch[-1]
+    return np.intersect1d(_hashes(values, limit, _Scratch()), sketch)
+
+
+def estimate(sketch: Hashes) -> int | None:
+    """Return the estimated number of distinct values of a column; None if too few hashes are left to tell.
 
     >>> estimate(np.arange(5, dtype=np.uint64))
     5
     """
-    if len(smallest) < _SIZE:
-        return len(smallest)
-    return round((_SIZE - 1) / (float(smallest[-1]) / 2.0**64))
+    if knows_all(sketch):
+        return len(sketch)
+    below = int(np.searchsorted(sketch, sketch[-1]))
+    return None if below < _SIZE // 2 else round(below / (float(sketch[-1]) / 2.0**64))
 
 
 def _distinct(hashes: Hashes) -> Hashes:

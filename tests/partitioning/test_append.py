@@ -100,6 +100,29 @@ def test_an_append_holds_what_a_build_would(base: Path, tmp_path: Path) -> None:
     assert_consistent(second)
 
 
+def test_distinct_values_do_not_count_what_was_replaced(tmp_path: Path) -> None:
+    """The same file is replaced again and again, each time with four rows of other stars."""
+
+    def stars(seed: int) -> pa.Table:
+        rows = sky_rows(1200, seed=seed, first_id=10_000 * seed)
+        first = np.arange(1200) // 4 * 4
+        for name in ("ra", "dec"):
+            rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].take(pa.array(first)))
+        return rows.append_column("star", pa.array(10_000 * seed + first))
+
+    write_files(tmp_path / "Object", pa.concat_tables([stars(seed) for seed in (1, 2, 3)]))
+    build_all(tmp_path, TABLE)
+    for night in range(4, 10):
+        add(tmp_path, "part0", stars(night))
+        catalog = grow(tmp_path, "Object/part0.parquet")
+    rows = stored(catalog)
+    assert len(set(rows["star"].to_pylist())) == 900
+    for column in read_manifest(catalog).columns:
+        if column.name in {"id", "star", "mag", "flux", "band", "flag", "zero"}:
+            truth = len(set(rows[column.name].drop_null().to_pylist()))
+            assert column.distinct == pytest.approx(truth, rel=0.25 if truth > 255 else 0), column.name
+
+
 def test_an_index_of_few_ids_is_handed_on_in_parts(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept of the base release's index, parts and row groups cut within one id, is merged with what is new."""
     monkeypatch.setattr(id_index, "PART_ROWS", 400)

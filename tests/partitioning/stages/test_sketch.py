@@ -6,8 +6,20 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from partitioning.stages.sketch import Sketches, estimate, merged, sketch_arrays, sketches_of
+from partitioning.stages.sketch import (
+    Hashes,
+    Sketches,
+    SketchesOfParts,
+    estimate,
+    merged,
+    occurring,
+    sketch_arrays,
+    sketches_of,
+    without,
+)
 
 WHOLE = 256
 
@@ -62,6 +74,54 @@ def test_parts_merge_into_the_whole() -> None:
     array = ARRAYS["many integers"]
     parts = [sketch_of(array.slice(start, 900), 300) for start in range(0, 3000, 900)]
     assert merged(parts).tolist() == sketch_of(array, 3000).tolist()
+
+
+def known(sketch: Hashes) -> tuple[int, set[int]]:
+    """Return the limit of a sketch, and the hashes that it knows below it."""
+    limit = int(sketch[-1]) if len(sketch) == WHOLE else 1 << 64
+    return limit, {each for each in sketch.tolist() if each < limit}
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 100, 300, 1500]), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_taken_out_counts_no_more(seed: int, size: int, share: float, kept: float) -> None:
+    """A sketch knows exactly the hashes below its limit, after values are taken out of it and it is merged."""
+    rng = np.random.default_rng(seed)
+    whole = rng.integers(0, 1 << 40, size)
+    gone, more = whole[rng.random(size) < share], rng.integers(0, 1 << 40, int(kept * 900))
+    first, second = (sketch_of(pa.array(values, pa.int64()), 5000) for values in (whole, more))
+    found = without(first, occurring(first, pa.array(gone, pa.int64())))
+    left = np.setdiff1d(whole, gone)
+    for sketch, values in ((found, left), (merged([found, second]), np.union1d(left, more))):
+        limit, below = known(sketch)
+        assert below == {each for each in distinct_hashes(pa.array(values)) if each < limit}
+        assert (np.diff(sketch.astype(object)) >= 0).all()
+        told = estimate(sketch)
+        if limit == 1 << 64:
+            assert told == len(values)
+        elif told is None:
+            assert len(below) < WHOLE / 2
+        else:
+            assert told == pytest.approx(len(below) / limit * 2**64, abs=1)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_hashes_are_found_among_values(name: str) -> None:
+    array = ARRAYS[name]
+    sketch = sketch_of(array, 3000)
+    some = array.slice(100, 400)
+    limit, below = known(sketch)
+    found = set(occurring(sketch, some).tolist())
+    assert found - {limit} == below & distinct_hashes(some)
+
+
+def test_many_parts_merge_some_at_a_time() -> None:
+    array, parts = ARRAYS["many integers"], SketchesOfParts()
+    for start in range(0, 3000, 30):
+        parts.add({0: sketch_of(array.slice(start, 30), 30), start + 1: sketch_of(array.slice(start, 5), 5)})
+    found = parts.merged()
+    assert found[0].tolist() == sketch_of(array, 3000).tolist()
+    assert len(found) == 101
 
 
 def test_the_estimate_is_close() -> None:
