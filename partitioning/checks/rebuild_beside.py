@@ -33,7 +33,7 @@ from ..stages.id_runs import is_flat
 from ..stages.ledger import LeafFacts
 from ..stages.margin_from_leaves import MarginSource, margin_from_leaves
 from .catalog import OpenCatalog
-from .index import index_schema
+from .index_part import index_schema
 from .rebuild import put_staged
 
 __all__ = ["rebuild_index", "rebuild_margin"]

@@ -227,7 +227,8 @@ class _Verification:
             scope = IndexScope(sums, nulls)
             if isinstance(self.scope, Sample):
                 scope = IndexScope(sums, nulls, self.scope.fraction, self.scope.seed)
-            check_index(self.opened, record, scope, collected)
+            what = f"index {record.column}"
+            check_index(self.opened, record, scope, partial(self.each, what, apart=self.apart), collected)
             self.found.merge(collected)
 
 
