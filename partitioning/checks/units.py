@@ -8,6 +8,7 @@ import pickle
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -96,11 +97,13 @@ def check_unit(workspace: Workspace, stage: str, unit: int) -> int:
     return sum(file.rows for file in some)
 
 
-def check_stages(workspace: Workspace) -> Iterator[tuple[str, int]]:
-    """Yield the stages of the verification that was begun last, and the number of their units."""
-    for path in sorted(workspace.records.glob(f"{CHECKS}*.npz"), key=lambda path: path.stat().st_mtime_ns):
-        with np.load(path) as task:
-            yield path.stem, len(task["cuts"]) - 1
+def check_stages(workspace: Workspace) -> list[tuple[str, int]]:
+    """Return the stages of the verification that was begun last, in order, and the number of their units."""
+    found = []
+    for path in workspace.records.glob(f"{CHECKS}*.npz"):
+        with suppress(FileNotFoundError), np.load(path) as task:  # it may be removed meanwhile
+            found.append((path.stat().st_mtime_ns, path.stem, len(task["cuts"]) - 1))
+    return [(stage, units) for _, stage, units in sorted(found)]
 
 
 def _task(workspace: Workspace, stage: str) -> Path:
