@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from .checks.report import Tiles, listing, require_clean
-from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .exceptions import ConfigError, InputError, SchemaMismatchError
 from .job import Job
@@ -199,7 +198,7 @@ def _check_base(job: Job, base: BaseRelease) -> None:
     They are joined with what is new, and get new checksums.
     """
     job.say(f"{base.catalog.name}: lists and indexes are verified")
-    require_clean(verify_release(base.catalog, scope=Tiles(frozenset()), workers=job.config.workers, report=job.say))
+    require_clean(job.verified(base.catalog, Tiles(frozenset())))
 
 
 def _check_parents(job: Job, parent: Parent | None) -> None:

@@ -1,6 +1,6 @@
 """Where units of work run: here, in processes of this machine, on nodes that share the directory, on Dask.
 
-Units are pure functions of the workspace (`stages.run.run_unit`), so that it makes no difference to the result.
+Units are pure functions of the workspace (`dispatch.run_unit`), so that it makes no difference to the result.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
@@ -23,11 +23,12 @@ from typing import Any, ClassVar, Final, Protocol, cast
 
 import pyarrow as pa
 
+from .dispatch import run_unit
 from .exceptions import ConfigError, PartitioningError
 from .layout.files import replace_bytes
 from .layout.paths import STAGING_DIR
 from .lease import STALE_S, seconds_since
-from .stages.run import Share, run_unit
+from .stages.run import Share
 from .stages.workspace import Workspace
 from .without_pandas import hide_pandas
 
@@ -257,7 +258,14 @@ class ArrayExecutor:
         """Announce a stage, and work on it until all of its units are done."""
         announced = Announced(workspace.name, str(workspace.spill.resolve()), stage, units, self._stale_s)
         (workspace.staging / _CLAIMS).mkdir(exist_ok=True)
-        replace_bytes(workspace.staging / _STAGE_FILE, json.dumps(asdict(announced)).encode())
+        _announce(workspace.home, announced)
+        try:
+            self._work(workspace, announced, done)
+        finally:
+            _withdraw(workspace.home, announced)
+
+    def _work(self, workspace: Workspace, announced: "Announced", done: Done) -> None:
+        stage, units = announced.stage, announced.units
         before = workspace.pending(stage, units)
         while pending := workspace.pending(stage, units):
             for unit in set(before).difference(pending):
@@ -297,6 +305,16 @@ def announced_stage(home: Path) -> Announced | None:
         return None
 
 
+def _announce(home: Path, announced: Announced) -> None:
+    replace_bytes(home / STAGING_DIR / _STAGE_FILE, json.dumps(asdict(announced)).encode())
+
+
+def _withdraw(home: Path, announced: Announced) -> None:
+    """Let helpers do nothing until the next stage is announced: the records of this one may be removed."""
+    if announced_stage(home) == announced:  # not that of a director that has taken over
+        _announce(home, replace(announced, units=0))
+
+
 def work_on(home: Path, share: Share) -> bool:
     """Do one unit of the announced stage of the build of a table, if one is free; return whether one was done."""
     announced = announced_stage(home)
@@ -310,7 +328,9 @@ def await_helpers(home: Path, stale_s: float = STALE_S) -> None:
     """Wait until no helper works on an interrupted build any more: it must not write into the one that begins."""
     claims = home / STAGING_DIR / _CLAIMS
     announced = announced_stage(home)
-    stale_s = stale_s if announced is None else announced.stale_s
+    if announced is not None:
+        stale_s = announced.stale_s
+        _withdraw(home, announced)
     while any(_age(claim) <= stale_s for claim in claims.glob("[!.]*")):
         time.sleep(_POLL_S)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .checks.report import Report, Scope
+from .checks.units import begin_units
+from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .exceptions import PartitioningError
 from .executors import Executor
@@ -103,6 +106,14 @@ class Job:
             self.executor.run(self.workspace, stage, units, tell)
         finally:
             self.teller.end()
+
+    def verified(self, release: Path, scope: Scope) -> Report:
+        """Verify a release by units of work where they run on other machines, too; in threads of this process if not.
+
+        On one machine processes would have to be started for it, and take memory.
+        """
+        each = None if self.executor.is_local else begin_units(self.workspace, self.run)
+        return verify_release(release, scope=scope, workers=self.config.workers, report=self.say, each=each)
 
     def _check_spill(self) -> None:
         most = self.config.max_spill

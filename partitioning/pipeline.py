@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .checks.report import Full, Scope, require_clean
-from .checks.verify import verify_release
 from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, DamagedSpillError, LayoutError
@@ -393,7 +392,7 @@ def _verify(job: Job, scope: Scope) -> None:
         for catalog in _catalogs(job.workspace):
             write_checksums(catalog)
         try:
-            report = verify_release(job.workspace.catalog, scope=scope, workers=job.config.workers, report=job.say)
+            report = job.verified(job.workspace.catalog, scope)
             require_clean(report)
         except LayoutError:
             job.forget_leaves()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from .checks.units import check_stages
 from .config import BuildConfig
 from .exceptions import LayoutError
 from .job import spill_directory, workspace_of
@@ -98,7 +99,8 @@ def table_status(home: Path, spill: Path | None = None) -> TableStatus:
     except (OSError, ValueError, KeyError):
         return TableStatus(name, published, holder, None)
     workspace = Workspace(home, release_name(home.name, plan.release), spill)
-    return TableStatus(name, published, holder, plan, tuple(_stages(workspace, plan)), spill, _spilled(spill))
+    stages = tuple(_stages(workspace, plan, is_held=holder is not None))
+    return TableStatus(name, published, holder, plan, stages, spill, _spilled(spill))
 
 
 def status_lines(status: TableStatus) -> Iterator[str]:
@@ -140,8 +142,14 @@ def _next(status: TableStatus) -> str:
     return f"{command} {where}, if input and configuration are as they were"
 
 
-def _stages(workspace: Workspace, plan: TablePlan) -> Iterator[Progress]:
-    """Yield the stages in order; once the release is in place, all of them are done."""
+def _stages(workspace: Workspace, plan: TablePlan, *, is_held: bool) -> Iterator[Progress]:
+    """Yield the stages in order; once the release is in place, all of them are done.
+
+    Parameters
+    ----------
+    is_held
+        Whether somebody works on it just now.
+    """
     if (workspace.home / workspace.name).is_dir():
         return
     if plan.is_tiled:
@@ -154,6 +162,8 @@ def _stages(workspace: Workspace, plan: TablePlan) -> Iterator[Progress]:
         yield Progress(f"index-{column}", done, _index_units(workspace, column))
     manifest = workspace.catalog / MANIFEST_DIR / "manifest.json"
     yield Progress("maps" if plan.is_tiled else "write", int(manifest.exists()), 1)
+    if is_held:  # a verification is no use to the next build
+        yield from (Progress(stage, _done(workspace, stage), units) for stage, units in check_stages(workspace))
     yield Progress("verify", 0, 1)
 
 

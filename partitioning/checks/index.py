@@ -4,36 +4,33 @@ Entries and leaves are compared by sums of hashes for each tile (`hashing`), so 
 memory and a difference names its tile.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.leaf import file_checksum
 from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
 from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
-from ..layout.schema import ascending, schema_fingerprint
 from .catalog import OpenCatalog, tried, tried_file
-from .hashing import entry_hashes
 from .hats import check_properties, check_schema_file, expected_index_properties
+from .index_part import IndexPart, PartChecks, PartEntries, index_schema, is_sorted
 from .leaf import LeafSums
 from .report import Collector
 from .tree import check_data_tree, check_small_files
 
-__all__ = ["INDEX_GROUP_ROWS", "IndexScope", "check_index", "index_schema"]
+__all__ = ["IndexScope", "check_index"]
+
+ReadParts = Callable[[PartChecks, Sequence[IndexPart]], Iterable[tuple[IndexPart, PartEntries]]]
+"""Calls the check of parts for each of some, and yields these with the results, in order."""
 
 _FILES: Final = f"{MANIFEST_DIR}/files.parquet"
-
-INDEX_GROUP_ROWS: Final = 100_000
-"""Most rows of a row group: a look-up decodes one."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +46,13 @@ class IndexScope:
     seed: int = 0
 
 
-def index_schema(kind: pa.DataType, column: str) -> pa.Schema:
-    """Return the columns of an id index of a column of type `kind`."""
-    return pa.schema([(column, kind), (HEALPIX_COLUMN, pa.int64()), ("Norder", pa.uint8()), ("Npix", pa.uint64())])
-
-
-def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, found: Collector) -> None:
+def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, read: ReadParts, found: Collector) -> None:
     """Check one id index of a release.
 
     Parameters
     ----------
+    read
+        Has the parts read.
     found
         Receives the findings; its directory is that of the index.
     """
@@ -72,69 +66,50 @@ def check_index(opened: OpenCatalog, record: IndexRecord, scope: IndexScope, fou
     if parts is None:
         found.add("index", _FILES, problem)
         return
-    check_data_tree(catalog, [index_part_path(part["part"]) for part in parts], found)
+    check_data_tree(catalog, [index_part_path(part.number) for part in parts], found)
     _check_totals(record, parts, found)
     schema = index_schema(opened.schema.field(record.column).type, record.column)
     check_schema_file(catalog, damaged, schema, found, exact=False)
-    sound = _check_entries(opened, record, scope, parts, found)
-    if sound:
+    chosen = [parts[number] for number in sorted(_chosen(len(parts), scope))]
+    joined = _joined(opened, record, read, chosen, found)
+    if joined.is_complete and len(chosen) == len(parts):
+        joined.compare(scope)
+    if joined.is_readable:
         _check_metadata(catalog, damaged, parts, found)
 
 
-def _read_parts(catalog: Path) -> list[dict[str, Any]]:
+def _read_parts(catalog: Path) -> list[IndexPart]:
     table = pq.read_table(catalog / _FILES, memory_map=False)
     if not table.schema.equals(INDEX_FILES_SCHEMA):
         msg = f"its columns are {table.schema.names}"
         raise LayoutError(msg)
-    parts: list[dict[str, Any]] = table.to_pylist()
-    return parts
+    rows = table.column("rows").to_numpy()
+    columns = [table.column(name).to_pylist() for name in ("part", "rows", "bytes", "xxh3_128")]
+    return [IndexPart(*line) for line in zip(*columns, (np.cumsum(rows) - rows).tolist(), strict=True)]
 
 
-def _check_totals(record: IndexRecord, parts: Sequence[dict[str, Any]], found: Collector) -> None:
+def _check_totals(record: IndexRecord, parts: Sequence[IndexPart], found: Collector) -> None:
     for name, told in (("rows", record.rows), ("bytes", record.bytes)):
-        total = sum(part[name] for part in parts)
+        total = sum(getattr(part, name) for part in parts)
         found.expect(total == told, "rows", _FILES, f"it adds up to {total} {name}, the manifest tells {told}")
-    numbers = [part["part"] for part in parts]
+    numbers = [part.number for part in parts]
     found.expect(numbers == list(range(len(parts))), "index", _FILES, "its parts are not numbered in order")
 
 
-def _check_entries(
-    opened: OpenCatalog, record: IndexRecord, scope: IndexScope, parts: Sequence[dict[str, Any]], found: Collector
-) -> bool:
-    """Read the chosen parts, row group by row group, and compare their sums with the leaves if all were read.
-
-    Returns
-    -------
-    bool
-        Whether all that were chosen could be read.
-    """
+def _joined(
+    opened: OpenCatalog, record: IndexRecord, read: ReadParts, chosen: Sequence[IndexPart], found: Collector
+) -> "_Joined":
+    """Read the chosen parts, and return what they add up to."""
     catalog = opened.path.parent / record.directory
-    schema = index_schema(opened.schema.field(record.column).type, record.column)
-    chosen = _chosen(len(parts), scope)
-    entries = _Entries(opened, record, found)
     flat, problem = tried(lambda: _flat_arrays(catalog, record))
     found.expect(flat is not None, "index", FLAT_IDS_FILE, problem)
-    at, differ, readable = 0, list[int](), True
-    for number, part in enumerate(parts):
-        start, part_is_read = at, number in chosen
-        for group in _part_groups(catalog, part, schema, found) if part_is_read else ():
-            entries.add(index_part_path(part["part"]), group)
-            if flat is not None and not _equals_flat(group, record.column, flat, at):
-                differ.append(at)
-            at += group.num_rows
-        whole = at == start + part["rows"]
-        entries.is_complete &= part_is_read and whole
-        readable &= whole or not part_is_read
-        entries.last = entries.last if part_is_read else None
-        at = start + part["rows"]
-    if differ:
-        wrong = f"the flat arrays differ from the parts in {len(differ)} row groups, first from entry {differ[0]} on"
-        found.add("index", FLAT_IDS_FILE, wrong)
-    if entries.is_complete:
-        wrong = f"it has {entries.distinct} different ids, the manifest tells {record.distinct}"
-        found.expect(record.distinct in (None, entries.distinct), "index", "", wrong)
-        entries.compare(scope)
-    return readable
+    joined = _Joined(opened, record, found)
+    for part, entries in read(PartChecks(opened, catalog, record.column, flat or ()), chosen):
+        joined.add(part, entries)
+    if joined.differ:
+        wrong = f"the flat arrays differ from the parts in {len(joined.differ)} row groups"
+        found.add("index", FLAT_IDS_FILE, f"{wrong}, first from entry {joined.differ[0]} on")
+    return joined
 
 
 def _chosen(parts: int, scope: IndexScope) -> set[int]:
@@ -142,91 +117,40 @@ def _chosen(parts: int, scope: IndexScope) -> set[int]:
     return set(np.random.default_rng(scope.seed).permutation(parts)[:count].tolist())
 
 
-def _part_groups(catalog: Path, part: dict[str, Any], schema: pa.Schema, found: Collector) -> Iterator[pa.Table]:
-    """Yield the row groups of one part that can be read, while checking file and footer."""
-    name = index_part_path(part["part"])
-    path = catalog / name
-    if not found.expect(path.is_file(), "files", name, "the part is missing"):
-        return
-    size, (checksum, _) = path.stat().st_size, tried(lambda: file_checksum(path))
-    found.expect(size == part["bytes"], "files", name, f"it has {size} bytes, not {part['bytes']}")
-    found.files, found.bytes = found.files + 1, found.bytes + size
-    if not found.expect(checksum == part["xxh3_128"], "checksum", name, f"its xxh3-128 is not {part['xxh3_128']}"):
-        return  # decoding a damaged file may end the process
-    leaf, problem = tried(lambda: pq.ParquetFile(path, page_checksum_verification=True))
-    if leaf is None:
-        found.add("unreadable", name, problem)
-        return
-    with leaf:
-        same = schema_fingerprint(leaf.schema_arrow) == schema_fingerprint(schema)
-        if not found.expect(same, "schema", name, f"its columns are not {schema.names}"):
-            return
-        wrong = f"it has {leaf.metadata.num_rows} rows, not {part['rows']}"
-        found.expect(leaf.metadata.num_rows == part["rows"], "rows", name, wrong)
-        for number in range(leaf.metadata.num_row_groups):
-            group, problem = tried(partial(leaf.read_row_group, number))
-            if group is None:
-                found.add("unreadable", name, f"row group {number}: {problem}")
-                continue
-            found.rows += group.num_rows
-            wrong = f"row group {number} has {group.num_rows} rows, more than {INDEX_GROUP_ROWS}"
-            found.expect(group.num_rows <= INDEX_GROUP_ROWS, "row_groups", name, wrong)
-            good = _bounds_hold(leaf.metadata.row_group(number).column(0).statistics, group.column(0))
-            found.expect(good, "statistics", name, f"row group {number}: the footer's bounds are not those of the ids")
-            yield group.cast(schema)  # whether columns may be NULL differs
-
-
-def _bounds_hold(statistics: pq.Statistics | None, ids: pa.ChunkedArray) -> bool:
-    """Return whether the footer's bounds, if it has any, are those of the ids."""
-    if statistics is None or not statistics.has_min_max or pa.types.is_temporal(ids.type):
-        return True
-    bounds: bool = (statistics.min, statistics.max) == tuple(pc.min_max(ids).as_py().values())
-    return bounds
-
-
-def _new_ids(ids: pa.ChunkedArray, last: pa.Table | None) -> int:
-    """Return how many different ids a sorted row group has, without that of the last entry before it."""
-    changes = int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
-    return changes + (last is None or last.column(0)[0] != ids[0])
-
-
-class _Entries:
-    """Checks entries in their order, and sums them up for each tile."""
+class _Joined:
+    """What the parts that were read add up to."""
 
     def __init__(self, opened: OpenCatalog, record: IndexRecord, found: Collector) -> None:
-        self._opened, self._column, self._found = opened, record.column, found
-        self._orders = np.array([file.pixel.order for file in opened.files], dtype=np.int64)
-        self._numbers = np.array([file.pixel.number for file in opened.files], dtype=np.int64)
+        self._opened, self._record, self._column, self._found = opened, record, record.column, found
         self._hashes = np.zeros(len(opened.files), dtype=np.uint64)
         self._counts = np.zeros(len(opened.files), dtype=np.int64)
-        self.last: pa.Table | None = None
-        """The last entry before the next row group; None if that part was not read."""
-        self.is_complete = True
-        """Whether all entries were read."""
+        self._stop = 0
+        self._last: pa.Table | None = None
+        self.differ: list[int] = []
         self.distinct = 0
-        """Different ids, if all were read."""
+        self.is_readable = self.is_complete = True
 
-    def add(self, path: str, group: pa.Table) -> None:
-        """Check one row group of the part `path`."""
-        if group.num_rows == 0:  # there is no entry at all
-            return
-        if any(column.null_count for column in group.columns):
-            self._found.add("index", path, "it has entries with NULL")
-            self.is_complete = False
-            return
-        wrong = f"its entries are not sorted by {self._column} and {HEALPIX_COLUMN}"
-        self._found.expect(_is_sorted(group, self.last, self._column), "index", path, wrong)
-        self.distinct += _new_ids(group.column(self._column), self.last)
-        self.last = group.slice(group.num_rows - 1, 1)
-        index = group.column(HEALPIX_COLUMN).to_numpy()
-        tile = self._opened.tiles_of(index)
-        self._check_names(path, group, tile)
-        hashes, kept = entry_hashes(group.column(self._column), index), tile >= 0
-        np.add.at(self._hashes, tile[kept], hashes[kept])
-        self._counts += np.bincount(tile[kept], minlength=len(self._counts))
+    def add(self, part: IndexPart, entries: PartEntries) -> None:
+        """Add the next part that was read, and check that it goes on where the one before it ended."""
+        self._found.merge(entries.found)
+        self._hashes[entries.tiles] += entries.hashes
+        self._counts[entries.tiles] += entries.counts
+        self.differ += entries.differ
+        self.distinct += entries.distinct
+        self.is_readable &= entries.is_readable
+        self.is_complete &= entries.is_complete
+        last = self._last if part.start == self._stop else None
+        if last is not None and entries.first is not None:
+            wrong = f"its entries are not sorted by {self._column} and {HEALPIX_COLUMN}"
+            path = index_part_path(part.number)
+            self._found.expect(is_sorted(entries.first, last, self._column), "index", path, wrong)
+            self.distinct -= bool(entries.first.column(0)[0] == last.column(0)[0])
+        self._stop, self._last = part.start + part.rows, last if entries.last is None else entries.last
 
     def compare(self, scope: IndexScope) -> None:
         """Compare the entries of each tile with its leaf, or their number with that of the tile's ids."""
+        wrong = f"it has {self.distinct} different ids, the manifest tells {self._record.distinct}"
+        self._found.expect(self._record.distinct in (None, self.distinct), "index", "", wrong)
         for number, file in enumerate(self._opened.files):
             read, entries = scope.sums.get(number), int(self._counts[number])
             if read is not None and read.is_complete:
@@ -242,23 +166,6 @@ class _Entries:
                 wrong = "the ids or indices of its entries are not those of the rows"
                 self._found.expect(equal, "index", "", wrong, file.pixel)
 
-    def _check_names(self, path: str, group: pa.Table, tile: NDArray[np.int64]) -> None:
-        """Check that entries name the tile that holds their index."""
-        order, number = group.column("Norder").to_numpy(), group.column("Npix").to_numpy().astype(np.int64)
-        wrong = (tile < 0) | (self._orders[tile] != order) | (self._numbers[tile] != number)
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            text = f"{int(wrong.sum())} entries name another tile than holds their {HEALPIX_COLUMN}, first id "
-            text += str(group.column(self._column)[first])
-            holder = self._opened.files[int(tile[first])].pixel if tile[first] >= 0 else None
-            self._found.add("index", path, text, holder)
-
-
-def _is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
-    keys = group if before is None else pa.concat_tables([before, group])
-    order = pc.sort_indices(keys, ascending([column, HEALPIX_COLUMN])).to_numpy()  # stable
-    return bool((order == np.arange(len(order))).all())
-
 
 def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[Path, ...]:
     """Return the files of ids and of their HEALPix indices, if there are any; their size must be right."""
@@ -272,19 +179,7 @@ def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[Path, ...]:
     return paths
 
 
-def _equals_flat(group: pa.Table, column: str, flat: tuple[Path, ...], at: int) -> bool:
-    """Return whether the flat arrays have the entries of a row group from entry `at` on.
-
-    They are read, not mapped: pages of a map count as memory.
-    """
-    columns = (group.column(name).to_numpy().astype(np.int64) for name in (column, HEALPIX_COLUMN))
-    return all(
-        np.array_equal(np.fromfile(path, "<i8", group.num_rows, offset=8 * at), mine)
-        for path, mine in zip(flat, columns, strict=False)
-    )
-
-
-def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[dict[str, Any]], found: Collector) -> None:
+def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[IndexPart], found: Collector) -> None:
     """Check that the collected footers are those of the parts, in order."""
     collected, problem = tried_file(damaged, METADATA, lambda: pq.read_metadata(catalog / METADATA))
     if collected is None:
@@ -292,7 +187,7 @@ def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[dic
         return
     at = 0
     for part in parts:
-        name = index_part_path(part["part"])
+        name = index_part_path(part.number)
         footer, _ = tried(partial(pq.read_metadata, catalog / name))
         if footer is None:
             return  # told already

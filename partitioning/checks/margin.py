@@ -34,8 +34,8 @@ _PATH: Final = f"{MANIFEST_DIR}/files.parquet"
 
 
 def check_margin(
-    opened: OpenCatalog, record: MarginRecord, sound: SoundFiles, apart: Apart, found: Collector
-) -> Callable[[DataFile], Collector] | None:
+    opened: OpenCatalog, record: MarginRecord, sound: SoundFiles, found: Collector
+) -> Callable[[DataFile, Apart], Collector] | None:
     """Check all of a margin but its rows, and return the check of the rows of one tile; None if it cannot be made.
 
     Parameters
@@ -62,7 +62,7 @@ def check_margin(
         check_presence(catalog, file, found)
     source = MarginSource(opened.path, partitions, opened.schema, opened.placement, record.threshold_arcsec / 3600)
     listed = {file.pixel: file for file in files}
-    return _MarginChecks(opened, catalog, listed, source, opened.placement, sound, apart)
+    return _MarginChecks(opened, catalog, listed, source, opened.placement, sound)
 
 
 def _check_list(opened: OpenCatalog, record: MarginRecord, files: tuple[DataFile, ...], found: Collector) -> None:
@@ -87,9 +87,8 @@ class _MarginChecks:
     source: MarginSource
     placement: Placement
     sound: SoundFiles
-    apart: Apart
 
-    def __call__(self, tile: DataFile) -> Collector:
+    def __call__(self, tile: DataFile, apart: Apart) -> Collector:
         """Return what is wrong with the margin of a tile."""
         found, file, rows = Collector(self.catalog.name), self.listed.get(tile.pixel), Counter[str]()
 
@@ -98,7 +97,7 @@ class _MarginChecks:
             rows["surplus"] += self._clear(tile.pixel, surplus)
 
         difference = RowsDifference(self._expected(tile), self.opened.schema, tell)
-        readable = file is None or self._watched(file, difference, found)
+        readable = file is None or self._watched(file, difference, apart, found)
         if readable:
             difference.finish()
         if difference.problem:
@@ -116,7 +115,7 @@ class _MarginChecks:
         self.sound.require(self.opened.files[number] for number in around.leaves)
         yield from margin_parts(self.source, around)
 
-    def _watched(self, file: DataFile, difference: RowsDifference, found: Collector) -> bool:
+    def _watched(self, file: DataFile, difference: RowsDifference, apart: Apart, found: Collector) -> bool:
         """Check a margin leaf while its rows are compared; return whether all could be, being in order."""
         is_ordered = True
 
@@ -135,7 +134,7 @@ class _MarginChecks:
             is_margin=True,
             watch=watch,
         )
-        return check_leaf(task, None, SoundFiles(self.catalog), self.apart, found).is_complete and is_ordered
+        return check_leaf(task, None, SoundFiles(self.catalog), apart, found).is_complete and is_ordered
 
     def _clear(self, tile: Pixel, rows: pa.Table) -> int:
         """Return how many rows are clearly on one side of the threshold."""

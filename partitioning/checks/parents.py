@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..layout.manifest import Placement, read_manifest, read_partition_map
 from ..layout.partition_map import PartitionMap
-from ..layout.paths import HEALPIX_COLUMN, leaf_path
+from ..layout.paths import HEALPIX_COLUMN
+from ..sky.coverage import Coverage
 from ..stages.leaf_rows import rows_within
 from ..stages.places import degrees, index_or_reason
 from .catalog import DataFile, OpenCatalog, read_files, sibling_release, tried
@@ -42,6 +43,10 @@ class ParentTable:
     files: tuple[DataFile, ...]
     key: str
     sound: SoundFiles
+
+    def leaves(self, tile: DataFile) -> list[DataFile]:
+        """Return the leaves that meet a tile of the child."""
+        return [self.files[number] for number in self.partitions.select(_coverage(tile)).tolist()]
 
 
 def open_parent_table(opened: OpenCatalog, found: Collector) -> ParentTable | None:
@@ -75,7 +80,7 @@ class TileParents:
     """Hashes of keys that have no parent here."""
 
     def __post_init__(self) -> None:
-        keys, ra, dec = _load(self.parent, self.file.range)
+        keys, ra, dec = _load(self.parent, self.file)
         order = np.argsort(keys, kind="stable")
         self._keys, self._ra, self._dec = keys[order], ra[order], dec[order]
 
@@ -142,17 +147,18 @@ def check_strays(parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[n
         found.add("parent", file.path, text, file.pixel)
 
 
-def _load(
-    parent: ParentTable, tile: tuple[int, int]
-) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return key hashes and declared positions of the parents in a range of the sky."""
+def _coverage(tile: DataFile) -> Coverage:
+    return np.array([tile.range], dtype=np.int64)
+
+
+def _load(parent: ParentTable, tile: DataFile) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return key hashes and declared positions of the parents in a tile of the child."""
     keys, ra, dec = [np.empty(0, np.uint64)], [np.empty(0)], [np.empty(0)]
-    coverage = np.array([tile], dtype=np.int64)
     place = parent.placement
     names = list(dict.fromkeys([HEALPIX_COLUMN, parent.key, place.ra_column, place.dec_column]))
-    for number in parent.partitions.select(coverage).tolist():
-        parent.sound.require([parent.files[number]])
-        for rows in rows_within(parent.catalog / leaf_path(parent.partitions.pixel(number)), coverage, names):
+    for leaf in parent.leaves(tile):
+        parent.sound.require([leaf])
+        for rows in rows_within(parent.catalog / leaf.path, _coverage(tile), names):
             known = rows.filter(rows.column(parent.key).is_valid())
             keys.append(id_hashes(known.column(parent.key)))
             ra.append(degrees(known.column(place.ra_column)))

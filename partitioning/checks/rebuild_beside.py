@@ -32,7 +32,7 @@ from ..stages.id_index import PART_GROUP_ROWS, PART_ROWS, part_options
 from ..stages.id_runs import is_flat
 from ..stages.margin_from_leaves import MarginSource, write_margin_leaf
 from .catalog import OpenCatalog
-from .index import index_schema
+from .index_part import index_schema
 from .rebuild import put_staged
 
 __all__ = ["rebuild_index", "rebuild_margin"]

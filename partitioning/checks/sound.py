@@ -4,7 +4,7 @@ A flipped bit in a footer can end the process that decodes it (an assertion in A
 damaged file would hide all others. A file whose checksum is wrong is decoded in a process of its own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -36,6 +36,14 @@ class SoundFiles:
             wrong = f"its xxh3-128 is {checksum}, not {file.xxh3_128}: a bit flipped, or it was rewritten"
             self._known[file.path] = problem or ("" if checksum == file.xxh3_128 else wrong)
         return self._known[file.path]
+
+    def known(self, files: Iterable[DataFile]) -> dict[str, str]:
+        """Return what is known of data files, by path, for `learn` of another process."""
+        return {file.path: self._known[file.path] for file in files if file.path in self._known}
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take over what another process knows."""
+        self._known.update(known)
 
     def require(self, files: Iterable[DataFile]) -> None:
         """Refuse damaged files.

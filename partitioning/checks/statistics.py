@@ -32,12 +32,17 @@ class RowGroups:
     """``row_groups.parquet``, read a few of its own row groups at a time; threads may share it."""
 
     def __init__(self, catalog: Path) -> None:
+        self._catalog = catalog
         self._file = pq.ParquetFile(catalog / _PATH)
         metadata = self._file.metadata
         sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         self._edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._lock = Lock()
         self._part = lru_cache(maxsize=2)(self._file.read_row_group)
+
+    def __reduce__(self) -> tuple[type["RowGroups"], tuple[Path]]:
+        """Tell another process to open the file."""
+        return RowGroups, (self._catalog,)
 
     def close(self) -> None:
         """Close the file."""

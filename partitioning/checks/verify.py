@@ -1,12 +1,10 @@
 """Verification of a release: everything that can be wrong with it, told by tile and file."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +16,7 @@ from ..layout.manifest import ROW_GROUPS_FILE, read_manifest
 from ..layout.paths import COMMON_METADATA, MANIFEST_DIR, POINT_MAP, release_name
 from ..layout.schema import schema_fingerprint
 from .catalog import DataFile, OpenCatalog, read_files, table_directory, tried, tried_file
+from .each import Each, Threads
 from .hats import (
     check_common_schema,
     check_partition_info,
@@ -39,13 +38,10 @@ from .tree import check_data_tree, check_small_files
 
 __all__ = ["open_catalog", "verify_release"]
 
-_T = TypeVar("_T")
 
-_TELL_S: Final = 10.0
-"""Seconds between two lines about progress."""
-
-
-def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Notify = lambda _: None) -> Report:
+def verify_release(
+    release: Path, *, scope: Scope, workers: int = 1, report: Notify = lambda _: None, each: Each | None = None
+) -> Report:
     """Check a release, its margins and its id indexes against each other, reading only what is on disk.
 
     All problems are collected; a damaged file ends no check but its own. A release under construction verifies as a
@@ -62,6 +58,8 @@ def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Not
         Tiles that are read at the same time, each one row group at a time.
     report
         Called with one line of progress at a time.
+    each
+        Does the checks of single files; by default as many threads of this process as there are workers.
 
     Raises
     ------
@@ -82,7 +80,7 @@ def verify_release(release: Path, *, scope: Scope, workers: int = 1, report: Not
     if opened is not None:
         apart = Apart()
         try:
-            _Verification(opened, scope, workers, report, found, SoundFiles(release), apart).run()
+            _Verification(opened, scope, each or Threads(workers, report), found, SoundFiles(release), apart).run()
         finally:
             apart.close()
     return Report(
@@ -141,8 +139,7 @@ class _Verification:
 
     opened: OpenCatalog
     scope: Scope
-    workers: int
-    report: Notify
+    each: Each
     found: Collector
     sound: SoundFiles
     apart: Apart
@@ -195,12 +192,15 @@ class _Verification:
     ) -> dict[int, LeafSums]:
         parent = open_parent_table(self.opened, self.found)
         order = None if point_map is None else point_map.order
-        check = _LeafChecks(self.opened, order, groups, parent, self.sound, self.apart)
+        check = _LeafChecks(self.opened, order, groups, parent, self.sound)
         sums, strays = dict[int, LeafSums](), list[tuple[DataFile, NDArray[np.uint64]]]()
-        for file, (collected, each, lost) in self._each("tiles", check, files):
-            self.found.merge(collected)
-            sums[file.number] = each
-            strays.append((file, lost))
+        for file, result in self.each("tiles", check, files, self.apart):
+            self.found.merge(result.found)
+            self.sound.learn(result.known)
+            sums[file.number] = result.sums
+            strays.append((file, result.strays))
+            if parent is not None:
+                parent.sound.learn(result.known_parents)
         if parent is not None:
             _, problem = tried(lambda: check_strays(parent, strays, self.found))
             self.found.expect(not problem, "parent", "", f"the parent's keys cannot be read: {problem}")
@@ -209,9 +209,9 @@ class _Verification:
     def _check_margins(self, files: Sequence[DataFile]) -> None:
         for record in self.opened.manifest.margins:
             collected = Collector(record.directory)
-            check = check_margin(self.opened, record, self.sound, self.apart, collected)
+            check = check_margin(self.opened, record, self.sound, collected)
             if check is not None:
-                for _, found in self._each(f"margin {record.threshold_arcsec:g} arcsec", check, files):
+                for _, found in self.each(f"margin {record.threshold_arcsec:g} arcsec", check, files, self.apart):
                     collected.merge(found)
             self.found.merge(collected)
 
@@ -227,20 +227,23 @@ class _Verification:
             scope = IndexScope(sums, nulls)
             if isinstance(self.scope, Sample):
                 scope = IndexScope(sums, nulls, self.scope.fraction, self.scope.seed)
-            check_index(self.opened, record, scope, collected)
+            what = f"index {record.column}"
+            check_index(self.opened, record, scope, partial(self.each, what, apart=self.apart), collected)
             self.found.merge(collected)
 
-    def _each(
-        self, what: str, check: Callable[[DataFile], _T], files: Sequence[DataFile]
-    ) -> Iterator[tuple[DataFile, _T]]:
-        """Yield the result of a check of each file, in order, while telling how far it is."""
-        told = time.perf_counter()
-        with ThreadPoolExecutor(self.workers) as pool:
-            for number, pair in enumerate(zip(files, pool.map(check, files), strict=True), start=1):
-                yield pair
-                if time.perf_counter() - told > _TELL_S:
-                    told = time.perf_counter()
-                    self.report(f"{what}: {number} of {len(files)} checked")
+
+@dataclass(frozen=True)
+class _LeafResult:
+    """What the check of one leaf found."""
+
+    found: Collector
+    sums: LeafSums
+    strays: NDArray[np.uint64]
+    """Hashes of keys that have no parent in this tile."""
+    known: Mapping[str, str]
+    """Whether the leaf is sound (`SoundFiles.learn`)."""
+    known_parents: Mapping[str, str]
+    """Whether the leaves of the parent that were read for it are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,10 +255,9 @@ class _LeafChecks:
     groups: RowGroups | None
     parent: ParentTable | None
     sound: SoundFiles
-    apart: Apart
 
-    def __call__(self, file: DataFile) -> tuple[Collector, LeafSums, NDArray[np.uint64]]:
-        """Return findings, sums, and hashes of keys that have no parent in this tile."""
+    def __call__(self, file: DataFile, apart: Apart) -> _LeafResult:
+        """Check a leaf; `apart` is where it is looked at if it is damaged."""
         opened, found = self.opened, Collector(self.opened.path.name)
         family = None if self.parent is None else self._family(file, self.parent, found)
         columns = {record.column for record in opened.manifest.indexes if record.column in opened.schema.names}
@@ -270,9 +272,15 @@ class _LeafChecks:
             watch=None if family is None else family.check,
         )
         recorded, _ = (None, "") if self.groups is None else tried(partial(self.groups.of, file))
-        sums = check_leaf(task, recorded, self.sound, self.apart, found)
+        sums = check_leaf(task, recorded, self.sound, apart, found)
         strays = [] if family is None else family.strays
-        return found, sums, np.unique(np.concatenate([np.empty(0, np.uint64), *strays]))
+        return _LeafResult(
+            found=found,
+            sums=sums,
+            strays=np.unique(np.concatenate([np.empty(0, np.uint64), *strays])),
+            known=self.sound.known([file]),
+            known_parents={} if self.parent is None else self.parent.sound.known(self.parent.leaves(file)),
+        )
 
     def _family(self, file: DataFile, parent: ParentTable, found: Collector) -> TileParents | None:
         family, problem = tried(lambda: TileParents(self.opened, file, parent, found))

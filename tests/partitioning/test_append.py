@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partitioning import pipeline
+from partitioning import job
 from partitioning.checks.report import Full, Report
 from partitioning.checks.verify import verify_release
 from partitioning.exceptions import ConfigError, InputError, LayoutError, SchemaMismatchError
@@ -215,9 +215,10 @@ def test_an_append_verifies_what_it_made(tmp_path: Path, monkeypatch: pytest.Mon
         scopes.append(options["scope"])
         return verify_release(release, **options)
 
-    monkeypatch.setattr(pipeline, "verify_release", watched)
+    monkeypatch.setattr(job, "verify_release", watched)
     (second,) = (made.directory for made in append(config(tmp_path, table), created=CREATED))
-    ((chosen,),) = [[scope.pixels for scope in scopes]]
+    before, chosen = (scope.pixels for scope in scopes)
+    assert before == frozenset()  # of the published release its lists and indexes alone
     partitions = read_partition_map(second)
     read = {leaf_path(pixel) for pixel in chosen}
     old = {path.relative_to(first).as_posix(): path.stat().st_ino for path in leaves(first)}

@@ -826,6 +826,12 @@ def test_unsorted_over_parts(release: Path) -> None:
     assert found(checked(release), "index", index_part_path(1))
 
 
+def test_sorted_parts_in_another_order(release: Path) -> None:
+    edit_index(release, "id", lambda table: pa.concat_tables([table.slice(140), table.slice(0, 140)]))
+    (told,) = found(checked(release), "index")
+    assert told.path.endswith(index_part_path(2))
+
+
 def test_stale_metadata_of_an_index(release: Path) -> None:
     catalog = release.parent / f"{release.name}_id"
     stale = (catalog / METADATA).read_bytes()
