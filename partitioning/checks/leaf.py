@@ -1,7 +1,7 @@
 """Checks of one data file: its bytes, footer, pages and rows, one row group in memory at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..layout.manifest import Placement
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from ..layout.schema import schema_fingerprint
 from ..sky.healpix import order_shift
+from ..stages.sketch import Sketches
 from .catalog import DataFile, tried
 from .hashing import entry_hashes
 from .report import Collector, listing
@@ -48,6 +49,8 @@ class LeafTask:
     inputs: frozenset[int] = frozenset()
     is_margin: bool = False
     """Whether the rows belong to other tiles."""
+    sketches: bool = False
+    """Whether distinct values are estimated."""
     watch: Callable[[pa.Table], None] | None = None
     """Called with every row group, unless the file is damaged."""
 
@@ -64,6 +67,8 @@ class LeafSums:
     id_hashes: dict[str, int] = field(default_factory=dict)
     """Sum modulo 2**64 of the hashes of the entries of each id column."""
     id_entries: Counter[str] = field(default_factory=Counter)
+    sketches: Mapping[int, NDArray[np.uint64]] = field(default_factory=dict)
+    """Smallest hashes of the values of each column, by its number, if they were wanted."""
     is_complete: bool = False
     """Whether every row was read."""
 
@@ -196,6 +201,7 @@ class _GroupChecks:
     def __init__(self, task: LeafTask, sums: LeafSums, found: Collector) -> None:
         self._task, self._sums, self._found = task, sums, found
         self._last: pa.Table | None = None
+        self._sketches = Sketches(task.form.schema) if task.sketches else None
         self._low, self._high, self._separation = np.iinfo(np.int64).max, -1, 0.0
 
     def check(self, number: int, group: pa.Table, footer: pa.Table) -> None:
@@ -204,6 +210,8 @@ class _GroupChecks:
         sums.column_nulls += np.array([column.null_count for column in group.columns], dtype=np.int64)
         for check, detail in self._problems(group, footer):
             self._found.add(check, task.file.path, f"row group {number}: {detail}", task.file.pixel)
+        if self._sketches is not None:
+            self._sketches.add(group)
         if task.watch is not None:
             task.watch(group)
         if task.form.is_sorted and group.column(HEALPIX_COLUMN).null_count == 0 and group.num_rows:
@@ -213,6 +221,8 @@ class _GroupChecks:
     def finish(self) -> None:
         """Check what the whole file adds up to."""
         file, found = self._task.file, self._found
+        if self._sketches is not None:
+            self._sums.sketches = self._sketches.smallest()
         if not self._sums.is_complete or not self._task.form.is_sorted:
             return
         wrong = f"{HEALPIX_COLUMN} goes from {self._low} to {self._high}, files.parquet tells other bounds"

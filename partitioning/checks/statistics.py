@@ -16,16 +16,21 @@ from ..layout.paths import MANIFEST_DIR
 from ..stages.assemble import with_ra_bounds
 from ..stages.columns import stored_column_list
 from ..stages.ledger import Ledger
+from ..stages.sketch import estimate
 from .catalog import DataFile, OpenCatalog, tried, tried_file
 from .leaf import LeafSums
 from .report import Collector, listing
 
-__all__ = ["RowGroups", "check_columns", "check_row_groups", "column_list"]
+__all__ = ["RowGroups", "check_columns", "check_distinct", "check_row_groups", "column_list"]
 
 _PATH: Final = f"{MANIFEST_DIR}/{ROW_GROUPS_FILE}"
 _COLUMNS: Final = f"{MANIFEST_DIR}/columns.parquet"
 _SKETCHES: Final = f"{MANIFEST_DIR}/sketches.parquet"
 _MANIFEST: Final = f"{MANIFEST_DIR}/manifest.json"
+
+_FEW: Final = 256
+_TOLERANCE: Final = 0.6
+"""Distinct values, and share of them, by which an estimate may be wrong where input files were replaced."""
 
 
 class RowGroups:
@@ -140,6 +145,37 @@ def check_columns(opened: OpenCatalog, sums: Mapping[int, LeafSums], found: Coll
     for mine, listed in zip(expected, manifest.columns, strict=True):
         wrong = listing(_differences(mine, listed))
         found.expect(not wrong, "statistics", _MANIFEST, f"column {listed.name!r}: {wrong}")
+
+
+def check_distinct(opened: OpenCatalog, sketches: Mapping[int, NDArray[np.uint64]], found: Collector) -> None:
+    """Compare the sketches of distinct values with those of all rows.
+
+    Where input files were replaced, values that went with them are not known for sure (`stages.removal`): there, the
+    estimates must be near to those of the rows.
+    """
+    told, _ = tried(partial(read_columns, opened.path))
+    if told is None:
+        return  # told already
+    stored = told[2]
+    inputs = [record.number for record in opened.manifest.inputs]
+    is_exact = inputs == list(range(len(inputs)))
+    for number, hashes in sketches.items():
+        name = opened.schema.names[number]
+        mine = stored.get(name)
+        if mine is None:
+            found.add("statistics", _SKETCHES, f"there is none of column {name!r}")
+        elif is_exact:
+            same = np.array_equal(mine, hashes)
+            found.expect(same, "statistics", _SKETCHES, f"the hashes of column {name!r} are not those of its values")
+        else:
+            wrong = f"about {estimate(mine)} different values of {name!r} are told, the rows have {estimate(hashes)}"
+            found.expect(_is_near(estimate(mine), estimate(hashes)), "statistics", _SKETCHES, wrong)
+
+
+def _is_near(told: int | None, truth: int | None) -> bool:
+    if told is None or truth is None:
+        return told is None
+    return abs(told - truth) <= max(_FEW, _TOLERANCE * truth)
 
 
 def column_list(

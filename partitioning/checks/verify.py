@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
 from ..layout.manifest import ROW_GROUPS_FILE, read_manifest
-from ..layout.paths import COMMON_METADATA, MANIFEST_DIR, POINT_MAP, release_name
+from ..layout.paths import COMMON_METADATA, MANIFEST_DIR, POINT_MAP, escaped, release_name
 from ..layout.schema import schema_fingerprint
+from ..stages.sketch import SketchesOfParts
 from .catalog import DataFile, OpenCatalog, read_files, table_directory, tried, tried_file
 from .each import Each, Threads
 from .hats import (
@@ -32,7 +33,7 @@ from .margin import check_margin
 from .parents import ParentTable, TileParents, check_strays, open_parent_table
 from .report import Collector, Full, Notify, Report, Sample, Scope
 from .sound import Apart, SoundFiles
-from .statistics import RowGroups, check_columns, check_row_groups
+from .statistics import RowGroups, check_columns, check_distinct, check_row_groups
 from .tiles import check_partition_map, check_presence, chosen_files
 from .tree import check_data_tree, check_small_files
 
@@ -143,6 +144,8 @@ class _Verification:
     found: Collector
     sound: SoundFiles
     apart: Apart
+    sketches: SketchesOfParts = field(default_factory=SketchesOfParts)
+    """Of the leaves that were read."""
 
     def run(self) -> None:
         opened, found = self.opened, self.found
@@ -165,6 +168,8 @@ class _Verification:
         if isinstance(self.scope, Full):
             check_inputs(opened, list(sums.values()), found)
         check_columns(opened, sums, found)
+        if isinstance(self.scope, Full) and all(each.is_complete for each in sums.values()):
+            check_distinct(opened, self.sketches.merged(), found)
         if point_map is not None and opened.placement is not None:
             check_maps(opened, point_map, sums, found)
             check_properties(opened.path, expected_properties(opened, opened.placement, point_map), found)
@@ -192,12 +197,14 @@ class _Verification:
     ) -> dict[int, LeafSums]:
         parent = open_parent_table(self.opened, self.found)
         order = None if point_map is None else point_map.order
-        check = _LeafChecks(self.opened, order, groups, parent, self.sound)
+        check = _LeafChecks(self.opened, order, groups, parent, self.sound, sketches=isinstance(self.scope, Full))
         sums, strays = dict[int, LeafSums](), list[tuple[DataFile, NDArray[np.uint64]]]()
         for file, result in self.each("tiles", check, files, self.apart):
             self.found.merge(result.found)
             self.sound.learn(result.known)
             sums[file.number] = result.sums
+            self.sketches.add(result.sums.sketches)
+            result.sums.sketches = {}  # of all leaves they take gigabytes
             strays.append((file, result.strays))
             if parent is not None:
                 parent.sound.learn(result.known_parents)
@@ -227,7 +234,7 @@ class _Verification:
             scope = IndexScope(sums, nulls)
             if isinstance(self.scope, Sample):
                 scope = IndexScope(sums, nulls, self.scope.fraction, self.scope.seed)
-            what = f"index {record.column}"
+            what = f"index {escaped(record.column)}"
             check_index(self.opened, record, scope, partial(self.each, what, apart=self.apart), collected)
             self.found.merge(collected)
 
@@ -255,6 +262,8 @@ class _LeafChecks:
     groups: RowGroups | None
     parent: ParentTable | None
     sound: SoundFiles
+    sketches: bool
+    """Whether distinct values are estimated: all leaves are read."""
 
     def __call__(self, file: DataFile, apart: Apart) -> _LeafResult:
         """Check a leaf; `apart` is where it is looked at if it is damaged."""
@@ -269,6 +278,7 @@ class _LeafChecks:
             map_order=self.map_order,
             index_columns=tuple(sorted(columns)),
             inputs=frozenset(item.number for item in opened.manifest.inputs),
+            sketches=self.sketches,
             watch=None if family is None else family.check,
         )
         recorded, _ = (None, "") if self.groups is None else tried(partial(self.groups.of, file))

@@ -12,6 +12,7 @@ from partitioning.checks import sound
 from partitioning.checks.report import Full, Report, Sample, Scope, Tiles
 from partitioning.checks.units import begin_units, check_stages, check_unit
 from partitioning.checks.verify import verify_release
+from partitioning.layout.leaf import file_checksum
 from partitioning.stages import plan
 from partitioning.stages.workspace import Workspace
 from tests.partitioning.builders import leaves

@@ -31,6 +31,7 @@ from partitioning.layout.paths import (
 )
 from partitioning.sky.healpix import Pixel, pixel_range, radec_to_index
 from partitioning.stages.maps import write_maps
+from partitioning.stages.sketch import estimate
 from tests.partitioning.builders import leaves
 from tests.partitioning.checks.complete import (
     files_of,
@@ -370,6 +371,64 @@ def test_column_totals(release: Path, name: str, field: str, value: Any) -> None
     assert f"column {name!r}: {field} is" in found(checked(release), "statistics", "manifest.json")[0].detail
     if field in ("minimum", "maximum"):
         assert found(checked(release, Sample(0.01)), "statistics", "manifest.json")
+
+
+SKETCHES: dict[str, Callable[[list[int]], list[int]]] = {
+    "a hash is gone": lambda hashes: hashes[:7] + hashes[8:] + hashes[-1:],
+    "one is made up": lambda hashes: [1, *hashes[:-1]],
+    "the limit is another": lambda hashes: [*hashes[:-1], hashes[-1] + 1],
+    "some were taken out": lambda hashes: hashes[:200] + hashes[-1:] * 56,
+}
+
+
+@pytest.mark.parametrize("change", SKETCHES)
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_distinct_values(release: Path, change: str, is_exact: bool) -> None:
+    """The manifest tells what the sketch does; only the rows show that both are wrong."""
+    if not is_exact:  # as if an input file had been replaced
+        renumber(release)
+
+    def edit(table: pa.Table) -> pa.Table:
+        lines = table.to_pylist()
+        for line in lines:
+            if line["column"] == "flux":
+                line["hashes"] = SKETCHES[change](line["hashes"])
+                told.append(estimate(np.array(line["hashes"], np.uint64)))
+        return pa.Table.from_pylist(lines, table.schema)
+
+    told = list[int | None]()
+    edit_parquet(release / "manifest/sketches.parquet", edit)
+    columns = read_manifest(release).columns
+    edit_manifest(release, columns=tuple(replace(c, distinct=told[0]) if c.name == "flux" else c for c in columns))
+    wrong = [finding.detail for finding in found(checked(release), "statistics", "sketches.parquet")]
+    assert wrong == (["the hashes of column 'flux' are not those of its values"] if is_exact else [])
+
+
+def test_distinct_values_of_replaced_files_are_told_if_they_are_far_off(release: Path) -> None:
+    renumber(release)
+
+    def edit(table: pa.Table) -> pa.Table:
+        lines = [{**line, "hashes": [each // 4 for each in line["hashes"]]} for line in table.to_pylist()]
+        return pa.Table.from_pylist(lines, table.schema)
+
+    edit_parquet(release / "manifest/sketches.parquet", edit)
+    wrong = [finding.detail for finding in found(checked(release), "statistics", "sketches.parquet")]
+    assert any("different values of 'flux' are told, the rows have" in detail for detail in wrong)
+    assert not any("'band'" in detail for detail in wrong)
+
+
+def renumber(release: Path) -> None:
+    """Number the input files from 1 on, as if the first had been replaced."""
+
+    def change(tables: Tables) -> None:
+        for pixel, table in tables.items():
+            numbers = pc.add(table.column(INPUT_COLUMN), pa.scalar(1, pa.int32()))
+            tables[pixel] = table.set_column(
+                table.schema.get_field_index(INPUT_COLUMN), table.schema.field(INPUT_COLUMN), numbers
+            )
+
+    edit_manifest(release, inputs=tuple(replace(one, number=one.number + 1) for one in read_manifest(release).inputs))
+    edit_leaf(release, change)
 
 
 def test_column_order(release: Path) -> None:
