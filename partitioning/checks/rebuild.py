@@ -40,7 +40,7 @@ from ..sky.healpix import order_shift
 from ..stages.assemble import with_ra_bounds
 from ..stages.counts import summed
 from ..stages.maps import map_order, write_maps
-from ..stages.sketch import Sketches, merged
+from ..stages.sketch import Sketches, SketchesOfParts
 from ..stages.summary import write_summary
 from .catalog import DataFile, OpenCatalog, tried, tried_file
 from .hats import expected_properties, files_table
@@ -50,6 +50,7 @@ from .values import is_separation_bound, separation_bound
 
 __all__ = [
     "LeafScan",
+    "Scans",
     "known_map_order",
     "put_manifest",
     "put_staged",
@@ -75,47 +76,55 @@ class LeafScan:
     column_nulls: NDArray[np.int64]
     map_pixels: NDArray[np.int64]
     map_rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scans:
+    """What all leaves hold."""
+
+    leaves: Sequence[LeafScan]
     sketches: Mapping[int, NDArray[np.uint64]]
+    """Of the distinct values of each column."""
 
 
-def scan(opened: OpenCatalog, order: int, workers: int) -> list[LeafScan]:
+def scan(opened: OpenCatalog, order: int, workers: int) -> Scans:
     """Read all leaves, and count their rows in pixels of an order."""
+    leaves, sketches = list[LeafScan](), SketchesOfParts()
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(partial(_scan_leaf, opened, order), opened.files))
+        for leaf, mine in pool.map(partial(_scan_leaf, opened, order), opened.files):
+            leaves.append(leaf)
+            sketches.add(mine)
+    return Scans(leaves, sketches.merged())
 
 
-def rebuild_statistics(
-    opened: OpenCatalog, scans: Sequence[LeafScan], manifest: Manifest
-) -> tuple[Manifest, list[str]]:
+def rebuild_statistics(opened: OpenCatalog, scans: Scans, manifest: Manifest) -> tuple[Manifest, list[str]]:
     """Write the statistics of row groups, files and columns; return the manifest that tells them, and what was written.
 
     The checksums of leaves are taken over: they are what leaves are held against, not derived from them.
     """
-    files = tuple(each.file for each in scans)
+    leaves = scans.leaves
+    files = tuple(each.file for each in leaves)
     size_bytes, nulls = (
-        np.array([getattr(each, name) for each in scans], dtype=np.int64).reshape(len(scans), -1)
+        np.array([getattr(each, name) for each in leaves], dtype=np.int64).reshape(len(leaves), -1)
         for name in ("column_bytes", "column_nulls")
     )
-    sketches = {
-        number: merged(each.sketches[number] for each in scans) for number in (scans[0].sketches if scans else ())
-    }
-    names = {opened.schema.names[number]: hashes for number, hashes in sorted(sketches.items())}
+    names = {opened.schema.names[number]: hashes for number, hashes in sorted(scans.sketches.items())}
     with put_staged(opened.path) as (scratch, written):
-        numbers = [pa.array([number] * len(each.groups), pa.int32()) for number, each in enumerate(scans)]
-        groups = (each.groups.add_column(0, "file", at) for each, at in zip(scans, numbers, strict=True))
+        numbers = [pa.array([number] * len(each.groups), pa.int32()) for number, each in enumerate(leaves)]
+        groups = (each.groups.add_column(0, "file", at) for each, at in zip(leaves, numbers, strict=True))
         write_row_groups(scratch, groups)
         write_columns(scratch, size_bytes, nulls, names)
         if files != opened.files:
             write_files(scratch, files_table(files))
-    columns = column_list(opened, size_bytes, nulls, sketches)
+    columns = column_list(opened, size_bytes, nulls, scans.sketches)
     placement = None if manifest.placement is None else with_ra_bounds(manifest.placement, columns)
     rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
     return replace(manifest, columns=columns, placement=placement, rows=rows, bytes=size), written
 
 
-def rebuild_maps(opened: OpenCatalog, scans: Sequence[LeafScan], order: int) -> list[str]:
+def rebuild_maps(opened: OpenCatalog, leaves: Sequence[LeafScan], order: int) -> list[str]:
     """Write maps, coverage, thumbnail, picture and descriptions; return what was written."""
-    pixels, rows = summed([each.map_pixels for each in scans], [each.map_rows for each in scans])
+    pixels, rows = summed([each.map_pixels for each in leaves], [each.map_rows for each in leaves])
     write_maps(opened.path, pixels, rows, order)
     write_summary(opened.path, pixels, rows, order)
     return [POINT_MAP, SKY_MAP, COVERAGE_FILE, THUMBNAIL, DENSITY_PICTURE, SUMMARY_TEXT, SUMMARY_PAGE]
@@ -203,7 +212,8 @@ class _Sums:
         self.rows.append(rows.astype(np.int64))
 
 
-def _scan_leaf(opened: OpenCatalog, order: int, file: DataFile) -> LeafScan:
+def _scan_leaf(opened: OpenCatalog, order: int, file: DataFile) -> tuple[LeafScan, Mapping[int, NDArray[np.uint64]]]:
+    """Return what one leaf holds, and the sketches of its columns."""
     path, width = opened.path / file.path, len(opened.schema)
     sums = _Sums(opened, order, Sketches(opened.schema), np.zeros(width, dtype=np.int64))
     with pq.ParquetFile(path, page_checksum_verification=True) as leaf:
@@ -221,5 +231,5 @@ def _scan_leaf(opened: OpenCatalog, order: int, file: DataFile) -> LeafScan:
     )
     if not is_separation_bound(file.max_separation_deg, sums.separation):
         line = replace(line, max_separation_deg=sums.separation * (1 + _ROUNDING) + _ROUNDING)
-    sketches = sums.sketches.smallest()
-    return LeafScan(line, groups, column_bytes, sums.nulls, *summed(sums.pixels, sums.rows), sketches)
+    found = LeafScan(line, groups, column_bytes, sums.nulls, *summed(sums.pixels, sums.rows))
+    return found, sums.sketches.smallest()

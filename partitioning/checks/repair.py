@@ -15,7 +15,7 @@ from ..layout.manifest import Manifest
 from ..layout.paths import CHECKSUMS_FILE, REJECTS_FILE
 from .catalog import OpenCatalog, tried
 from .rebuild import (
-    LeafScan,
+    Scans,
     known_map_order,
     put_manifest,
     rebuild_maps,
@@ -116,7 +116,9 @@ class _Repair:
         """Rebuild the wanted parts."""
         before, manifest = self._opened.manifest, self._opened.manifest
         order = known_map_order(self._opened) if self._is_tiled else 0
-        scans = scan(self._opened, order, self._workers) if {"statistics", "maps"} & set(self._parts) else []
+        scans = Scans([], {})
+        if {"statistics", "maps"} & set(self._parts):
+            scans = scan(self._opened, order, self._workers)
         if "statistics" in self._parts:
             self._report("statistics")
             manifest = self._statistics(scans, manifest)
@@ -127,7 +129,7 @@ class _Repair:
             self._written += put_manifest(self._opened, manifest)
         if self._is_tiled and "maps" in self._parts:
             self._report("maps")
-            self._written += rebuild_maps(self._opened, scans, order)
+            self._written += rebuild_maps(self._opened, scans.leaves, order)
         if self._opened.placement is not None and "properties" in self._parts:
             self._report("properties")
             self._written += rebuild_properties(self._opened, self._opened.placement)
@@ -136,10 +138,10 @@ class _Repair:
         names = [f"{self._opened.path.name}/{name}" for name in dict.fromkeys(self._written)]
         return RepairReport((*names, *self._beside), tuple(self._notes))
 
-    def _statistics(self, scans: list[LeafScan], manifest: Manifest) -> Manifest:
+    def _statistics(self, scans: Scans, manifest: Manifest) -> Manifest:
         manifest, written = rebuild_statistics(self._opened, scans, manifest)
         self._written += written
-        self._opened = replace(self._opened, files=tuple(each.file for each in scans))
+        self._opened = replace(self._opened, files=tuple(each.file for each in scans.leaves))
         return manifest
 
     def _catalogs_beside(self, manifest: Manifest) -> Manifest:
