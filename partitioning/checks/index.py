@@ -124,14 +124,13 @@ class _Joined:
         self._opened, self._record, self._column, self._found = opened, record, record.column, found
         self._hashes = np.zeros(len(opened.files), dtype=np.uint64)
         self._counts = np.zeros(len(opened.files), dtype=np.int64)
-        self._stop = 0
         self._last: pa.Table | None = None
         self.differ: list[int] = []
         self.distinct = 0
         self.is_readable = self.is_complete = True
 
     def add(self, part: IndexPart, entries: PartEntries) -> None:
-        """Add the next part that was read, and check that it goes on where the one before it ended."""
+        """Add the next part that was read, and check that it is sorted after the one before it."""
         self._found.merge(entries.found)
         self._hashes[entries.tiles] += entries.hashes
         self._counts[entries.tiles] += entries.counts
@@ -139,13 +138,12 @@ class _Joined:
         self.distinct += entries.distinct
         self.is_readable &= entries.is_readable
         self.is_complete &= entries.is_complete
-        last = self._last if part.start == self._stop else None
-        if last is not None and entries.first is not None:
+        if self._last is not None and entries.first is not None:
             wrong = f"its entries are not sorted by {self._column} and {HEALPIX_COLUMN}"
             path = index_part_path(part.number)
-            self._found.expect(is_sorted(entries.first, last, self._column), "index", path, wrong)
-            self.distinct -= bool(entries.first.column(0)[0] == last.column(0)[0])
-        self._stop, self._last = part.start + part.rows, last if entries.last is None else entries.last
+            self._found.expect(is_sorted(entries.first, self._last, self._column), "index", path, wrong)
+            self.distinct -= bool(entries.first.column(0)[0] == self._last.column(0)[0])
+        self._last = self._last if entries.last is None else entries.last
 
     def compare(self, scope: IndexScope) -> None:
         """Compare the entries of each tile with its leaf, or their number with that of the tile's ids."""

@@ -12,18 +12,17 @@ from partitioning.checks import sound
 from partitioning.checks.report import Full, Report, Sample, Scope, Tiles
 from partitioning.checks.units import begin_units, check_stages, check_unit
 from partitioning.checks.verify import verify_release
-from partitioning.layout.leaf import file_checksum
 from partitioning.stages import plan
 from partitioning.stages.workspace import Workspace
 from tests.partitioning.builders import leaves
 from tests.partitioning.checks.complete import pixel_of
-from tests.partitioning.checks.release import THRESHOLD_ARCSEC
 from tests.partitioning.checks.test_verify import (
     edit_child,
     edit_index,
     edit_leaf,
     edit_margin,
     flip,
+    margin_of,
     missing_margin_row,
     orphan_not_at_its_own_position,
     parent_in_another_tile,
@@ -94,25 +93,36 @@ def test_one_tile(farm: Farm, release: Path) -> None:
     assert set(farm.done) == {"verify-tiles", "verify-margin-10-arcsec", "verify-index-id", "verify-index-band"}
 
 
-@pytest.mark.parametrize("table", ["Object", "Dia"])
-def test_what_units_did_is_not_done_by_the_director(
-    farm: Farm, schema_copy: Path, table: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Orphans of Dia are looked for in all of the parent, whose leaves the units have found to be sound."""
-    read: list[Path] = []
-    checksum = file_checksum
+@pytest.fixture
+def read(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, bool]]:
+    """Return what data files are read for their checksums, and whether a unit does."""
+    files: list[tuple[Path, bool]] = []
+    checksum = sound.file_checksum
 
-    def counted(path: Path) -> str:
-        if not farm.is_at_work:
-            read.append(path)
+    def noted(path: Path) -> str:
+        files.append((path, farm.is_at_work))
         return checksum(path)
 
-    monkeypatch.setattr(sound, "file_checksum", counted)
+    monkeypatch.setattr(sound, "file_checksum", noted)
+    return files
+
+
+@pytest.mark.parametrize("table", ["Object", "Dia"])
+def test_what_units_did_is_not_done_by_the_director(
+    farm: Farm, schema_copy: Path, table: str, read: list[tuple[Path, bool]]
+) -> None:
+    """Orphans of Dia are looked for in all of the parent, whose leaves the units have found to be sound."""
     release = schema_copy / table / f"{table}_r1"
     assert farm.verified(release).is_clean
-    assert read == []
-    assert verify_release(release, scope=Full()).is_clean
-    assert set(leaves(release)) < set(read)
+    assert {by_unit for _, by_unit in read} == {True}
+
+
+def test_margins_are_made_of_leaves_that_are_known_to_be_sound(
+    farm: Farm, release: Path, read: list[tuple[Path, bool]]
+) -> None:
+    assert farm.verified(release).is_clean
+    paths = [path for path, _ in read]
+    assert sorted(paths) == sorted([*leaves(release), *leaves(margin_of(release))])
 
 
 def flipped_leaf(release: Path) -> None:
@@ -132,7 +142,7 @@ def missing_leaf(release: Path) -> None:
 
 
 def flipped_margin(release: Path) -> None:
-    for path in leaves(release.with_name(f"{release.name}_{THRESHOLD_ARCSEC:g}arcs"))[:2]:
+    for path in leaves(margin_of(release))[:2]:
         flip(path, path.stat().st_size // 3)
 
 
