@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,42 @@ def test_properties(store: Path) -> None:
     assert lines[0] == "Norder,Npix,num_rows,bytes"
     names = [f"Norder={p.parts[-3][7:]} Npix={p.stem[5:]}" for p in leaves(store)]
     assert [f"Norder={line.split(',')[0]} Npix={line.split(',')[1]}" for line in lines[1:]] == names
+
+
+def sizes_of(release: Path) -> tuple[list[int], list[int]]:
+    """Return the compressed bytes of the columns of every leaf, and the uncompressed bytes of every row group."""
+    stored_bytes, group_bytes = list[int](), list[int]()
+    for path in leaves(release):
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(metadata.num_columns)]
+        stored_bytes.append(sum(chunk.total_compressed_size for chunk in chunks))
+        group_bytes += [group.total_byte_size for group in groups]
+    return stored_bytes, group_bytes
+
+
+def test_bytes_bound_tiles_and_row_groups(tmp_path: Path) -> None:
+    """Rows of more bytes make tiles and row groups of fewer rows."""
+    count, rng = 12_000, np.random.default_rng(6)
+    narrow = pa.table(
+        {"id": range(count), "ra": rng.uniform(0, 360, count), "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, count)))}
+    )
+    wide = narrow
+    for number in range(20):
+        wide = wide.append_column(f"c{number}", pa.array(rng.normal(0, 1, count)))
+    write_files(tmp_path / "Narrow", narrow)
+    write_files(tmp_path / "Wide", wide)
+    tables = [sky_table(name, margin_arcsec=0.0, index=()) for name in ("Narrow", "Wide")]
+    bounds = {"target_bytes": 60_000, "row_group_bytes": 30_000}
+    loose = build_all(tmp_path, *tables, root=tmp_path / "loose").values()
+    tight = build_all(tmp_path, *(replace(table, **bounds) for table in tables)).values()
+    assert [len(leaves(table.directory)) for table in loose] == [12, 12]
+    assert max(sizes_of(table.directory)[1][0] for table in loose) > 4 * 30_000
+    assert [len(leaves(table.directory)) for table in tight] == [12, 48]
+    for table in tight:
+        stored_bytes, group_bytes = sizes_of(table.directory)
+        assert 60_000 / 4 < max(stored_bytes) < 60_000
+        assert 30_000 / 3 < max(group_bytes) < 1.1 * 30_000
 
 
 @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}])
