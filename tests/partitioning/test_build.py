@@ -21,7 +21,9 @@ from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, 
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import build, build_time
 from partitioning.sky.healpix import pixel_range, radec_to_index
+from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import gather as gather_stage
+from partitioning.stages import plan as plan_stage
 from partitioning.stages import run as run_stage
 from partitioning.stages import spill as spill_stage
 from tests.partitioning.builders import (
@@ -425,6 +427,27 @@ def test_spill_files_can_lie_elsewhere_and_are_removed(rows: pa.Table, tmp_path:
     build(config(tmp_path, sky_table(), spill=spill), report=report)
     assert {"places", "bucket", "runs"} <= seen
     assert list(spill.iterdir()) == []
+
+
+def test_spill_files_are_as_many_as_input_units(
+    rows: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_stage, "_SMALL_UNIT_BYTES", 1)  # each file is a unit
+    monkeypatch.setattr(bucket_stage, "_SMALL_BUCKET_ROWS", 1)
+    write_files(tmp_path / "Object", rows.slice(0, 900), files=5)
+    seen, tiles = list[set[str]](), list[int]()
+    for target in (10, 1000):
+        spill, names = tmp_path / f"spill{target}", set[str]()
+
+        def report(_: str, spill: Path = spill, names: set[str] = names) -> None:
+            names.update(path.name for path in spill.glob("*/bucket/*") if path.suffix != ".npz")
+
+        table = sky_table(target_rows=target)
+        (built,) = build(config(tmp_path, table, spill=spill, root=tmp_path / f"to{target}"), report=report)
+        seen.append(names)
+        tiles.append(len(leaves(built.directory)))
+    assert tiles[0] > 10 * tiles[1]
+    assert seen == [{f"{unit:05d}.arrow" for unit in range(5)}] * 2
 
 
 def test_two_builds_of_one_table_exclude_each_other(rows: pa.Table, tmp_path: Path) -> None:
