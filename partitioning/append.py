@@ -198,7 +198,8 @@ def _check_base(job: Job, base: BaseRelease) -> None:
     They are joined with what is new, and get new checksums.
     """
     job.say(f"{base.catalog.name}: lists and indexes are verified")
-    require_clean(job.verified(base.catalog, Tiles(frozenset())))
+    report = job.verified(base.catalog, Tiles(frozenset()))
+    require_clean(report, "nothing is appended to it: repair it, switch to another release, or build anew")
 
 
 def _check_parents(job: Job, parent: Parent | None) -> None:

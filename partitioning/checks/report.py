@@ -29,6 +29,8 @@ FINDINGS_PER_CHECK: Final = 100
 _NAMED: Final = 5
 """Findings that the error of `require_clean` tells."""
 
+_BUILD_AGAIN: Final = "it is not published: build again, and check disk and memory if it happens twice"
+
 Notify = Callable[[str], None]
 """Called with one line of progress at a time."""
 
@@ -149,8 +151,13 @@ def format_finding(finding: Finding) -> str:
     return f"{finding.check}: {finding.path}{tile}: {finding.detail}"
 
 
-def require_clean(report: Report) -> None:
+def require_clean(report: Report, remedy: str = _BUILD_AGAIN) -> None:
     """Refuse a release that has findings.
+
+    Parameters
+    ----------
+    remedy
+        What follows, and what to do.
 
     Raises
     ------
@@ -161,10 +168,7 @@ def require_clean(report: Report) -> None:
         return
     lines = [format_finding(finding) for finding in report.findings[:_NAMED]]
     more = report.total - len(lines)
-    msg = (
-        f"{report.release} is not as it must be: {'; '.join(lines)}{f'; and {more} more' if more else ''}; "
-        f"it is not published: build again, and check disk and memory if it happens twice"
-    )
+    msg = f"{report.release} is not as it must be: {'; '.join(lines)}{f'; and {more} more' if more else ''}; {remedy}"
     raise LayoutError(msg)
 
 

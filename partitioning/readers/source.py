@@ -185,7 +185,8 @@ def open_source(
     Raises
     ------
     SchemaMismatchError
-        If a file lacks a column, has another one, or has one of another type; names file and column.
+        If a file lacks a column, has another one, or has one of another type or of one that cannot be stored; names
+        file and column.
     DamagedInputError
         If a file cannot be read, or none can.
     InputError
@@ -194,6 +195,8 @@ def open_source(
     described = {} if felis is None else dict(felis.types)
     formats = [format_name(table, file) for file in files]
     survey = survey_files(table, files, formats, described, on_damaged)
+    for error in survey.refused:
+        raise error
     schema = common_schema(survey.found, table, described)
     absent = [absent_columns(columns, schema) for columns in survey.found]
     return Source(
@@ -209,7 +212,7 @@ def open_source(
 
 
 def source_problems(table: TableConfig, files: Sequence[InputFile], felis: FelisTable | None) -> Iterator[InputError]:
-    """Yield all reasons why `open_source` refuses some files: damaged files, and columns that differ."""
+    """Yield all reasons why `open_source` refuses some files: damaged ones, columns that cannot be stored or differ."""
     described = {} if felis is None else dict(felis.types)
     formats, known = list[FormatName](), list[InputFile]()
     for file in files:
@@ -226,4 +229,6 @@ def source_problems(table: TableConfig, files: Sequence[InputFile], felis: Felis
         return
     yield from damaged
     if survey is not None:
+        yield from survey.refused
+    if survey is not None and survey.found:
         yield from schema_problems(survey.found, table, described)

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from ..config import FormatName, TableConfig
-from ..exceptions import DamagedInputError
+from ..exceptions import DamagedInputError, SchemaMismatchError
 from ..layout.schema import stored_type
 from .base import FileFormat, InputFile
 from .columns import FileColumns, file_columns, file_names
@@ -32,9 +32,11 @@ class Survey:
     found: tuple[FileColumns, ...]
     """Different sets of columns, in the order of the files."""
     kept: tuple[int, ...]
-    """Numbers of the files that can be opened, ascending."""
+    """Numbers of the files that can be opened and stored, ascending."""
     which: tuple[int, ...]
     """For each of these, its place in `found`."""
+    refused: tuple[SchemaMismatchError, ...]
+    """Why different sets of columns cannot be stored."""
 
 
 def survey_files(
@@ -62,10 +64,11 @@ def survey_files(
     DamagedInputError
         If a file cannot be opened and `on_damaged` is None, or if none can be opened.
     SchemaMismatchError
-        If a column cannot be stored.
+        If a reader knows no type for a column.
     """
-    found: dict[tuple[pa.Schema, FormatName], int] = {}
+    found: dict[tuple[pa.Schema, FormatName], int | None] = {}
     columns: list[FileColumns] = []
+    refused: list[SchemaMismatchError] = []
     kept: list[int] = []
     which: list[int] = []
     for number, schema in enumerate(_schemas(table, files, formats, described)):
@@ -76,11 +79,17 @@ def survey_files(
             continue
         key = (schema, formats[number])
         if key not in found:
-            found[key] = len(columns)
-            columns.append(file_columns(files[number].name, schema, table, formats[number]))
-        kept.append(number)
-        which.append(found[key])
-    return Survey(tuple(columns), tuple(kept), tuple(which))
+            try:
+                columns.append(file_columns(files[number].name, schema, table, formats[number]))
+                found[key] = len(columns) - 1
+            except SchemaMismatchError as error:
+                refused.append(error)
+                found[key] = None
+        place = found[key]
+        if place is not None:
+            kept.append(number)
+            which.append(place)
+    return Survey(tuple(columns), tuple(kept), tuple(which), tuple(refused))
 
 
 def _schemas(

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,39 @@ def test_an_append_verifies_what_it_made(tmp_path: Path, monkeypatch: pytest.Mon
     assert {name for name, inode in made.items() if old.get(name) != inode} <= read
     assert len(read) < len(partitions) / 4
     assert verify_release(second, scope=Full()).is_clean
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_page(path: Path) -> None:
+    chunk = pq.read_metadata(path).row_group(0).column(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+_NOT_READ = "a tile of the release to append to cannot be read: .*; verify that release"
+_NOT_WHOLE = "nothing is appended to it: repair it, switch to another release, or build anew"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (flip_a_page, _NOT_READ),
+        (cut, f"it has .* bytes, not .*; {_NOT_WHOLE}"),
+        (Path.unlink, f"the data file is missing; {_NOT_WHOLE}"),
+    ],
+)
+def test_a_tile_that_cannot_be_read_ends_the_append(base: Path, spoil: Callable[[Path], None], problem: str) -> None:
+    """Sizes are looked at when the append begins; a flipped bit is found by who reads the tile."""
+    leaf = leaves(published(base / "catalogs/survey/Object"))[5]
+    spoil(leaf)
+    add(base, "more", sky_rows(1500, seed=9, first_id=10))
+    with pytest.raises(LayoutError, match=f"{leaf.name}.*: {problem}"):
+        grow(base)
+    assert published(base / "catalogs/survey/Object").name == "Object_r1"
 
 
 @pytest.mark.parametrize("name", ["dataset/index/part.0.parquet", "flat/healpix.i64", "manifest/files.parquet"])

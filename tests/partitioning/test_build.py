@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, 
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import build, build_time
 from partitioning.sky.healpix import pixel_range, radec_to_index
+from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import gather as gather_stage
+from partitioning.stages import plan as plan_stage
 from partitioning.stages import run as run_stage
 from partitioning.stages import spill as spill_stage
 from tests.partitioning.builders import (
@@ -160,6 +163,42 @@ def test_properties(store: Path) -> None:
     assert lines[0] == "Norder,Npix,num_rows,bytes"
     names = [f"Norder={p.parts[-3][7:]} Npix={p.stem[5:]}" for p in leaves(store)]
     assert [f"Norder={line.split(',')[0]} Npix={line.split(',')[1]}" for line in lines[1:]] == names
+
+
+def sizes_of(release: Path) -> tuple[list[int], list[int]]:
+    """Return the compressed bytes of the columns of every leaf, and the uncompressed bytes of every row group."""
+    stored_bytes, group_bytes = list[int](), list[int]()
+    for path in leaves(release):
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(metadata.num_columns)]
+        stored_bytes.append(sum(chunk.total_compressed_size for chunk in chunks))
+        group_bytes += [group.total_byte_size for group in groups]
+    return stored_bytes, group_bytes
+
+
+def test_bytes_bound_tiles_and_row_groups(tmp_path: Path) -> None:
+    """Rows of more bytes make tiles and row groups of fewer rows."""
+    count, rng = 12_000, np.random.default_rng(6)
+    narrow = pa.table(
+        {"id": range(count), "ra": rng.uniform(0, 360, count), "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, count)))}
+    )
+    wide = narrow
+    for number in range(20):
+        wide = wide.append_column(f"c{number}", pa.array(rng.normal(0, 1, count)))
+    write_files(tmp_path / "Narrow", narrow)
+    write_files(tmp_path / "Wide", wide)
+    tables = [sky_table(name, margin_arcsec=0.0, index=()) for name in ("Narrow", "Wide")]
+    bounds = {"target_bytes": 60_000, "row_group_bytes": 30_000}
+    loose = build_all(tmp_path, *tables, root=tmp_path / "loose").values()
+    tight = build_all(tmp_path, *(replace(table, **bounds) for table in tables)).values()
+    assert [len(leaves(table.directory)) for table in loose] == [12, 12]
+    assert max(sizes_of(table.directory)[1][0] for table in loose) > 4 * 30_000
+    assert [len(leaves(table.directory)) for table in tight] == [12, 48]
+    for table in tight:
+        stored_bytes, group_bytes = sizes_of(table.directory)
+        assert 60_000 / 4 < max(stored_bytes) < 60_000
+        assert 30_000 / 3 < max(group_bytes) < 1.1 * 30_000
 
 
 @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}])
@@ -388,6 +427,27 @@ def test_spill_files_can_lie_elsewhere_and_are_removed(rows: pa.Table, tmp_path:
     build(config(tmp_path, sky_table(), spill=spill), report=report)
     assert {"places", "bucket", "runs"} <= seen
     assert list(spill.iterdir()) == []
+
+
+def test_spill_files_are_as_many_as_input_units(
+    rows: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_stage, "_SMALL_UNIT_BYTES", 1)  # each file is a unit
+    monkeypatch.setattr(bucket_stage, "_SMALL_BUCKET_ROWS", 1)
+    write_files(tmp_path / "Object", rows.slice(0, 900), files=5)
+    seen, tiles = list[set[str]](), list[int]()
+    for target in (10, 1000):
+        spill, names = tmp_path / f"spill{target}", set[str]()
+
+        def report(_: str, spill: Path = spill, names: set[str] = names) -> None:
+            names.update(path.name for path in spill.glob("*/bucket/*") if path.suffix != ".npz")
+
+        table = sky_table(target_rows=target)
+        (built,) = build(config(tmp_path, table, spill=spill, root=tmp_path / f"to{target}"), report=report)
+        seen.append(names)
+        tiles.append(len(leaves(built.directory)))
+    assert tiles[0] > 10 * tiles[1]
+    assert seen == [{f"{unit:05d}.arrow" for unit in range(5)}] * 2
 
 
 def test_two_builds_of_one_table_exclude_each_other(rows: pa.Table, tmp_path: Path) -> None:

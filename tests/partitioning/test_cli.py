@@ -15,6 +15,7 @@ import pytest
 
 from partitioning.executors import ArrayExecutor, announced_stage, await_helpers, work_on
 from partitioning.helper import help_builds
+from partitioning.layout.manifest import read_manifest
 from partitioning.lease import lease
 from partitioning.pipeline import build
 from partitioning.stages.run import Share
@@ -145,6 +146,38 @@ def test_a_dry_run_changes_nothing_and_fails_if_there_are_problems(base: Path, t
     assert done.returncode == 1
     assert "problem: spill files will take" in done.stdout
     assert not done.stderr
+
+
+def damage(path: Path) -> None:
+    """Flip a bit in the pages of a column that places no rows."""
+    chunk = pq.read_metadata(path).row_group(0).column(3)
+    content = bytearray(path.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_damaged_input_is_left_out_and_told_if_that_is_said(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base / "input", tmp_path / "input")
+    options = (base / "build.toml", "--root", tmp_path / "catalogs", "--input-dir", tmp_path / "input")
+    home = tmp_path / "catalogs/survey/Object"
+    damage(tmp_path / "input/Object/part1.parquet")
+    assert commanded("build", *options).returncode == 1
+    done = commanded("build", *options, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "left out: Object/part1.parquet: part 0 (67 rows): not a readable Parquet file" in done.stdout
+    pq.write_table(sky_rows(30, seed=8, first_id=3), tmp_path / "input/Object/night.parquet", write_page_checksum=True)
+    damage(tmp_path / "input/Object/night.parquet")
+    pq.write_table(sky_rows(40, seed=9, first_id=90), tmp_path / "input/Object/other.parquet")
+    assert commanded("append", *options).returncode == 1
+    done = commanded("append", *options, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert f"published Object_r2: {200 - 67 + 40} rows" in done.stdout
+    told = commanded("describe", home).stdout
+    assert told.count("    left out: part 0 (") == 2
+    bad = {record.name: len(record.bad_parts) for record in read_manifest(home / "Object_r2").inputs}
+    assert bad == {**{f"Object/part{n}.parquet": n % 2 for n in range(3)}, "Object/night.parquet": 1} | {
+        "Object/other.parquet": 0
+    }
 
 
 def test_a_table_has_its_own_name_behind_links_and_dots(base: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,47 @@ def test_estimates_are_near_what_a_build_takes(tmp_path: Path) -> None:
     margin = numbers(text, r"margin of 300 arcsec (\S+) kB")[0]
     assert margin == pytest.approx(built.manifest.margins[0].bytes / 1e3, rel=0.4)
     assert any(line.startswith("survey.Object: about 120000 rows, ") for line in lines)
+
+
+def test_bytes_per_tile_are_near_what_a_build_stores(tmp_path: Path) -> None:
+    """The sizes are those of the tiles' rows: files have bloom filters and footers, too."""
+    count, rng = 12_000, np.random.default_rng(7)
+    columns = {"id": range(count), "ra": rng.normal(50, 15, count), "dec": rng.normal(0, 15, count)}
+    rows = pa.table({**columns, **{f"c{number}": rng.normal(0, 1, count) for number in range(9)}})
+    rows = rows.filter(np.abs(rows["ra"].to_numpy() - 45) < 40)  # no tile of few rows, whose pages are mostly headers
+    write_files(tmp_path / "Object", rows)
+    table = sky_table(target_rows=4000, id=(), index=())
+    _, text = told(config(tmp_path, table))
+    built = build_all(tmp_path, table)["Object"].directory
+    groups = [pq.read_metadata(path).row_group(0) for path in leaves(built)]
+    sizes = [sum(group.column(at).total_compressed_size for at in range(group.num_columns)) / 1e3 for group in groups]
+    assert sum(group.num_rows for group in groups) == len(rows)
+    assert max(sizes) > 1.5 * min(sizes)
+    found = numbers(text, r"bytes      per tile: (\S+) kB min, (\S+) kB median, (\S+) kB max \(estimated\)")
+    assert found == pytest.approx([min(sizes), np.median(sizes), max(sizes)], rel=0.2)
+
+
+def test_the_time_is_that_of_encoding_all_rows(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which the sample of all 3000 rows takes 20 minutes; a build takes seven times as long."""
+    monkeypatch.setattr("partitioning.stages.sizes.time", SimpleNamespace(perf_counter=iter([100.0, 1300.0]).__next__))
+    _, text = told(config(base, TABLE, workers=1))
+    assert "  time       2 h 20 min\n" in text
+    assert re.search(r"\nall tables: .* of spill files until published, 2 h 20 min\n", text)
+    assert "\nassumed: 1 workers encode all rows as fast as one process did some here just now, " in text
+
+
+def test_types_that_cannot_be_stored_are_problems(base: Path) -> None:
+    rows = sky_rows(9)
+    maps = pa.array([[("a", 1)]] * 9, pa.map_(pa.string(), pa.int32()))
+    spans = pa.array(range(9), pa.duration("us"))
+    for name, column in {"a": maps, "q": spans, "r": spans, "s": rows["mag"]}.items():
+        pq.write_table(rows.append_column("extra", column), base / f"Object/{name}.parquet")
+    fine, text = told(config(base, TABLE))
+    assert not fine
+    assert "problem: Object/a.parquet: column 'extra': type map<string, int32 ('extra')> cannot be stored; use" in text
+    assert "problem: Object/q.parquet: column 'extra': type duration[us] cannot be stored, since SQL" in text
+    assert "problem: Object/s.parquet: has column 'extra', which the first file" in text
+    assert "3 problems found" in text
 
 
 def test_all_problems_are_named(base: Path) -> None:

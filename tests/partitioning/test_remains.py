@@ -26,7 +26,24 @@ TABLE = sky_table(target_rows=300, row_group_rows=64)
 STAGING = "survey/Object/.staging"
 
 
-class Interrupted(InlineExecutor):
+class Noting(InlineExecutor):
+    """Notes the units that run."""
+
+    def __init__(self, share: Share) -> None:
+        super().__init__(share)
+        self.ran: list[tuple[str, int]] = []
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
+        """Run the units of a stage."""
+
+        def noted(unit: int, rows: int) -> None:
+            self.ran.append((stage, unit))
+            done(unit, rows)
+
+        super().run(workspace, stage, units, noted)
+
+
+class Interrupted(Noting):
     """Ends a build when half of the units of a stage are done."""
 
     def __init__(self, share: Share, at: str = "sort") -> None:
@@ -40,6 +57,7 @@ class Interrupted(InlineExecutor):
             return
         for unit in range(units // 2):
             run_unit(workspace, stage, unit, self.share)
+            self.ran.append((stage, unit))
         raise PartitioningError("power is lost")
 
 
@@ -187,6 +205,39 @@ def test_runs_are_merged_again_if_any_is_lost(
     lost = forget_lost_units(workspace, read_plan(workspace))
     assert (lost == 0) == kept == (merged.exists() and merged.stat().st_ino == before)
     assert built(base, tmp_path) == whole
+
+
+def leaf_inodes(directory: Path) -> dict[str, int]:
+    """Return the inode of every leaf of a release and its margin: one that is written anew has another."""
+    found = directory.glob("Object_r1*/dataset/Norder=*/Dir=*/Npix=*.parquet")
+    return {str(path.relative_to(directory)): path.stat().st_ino for path in found}
+
+
+@pytest.fixture(scope="module")
+def units(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int]]:
+    """Return the units that run in a build that is left alone, whose index has several parts."""
+    executor = Noting(SHARE)
+    with small_units(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_index, "PART_ROWS", 500)
+        build(config(base, TABLE, root=tmp_path_factory.mktemp("noted")), created=CREATED, executor=executor)
+    return executor.ran
+
+
+@pytest.mark.parametrize("at", ["place", "bucket", "sort", "index-id"])
+def test_units_that_are_done_do_not_run_again(
+    base: Path, units: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr(id_index, "PART_ROWS", 500)
+    before, after = Interrupted(SHARE, at), Noting(SHARE)
+    staging, wanted = tmp_path / STAGING, config(base, TABLE, root=tmp_path)
+    with pytest.raises(PartitioningError, match="power is lost"):
+        build(wanted, created=CREATED, executor=before)
+    done = leaf_inodes(staging)
+    (table,) = build(wanted, created=CREATED, executor=after)
+    assert sorted(before.ran + after.ran) == sorted(units) == sorted(set(units))
+    assert min(sum(stage == at for stage, _ in one.ran) for one in (before, after)) >= 2
+    assert bool(done) == (at in {"sort", "index-id"})
+    assert done.items() <= leaf_inodes(table.directory.parent).items()
 
 
 def test_flat_arrays_are_always_made_anew(base: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
