@@ -17,6 +17,7 @@ from hats.io.validation import is_valid_catalog, is_valid_collection
 from partitioning.config import PositionFrom
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from partitioning.sky.separation import separation_deg
+from partitioning.stages import id_index
 from tests.partitioning.builders import build_all, leaves, sky_rows, sky_table, stored, write_files
 
 ROWS = 3000
@@ -118,6 +119,47 @@ def test_lsdb_finds_rows_by_id(schema: Path, rows: pa.Table) -> None:
     assert found["id"].tolist() == [ids[7]]
     assert found["ra"].tolist() == [rows["ra"][7].as_py()]
     assert len(catalog.id_search({"id": 5}).compute()) == 0
+
+
+@pytest.fixture(scope="module")
+def parts(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table]:
+    """Return a catalog whose indexes of integers, of texts and of a text of many rows have several parts."""
+    base = tmp_path_factory.mktemp("parts")
+    named = rows.append_column("name", pa.array([f"SDSS J{number:06d}é" for number in range(ROWS)]))
+    write_files(base / "Object", named)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_index, "PART_ROWS", 400)
+        patch.setattr(id_index, "PART_GROUP_ROWS", 100)
+        build_all(base, sky_table(target_rows=400, index=("id", "name", "band")))
+    home = base / "catalogs/survey/Object"
+    for column in ("id", "name", "band"):
+        assert len(list(home.glob(f"Object_r1_{column}/dataset/index/part.*.parquet"))) > 5
+    return home, named
+
+
+def test_lsdb_finds_rows_by_ids_of_text(parts: tuple[Path, pa.Table]) -> None:
+    home, rows = parts
+    catalog, names = lsdb.open_catalog(home), rows["name"].to_pylist()
+    for at in (0, 777, ROWS - 1):
+        found = catalog.id_search({"name": names[at]}).compute()
+        assert found["id"].tolist() == [rows["id"][at].as_py()]
+    assert len(catalog.id_search({"name": "SDSS J000000"}).compute()) == 0
+
+
+@pytest.mark.parametrize("column", ["id", "name"])
+def test_lsdb_finds_rows_by_several_ids_at_once(parts: tuple[Path, pa.Table], column: str) -> None:
+    home, rows = parts
+    wanted = rows[column].take(pa.array(np.linspace(0, ROWS - 1, 25).astype(int))).to_pylist()
+    found = lsdb.open_catalog(home).id_search({column: wanted}).compute()
+    assert sorted(found[column].tolist()) == sorted(wanted)
+
+
+def test_lsdb_finds_all_rows_of_an_id_that_several_parts_hold(parts: tuple[Path, pa.Table]) -> None:
+    home, rows = parts
+    found = lsdb.open_catalog(home).id_search({"band": "g"}).compute()
+    expected = [one for one, band in zip(rows["id"].to_pylist(), rows["band"].to_pylist(), strict=True) if band == "g"]
+    assert len(expected) > 2 * 400
+    assert sorted(found["id"].tolist()) == sorted(expected)
 
 
 @pytest.fixture(scope="module")
