@@ -1,5 +1,6 @@
 """The HATS community's own readers accept what we publish: hats, lsdb, and healpy for the maps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from partitioning.config import PositionFrom
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from partitioning.sky.separation import separation_deg
 from partitioning.stages import id_index
-from tests.partitioning.builders import build_all, leaves, sky_rows, sky_table, stored, write_files
+from tests.partitioning.builders import build_all, by_id, leaves, sky_rows, sky_table, stored, write_files
 
 ROWS = 3000
 
@@ -222,14 +223,54 @@ def test_lsdb_reads_nested_light_curves(tmp_path: Path) -> None:
     assert sorted(flat.filter("id = 17").fetchall()) == [(17, 60001.5, "r"), (17, 60017.5, "g")]
 
 
-def test_globs_are_enough_for_other_readers(schema: Path, rows: pa.Table) -> None:
-    glob = f"{schema}/Object/Object_r1/dataset/**/*.parquet"
-    total = sorted(rows["id"].to_pylist())
-    scanned = pl.scan_parquet(glob, hive_partitioning=False).select("id").collect()
-    assert sorted(scanned["id"].to_list()) == total
-    dataset = pyarrow.dataset.dataset(
-        f"{schema}/Object/Object_r1/dataset", format="parquet", exclude_invalid_files=False
-    )
-    assert sorted(dataset.to_table(columns=["id"])["id"].to_pylist()) == total
-    found = duckdb.connect().sql(f"SELECT id FROM read_parquet('{glob}', hive_partitioning = false)").fetchall()
-    assert sorted(one for (one,) in found) == total
+def with_duckdb(directory: Path, options: str) -> pa.Table:
+    return duckdb.connect().sql(f"SELECT * FROM read_parquet('{directory}/**/*.parquet'{options})").to_arrow_table()
+
+
+def with_polars(directory: Path, **options: bool) -> pa.Table:
+    return pl.scan_parquet(f"{directory}/**/*.parquet", **options).collect().to_arrow()
+
+
+def with_pyarrow(directory: Path, **options: str) -> pa.Table:
+    return pyarrow.dataset.dataset(directory, format="parquet", exclude_invalid_files=False, **options).to_table()
+
+
+PLACES = {"Norder", "Dir"}
+"""Directories that readers of Hive partitions take for columns; ``Npix=5.parquet`` is a file."""
+
+
+@pytest.mark.parametrize(
+    ("read", "beside"),
+    [
+        (lambda directory: with_duckdb(directory, ""), PLACES),
+        (lambda directory: with_duckdb(directory, ", hive_partitioning = true"), PLACES),
+        (lambda directory: with_duckdb(directory, ", hive_partitioning = false"), set()),
+        (lambda directory: with_duckdb(directory, ", union_by_name = true"), PLACES),
+        (with_polars, set()),
+        (lambda directory: with_polars(directory, hive_partitioning=True), PLACES),
+        (lambda directory: with_polars(directory, hive_partitioning=False), set()),
+        (with_pyarrow, set()),
+        (lambda directory: with_pyarrow(directory, partitioning="hive"), PLACES),
+    ],
+    ids=[
+        "duckdb",
+        "duckdb-hive",
+        "duckdb-flat",
+        "duckdb-names",
+        "polars",
+        "polars-hive",
+        "polars-flat",
+        "arrow",
+        "arrow-hive",
+    ],
+)
+def test_globs_are_enough_for_other_readers(
+    schema: Path, rows: pa.Table, read: Callable[[Path], pa.Table], beside: set[str]
+) -> None:
+    release = schema / "Object/Object_r1"
+    found = read(release / "dataset")
+    expected = stored(release)
+    assert set(found.column_names) == {*expected.column_names, *beside}
+    assert set(expected["id"].to_pylist()) == set(rows["id"].to_pylist())
+    columns = [name for name in expected.column_names if name != "id"]
+    assert by_id(found, columns) == by_id(expected, columns)
