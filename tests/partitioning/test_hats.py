@@ -1,5 +1,6 @@
 """The HATS community's own readers accept what we publish: hats, lsdb, and healpy for the maps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -17,7 +18,8 @@ from hats.io.validation import is_valid_catalog, is_valid_collection
 from partitioning.config import PositionFrom
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN
 from partitioning.sky.separation import separation_deg
-from tests.partitioning.builders import build_all, leaves, sky_rows, sky_table, stored, write_files
+from partitioning.stages import id_index
+from tests.partitioning.builders import build_all, by_id, leaves, sky_rows, sky_table, stored, write_files
 
 ROWS = 3000
 
@@ -121,6 +123,47 @@ def test_lsdb_finds_rows_by_id(schema: Path, rows: pa.Table) -> None:
 
 
 @pytest.fixture(scope="module")
+def parts(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table]:
+    """Return a catalog whose indexes of integers, of texts and of a text of many rows have several parts."""
+    base = tmp_path_factory.mktemp("parts")
+    named = rows.append_column("name", pa.array([f"SDSS J{number:06d}é" for number in range(ROWS)]))
+    write_files(base / "Object", named)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_index, "PART_ROWS", 400)
+        patch.setattr(id_index, "PART_GROUP_ROWS", 100)
+        build_all(base, sky_table(target_rows=400, index=("id", "name", "band")))
+    home = base / "catalogs/survey/Object"
+    for column in ("id", "name", "band"):
+        assert len(list(home.glob(f"Object_r1_{column}/dataset/index/part.*.parquet"))) > 5
+    return home, named
+
+
+def test_lsdb_finds_rows_by_ids_of_text(parts: tuple[Path, pa.Table]) -> None:
+    home, rows = parts
+    catalog, names = lsdb.open_catalog(home), rows["name"].to_pylist()
+    for at in (0, 777, ROWS - 1):
+        found = catalog.id_search({"name": names[at]}).compute()
+        assert found["id"].tolist() == [rows["id"][at].as_py()]
+    assert len(catalog.id_search({"name": "SDSS J000000"}).compute()) == 0
+
+
+@pytest.mark.parametrize("column", ["id", "name"])
+def test_lsdb_finds_rows_by_several_ids_at_once(parts: tuple[Path, pa.Table], column: str) -> None:
+    home, rows = parts
+    wanted = rows[column].take(pa.array(np.linspace(0, ROWS - 1, 25).astype(int))).to_pylist()
+    found = lsdb.open_catalog(home).id_search({column: wanted}).compute()
+    assert sorted(found[column].tolist()) == sorted(wanted)
+
+
+def test_lsdb_finds_all_rows_of_an_id_that_several_parts_hold(parts: tuple[Path, pa.Table]) -> None:
+    home, rows = parts
+    found = lsdb.open_catalog(home).id_search({"band": "g"}).compute()
+    expected = [one for one, band in zip(rows["id"].to_pylist(), rows["band"].to_pylist(), strict=True) if band == "g"]
+    assert len(expected) > 2 * 400
+    assert sorted(found["id"].tolist()) == sorted(expected)
+
+
+@pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table]:
     """Return a catalog of close pairs, many of them across the borders of tiles, and its rows."""
     base = tmp_path_factory.mktemp("pairs")
@@ -180,14 +223,54 @@ def test_lsdb_reads_nested_light_curves(tmp_path: Path) -> None:
     assert sorted(flat.filter("id = 17").fetchall()) == [(17, 60001.5, "r"), (17, 60017.5, "g")]
 
 
-def test_globs_are_enough_for_other_readers(schema: Path, rows: pa.Table) -> None:
-    glob = f"{schema}/Object/Object_r1/dataset/**/*.parquet"
-    total = sorted(rows["id"].to_pylist())
-    scanned = pl.scan_parquet(glob, hive_partitioning=False).select("id").collect()
-    assert sorted(scanned["id"].to_list()) == total
-    dataset = pyarrow.dataset.dataset(
-        f"{schema}/Object/Object_r1/dataset", format="parquet", exclude_invalid_files=False
-    )
-    assert sorted(dataset.to_table(columns=["id"])["id"].to_pylist()) == total
-    found = duckdb.connect().sql(f"SELECT id FROM read_parquet('{glob}', hive_partitioning = false)").fetchall()
-    assert sorted(one for (one,) in found) == total
+def with_duckdb(directory: Path, options: str) -> pa.Table:
+    return duckdb.connect().sql(f"SELECT * FROM read_parquet('{directory}/**/*.parquet'{options})").to_arrow_table()
+
+
+def with_polars(directory: Path, **options: bool) -> pa.Table:
+    return pl.scan_parquet(f"{directory}/**/*.parquet", **options).collect().to_arrow()
+
+
+def with_pyarrow(directory: Path, **options: str) -> pa.Table:
+    return pyarrow.dataset.dataset(directory, format="parquet", exclude_invalid_files=False, **options).to_table()
+
+
+PLACES = {"Norder", "Dir"}
+"""Directories that readers of Hive partitions take for columns; ``Npix=5.parquet`` is a file."""
+
+
+@pytest.mark.parametrize(
+    ("read", "beside"),
+    [
+        (lambda directory: with_duckdb(directory, ""), PLACES),
+        (lambda directory: with_duckdb(directory, ", hive_partitioning = true"), PLACES),
+        (lambda directory: with_duckdb(directory, ", hive_partitioning = false"), set()),
+        (lambda directory: with_duckdb(directory, ", union_by_name = true"), PLACES),
+        (with_polars, set()),
+        (lambda directory: with_polars(directory, hive_partitioning=True), PLACES),
+        (lambda directory: with_polars(directory, hive_partitioning=False), set()),
+        (with_pyarrow, set()),
+        (lambda directory: with_pyarrow(directory, partitioning="hive"), PLACES),
+    ],
+    ids=[
+        "duckdb",
+        "duckdb-hive",
+        "duckdb-flat",
+        "duckdb-names",
+        "polars",
+        "polars-hive",
+        "polars-flat",
+        "arrow",
+        "arrow-hive",
+    ],
+)
+def test_globs_are_enough_for_other_readers(
+    schema: Path, rows: pa.Table, read: Callable[[Path], pa.Table], beside: set[str]
+) -> None:
+    release = schema / "Object/Object_r1"
+    found = read(release / "dataset")
+    expected = stored(release)
+    assert set(found.column_names) == {*expected.column_names, *beside}
+    assert set(expected["id"].to_pylist()) == set(rows["id"].to_pylist())
+    columns = [name for name in expected.column_names if name != "id"]
+    assert by_id(found, columns) == by_id(expected, columns)

@@ -2,11 +2,15 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from catalog_service.client import CatalogClient
+from partitioning.checks.report import Full
+from partitioning.checks.verify import verify_release
 from partitioning.describe import describe_table
 from partitioning.exceptions import ConfigError, LayoutError
 from partitioning.layout.manifest import read_manifest
@@ -14,8 +18,10 @@ from partitioning.lease import lease
 from partitioning.pipeline import append
 from partitioning.progress import size_text
 from partitioning.releases import prune_releases, published_release, switch_release
+from partitioning.sky.separation import separation_deg
 from partitioning.stages.publish import next_release
 from partitioning.status import config_status, directory_status, status_lines, table_status
+from tests.harness import start_server, stop_server
 from tests.partitioning.builders import (
     CREATED,
     build_all,
@@ -24,6 +30,7 @@ from tests.partitioning.builders import (
     published,
     sky_rows,
     sky_table,
+    stored,
     tree,
     visible,
     write_files,
@@ -239,6 +246,34 @@ def test_description(home: Path) -> None:
     assert "  1  incomplete" in "\n".join(describe_table(home))
     with pytest.raises(ConfigError, match="there is no release 8; there are 1, 2, 3"):
         list(describe_table(home, release=8))
+
+
+def test_releases_that_are_copied_elsewhere_are_served(home: Path, tmp_path: Path) -> None:
+    """Contents alone: neither links nor times are kept, and what they were copied from is gone."""
+    rows = stored(home / "Object_r3")
+    root = tmp_path / "elsewhere/stores"
+    shutil.copytree(tmp_path / "catalogs", root, copy_function=shutil.copyfile)
+    shutil.rmtree(tmp_path / "catalogs")
+    shutil.rmtree(tmp_path / "Object")
+    for path in root.rglob("*"):
+        assert path.stat().st_nlink == 1 or path.is_dir()
+        os.utime(path, (0, 0))
+    for number in (1, 2, 3):
+        assert verify_release(root / f"survey/Object/Object_r{number}", scope=Full()).findings == ()
+    server = start_server(root, tmp_path)
+    try:
+        client = CatalogClient(server.url)
+        wanted, ra, dec = (rows[name][500].as_py() for name in ("id", "ra", "dec"))
+        one = client.query(f"SELECT id, ra, dec FROM survey.Object WHERE id = {wanted}").to_arrow()
+        assert one.to_pylist() == [{"id": wanted, "ra": ra, "dec": dec}]
+        assert one.schema.metadata[b"TILES_READ"].startswith(b"1 of ")
+        cone = f"CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', {ra % 360!r}, {dec!r}, 5.0)) = 1"
+        found = client.query(f"SELECT id FROM survey.Object WHERE {cone}").to_arrow()["id"].to_pylist()
+    finally:
+        stop_server(server)
+    near = separation_deg(ra, dec, rows["ra"].to_numpy(), rows["dec"].to_numpy()) <= 5.0
+    assert sorted(found) == sorted(rows["id"].to_numpy()[near].tolist())
+    assert wanted in found
 
 
 def test_many_inputs_are_cut_short(tmp_path: Path) -> None:
