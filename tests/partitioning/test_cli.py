@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -333,6 +334,8 @@ def test_a_build_that_begins_waits_for_helpers_of_the_last_one(tmp_path: Path) -
     announced = announced_stage(tmp_path)
     assert announced is not None
     assert (announced.stage, announced.units) == ("sort", 3)
+    await_helpers(tmp_path)  # who still looks for units of the last build finds none
+    assert announced_stage(tmp_path) == replace(announced, units=0)
     with lease(tmp_path):
         pass
 

@@ -20,14 +20,14 @@ from distributed import LocalCluster
 
 from partitioning import executors
 from partitioning.cli import ALLOCATOR
-from partitioning.exceptions import PartitioningError
-from partitioning.executors import ArrayExecutor, DaskExecutor, Executor, InlineExecutor, LocalExecutor, work_on
+from partitioning.exceptions import LayoutError, PartitioningError
+from partitioning.executors import ArrayExecutor, DaskExecutor, Done, Executor, InlineExecutor, LocalExecutor, work_on
 from partitioning.pipeline import build
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import plan as plan_stage
 from partitioning.stages.run import Share
 from partitioning.stages.workspace import Workspace
-from tests.partitioning.builders import CREATED, config, sky_rows, sky_table, tree, write_files
+from tests.partitioning.builders import CREATED, config, leaves, sky_rows, sky_table, tree, write_files
 
 SHARE = Share(64 << 20)
 TABLE = sky_table(target_rows=300, row_group_rows=64)
@@ -136,6 +136,39 @@ build(config(Path({str(base)!r}), TABLE, root=Path({str(base / "out")!r})), exec
 def test_dask(base: Path, cluster: LocalCluster) -> None:
     made = built(base, "dask", DaskExecutor(SHARE, cluster.scheduler_address))
     assert made == built(base, "inline", InlineExecutor(SHARE))
+
+
+class NotedDask(DaskExecutor):
+    """Notes what stages it runs."""
+
+    def __init__(self, share: Share, address: str) -> None:
+        super().__init__(share, address)
+        self.stages: list[str] = []
+
+    def run(self, workspace: Workspace, stage: str, units: int, done: Done) -> None:
+        self.stages.append(stage)
+        super().run(workspace, stage, units, done)
+
+
+def test_dask_verifies(base: Path, cluster: LocalCluster) -> None:
+    """Its workers may start no processes, as one does that looks at a damaged file."""
+    dask, told = NotedDask(SHARE, cluster.scheduler_address), list[str]()
+    ways: dict[str, Executor] = {"inline": InlineExecutor(SHARE), "dask": dask}
+    for name, executor in ways.items():
+        staging = base / name / "survey/Object/.staging"
+
+        def damage(line: str, staging: Path = staging) -> None:
+            if line.startswith("survey.Object: maps "):
+                path = leaves(staging / "Object_r1")[3]
+                content = bytearray(path.read_bytes())
+                content[len(content) // 3] ^= 1
+                path.write_bytes(content)
+
+        with pytest.raises(LayoutError) as failed:
+            build(config(base, TABLE, root=base / name), created=CREATED, executor=executor, report=damage)
+        told.append(str(failed.value))
+    assert told[0] == told[1]
+    assert dask.stages[-3:] == ["verify-tiles", "verify-margin-10-arcsec", "verify-index-id"]
 
 
 def test_helpers_that_share_the_directory(base: Path) -> None:
