@@ -67,6 +67,12 @@ _Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to bu
 _Table = Annotated[
     Path, typer.Argument(parser=_home, metavar="ROOT/SCHEMA/TABLE", help="Directory of a published table.")
 ]
+_Tables = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=_home, metavar="ROOT/SCHEMA/TABLE...", help="Directories of published tables, or of a schema: all of it."
+    ),
+]
 _Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Publish under this directory, not release.root.")]
 _InputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Start relative inputs here, not at the file.")]
 _Memory = Annotated[
@@ -247,24 +253,25 @@ def describe(
 
 @app.command()
 def prune(
-    table: _Table,
+    tables: _Tables,
     keep: Annotated[int, typer.Option(min=1, help="Complete releases that stay, the current one included.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,  # noqa: FBT002
 ) -> None:
-    """Remove old releases of a table, and what crashes left; never the current one."""
-    from .releases import prune_releases  # noqa: PLC0415
+    """Remove old releases of tables, and what crashes left; never the current one."""
+    from .releases import prune_releases, tables_of  # noqa: PLC0415
 
-    prune_releases(table, keep=keep, dry_run=dry_run, report=typer.echo)
+    for table in tables_of(tables):
+        prune_releases(table, keep=keep, dry_run=dry_run, report=typer.echo)
 
 
 @app.command()
 def switch(
-    table: _Table, release: Annotated[int, typer.Option(help="Number of a release that is there (see describe).")]
+    tables: _Tables, release: Annotated[int, typer.Option(help="Number of a release that is there (see describe).")]
 ) -> None:
-    """Make another release of a table the current one, by one rename."""
-    from .releases import switch_release  # noqa: PLC0415
+    """Make another release of tables the current one; of none if one of them has no such release."""
+    from .releases import switch_releases, tables_of  # noqa: PLC0415
 
-    switch_release(table, release, report=typer.echo)
+    switch_releases(tables_of(tables), release, report=typer.echo)
 
 
 @app.command()
@@ -307,7 +314,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - options of a command line
 
 @app.command()
 def verify(  # noqa: PLR0913  options of a command
-    table: _Table,
+    tables: _Tables,
     *,
     release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
     sample: Annotated[str | None, typer.Option(metavar="1%", help="Read this share of the tiles.")] = None,
@@ -316,10 +323,11 @@ def verify(  # noqa: PLR0913  options of a command
     workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
 ) -> None:
-    """Check a release against itself. Exit code: 0 clean, 1 with findings, 2 if it cannot be checked."""
+    """Check releases against themselves. Exit code: 0 clean, 1 with findings, 2 if one cannot be checked."""
     from .checks.command import VerifyOptions, run_verify  # noqa: PLC0415
+    from .releases import tables_of  # noqa: PLC0415
 
-    options = VerifyOptions(table, release, sample, seed, workers, json, is_full=full)
+    options = VerifyOptions(tables_of(tables), release, sample, seed, workers, json, is_full=full)
     raise typer.Exit(run_verify(options, typer.echo))
 
 

@@ -2,8 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -40,7 +40,8 @@ __all__ = [
     "planned_releases",
     "prune_releases",
     "published_release",
-    "switch_release",
+    "switch_releases",
+    "tables_of",
     "total_bytes",
 ]
 
@@ -105,9 +106,13 @@ def _remember_lost(home: Path) -> None:
                 replace_bytes(home / LAST_RELEASE_FILE, f"{lost[1]}\n".encode())
 
 
+def _is_table(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES))
+
+
 def _require_table(home: Path) -> None:
     """Raise `LayoutError` if a directory is that of no table; a table whose current release was removed is one."""
-    if not any((home / name).is_file() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES)):
+    if not _is_table(home):
         published_release(home)
 
 
@@ -166,37 +171,58 @@ def missing_file(home: Path, manifest: Manifest) -> str | None:
         return str(error)
 
 
-def switch_release(home: Path, number: int, report: Callable[[str], None]) -> None:
-    """Make another release of a table the current one, by one rename.
+def tables_of(directories: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the directories of tables: those given, and those in the directories of schemas; each once."""
+    found = dict[Path, None]()
+    for directory in directories:
+        tables = [] if _is_table(directory) else [path for path in sorted(directory.glob("*")) if _is_table(path)]
+        found |= dict.fromkeys(tables or [directory])
+    return tuple(found)
+
+
+def switch_releases(homes: Sequence[Path], number: int, report: Callable[[str], None]) -> None:
+    """Make another release of some tables the current one, each by one rename; none if one of them cannot be.
 
     Raises
     ------
     ConfigError
-        If there is no such release, or a build of the table is running.
+        If a table has no such release, or a build of it is running.
     LayoutError
-        If it is not complete, or nothing is published.
+        If a release is not complete, or nothing is published.
     """
-    _require_table(home)
-    with lease(home):
-        current, found = _named_release(home), find_releases(home)
-        if number not in found:
-            msg = f"{home}: there is no release {number}; there are {_numbers(found)}"
-            raise ConfigError(msg)
-        manifest = found[number].manifest
-        lacking = "there is no manifest" if manifest is None else missing_file(home, manifest)
-        if manifest is None or lacking is not None:
-            msg = f"{home}: release {number} is not complete ({lacking}); {current} stays the current one"
-            raise LayoutError(msg)
-        name = f"{manifest.schema}.{manifest.table}"
-        if current == release_name(home.name, number):
-            report(f"{name}: release {number} is the current one already")
-            return
-        _remember_lost(home)
-        point_to(home, manifest)
-    report(f"{name}: {current} was current; now {release_name(home.name, number)} is: {manifest.rows} rows")
-    for child, placed_by in children_of(home).items():
-        if placed_by != number:
-            report(f"warning: {child} was placed by release {placed_by} of this table; joins read more than they need")
+    with ExitStack() as held:
+        switched = []
+        for home in homes:
+            _require_table(home)
+            held.enter_context(lease(home))
+            switched.append((home, _named_release(home), _whole_release(home, number)))
+        for home, current, manifest in switched:
+            name = f"{manifest.schema}.{manifest.table}"
+            if current == release_name(home.name, number):
+                report(f"{name}: release {number} is the current one already")
+                continue
+            _remember_lost(home)
+            point_to(home, manifest)
+            report(f"{name}: {current} was current; now {release_name(home.name, number)} is: {manifest.rows} rows")
+    for home in homes:
+        for child, placed_by in children_of(home).items():
+            if placed_by != number:
+                problem = f"{child} was placed by release {placed_by} of {home.name}; joins read more than they need"
+                report(f"warning: {problem}")
+
+
+def _whole_release(home: Path, number: int) -> Manifest:
+    """Return the manifest of a release that is there with all of its files."""
+    found = find_releases(home)
+    if number not in found:
+        msg = f"{home}: there is no release {number}; there are {_numbers(found)}"
+        raise ConfigError(msg)
+    manifest = found[number].manifest
+    lacking = "there is no manifest" if manifest is None else missing_file(home, manifest)
+    if manifest is None or lacking is not None:
+        msg = f"{home}: release {number} is not complete ({lacking}); {_named_release(home)} stays the current one"
+        raise LayoutError(msg)
+    return manifest
 
 
 def prune_releases(home: Path, *, keep: int, dry_run: bool, report: Callable[[str], None]) -> None:

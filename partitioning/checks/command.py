@@ -27,7 +27,7 @@ Echo = Callable[[str], None]
 class VerifyOptions:
     """What the command line asks for."""
 
-    table: Path
+    tables: Sequence[Path]
     release: int | None
     sample: str | None
     seed: int
@@ -37,14 +37,27 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions, echo: Echo) -> int:
-    """Verify a release, tell findings and a summary, and return the exit code."""
-    try:
-        scope = _scope(options)
-        release = _own_release(options.table, options.release)
-        report = verify_release(release, scope=scope, workers=options.workers, report=echo)
-    except (LayoutError, ValueError) as error:
-        echo(f"error: {error}")
-        return UNUSABLE
+    """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all."""
+    codes, reports = [CLEAN], list[Report]()
+    for table in options.tables:
+        try:
+            scope, release = _scope(options), _own_release(table, options.release)
+            report = verify_release(release, scope=scope, workers=options.workers, report=echo)
+        except (LayoutError, ValueError) as error:
+            echo(f"error: {error}")
+            codes.append(UNUSABLE)
+            continue
+        _tell(report, echo)
+        reports.append(report)
+        codes.append(CLEAN if report.is_clean else FINDINGS)
+    if options.json is not None and reports:
+        found = [asdict(report) for report in reports]
+        text = json.dumps(found[0] if len(options.tables) == 1 else found, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return max(codes)
+
+
+def _tell(report: Report, echo: Echo) -> None:
     for finding in report.findings:
         echo(format_finding(finding))
     for check, number in report.omitted:
@@ -52,9 +65,6 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
     for what in report.not_checked:
         echo(f"not checked: {what}")
     echo(_summary(report))
-    if options.json is not None:
-        options.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-    return CLEAN if report.is_clean else FINDINGS
 
 
 def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: int, echo: Echo) -> int:

@@ -20,7 +20,7 @@ from partitioning.exceptions import ConfigError, InputError, LayoutError, Schema
 from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
 from partitioning.pipeline import append, build
-from partitioning.releases import switch_release
+from partitioning.releases import switch_releases
 from partitioning.stages import id_index
 from partitioning.stages.base import read_map
 from tests.partitioning.builders import (
@@ -431,7 +431,7 @@ def test_children_of_a_parent_that_went_back_are_to_be_placed_again(tmp_path: Pa
     append(config(tmp_path, tables[0]), created=CREATED)
     write_files(tmp_path / "Dia", rows, files=1)
     build(config(tmp_path, tables[1]), created=CREATED)
-    switch_release(tmp_path / "catalogs/survey/Object", 1, print)
+    switch_releases([tmp_path / "catalogs/survey/Object"], 1, print)
     (tmp_path / "Object/new.parquet").unlink()
     pq.write_table(rows.slice(0, 9), tmp_path / "Dia/new.parquet")
     with pytest.raises(InputError, match=r"published rows are not where .* --replace 'Dia/part0\.parquet'"):

@@ -189,9 +189,10 @@ def test_bytes_bound_tiles_and_row_groups(tmp_path: Path) -> None:
     write_files(tmp_path / "Narrow", narrow)
     write_files(tmp_path / "Wide", wide)
     tables = [sky_table(name, margin_arcsec=0.0, index=()) for name in ("Narrow", "Wide")]
-    bounds = {"target_bytes": 60_000, "row_group_bytes": 30_000}
     loose = build_all(tmp_path, *tables, root=tmp_path / "loose").values()
-    tight = build_all(tmp_path, *(replace(table, **bounds) for table in tables)).values()
+    tight = build_all(
+        tmp_path, *(replace(table, target_bytes=60_000, row_group_bytes=30_000) for table in tables)
+    ).values()
     assert [len(leaves(table.directory)) for table in loose] == [12, 12]
     assert max(sizes_of(table.directory)[1][0] for table in loose) > 4 * 30_000
     assert [len(leaves(table.directory)) for table in tight] == [12, 48]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import hats
@@ -227,7 +228,7 @@ def with_duckdb(directory: Path, options: str) -> pa.Table:
     return duckdb.connect().sql(f"SELECT * FROM read_parquet('{directory}/**/*.parquet'{options})").to_arrow_table()
 
 
-def with_polars(directory: Path, **options: bool) -> pa.Table:
+def with_polars(directory: Path, **options: Any) -> pa.Table:
     return pl.scan_parquet(f"{directory}/**/*.parquet", **options).collect().to_arrow()
 
 

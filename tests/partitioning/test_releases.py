@@ -1,5 +1,6 @@
 """Releases side by side: switching, pruning, and what crashes leave between them."""
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from partitioning.layout.manifest import read_manifest
 from partitioning.lease import lease
 from partitioning.pipeline import append
 from partitioning.progress import size_text
-from partitioning.releases import prune_releases, published_release, switch_release
+from partitioning.releases import prune_releases, published_release, switch_releases, tables_of
 from partitioning.sky.separation import separation_deg
 from partitioning.stages.publish import next_release
 from partitioning.status import config_status, directory_status, status_lines, table_status
@@ -25,6 +26,7 @@ from tests.harness import start_server, stop_server
 from tests.partitioning.builders import (
     CREATED,
     build_all,
+    commanded,
     config,
     leaves,
     published,
@@ -96,7 +98,7 @@ def disk_bytes(directory: Path) -> int:
 
 
 def test_prune_keeps_what_it_is_told_and_what_is_current(home: Path) -> None:
-    switch_release(home, 1, print)
+    switch_releases([home], 1, print)
     prune(home, keep=2)
     assert names(home) == parts(1, 3) | {"collection.properties"}
     prune(home)
@@ -132,7 +134,7 @@ def test_status_names_who_builds(home: Path) -> None:
 
 def test_prune_leaves_what_an_interrupted_append_needs(made: Path, home: Path) -> None:
     base = home.parents[2]
-    switch_release(home, 1, print)
+    switch_releases([home], 1, print)
     pq.write_table(sky_rows(9, seed=8, first_id=400), base / "Object/late.parquet")
 
     def stop(line: str) -> None:
@@ -141,7 +143,7 @@ def test_prune_leaves_what_an_interrupted_append_needs(made: Path, home: Path) -
 
     with pytest.raises(LookupError):
         append(config(base, TABLE), report=stop, created=CREATED)
-    switch_release(home, 3, print)
+    switch_releases([home], 3, print)
     (status,) = config_status(config(base, TABLE))
     text = "\n".join(status_lines(status))
     assert "survey.Object: release 3 published" in text
@@ -160,12 +162,12 @@ def test_prune_leaves_what_an_interrupted_append_needs(made: Path, home: Path) -
 def test_switch_goes_back_and_forth(home: Path) -> None:
     before = visible(home)
     lines: list[str] = []
-    switch_release(home, 1, lines.append)
+    switch_releases([home], 1, lines.append)
     assert published(home).name == "Object_r1"
     assert lines == ["survey.Object: Object_r3 was current; now Object_r1 is: 1000 rows"]
-    switch_release(home, 1, lines.append)
+    switch_releases([home], 1, lines.append)
     assert lines[-1] == "survey.Object: release 1 is the current one already"
-    switch_release(home, 3, print)
+    switch_releases([home], 3, print)
     assert visible(home) == before
 
 
@@ -182,7 +184,7 @@ def test_switch_refuses_what_is_not_complete(home: Path, lost: str) -> None:
     before = (home / "collection.properties").read_bytes()
     (home / lost).rename(home / ".lost")
     with pytest.raises(LayoutError, match=r"release 2 is not complete .* Object_r3 stays the current one"):
-        switch_release(home, 2, print)
+        switch_releases([home], 2, print)
     assert (home / "collection.properties").read_bytes() == before
 
 
@@ -192,9 +194,9 @@ def test_switch_refuses_a_leaf_cut_short_and_an_unknown_release(home: Path) -> N
     leaf.unlink()  # its other links stay as they are
     leaf.write_bytes(content[:-1])
     with pytest.raises(LayoutError, match=f"{leaf.name} is not there, or not of {len(content)} bytes"):
-        switch_release(home, 2, print)
+        switch_releases([home], 2, print)
     with pytest.raises(ConfigError, match="there is no release 9; there are releases 1, 2, 3"):
-        switch_release(home, 9, print)
+        switch_releases([home], 9, print)
 
 
 def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> None:
@@ -203,10 +205,65 @@ def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> N
     with pytest.raises(LayoutError, match=r"names Object_r3, which is not there; bring it back, or switch"):
         published_release(home)
     lines: list[str] = []
-    switch_release(home, 2, lines.append)
+    switch_releases([home], 2, lines.append)
     assert published(home).name == "Object_r2"
     assert next_release(home) == 4  # what was placed by release 3 must not take another one for it
     assert lines == ["survey.Object: none was current; now Object_r2 is: 1001 rows"]
+
+
+@pytest.fixture
+def schema(home: Path) -> Path:
+    """Return a schema of two tables with releases 1 to 3, and 1 alone."""
+    base = home.parent.parent.parent
+    write_files(base / "Star", sky_rows(300, seed=4))
+    build_all(base, sky_table("Star", target_rows=100))
+    return home.parent
+
+
+def test_all_tables_of_a_schema_are_switched_by_one_command_or_none(schema: Path) -> None:
+    before = visible(schema)
+    done = commanded("switch", schema, "--release", "2")
+    assert done.returncode != 0
+    assert re.search(r"Star: there is no release 2; there are releases? 1", done.stderr + done.stdout)
+    assert visible(schema) == before
+    done = commanded("switch", schema, "--release", "1")
+    assert (done.returncode, published(schema / "Object").name) == (0, "Object_r1")
+    assert "survey.Object: Object_r3 was current; now Object_r1 is: 1000 rows" in done.stdout
+    assert "survey.Star: release 1 is the current one already" in done.stdout
+    done = commanded("switch", schema / "Object", "--release", "3")
+    assert (done.returncode, published(schema / "Object").name) == (0, "Object_r3")
+
+
+def test_tables_that_a_build_holds_keep_the_others_as_they_are(schema: Path) -> None:
+    before = visible(schema)
+    with lease(schema / "Star"), pytest.raises(ConfigError, match="Star"):
+        switch_releases(tables_of([schema]), 1, print)
+    assert visible(schema) == before
+
+
+def test_several_tables_are_pruned(schema: Path) -> None:
+    done = commanded("prune", schema / "Star", schema / "Object")
+    assert done.returncode == 0
+    assert names(schema / "Object") & {"Object_r1", "Object_r2", "Object_r3"} == {"Object_r3"}
+    assert "survey.Star: 0 B freed; release 1 stay" in done.stdout or "survey.Star" in done.stdout
+
+
+def test_several_tables_are_verified_and_the_worst_counts(schema: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = commanded("verify", schema, "--json", report)
+    assert done.returncode == 0
+    assert [one["release"] for one in json.loads(report.read_text())] == ["Object_r3", "Star_r1"]
+    leaf = leaves(schema / "Object/Object_r3")[0]
+    content = leaf.read_bytes()
+    leaf.unlink()
+    leaf.write_bytes(content[:-1])
+    done = commanded("verify", schema / "Object", schema / "Star")
+    assert done.returncode == 1
+    assert "Star_r1: clean" in done.stdout
+    done = commanded("verify", schema / "Star", schema / "nothing", schema / "Object")
+    assert done.returncode == 2
+    assert "nothing: has no collection.properties" in done.stdout
+    assert "Star_r1: clean" in done.stdout
 
 
 def test_status_of_a_schema_is_that_of_its_tables(home: Path) -> None:

@@ -402,7 +402,7 @@ def test_command_line(tmp_path: Path) -> None:
 
 def test_an_adopted_table_is_neither_verified_repaired_nor_appended_to(plain: Path) -> None:
     home, lines = release(plain).parent, list[str]()
-    assert run_verify(VerifyOptions(home, None, None, 0, 1, None, is_full=True), lines.append) == UNUSABLE
+    assert run_verify(VerifyOptions([home], None, None, 0, 1, None, is_full=True), lines.append) == UNUSABLE
     assert run_repair(home, None, [], 1, lines.append) == FINDINGS
     assert all("is adopted" in line for line in lines)
     manifest = read_manifest(release(plain))
