@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def records(self) -> Path:
-        """Directory of what the sort and index units tell about their results."""
+        """Directory of what the units of sort, index and verification tell about their results."""
         return self.staging / "records"
 
     @property

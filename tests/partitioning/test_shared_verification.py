@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from partitioning import executors
+from partitioning.dispatch import run_unit
 from partitioning.exceptions import LayoutError
 from partitioning.executors import ArrayExecutor, Executor, InlineExecutor, announced_stage
 from partitioning.pipeline import append, build
@@ -30,20 +31,21 @@ HELPER = """
 import os, signal, sys, time
 from pathlib import Path
 from partitioning import executors
+from partitioning.dispatch import run_unit
 from partitioning.stages.run import Share
 
 home, log, victim = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] == ["victim"]
-run = executors.run_unit
 
 def told(workspace, stage, unit, share):
     if stage.startswith("verify") and victim:
         log.write_text(stage)
         os.kill(os.getpid(), signal.SIGKILL)
-    rows = run(workspace, stage, unit, share)
+    rows = run_unit(workspace, stage, unit, share)
     if stage.startswith("verify"):
         with log.open("a") as file:
             print(stage, unit, file=file)
-        time.sleep(0.1)  # for others to do some as well
+        while not all("verify" in other.read_text() for other in log.parent.glob("*.log")):
+            time.sleep(0.01)  # for others to do one as well
     return rows
 
 executors.run_unit = told
@@ -115,12 +117,11 @@ def verified_by(log: Path) -> Counter[str]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Let the director begin no unit of the tiles before each of some helpers did one, or was killed."""
     logs: list[Path] = []
-    run = executors.run_unit
 
     def late(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
         if stage == TILES:
             wait_until(lambda: all(TILES in log.read_text() for log in logs))
-        return run(workspace, stage, unit, share)
+        return run_unit(workspace, stage, unit, share)
 
     monkeypatch.setattr(executors, "run_unit", late)
     return logs
@@ -184,13 +185,13 @@ class StopError(Exception):
 @pytest.fixture
 def stopped(base: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stop a director after some units of its verification; return what `status` tells before it ends."""
-    run, told = executors.run_unit, list[str]()
+    told: list[str] = []
 
     def stop(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
         if (stage, unit) == (TILES, 5):
             told.extend(status_lines(table_status(workspace.home)))
             raise StopError
-        return run(workspace, stage, unit, share)
+        return run_unit(workspace, stage, unit, share)
 
     with monkeypatch.context() as patch:
         patch.setattr(executors, "run_unit", stop)
@@ -221,7 +222,7 @@ def test_status_of_a_verification(base: Path, stopped: list[str]) -> None:
 def test_an_append_is_verified_by_units(base: Path) -> None:
     """The index of the release that it starts from, too."""
     stages: dict[str, set[str]] = {"place": set(), "verify": set()}
-    roots = {"array": ArrayExecutor(SHARE), "inline": InlineExecutor(SHARE)}
+    roots: dict[str, Executor] = {"array": ArrayExecutor(SHARE), "inline": InlineExecutor(SHARE)}
     for name in roots:
         built(base, name, InlineExecutor(SHARE))
     pq.write_table(sky_rows(60, seed=3, first_id=7), base / "Object/late.parquet")

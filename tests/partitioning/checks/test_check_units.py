@@ -12,6 +12,7 @@ from partitioning.checks import sound
 from partitioning.checks.report import Full, Report, Sample, Scope, Tiles
 from partitioning.checks.units import begin_units, check_stages, check_unit
 from partitioning.checks.verify import verify_release
+from partitioning.layout.leaf import file_checksum
 from partitioning.stages import plan
 from partitioning.stages.workspace import Workspace
 from tests.partitioning.builders import leaves
@@ -97,11 +98,10 @@ def test_one_tile(farm: Farm, release: Path) -> None:
 def read(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, bool]]:
     """Return what data files are read for their checksums, and whether a unit does."""
     files: list[tuple[Path, bool]] = []
-    checksum = sound.file_checksum
 
     def noted(path: Path) -> str:
         files.append((path, farm.is_at_work))
-        return checksum(path)
+        return file_checksum(path)
 
     monkeypatch.setattr(sound, "file_checksum", noted)
     return files
