@@ -258,9 +258,9 @@ def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]
             msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
             yield ConfigError(msg)
     for name in table.index_columns:
-        if len(escaped(name)) > _LONGEST_NAME or name != name.strip() or not name.isprintable():
+        if len(escaped(name)) > _LONGEST_NAME or not name.isprintable():
             msg = f"table {table.name!r}: index names {name!r}, which cannot be the name of a directory and stand in a "
-            msg += "HATS property: it is too long, or has blanks at an end or control characters; rename the column"
+            msg += "HATS property: it is too long, or has control characters; rename the column"
             yield ConfigError(msg)
         if index_name("", name) == margin_name("", table.margin_arcsec):
             msg = f"table {table.name!r}: index names {name!r}, the name of the margin's directory: rename the column"

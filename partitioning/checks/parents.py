@@ -172,4 +172,4 @@ def _all_keys(parent: ParentTable) -> Iterator[NDArray[np.uint64]]:
         parent.sound.require([file])
         with pq.ParquetFile(parent.catalog / file.path) as leaf:
             for group in range(leaf.metadata.num_row_groups):
-                yield id_hashes(leaf.read_row_group(group, columns=[parent.key]).column(0).drop_null())
+                yield id_hashes(leaf.read_row_group(group, columns=[parent.key]).column(parent.key).drop_null())

@@ -1,5 +1,12 @@
-"""Files of a HATS catalog other than its data: properties, list of partitions, schema (HATS 1.0)."""
+"""Files of a HATS catalog other than its data: properties, list of partitions, schema (HATS 1.0).
 
+Lists in properties are split at blanks, commas and semicolons, without any way to quote: a column whose name has one of
+these cannot be in a list. Its id index is there all the same, with properties of its own that name the column; only
+the collection does not list it.
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +34,9 @@ __all__ = [
 
 _HATS_VERSION: Final = "v1.0"
 _HATS_RELEASE: Final = "2025-08-22"
+
+_LISTABLE: Final = re.compile(r"[^\s,;]+")
+"""Names that can be items of a list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +78,9 @@ def catalog_properties(manifest: Manifest, placement: Placement, facts: HatsFact
         "hats_estsize": str(-(-manifest.bytes // 1024)),
         "hats_skymap_order": str(facts.map_order),
         "moc_sky_fraction": f"{facts.sky_fraction:.8g}",
-        "hats_cols_sort": " ".join(manifest.id_columns),
-        "hats_cols_survey_id": " ".join(manifest.id_columns),
-        "hats_cols_default": " ".join(facts.default_columns),
+        "hats_cols_sort": _listed(manifest.id_columns),
+        "hats_cols_survey_id": _listed(manifest.id_columns),
+        "hats_cols_default": _listed(facts.default_columns),
         **_provenance(manifest.created),
     }
     return {key: value for key, value in found.items() if value}
@@ -110,8 +120,7 @@ def index_properties(main: str, record: IndexRecord, created: str) -> dict[str, 
 def pointer_properties(manifest: Manifest, release: str) -> dict[str, str]:
     """Return the keys of a table's pointer file; `release` is the directory of the current release."""
     margins = [record.directory for record in manifest.margins]
-    # HATS separates names by these: an index of such a column is there, but a collection cannot name it
-    indexes = [record for record in manifest.indexes if not set(" ;,\n") & set(record.column)]
+    indexes = [record for record in manifest.indexes if _LISTABLE.fullmatch(record.column)]
     found = {
         "obs_collection": manifest.table,
         "hats_primary_table_url": release,
@@ -122,6 +131,11 @@ def pointer_properties(manifest: Manifest, release: str) -> dict[str, str]:
         **_provenance(manifest.created),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as the value of a list; empty, which is none, if one cannot be in it: the others alone mislead."""
+    return " ".join(names) if all(map(_LISTABLE.fullmatch, names)) else ""
 
 
 def _provenance(created: str) -> dict[str, str]:

@@ -45,6 +45,7 @@ def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
 
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:
     """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
-    values = statistics.read([f"{name}.{part}"]).column(0)
+    wanted = f"{name}.{part}"
+    values = statistics.read([wanted]).column(wanted)  # the reader takes a name for that of a group, too
     bound: object = (pc.min if part == "min" else pc.max)(values).as_py()
     return stored_bound(bound)
