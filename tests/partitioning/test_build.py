@@ -189,7 +189,7 @@ def test_bytes_bound_tiles_and_row_groups(tmp_path: Path) -> None:
     write_files(tmp_path / "Narrow", narrow)
     write_files(tmp_path / "Wide", wide)
     tables = [sky_table(name, margin_arcsec=0.0, index=()) for name in ("Narrow", "Wide")]
-    bounds = {"target_bytes": 60_000, "row_group_bytes": 30_000}
+    bounds: dict[str, Any] = {"target_bytes": 60_000, "row_group_bytes": 30_000}
     loose = build_all(tmp_path, *tables, root=tmp_path / "loose").values()
     tight = build_all(tmp_path, *(replace(table, **bounds) for table in tables)).values()
     assert [len(leaves(table.directory)) for table in loose] == [12, 12]
