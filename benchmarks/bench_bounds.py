@@ -32,7 +32,7 @@ from partitioning.cli import ALLOCATOR
 from partitioning.config import BuildConfig, TableConfig
 from partitioning.pipeline import build
 
-__all__ = ["CASES", "measure"]
+__all__ = ["CASES", "config", "measure", "watched"]
 
 _POLL_S: Final = 0.02
 
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(base: Path, case: str, scale: float, memory: int, workers: int) -> dict[str, Any]:
     """Build one case with little memory and with plenty; return the figures."""
     CASES[case](base / "input", scale)
-    found = _watched(base, base / "scarce", memory, workers)
-    plenty = _watched(base, base / "plenty", 4 << 30, 1)
+    found = watched(config(base, base / "scarce", memory, workers), _build)
+    plenty = watched(config(base, base / "plenty", 4 << 30, 1), _build)
     return {
         **found,
         "peak_with_plenty_mb": plenty["peak_mb"],
@@ -91,16 +91,17 @@ def config(base: Path, root: Path, memory: int, workers: int) -> BuildConfig:
     return BuildConfig(root=root, schema="bounds", input_dir=base, tables=(table,), memory=memory, workers=workers)
 
 
-def _watched(base: Path, root: Path, memory: int, workers: int) -> dict[str, Any]:
+def watched(wanted: BuildConfig, run: Callable[[BuildConfig], None]) -> dict[str, Any]:
+    """Run a function of a module on a configuration in a process of its own; return the figures."""
     os.environ.setdefault(*ALLOCATOR)
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_build, args=(config(base, root, memory, workers),))
+    process = context.Process(target=run, args=(wanted,))
     peak = {"memory": 0, "files": 0, "processes": 0, "spill": 0}
     start = time.perf_counter()
     process.start()
     assert process.pid is not None
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(process.pid, root, peak, stop))
+    watcher = threading.Thread(target=_watch, args=(process.pid, wanted.root, peak, stop))
     watcher.start()
     process.join()
     stop.set()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import hats
@@ -228,8 +227,8 @@ def with_duckdb(directory: Path, options: str) -> pa.Table:
     return duckdb.connect().sql(f"SELECT * FROM read_parquet('{directory}/**/*.parquet'{options})").to_arrow_table()
 
 
-def with_polars(directory: Path, **options: Any) -> pa.Table:
-    return pl.scan_parquet(f"{directory}/**/*.parquet", **options).collect().to_arrow()
+def with_polars(directory: Path, hive: bool | None = None) -> pa.Table:
+    return pl.scan_parquet(f"{directory}/**/*.parquet", hive_partitioning=hive).collect().to_arrow()
 
 
 def with_pyarrow(directory: Path, **options: str) -> pa.Table:
@@ -248,8 +247,8 @@ PLACES = {"Norder", "Dir"}
         (lambda directory: with_duckdb(directory, ", hive_partitioning = false"), set()),
         (lambda directory: with_duckdb(directory, ", union_by_name = true"), PLACES),
         (with_polars, set()),
-        (lambda directory: with_polars(directory, hive_partitioning=True), PLACES),
-        (lambda directory: with_polars(directory, hive_partitioning=False), set()),
+        (lambda directory: with_polars(directory, hive=True), PLACES),
+        (lambda directory: with_polars(directory, hive=False), set()),
         (with_pyarrow, set()),
         (lambda directory: with_pyarrow(directory, partitioning="hive"), PLACES),
     ],

@@ -2,23 +2,55 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.bench_bounds import measure
+from benchmarks.bench_bounds import config as bounded
+from benchmarks.bench_bounds import measure, watched
+from partitioning.config import BuildConfig
 from partitioning.exceptions import PartitioningError
-from partitioning.pipeline import build
+from partitioning.pipeline import append, build
 from partitioning.stages import plan
 from partitioning.stages.tiles import finest_with_margin
 from tests.partitioning.builders import CREATED, config, leaves, sky_rows, sky_table, tree, write_files
 
 
-@pytest.mark.parametrize(("case", "scale", "memory_mb"), [("long_texts", 0.5, 320), ("many_files", 0.2, 300)])
+@pytest.mark.parametrize(
+    ("case", "scale", "memory_mb"), [("long_texts", 0.5, 320), ("many_files", 0.2, 300), ("one_position", 0.5, 300)]
+)
 def test_awkward_inputs_within_a_small_budget(case: str, scale: float, memory_mb: int, tmp_path: Path) -> None:
     """The result is that of a build with plenty of memory, byte for byte."""
     found = measure(tmp_path, case, scale, memory_mb << 20, workers=2)
     assert found["same_bytes"]
     assert found["peak_mb"] <= memory_mb
     assert found["open_files"] < 40
+
+
+def appended(wanted: BuildConfig) -> None:
+    append(wanted, created=CREATED)
+
+
+def test_an_append_to_a_tile_larger_than_the_budget(tmp_path: Path) -> None:
+    """Its rows, old and new, are 170 MB that are there several times while they are sorted."""
+    count = 60_000
+
+    def write(number: int) -> None:
+        ids = np.arange(number, 3 * count, 3)
+        texts = [f"{one:08d}{'lorem ipsum ' * 80}" for one in ids.tolist()]
+        rows = {"id": ids, "ra": np.full(count, 45.0), "dec": np.full(count, -10.0), "text": texts}
+        pq.write_table(pa.table(rows), tmp_path / f"input/part{number}.parquet")
+
+    (tmp_path / "input").mkdir()
+    write(0)
+    write(1)
+    build(bounded(tmp_path, tmp_path / "catalogs", 1 << 30, 1), created=CREATED)
+    write(2)
+    found = watched(bounded(tmp_path, tmp_path / "catalogs", 400 << 20, 2), appended)
+    (leaf,) = leaves(tmp_path / "catalogs/bounds/Object/Object_r2")
+    assert pq.read_table(leaf, columns=["id"], partitioning=None)["id"].to_pylist() == list(range(3 * count))
+    assert 100 < found["peak_mb"] <= 400
 
 
 def test_a_tile_larger_than_the_window(tmp_path: Path) -> None:
