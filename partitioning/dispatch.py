@@ -1,5 +1,8 @@
 """Which unit of work is done where in the code: units of the stages that make a release, and of its verification."""
 
+from pickle import UnpicklingError
+from zipfile import BadZipFile
+
 import pyarrow as pa
 
 from .checks.units import CHECKS, check_unit
@@ -23,6 +26,6 @@ def run_unit(workspace: Workspace, stage: str, unit: int, share: Share) -> int:
         return stages.run_unit(workspace, stage, unit, share)
     try:
         return check_unit(workspace, stage, unit)
-    except (OSError, pa.ArrowException, MemoryError) as error:
+    except (OSError, pa.ArrowException, MemoryError, ValueError, EOFError, BadZipFile, UnpicklingError) as error:
         msg = f"{workspace.name}: {stage} unit {unit} failed: {error}; mend the cause and run the same command again"
         raise PartitioningError(msg) from error

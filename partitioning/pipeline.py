@@ -31,7 +31,7 @@ from .stages.bucket import BucketPlan, read_bucket_plan
 from .stages.damage import read_damage
 from .stages.flat_index import begin_flat_index
 from .stages.give_back import GiveBack
-from .stages.id_index import merge_stages, plan_index
+from .stages.id_index import first_runs, forget_index, merge_runs, plan_index
 from .stages.id_runs import is_flat
 from .stages.ledger import Ledger
 from .stages.maps import load_fits
@@ -325,7 +325,7 @@ def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> 
         ledger = Ledger.read(job.plan.form.schema, [job.workspace.record("sort", n) for n in range(buckets.count)])
         threading.Thread(target=load_fits).start()  # while the processes work, it costs no time
         with job.stage("index"):
-            indexes = tuple(_index(job, column) for column in job.plan.table.index_columns)
+            indexes = tuple(_index(job, column, buckets.count) for column in job.plan.table.index_columns)
     job.executor.rest()
     with job.stage("maps"):
         if changes is None:
@@ -364,6 +364,8 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill
         write_spill_index(job.workspace, job.plan.unit_count, buckets.count)
         _tell_rejects(job)
         _tell_damage(job)
+    if job.workspace.pending("sort", buckets.count):
+        forget_index(job.workspace)
     with job.stage("sort"):
         # what helpers of several machines wrote cannot be flushed here, and one that was thought dead may still read
         if job.executor.is_local and announced_stage(job.workspace.home) is None:
@@ -443,10 +445,9 @@ def _tell_damage(job: Job) -> None:
         job.say(f"left out: {job.plan.inputs[damage.file].name}: {damage.problem}")
 
 
-def _index(job: Job, column: str) -> IndexRecord:
-    for stage, units in merge_stages(job.workspace, column):
-        job.run(stage, units)
-    parts = plan_index(job.workspace, job.plan, column)
+def _index(job: Job, column: str, buckets: int) -> IndexRecord:
+    first = first_runs(job.workspace, column, buckets)
+    parts = plan_index(job.workspace, job.plan, column, first, merge_runs(job.workspace, column, first, job.run))
     job.run(column_stage("index", column), parts)
     if is_flat(job.plan.form.schema.field(column).type):
         job.run(begin_flat_index(job.workspace, column, parts), parts)

@@ -18,7 +18,7 @@ from .exceptions import ConfigError, DamagedInputError
 from .job import workspace_of
 from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
-from .layout.paths import escaped, index_name, margin_name
+from .layout.paths import index_name, margin_name, release_name
 from .layout.schema import is_ordered, schema_fingerprint
 from .readers.base import ends_checksum, find_inputs
 from .readers.felis import FelisTable
@@ -54,8 +54,9 @@ __all__ = [
 ]
 
 
-_LONGEST_NAME: Final = 200
-"""Bytes that a column's name may take in that of a directory."""
+_MANY: Final = 9999
+_LONGEST_NAME: Final = 220
+"""Bytes of the name of the directory of an id index of that many releases: names of files begin with more."""
 
 _LOOKERS: Final = 8
 """Input files that are looked at at the same time."""
@@ -258,7 +259,7 @@ def column_problems(table: TableConfig, source: Source) -> Iterator[ConfigError]
             msg = f"table {table.name!r}: id column {name!r} is {kind}; rows can be sorted by numbers and text only"
             yield ConfigError(msg)
     for name in table.index_columns:
-        if len(escaped(name)) > _LONGEST_NAME or not name.isprintable():
+        if len(index_name(release_name(table.name, _MANY), name)) > _LONGEST_NAME or not name.isprintable():
             msg = f"table {table.name!r}: index names {name!r}, which cannot be the name of a directory and stand in a "
             msg += "HATS property: it is too long, or has control characters; rename the column"
             yield ConfigError(msg)

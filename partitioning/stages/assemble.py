@@ -45,7 +45,7 @@ from ..layout.paths import (
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
 from .columns import stored_column_list
-from .id_index import distinct_ids
+from .id_index import distinct_ids, forget_index
 from .id_runs import is_flat
 from .ledger import Ledger
 from .maps import write_maps
@@ -123,7 +123,9 @@ def _check_index(facts: Facts, index: IndexRecord) -> None:
     ledger = facts.ledger
     ids = ledger.rows - int(ledger.column_nulls[:, ledger.schema.names.index(index.column)].sum())
     if index.rows != ids:
-        msg = f"{index.directory}: the index has {index.rows} entries, the leaves hold {ids} values of {index.column}"
+        forget_index(facts.workspace)
+        msg = f"{index.directory}: the index has {index.rows} entries, the leaves hold {ids} values of {index.column}; "
+        msg += "run the same command again: the index is made anew"
         raise LayoutError(msg)
 
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from ..layout.manifest import ROW_GROUPS_FILE, StoredColumn, stored_bound
 from ..layout.paths import MANIFEST_DIR
 from .ledger import Ledger
-from .sketch import estimate
+from .sketch import Hashes, estimate
 
-__all__ = ["stored_column_list"]
+__all__ = ["distinct_values", "stored_column_list"]
 
 
 def stored_column_list(catalog: Path, ledger: Ledger, hidden: Iterable[str]) -> tuple[StoredColumn, ...]:
@@ -39,8 +39,13 @@ def _distinct(ledger: Ledger, number: int, rows: int) -> int | None:
     """Return the estimated distinct values of a column, never more than it has values; None if they are not known."""
     if number not in ledger.sketches:
         return None
-    found = estimate(ledger.sketches[number])
-    return None if found is None else min(found, rows - int(ledger.column_nulls[:, number].sum()))
+    return distinct_values(ledger.sketches[number], rows - int(ledger.column_nulls[:, number].sum()))
+
+
+def distinct_values(sketch: Hashes, values: int) -> int | None:
+    """Return the estimated distinct values of a column that has so many; None if they are not known."""
+    found = estimate(sketch)
+    return None if found is None else min(found, values)
 
 
 def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | str | bool | None:

@@ -1,6 +1,7 @@
 """The flat arrays of an id index: ids and indices of all its parts, one after the other, each part by a unit."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -46,14 +47,15 @@ def flat_unit(workspace: Workspace, column: str, part: int) -> int:
     """Write the entries of one part to their place in the flat arrays; return how many they are."""
     first, stop = np.load(_firsts_path(workspace, column), mmap_mode="r")[part : part + 2].tolist()
     targets = _targets(workspace, column)
-    with pq.ParquetFile(workspace.index(column) / index_part_path(part), page_checksum_verification=True) as source:
-        at = first
+    with ExitStack() as stack:
+        path = workspace.index(column) / index_part_path(part)
+        source = stack.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
+        files = [stack.enter_context(target.open("r+b")) for target in targets]
+        for file in files:
+            file.seek(_NUMBER.itemsize * first)
         for batch in source.iter_batches(_ROWS, columns=source.schema_arrow.names[:2], use_threads=False):
-            for target, values in zip(targets, batch.columns, strict=True):
-                with target.open("r+b") as file:
-                    file.seek(_NUMBER.itemsize * at)
-                    file.write(values.cast(pa.int64()).to_numpy().astype(_NUMBER, copy=False).data)
-            at += batch.num_rows
+            for file, values in zip(files, batch.columns, strict=True):
+                file.write(values.cast(pa.int64()).to_numpy().astype(_NUMBER, copy=False).data)
     for target in targets:
         begin_writing(target)
     write_record(workspace.record(column_stage("flat", column), part), flush=False)

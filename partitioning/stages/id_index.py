@@ -6,10 +6,12 @@ one part of a HATS index catalog, from which flat arrays of integer ids are made
 several parts.
 """
 
+import json
+import shutil
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,20 +22,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
-from ..layout.files import replaced
+from ..layout.files import replace_bytes, replaced
 from ..layout.flush import begin_writing
 from ..layout.leaf import file_checksum
-from ..layout.paths import HEALPIX_COLUMN, INDEX_DIR, index_name, index_part_path
+from ..layout.paths import HEALPIX_COLUMN, MANIFEST_DIR, index_name, index_part_path
 from ..layout.schema import ascending
-from .id_merge import Key, between, first_batches, keys, merged
+from .id_merge import Key, between, first_batches, key_column, keys, merged
 from .id_runs import (
-    BATCH_ROWS,
+    batch_rows,
     read_run,
     run_facts,
     run_files,
-    run_level,
     run_path,
-    run_paths,
     write_run,
 )
 from .order import regrouped
@@ -48,8 +48,10 @@ __all__ = [
     "Part",
     "bounds_path",
     "distinct_ids",
+    "first_runs",
+    "forget_index",
     "index_unit",
-    "merge_stages",
+    "merge_runs",
     "merge_unit",
     "merged_run",
     "part_options",
@@ -70,35 +72,50 @@ _MOST_SAMPLED: Final = 1 << 20
 """About how many entries tell the quantiles."""
 
 _LAST_INDEX: Final = np.iinfo(np.int64).max
+_DAY_MS: Final = 86_400_000
 
 PART_GROUP_ROWS: Final = 65_536
 """Entries of a row group of a part."""
 _PAGE_BYTES: Final = 16 << 10
 
 
-def merge_stages(workspace: Workspace, column: str) -> Iterator[tuple[str, int]]:
-    """Yield the stages that merge runs until they are few, each with its units; they are run one after the other."""
-    level = 0
-    while (runs := len(run_paths(workspace, column, level))) > _MOST_RUNS:
-        level += 1
-        yield column_stage(f"merge{level}", column), -(-runs // _MOST_RUNS)
+def first_runs(workspace: Workspace, column: str, units: int) -> list[Path]:
+    """Return the runs that the sort units have written, in the order of the sky."""
+    runs = []
+    for unit in range(units):
+        with np.load(workspace.record("sort", unit)) as record:
+            runs += [run_path(workspace, column, 0, name) for name in record["run_names"].tolist()]
+    return runs
 
 
-def merge_unit(workspace: Workspace, stage: str, unit: int, most_rows: int) -> int:
+def merge_runs(workspace: Workspace, column: str, runs: list[Path], run: Callable[[str, int], None]) -> list[Path]:
+    """Merge runs until they are few, and return those that are left; ``run(stage, units)`` runs a stage."""
+    for level in count(1):
+        if len(runs) <= _MOST_RUNS:
+            break
+        stage, units = column_stage(f"merge{level}", column), -(-len(runs) // _MOST_RUNS)
+        _write_runs(workspace, stage, runs)
+        run(stage, units)
+        runs = [merged_run(workspace, stage, unit) for unit in range(units)]
+    return runs
+
+
+def merge_unit(workspace: Workspace, stage: str, unit: int, most_bytes: int) -> int:
     """Merge some runs into one of the next level; return its entries.
 
     Parameters
     ----------
     stage
-        As `merge_stages` names it.
-    most_rows
-        Entries that may be in memory.
+        As `merge_runs` names it.
+    most_bytes
+        Bytes of entries that may be in memory.
     """
-    level, column = _merge(stage)
-    runs = run_paths(workspace, column, level - 1)[unit * _MOST_RUNS : (unit + 1) * _MOST_RUNS]
-    sample = run_facts(runs[0]).sample[:0]  # samples are those of the first level
+    runs = _read_runs(workspace, stage)[unit * _MOST_RUNS : (unit + 1) * _MOST_RUNS]
+    facts = run_facts(runs[0])
+    rows_a_batch = batch_rows(runs[0].stat().st_size, facts.rows)
+    entries = regrouped(merged(map(read_run, runs), most_bytes), rows_a_batch)
     path = merged_run(workspace, stage, unit)
-    write_run(path, regrouped(merged(map(read_run, runs), most_rows), BATCH_ROWS), sample)
+    write_run(path, entries, facts.sample[:0], rows_a_batch)  # samples are those of the first level
     write_record(
         workspace.record(stage, unit),
         flush=False,
@@ -109,43 +126,64 @@ def merge_unit(workspace: Workspace, stage: str, unit: int, most_rows: int) -> i
 
 def merged_run(workspace: Workspace, stage: str, unit: int) -> Path:
     """Return the file of the run that a unit of a merging stage makes."""
-    level, column = _merge(stage)
-    return run_path(workspace, column, level, f"{unit:05d}")
+    level = int(stage.removeprefix("merge").partition("-")[0])
+    return run_path(workspace, column_of(stage), level, f"{unit:05d}")
 
 
-def _merge(stage: str) -> tuple[int, str]:
-    return int(stage.removeprefix("merge").partition("-")[0]), column_of(stage)
+def forget_index(workspace: Workspace) -> None:
+    """Let all that is made of the runs of sort units be made again: units that are done again may leave others."""
+    made = [path for kind in ("merge", "index-", "flat-") for path in workspace.records.glob(f"{kind}*")]
+    for path in [*made, *workspace.spill.glob("runs/*/level-*")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
-def plan_index(workspace: Workspace, plan: TablePlan, column: str) -> int:
+def _write_runs(workspace: Workspace, name: str, runs: Sequence[Path]) -> None:
+    """Write a list of runs for the units that read them."""
+    replace_bytes(workspace.records / f"{name}.json", json.dumps([str(path) for path in runs]).encode())
+
+
+def _read_runs(workspace: Workspace, name: str) -> list[Path]:
+    return [Path(path) for path in json.loads((workspace.records / f"{name}.json").read_bytes())]
+
+
+def plan_index(workspace: Workspace, plan: TablePlan, column: str, first: Sequence[Path], runs: Sequence[Path]) -> int:
     """Choose the entries at which the parts of an index begin, write them, and return the number of parts.
 
     The bounds are quantiles, told from a sample of the entries and from the first entry of each row group of the index
     of the base release. With them goes the batch of each run in which each part begins.
+
+    Parameters
+    ----------
+    first
+        Runs of the sort units.
+    runs
+        What `merge_runs` has made of them.
     """
-    sample, rows = _sample(workspace, plan, column)
-    bounds = _quantiles(sample, rows)
+    bounds = _quantiles(*_sample(plan, column, first))
     with replaced(bounds_path(workspace, column)) as hidden:
         pq.write_table(bounds, hidden)
     wanted = keys(bounds)
-    runs = run_paths(workspace, column, run_level(workspace, column))
     cuts = np.empty((len(wanted), len(runs)), dtype=np.int32)
     for number, path in enumerate(runs):
         cuts[:, number] = first_batches(keys(run_facts(path).starts), wanted)
     with replaced(_cuts_path(workspace, column)) as hidden, hidden.open("wb") as file:
         np.save(file, cuts)
+    _write_runs(workspace, column_stage("runs", column), runs)
     return len(bounds) + 1
 
 
-def _sample(workspace: Workspace, plan: TablePlan, column: str) -> tuple[pa.Table, NDArray[np.float64]]:
+def _sample(plan: TablePlan, column: str, runs: Sequence[Path]) -> tuple[pa.Table, NDArray[np.float64]]:
     """Return some entries, and how many rows each of them stands for."""
     total, sampled = 0, 0
-    for path in run_paths(workspace, column):
+    for path in runs:
         facts = run_facts(path)
         total, sampled = total + facts.rows, sampled + len(facts.sample)
     step = 1 + sampled // _MOST_SAMPLED
     chosen, seen = [_entry_schema(plan, column).empty_table()], 0
-    for path in run_paths(workspace, column):
+    for path in runs:
         sample = run_facts(path).sample
         chosen.append(sample.take(pa.array(np.arange(-seen % step, len(sample), step))))
         seen += len(sample)
@@ -175,22 +213,23 @@ def _quantiles(entries: pa.Table, rows: NDArray[np.float64]) -> pa.Table:
 
 
 def _base_parts(plan: TablePlan, column: str) -> list[Path]:
-    """Return the parts of the index of the base release, if there is one, in their order."""
+    """Return the parts of the index of the base release that have entries, if there is one, in their order."""
     if plan.base is None:
         return []
     old = plan.base.catalog.with_name(index_name(plan.base.catalog.name, column))
-    return sorted((old / INDEX_DIR).glob("part.*.parquet"), key=lambda path: int(path.name.split(".")[1]))
+    lines = pq.read_table(old / MANIFEST_DIR / "files.parquet", columns=["part", "rows"]).to_pylist()
+    return [old / index_part_path(line["part"]) for line in lines if line["rows"]]
 
 
 def _base_starts(plan: TablePlan, schema: pa.Schema) -> tuple[pa.Table, list[int]]:
     """Return about the first entry of every row group of the base release's index, and the group's rows."""
+    kind = schema.types[0]
     found = [
-        (span[0], group.num_rows)
+        (_span(group, kind, path)[0], group.num_rows)
         for path in _base_parts(plan, schema.names[0])
         for group in _row_groups(path)
-        if (span := _span(group, schema.types[0])) is not None
     ]
-    columns = [pa.array([key[at] for key, _ in found], kind) for at, kind in enumerate(schema.types)]
+    columns = [key_column([key[0] for key, _ in found], kind), pa.array([key[1] for key, _ in found], schema.types[1])]
     return pa.table(columns, schema=schema), [rows for _, rows in found]
 
 
@@ -199,14 +238,18 @@ def _row_groups(path: Path) -> list[pq.RowGroupMetaData]:
     return [footer.row_group(number) for number in range(footer.num_row_groups)]
 
 
-def _span(group: pq.RowGroupMetaData, kind: pa.DataType) -> tuple[Key, Key] | None:
-    """Return a key that no entry of a row group is below, and one that none is above; None if it does not tell."""
+def _span(group: pq.RowGroupMetaData, kind: pa.DataType, path: Path) -> tuple[Key, Key]:
+    """Return a key that no entry of a row group is below, and one that none is above."""
     ids, healpix = (group.column(number).statistics for number in range(2))
-    if ids is None or not ids.has_min_max or pa.types.is_temporal(kind):
-        return None
-    if ids.min != ids.max:
-        return (ids.min, 0), (ids.max, _LAST_INDEX)
-    return (ids.min, healpix.min), (ids.max, healpix.max)
+    if ids is None or not ids.has_min_max:
+        msg = f"{path}: a row group of this id index has no statistics; repair the index of that release"
+        raise LayoutError(msg)
+    low, high = (ids.min_raw, ids.max_raw) if pa.types.is_temporal(kind) else (ids.min, ids.max)
+    if pa.types.is_date64(kind):  # Parquet has days alone
+        low, high = low * _DAY_MS, high * _DAY_MS
+    if low != high:
+        return (low, 0), (high, _LAST_INDEX)
+    return (low, healpix.min), (high, healpix.max)
 
 
 def bounds_path(workspace: Workspace, column: str) -> Path:
@@ -224,8 +267,8 @@ class Part:
 
     column: str
     number: int
-    most_rows: int
-    """Entries that may be in memory."""
+    most_bytes: int
+    """Bytes of entries that may be in memory."""
 
 
 def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, part: Part) -> int:
@@ -247,7 +290,7 @@ def index_unit(workspace: Workspace, plan: TablePlan, tiling: Tiling, part: Part
     path, ids = workspace.index(column) / index_part_path(part.number), _Ids()
     with replaced(path, flush=False) as hidden:
         with pq.ParquetWriter(hidden, schema, **part_options(schema, column)) as writer:
-            placed = (_with_tiles(entries, tiling, schema) for entries in merged(sources, part.most_rows))
+            placed = (_with_tiles(entries, tiling, schema) for entries in merged(sources, part.most_bytes))
             for group in regrouped(placed, PART_GROUP_ROWS):
                 writer.write_table(group, PART_GROUP_ROWS)
                 ids.add(group)
@@ -277,13 +320,13 @@ class _Ids:
     rows: int = 0
     distinct: int = 0
     ends: tuple[str, ...] = ()
-    """First and last id, if there is any."""
+    """First and last id, if there is any; as code, in which no character at an end is lost."""
 
     def add(self, entries: pa.Table) -> None:
         """Add entries that follow those before."""
         ids = entries.column(0)
         self.rows += len(ids)
-        first, last = (str(keys(entries.slice(at, 1))[0][0]) for at in (0, len(ids) - 1))
+        first, last = (repr(keys(entries.slice(at, 1))[0][0]) for at in (0, len(ids) - 1))
         changes = int(pc.sum(pc.not_equal(ids[1:], ids[:-1])).as_py() or 0)
         self.distinct += changes + (self.ends[-1:] != (first,))
         self.ends = (self.ends[0] if self.ends else first, last)
@@ -299,7 +342,7 @@ def distinct_ids(records: Sequence[Mapping[str, NDArray[Any]]]) -> int:
 def _fresh_entries(workspace: Workspace, column: str, part: int) -> Iterator[Iterator[pa.Table]]:
     """Yield the batches of each run that may hold entries of part number `part`."""
     cuts = np.load(_cuts_path(workspace, column), mmap_mode="r")
-    for number, path in enumerate(run_paths(workspace, column, run_level(workspace, column))):
+    for number, path in enumerate(_read_runs(workspace, column_stage("runs", column))):
         first = int(cuts[part - 1, number]) if part else 0
         yield read_run(path, first, int(cuts[part, number]) if part < len(cuts) else None)
 
@@ -307,26 +350,18 @@ def _fresh_entries(workspace: Workspace, column: str, part: int) -> Iterator[Ite
 def _base_entries(plan: TablePlan, column: str, low: Key | None, high: Key | None) -> Iterator[pa.Table]:
     """Yield what the base release's index has in row groups that may hold keys of a range, if it is to be kept."""
     kind, parts = plan.form.schema.field(column).type, _base_parts(plan, column)
-    if low is not None and not pa.types.is_temporal(kind):
-        parts = parts[bisect_left(parts, low, key=lambda path: _last_key(path, kind)) :]
+    if low is not None:
+        parts = parts[bisect_left(parts, low, key=lambda path: _span(_row_groups(path)[-1], kind, path)[1]) :]
     for path in parts:
         with pq.ParquetFile(path, page_checksum_verification=True) as part:
             for number in range(part.num_row_groups):
-                span = _span(part.metadata.row_group(number), kind)
-                if span is not None and high is not None and span[0] >= high:
+                first, last = _span(part.metadata.row_group(number), kind, path)
+                if high is not None and first >= high:
                     return
-                if span is None or low is None or span[1] >= low:
+                if low is None or last >= low:
                     table = part.read_row_group(number, [column, HEALPIX_COLUMN], use_threads=False)
-                    if len(kept := _kept(table, plan)):
+                    if len(kept := _kept(table.select([column, HEALPIX_COLUMN]), plan)):
                         yield kept
-
-
-def _last_key(path: Path, kind: pa.DataType) -> Key:
-    span = _span(_row_groups(path)[-1], kind)
-    if span is None:
-        msg = f"{path}: an id index without statistics"
-        raise LayoutError(msg)
-    return span[1]
 
 
 def _kept(entries: pa.Table, plan: TablePlan) -> pa.Table:

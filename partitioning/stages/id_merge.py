@@ -12,15 +12,20 @@ import pyarrow.compute as pc
 
 from .id_runs import sorted_entries
 
-__all__ = ["Key", "between", "first_batches", "keys", "merged"]
+__all__ = ["Key", "between", "first_batches", "key_column", "keys", "merged"]
 
 Key = tuple[Any, int]
 """An id, as `keys` gives it, and an index: entries are sorted by both."""
 
 
 def keys(entries: pa.Table) -> list[Key]:
-    """Return the keys of entries; times as integers, since not every Python has a type for them."""
+    """Return the keys of entries: times as integers, since not every Python has a type for them, -0.0 as 0.0."""
     return list(zip(_comparable(entries.column(0)).to_pylist(), entries.column(1).to_pylist(), strict=True))
+
+
+def key_column(ids: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return the ids of some keys as they are stored."""
+    return pa.array(ids, _comparable(pa.array([], kind)).type).cast(kind)
 
 
 def between(tables: Iterable[pa.Table], low: Key | None, high: Key | None) -> Iterator[pa.Table]:
@@ -35,7 +40,7 @@ def between(tables: Iterable[pa.Table], low: Key | None, high: Key | None) -> It
             yield table.slice(start, stop - start)
 
 
-def merged(sources: Iterable[Iterator[pa.Table]], most_rows: int) -> Iterator[pa.Table]:
+def merged(sources: Iterable[Iterator[pa.Table]], most_bytes: int) -> Iterator[pa.Table]:
     """Merge sources of sorted tables without empty ones; what is yielded is sorted as a whole.
 
     All sources are read to about the same depth. What is not above the last entry of any source that may go on is
@@ -43,13 +48,13 @@ def merged(sources: Iterable[Iterator[pa.Table]], most_rows: int) -> Iterator[pa
 
     Parameters
     ----------
-    most_rows
-        Rows in memory at a time, but for one table of each source.
+    most_bytes
+        Bytes of entries in memory at a time; one table of each source is there at least.
     """
     live = [_Source(tables) for tables in sources]
     while live:
         for source in live:
-            source.fill(max(1, most_rows // len(live)))
+            source.fill(max(1, most_bytes // len(live)))
         entries = _complete_entries(live)
         if entries is not None:
             yield entries
@@ -75,16 +80,16 @@ class _Source:
         """The key of the last entry that waits."""
         return _last(self.waiting[-1])
 
-    def fill(self, rows: int) -> None:
-        """Read on until at least so many rows wait."""
-        held = sum(len(table) for table in self.waiting)
-        while held < rows and not self.is_read:
+    def fill(self, size: int) -> None:
+        """Read on until at least so many bytes wait."""
+        held = sum(table.nbytes for table in self.waiting)
+        while held < size and not self.is_read:
             table = next(self.tables, None)
             if table is None:
                 self.is_read = True
             else:
                 self.waiting.append(table)
-                held += len(table)
+                held += table.nbytes
 
     def taken(self, bound: Key | None) -> Iterator[pa.Table]:
         """Yield the entries below `bound`, which wait no more, and whole tables that end with it."""
@@ -118,10 +123,9 @@ def _last(entries: pa.Table) -> Key:
 
 def _comparable(ids: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     kind = ids.type
-    if not pa.types.is_temporal(kind):
-        return ids
-    wanted = pa.int64() if kind.bit_width == pa.int64().bit_width else pa.int32()
-    return ids.cast(wanted)
+    if pa.types.is_temporal(kind):
+        return ids.cast(pa.int64() if kind.bit_width == pa.int64().bit_width else pa.int32())
+    return pc.add(ids, pa.scalar(0, kind)) if pa.types.is_floating(kind) else ids  # one zero, not two
 
 
 def _position(table: pa.Table, key: Key) -> int:

@@ -9,7 +9,6 @@ Runs may be merged into longer ones, *levels* of them: those of the sort units a
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -25,16 +24,15 @@ from .workspace import Workspace
 
 __all__ = [
     "BATCH_ROWS",
-    "ENTRY_BYTES",
+    "SORT_COPIES",
     "IdRuns",
     "RunFacts",
+    "batch_rows",
     "is_flat",
     "read_run",
     "run_facts",
     "run_files",
-    "run_level",
     "run_path",
-    "run_paths",
     "sorted_entries",
     "unit_run_files",
     "write_run",
@@ -44,10 +42,14 @@ _SAMPLE_STEP: Final = 4096
 """One of so many rows is in the sample."""
 
 _ROWS: Final = b"rows"
-BATCH_ROWS: Final = 8192
 
-ENTRY_BYTES: Final = 160
-"""Memory that sorting takes for each entry of a run."""
+BATCH_ROWS: Final = 2048
+_LEAST_BATCH_ROWS: Final = 64
+_BATCH_BYTES: Final = 32 << 10
+"""Most rows of a batch, fewest, and about its bytes between them: who merges runs has one of each in memory."""
+
+SORT_COPIES: Final = 10
+"""Memory that sorting entries takes, in units of what they take themselves."""
 
 
 @dataclass
@@ -57,12 +59,13 @@ class IdRuns:
     workspace: Workspace
     columns: Sequence[str]
     bucket: int
-    most_rows: int
-    """Rows after which a run is written."""
+    most_bytes: int
+    """Bytes of entries after which a run is written."""
+    names: list[str] = field(default_factory=list)
+    """Of the runs of each column that are written: another process may do the same unit with runs of another size."""
     _parts: list[pa.Table] = field(default_factory=list)
     _samples: list[pa.Table] = field(default_factory=list)
-    _rows: int = 0
-    _runs: int = 0
+    _bytes: int = 0
 
     def add(self, group: pa.Table) -> None:
         """Add the rows of one row group."""
@@ -70,21 +73,23 @@ class IdRuns:
             entries = group.select([HEALPIX_COLUMN, *self.columns])
             self._parts.append(entries)
             self._samples.append(entries.take(pa.array(np.arange(0, len(group), _SAMPLE_STEP))))
-            self._rows += len(group)
-            if self._rows >= self.most_rows:
+            self._bytes += entries.nbytes
+            if self._bytes >= self.most_bytes:
                 self.flush()
 
     def flush(self) -> None:
         """Write what was gathered as one run a column."""
         if not self._parts:
             return
+        name = f"{self.bucket:05d}-{self.most_bytes}-{len(self.names):04d}"
         entries, sample = pa.concat_tables(self._parts), pa.concat_tables(self._samples)
         for column in self.columns:
             wanted = [column, HEALPIX_COLUMN]
             rows, sampled = sorted_entries(entries.select(wanted)), sample.select(wanted)
-            path = run_path(self.workspace, column, 0, f"{self.bucket:05d}-{self._runs:04d}")
-            write_run(path, [rows], sampled.filter(pc.is_valid(sampled.column(0))))
-        self._parts, self._samples, self._rows, self._runs = [], [], 0, self._runs + 1
+            path = run_path(self.workspace, column, 0, name)
+            write_run(path, [rows], sampled.filter(pc.is_valid(sampled.column(0))), batch_rows(rows.nbytes, len(rows)))
+        self.names.append(name)
+        self._parts, self._samples, self._bytes = [], [], 0
 
 
 def is_flat(kind: pa.DataType) -> bool:
@@ -109,14 +114,9 @@ def sorted_entries(table: pa.Table) -> pa.Table:
     return pa.table([pa.array(ids_there).cast(kind), pa.array(healpix_there)], schema=table.schema)
 
 
-def unit_run_files(workspace: Workspace, columns: Sequence[str], bucket: int) -> list[Path]:
+def unit_run_files(workspace: Workspace, columns: Sequence[str], names: Sequence[str]) -> list[Path]:
     """Return the files of the runs of one sort unit, and those beside them."""
-    found = []
-    for column in columns:
-        runs = (run_path(workspace, column, 0, f"{bucket:05d}-{number:04d}") for number in count())
-        for run in takewhile(Path.exists, runs):
-            found += run_files(run)
-    return found
+    return [file for column in columns for name in names for file in run_files(run_path(workspace, column, 0, name))]
 
 
 def run_files(run: Path) -> list[Path]:
@@ -126,17 +126,13 @@ def run_files(run: Path) -> list[Path]:
 
 def run_path(workspace: Workspace, column: str, level: int, name: str) -> Path:
     """Return the file of a run."""
-    return _directory(workspace, column, level) / f"{name}.arrow"
+    directory = workspace.runs(column)
+    return (directory / f"level-{level}" if level else directory) / f"{name}.arrow"
 
 
-def run_paths(workspace: Workspace, column: str, level: int = 0) -> list[Path]:
-    """Return the files of all runs of a column and level, in the order of the sky."""
-    return sorted(_directory(workspace, column, level).glob("*.arrow"))
-
-
-def run_level(workspace: Workspace, column: str) -> int:
-    """Return the level of the longest runs."""
-    return next(level for level in count() if not _directory(workspace, column, level + 1).is_dir())
+def batch_rows(size_bytes: int, rows: int) -> int:
+    """Return the rows of a batch of entries that are so many bytes."""
+    return max(_LEAST_BATCH_ROWS, min(BATCH_ROWS, _BATCH_BYTES * rows // max(size_bytes, 1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +162,13 @@ def read_run(path: Path, first: int = 0, last: int | None = None) -> Iterator[pa
             yield pa.Table.from_batches([reader.get_batch(number)])
 
 
-def write_run(path: Path, tables: Iterable[pa.Table], sample: pa.Table) -> None:
+def write_run(path: Path, tables: Iterable[pa.Table], sample: pa.Table, rows_a_batch: int) -> None:
     """Write a run, and before it appears the file beside it.
 
     Parameters
     ----------
     tables
-        Entries, sorted as a whole; all tables but the last have a multiple of `BATCH_ROWS` rows.
+        Entries, sorted as a whole; all tables but the last have a multiple of `rows_a_batch` rows.
     """
     schema = sample.schema.remove_metadata()
     options = pa.ipc.IpcWriteOptions(use_threads=False)  # lz4 takes longer than it spares, for 15 % of the bytes
@@ -180,8 +176,8 @@ def write_run(path: Path, tables: Iterable[pa.Table], sample: pa.Table) -> None:
     with replaced(path, flush=False) as hidden:
         with pa.OSFile(str(hidden), "wb") as file, pa.ipc.new_file(file, schema, options=options) as run:
             for table in tables:
-                run.write_table(table.cast(schema), max_chunksize=BATCH_ROWS)
-                starts.append(table.take(pa.array(np.arange(0, len(table), BATCH_ROWS))).cast(schema))
+                run.write_table(table.cast(schema), max_chunksize=rows_a_batch)
+                starts.append(table.take(pa.array(np.arange(0, len(table), rows_a_batch))).cast(schema))
                 rows += len(table)
         _write_facts(_facts_path(path), (pa.concat_tables(starts), sample.cast(schema)), rows)
 
@@ -196,11 +192,6 @@ def _write_facts(path: Path, tables: Iterable[pa.Table], rows: int) -> None:
     ):
         for table in tables:
             facts.write_batch(pa.record_batch([one_chunk(column) for column in table.columns], schema=schema))
-
-
-def _directory(workspace: Workspace, column: str, level: int) -> Path:
-    directory = workspace.runs(column)
-    return directory / f"level-{level}" if level else directory
 
 
 def _facts_path(run: Path) -> Path:

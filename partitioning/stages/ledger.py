@@ -76,8 +76,10 @@ class UnitLedger:
         """Add a leaf."""
         (self.margins if margin else self.leaves).append(leaf)
 
-    def write(self, record: Path, sketches: Sketches, run_bytes: Sequence[int] = ()) -> None:
-        """Write the tables beside `record`, then the record itself, with the sizes of the files of the id runs."""
+    def write(
+        self, record: Path, sketches: Sketches, run_names: Sequence[str] = (), run_bytes: Sequence[int] = ()
+    ) -> None:
+        """Write the tables beside `record`, then the record itself, with names and sizes of files of the id runs."""
         _write_table(record.with_suffix(f".{_FILES}"), _files_table(self.leaves))
         _write_table(record.with_suffix(f".{_MARGIN}"), _files_table(self.margins))
         groups = [_numbered(leaf.summary.groups, number) for number, leaf in enumerate(self.leaves)]
@@ -92,6 +94,7 @@ class UnitLedger:
         write_record(
             record,
             flush=False,
+            run_names=np.array(run_names, dtype=np.str_),
             run_bytes=np.array(run_bytes, dtype=np.int64),
             column_bytes=np.array([leaf.summary.column_bytes for leaf in self.leaves], np.int64).reshape(-1, width),
             column_nulls=np.array([leaf.summary.column_nulls for leaf in self.leaves], np.int64).reshape(-1, width),

@@ -5,7 +5,6 @@ short or gone whose record is there, and a record may be empty itself. Sizes tel
 are wrong at the right size are found by the checksums of spill files, and by `verify`.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..layout.paths import index_part_path, leaf_path
-from .id_index import merged_run
+from .id_index import forget_index, merged_run
 from .id_runs import run_files, unit_run_files
 from .ledger import read_record_files, record_files, unit_leaves
 from .plan import TablePlan
@@ -40,15 +39,9 @@ def forget_lost_units(workspace: Workspace, plan: TablePlan) -> int:
             lost += 1
             if stage == "bucket":
                 forget_spilled(workspace, unit)
-            elif stage == "sort" or stage in merges:
-                _forget_merges(workspace)
+            elif stage in merges:
+                forget_index(workspace)
     return lost
-
-
-def _forget_merges(workspace: Workspace) -> None:
-    """Let all runs of id indexes be merged again: units that are done again may leave other runs."""
-    for path in [*workspace.records.glob("merge*"), *workspace.spill.glob("runs/*/level-*")]:
-        shutil.rmtree(path)
 
 
 def forget_spilled(workspace: Workspace, unit: int) -> None:
@@ -93,7 +86,7 @@ def _files(
                 yield workspace.catalog / leaf_path(pixel), size
             for pixel, size in margins:
                 yield workspace.margin(plan.table.margin_arcsec) / leaf_path(pixel), size
-            runs = unit_run_files(workspace, plan.table.index_columns, unit)
+            runs = unit_run_files(workspace, plan.table.index_columns, record["run_names"].tolist())
             yield from zip(runs, record["run_bytes"].tolist(), strict=True)
         case stage, unit if stage.startswith("merge"):
             yield from zip(run_files(merged_run(workspace, stage, unit)), record["run_bytes"].tolist(), strict=True)

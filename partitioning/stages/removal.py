@@ -58,6 +58,8 @@ class Removed:
 
     def hashes(self, sketches: Mapping[str, Hashes]) -> dict[str, Hashes]:
         """Return which hashes of sketches of columns the rows have; one row group a thread is in memory."""
+        if not sketches:
+            return {}
         with ThreadPoolExecutor(_READERS) as pool:
             found = list(pool.map(partial(self._in_leaf, sketches), self._leaves))
         return {name: np.unique(np.concatenate([part[name] for part in found])) for name in sketches if found}
@@ -65,7 +67,7 @@ class Removed:
     def _in_leaf(self, sketches: Mapping[str, Hashes], path: Path) -> dict[str, Hashes]:
         parts: dict[str, list[Hashes]] = {name: [np.empty(0, dtype=np.uint64)] for name in sketches}
         with base_leaf(path) as leaf:
-            for number in range(leaf.metadata.num_row_groups if sketches else 0):
+            for number in range(leaf.metadata.num_row_groups):
                 inputs = leaf.read_row_group(number, [INPUT_COLUMN], use_threads=False).column(0)
                 chosen = pc.is_in(inputs, self._numbers)
                 if pc.any(chosen).as_py():

@@ -18,7 +18,7 @@ from .damage import note_damage
 from .flat_index import flat_unit
 from .histogram import count_unit, place_unit
 from .id_index import Part, index_unit, merge_unit
-from .id_runs import ENTRY_BYTES
+from .id_runs import SORT_COPIES
 from .margin import margin_unit
 from .places import Lookup
 from .plain import plain_unit
@@ -155,17 +155,17 @@ def _run(workspace: Workspace, plan: TablePlan, stage: str, unit: int, share: Sh
         case "margin":
             return margin_unit(workspace, plan, unit)
         case _ if stage.startswith("merge"):
-            return merge_unit(workspace, stage, unit, _entries(share))
+            return merge_unit(workspace, stage, unit, _entry_bytes(share))
         case _ if stage.startswith("flat-"):
             return flat_unit(workspace, column_of(stage), unit)
         case _:
-            part = Part(column_of(stage), unit, _entries(share))
+            part = Part(column_of(stage), unit, _entry_bytes(share))
             return index_unit(workspace, plan, release_tiles(workspace, plan), part)
 
 
-def _entries(share: Share) -> int:
-    """Return the entries of an id index that may be in memory."""
-    return max(LEAST_ROWS, share.memory // ENTRY_BYTES)
+def _entry_bytes(share: Share) -> int:
+    """Return the bytes of entries of an id index that may be in memory: they are sorted, too."""
+    return share.memory // SORT_COPIES
 
 
 def lookup_of(workspace: Workspace, plan: TablePlan, share: Share) -> Lookup | None:
@@ -193,8 +193,8 @@ def _cached_buckets(workspace: Workspace, _written: tuple[int, int]) -> BucketPl
 
 def _sort(workspace: Workspace, plan: TablePlan, bucket: int, share: Share) -> int:
     window = window_rows(plan, share, spilled_row_bytes(workspace, bucket))
-    entries = _entries(share) // 2  # a window is there too
-    given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window, run_rows=entries)
+    run_bytes = _entry_bytes(share) // 2  # a window is there too
+    given = SortInput(bucket, *bucket_blocks(workspace, bucket), window_rows=window, run_bytes=run_bytes)
     return sort_unit(workspace, plan, _buckets(workspace), given)
 
 

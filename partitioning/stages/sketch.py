@@ -204,7 +204,7 @@ def _filled(hashes: Hashes, limit: np.uint64) -> Hashes:
 
 
 def occurring(sketch: Hashes, values: pa.Array) -> Hashes:
-    """Return which hashes of a sketch, but for its limit, some values of its column have."""
+    """Return which hashes of a sketch some values of its column have; its limit may be among them or not."""
     limit = _ALL if knows_all(sketch) else sketch[-1]
     return np.intersect1d(_hashes(values, limit, _Scratch()), sketch)
 

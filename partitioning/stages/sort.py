@@ -44,15 +44,13 @@ class SortInput:
     """Tile of each row of each margin block."""
     window_rows: int
     """Rows that are sorted at once."""
-    run_rows: int
-    """Entries of an id index that are sorted at once."""
+    run_bytes: int
+    """Bytes of entries of an id index that are sorted at once."""
 
 
 def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given: SortInput) -> int:
     """Write every tile of a bucket, its margin, its id runs, and the record of them; return the rows."""
     ledger = UnitLedger(plan.form.schema)
-    for path in unit_run_files(workspace, plan.table.index_columns, given.bucket):
-        path.unlink()  # a process with less memory, which was killed, may have left more runs
     tools = _Tools(
         plan=plan,
         workspace=workspace,
@@ -63,7 +61,7 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
         finisher=ThreadPoolExecutor(1),
         drafts=[],
         sketches=Sketches(plan.form.schema),
-        runs=IdRuns(workspace, plan.table.index_columns, given.bucket, given.run_rows),
+        runs=IdRuns(workspace, plan.table.index_columns, given.bucket, given.run_bytes),
     )
     first, stop = buckets.tiles(given.bucket)
     starts = np.append(buckets.tiling.starts[first:stop], buckets.tiling.stops[stop - 1])
@@ -79,8 +77,10 @@ def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given:
     tools.finisher.shutdown()
     for notes, pixel, summary, is_margin in tools.drafts:
         ledger.add(notes.facts(pixel, summary.result()), margin=is_margin)
-    runs = unit_run_files(workspace, plan.table.index_columns, given.bucket)
-    ledger.write(workspace.record("sort", given.bucket), tools.sketches, [path.stat().st_size for path in runs])
+    names = tools.runs.names
+    runs = unit_run_files(workspace, plan.table.index_columns, names)
+    sizes = [path.stat().st_size for path in runs]
+    ledger.write(workspace.record("sort", given.bucket), tools.sketches, names, sizes)
     return ledger.rows
 
 

@@ -145,6 +145,61 @@ def test_an_index_of_few_ids_is_handed_on_in_parts(base: Path, tmp_path: Path, m
         assert record.distinct == len(set(stored(second.directory)[column].to_pylist()))
 
 
+def test_an_index_of_times_is_handed_on_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times, and days: Parquet tells their bounds as integers."""
+    monkeypatch.setattr(id_index, "PART_ROWS", 400)
+    monkeypatch.setattr(id_index, "PART_GROUP_ROWS", 50)
+    kinds = {"ns": pa.timestamp("ns"), "s": pa.timestamp("s"), "day": pa.date32(), "ms_day": pa.date64()}
+
+    def rows(seed: int, count: int) -> pa.Table:
+        table, rng = sky_rows(count, seed=seed, first_id=10_000 * seed), np.random.default_rng(seed)
+        for name, kind in kinds.items():
+            days = pa.array(rng.integers(-9000, 9000, count).astype("i4")).cast(pa.date32())
+            table = table.append_column(name, days.cast(kind))
+        return table
+
+    write_files(tmp_path / "Object", rows(1, 2000))
+    table = replace(TABLE, index=tuple(kinds))
+    build(config(tmp_path, table), created=CREATED)
+    add(tmp_path, "more", rows(2, 3))
+    (grown,) = append(config(tmp_path, table), created=CREATED)
+    for column in kinds:
+        index = grown.directory.with_name(f"{grown.directory.name}_{column}") / "dataset/index"
+        sizes = [pq.read_metadata(part).num_rows for part in index.glob("part.*.parquet")]
+        assert sum(sizes) == 2003
+        assert len(sizes) > 4
+        assert max(sizes) < 1000
+
+
+def test_an_append_goes_on_from_an_index_with_empty_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds of parts count rows that are replaced by few."""
+    monkeypatch.setattr(id_index, "PART_ROWS", 500)
+    for name, first in (("a", 0), ("b", 100_000)):
+        add_first(tmp_path, name, sky_rows(1500, seed=first + 1, first_id=first))
+    build(config(tmp_path, TABLE), created=CREATED)
+    add(tmp_path, "b", sky_rows(1, seed=5, first_id=100_000))
+    (table,) = append(config(tmp_path, TABLE), created=CREATED, replaced=["Object/b.parquet"])
+    parts = (table.directory.with_name(f"{table.directory.name}_id") / "dataset/index").glob("part.*.parquet")
+    assert 0 in [pq.read_metadata(part).num_rows for part in parts]
+    add(tmp_path, "c", sky_rows(20, seed=6, first_id=200_000))
+    (table,) = append(config(tmp_path, TABLE), created=CREATED)
+    assert_consistent(table.directory)
+
+
+def test_a_small_table_that_is_replaced_as_a_whole_verifies(tmp_path: Path) -> None:
+    """Its sketches knew all values, none of which is there any more."""
+    add_first(tmp_path, "all", sky_rows(250, seed=1, first_id=1))
+    build(config(tmp_path, TABLE), created=CREATED)
+    add(tmp_path, "all", sky_rows(250, seed=2, first_id=1000))
+    (table,) = append(config(tmp_path, TABLE), created=CREATED, replaced=["Object/all.parquet"])
+    assert verify_release(table.directory, scope=Full()).is_clean
+
+
+def add_first(base: Path, name: str, table: pa.Table) -> None:
+    (base / "Object").mkdir(exist_ok=True)
+    add(base, name, table)
+
+
 def test_a_small_append_links_what_it_does_not_touch(base: Path) -> None:
     first = published(base / "catalogs/survey/Object")
     near = pa.table({**sky_rows(40, seed=3, first_id=7).to_pydict(), "ra": np.full(40, 200.0), "dec": np.full(40, 5.0)})

@@ -162,7 +162,7 @@ def test_appended_and_repaired(base: Path, tmp_path: Path) -> None:
     assert index.is_dir()
 
 
-@pytest.mark.parametrize("name", ["id\t", "i\nd", "i" * 201, "é" * 70])
+@pytest.mark.parametrize("name", ["id\t", "i\nd", "i" * 230, "é" * 70])
 def test_names_that_no_directory_or_property_can_have_are_refused(tmp_path: Path, name: str) -> None:
     rows = sky_rows(20).select(["id", "ra", "dec"]).rename_columns([name, "ra", "dec"])
     write(tmp_path, "Object", "first", rows)

@@ -110,8 +110,10 @@ def test_what_was_made_is_on_disk_before_anything_is_given_back(
     assert freed == ["free 00000.arrow", "free 00002.arrow"]  # the second file has no rows there
     margin = stopped.margin(TABLE.margin_arcsec)
     made = [path for root in (stopped.catalog, margin) for path in root.rglob("Npix=*.parquet")]
-    ours = {"00001.npz", "00001.files.parquet", "00001.margin.parquet", "00001.groups.arrow", "00001-0000.arrow"}
-    assert ours | {"00001-0000.facts", "sort", "id"} <= set(flushed)
+    ours = {"00001.npz", "00001.files.parquet", "00001.margin.parquet", "00001.groups.arrow"}
+    runs = {path.name for path in (stopped.spill / "runs/id").glob("00001-*-0000.*")}
+    assert {name.rpartition(".")[2] for name in runs} == {"arrow", "facts"}
+    assert ours | runs | {"sort", "id"} <= set(flushed)
     assert any(path.name in flushed for path in made)
     assert flushed.index("00001.npz") > max(n for n, name in enumerate(flushed) if name.startswith("Npix="))
 

@@ -39,7 +39,7 @@ def test_entries_of_all_sources_come_in_order_and_few_are_held(
             yield batch
 
     found = []
-    for part in merged([read(entries) for entries in sources], most_rows):
+    for part in merged([read(entries) for entries in sources], 16 * most_rows):
         assert len(part)
         found += keys(part)
         held -= len(part)
