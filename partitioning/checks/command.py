@@ -50,10 +50,10 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
         _tell(report, echo)
         reports.append(report)
         codes.append(CLEAN if report.is_clean else FINDINGS)
-    if options.json is not None and reports:
+    several = len(options.tables) > 1
+    if options.json is not None and (reports or several):
         found = [asdict(report) for report in reports]
-        text = json.dumps(found[0] if len(options.tables) == 1 else found, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(found if several else found[0], indent=1) + "\n", encoding="utf-8")
     return max(codes)
 
 
