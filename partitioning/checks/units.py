@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ CHECKS: Final = "verify-"
 
 _File = TypeVar("_File", bound=Checked)
 _T = TypeVar("_T")
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """A check whose results are smaller together."""
+
+    def join(self, results: Sequence[Any]) -> None:
+        """Let the first of some results hold what they add up to, where only that counts."""
 
 
 class _LeftError(Exception):
@@ -93,7 +101,10 @@ def check_unit(workspace: Workspace, stage: str, unit: int) -> int:
         token, cuts = str(task["token"]), task["cuts"]
         check, files = _unpickled(task)
     some = _of_unit(files, cuts, unit)
-    _save(record, token, [_checked(check, file) for file in some])
+    results = [_checked(check, file) for file in some]
+    if isinstance(check, Joining):
+        check.join([result for result in results if result is not None])
+    _save(record, token, results)
     return sum(file.rows for file in some)
 
 

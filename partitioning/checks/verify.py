@@ -292,6 +292,15 @@ class _LeafChecks:
             known_parents={} if self.parent is None else self.parent.sound.known(self.parent.leaves(file)),
         )
 
+    def join(self, results: Sequence[_LeafResult]) -> None:
+        """Let the first of some results hold the sketches of all: for each leaf they are 2 kB a column."""
+        sketches = SketchesOfParts()
+        for result in results:
+            sketches.add(result.sums.sketches)
+            result.sums.sketches = {}
+        if results:
+            results[0].sums.sketches = sketches.merged()
+
     def _family(self, file: DataFile, parent: ParentTable, found: Collector) -> TileParents | None:
         family, problem = tried(lambda: TileParents(self.opened, file, parent, found))
         found.expect(family is not None, "parent", file.path, f"its parents cannot be read: {problem}", file.pixel)

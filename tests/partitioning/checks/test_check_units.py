@@ -1,11 +1,13 @@
 """Checks that are done by units of work find what threads of one process find, to the letter."""
 
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from partitioning.checks import sound
@@ -22,6 +24,7 @@ from tests.partitioning.checks.test_verify import (
     edit_index,
     edit_leaf,
     edit_margin,
+    edit_parquet,
     flip,
     margin_of,
     missing_margin_row,
@@ -85,6 +88,18 @@ def test_an_untouched_release(farm: Farm, schema_copy: Path, table: str, scope: 
     report = agreed(farm, schema_copy / table / f"{table}_r1", scope)
     assert report.is_clean
     assert len(farm.done["verify-tiles"]) > 1
+
+
+def test_distinct_values(farm: Farm, release: Path) -> None:
+    """A unit sends the sketches of all of its leaves as one."""
+    edit_parquet(release / "manifest/sketches.parquet", lambda table: table[:-1])
+    report = agreed(farm, release)
+    assert [finding.check for finding in report.findings] == ["statistics"] * len(report.findings)
+    assert any("there is none of column" in finding.detail for finding in report.findings)
+    for record in farm.workspace.records.glob("verify-tiles/*.npz"):
+        with np.load(record) as told:
+            results = pickle.loads(told["pickled"].tobytes())
+        assert [bool(result.sums.sketches) for result in results] == [True] + [False] * (len(results) - 1)
 
 
 def test_one_tile(farm: Farm, release: Path) -> None:
