@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, read_columns
+from ..layout.manifest import FILES_SCHEMA, ROW_GROUPS_FILE, StoredColumn, read_columns, read_sketches
 from ..layout.paths import MANIFEST_DIR
 from ..stages.assemble import with_ra_bounds
 from ..stages.columns import distinct_values, stored_column_list
@@ -152,10 +152,10 @@ def check_distinct(opened: OpenCatalog, sketches: Mapping[int, NDArray[np.uint64
     Where input files were replaced, values that went with them are not known for sure (`stages.removal`): there, the
     estimates must be near to those of the rows.
     """
-    told, _ = tried(partial(read_columns, opened.path))
-    if told is None:
+    stored, _ = tried(partial(read_sketches, opened.path))
+    if stored is None:
         return  # told already
-    stored, listed = told[2], {column.name: column for column in opened.manifest.columns}
+    listed = {column.name: column for column in opened.manifest.columns}
     inputs = [record.number for record in opened.manifest.inputs]
     is_exact = inputs == list(range(len(inputs)))
     for number, hashes in sketches.items():

@@ -55,6 +55,7 @@ __all__ = [
     "read_columns",
     "read_manifest",
     "read_partition_map",
+    "read_sketches",
     "stored_bound",
     "write_columns",
     "write_files",
@@ -309,15 +310,31 @@ def read_columns(
     LayoutError
         If a file is missing or damaged.
     """
+    per_file = _read_statistics(catalog, "columns")
+    size_bytes, nulls = (_matrix(per_file.column(name)) for name in ("bytes", "nulls"))
+    return size_bytes, nulls, read_sketches(catalog)
+
+
+def read_sketches(catalog: Path) -> dict[str, NDArray[np.uint64]]:
+    """Return the sketch of each column that `write_columns` wrote.
+
+    Raises
+    ------
+    LayoutError
+        If the file is missing or damaged.
+    """
+    table = _read_statistics(catalog, "sketches")
+    names, parts = table.column("column").to_pylist(), table.column("hashes").to_pylist()
+    return {name: np.array(part, np.uint64) for name, part in zip(names, parts, strict=True)}
+
+
+def _read_statistics(catalog: Path, name: str) -> pa.Table:
     directory = catalog / MANIFEST_DIR
     try:
-        per_file, hashes = (pq.read_table(directory / f"{name}.parquet") for name in ("columns", "sketches"))
+        return pq.read_table(directory / f"{name}.parquet")
     except (OSError, pa.ArrowException) as error:
         msg = f"{directory}: no readable statistics of columns ({error}); repair the release"
         raise LayoutError(msg) from error
-    size_bytes, nulls = (_matrix(per_file.column(name)) for name in ("bytes", "nulls"))
-    names, parts = hashes.column("column").to_pylist(), hashes.column("hashes").to_pylist()
-    return size_bytes, nulls, {name: np.array(part, np.uint64) for name, part in zip(names, parts, strict=True)}
 
 
 def _matrix(lists: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -79,11 +79,11 @@ def margin_parts(
     OSError, pyarrow.ArrowException
         If a leaf cannot be read.
     """
-    tile = around.tile
+    tiles = Tiles([around.tile.order], [around.tile.number])
     for rows in _rows_around(source, around, columns):
         index = rows.column(HEALPIX_COLUMN).to_numpy()
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
-        near, _ = margin_rows(index, ra, dec, Tiles([tile.order], [tile.number]), source.threshold_deg)
+        near, _ = margin_rows(index, ra, dec, tiles, source.threshold_deg)
         if len(near):
             yield rows.take(pa.array(near))
 
