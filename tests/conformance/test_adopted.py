@@ -40,13 +40,6 @@ class Truth:
         return self.table["id"].to_numpy()
 
 
-def with_index(table: pa.Table, kind: pa.DataType = pa.int64(), *, first: bool = True) -> pa.Table:  # noqa: B008
-    """Add the order-29 index and sort by it, as hats-import does."""
-    index = pa.array(pixels(table, 29)).cast(kind)
-    added = table.add_column(0, HEALPIX, index) if first else table.append_column(HEALPIX, index)
-    return added.sort_by(HEALPIX)
-
-
 def write_lsdb(base: Path) -> None:
     import lsdb
 
@@ -55,16 +48,33 @@ def write_lsdb(base: Path) -> None:
     catalog.write_catalog(base, catalog_name="lsdb", as_collection=True)
 
 
-def write_like_hats_import(base: Path) -> None:
-    leaves = [(order, pixel, [with_index(part)]) for order, pixel, part in tile_groups(good_table())]
-    write_hats(base, leaves, names=("hats.properties",))
-    schema = leaves[0][2][0].schema
-    collected: list[pq.FileMetaData] = []
-    for path in sorted(base.rglob("*.parquet")):
-        footer = pq.read_metadata(path)
-        footer.set_file_path(str(path.relative_to(base / "dataset")))
-        collected.append(footer)
-    pq.write_metadata(schema, base / "dataset/_metadata", metadata_collector=collected)
+def write_hats_import(base: Path) -> None:
+    """Write a catalog by hats-import itself, of two files, with row groups by pixels of the next order."""
+    from dask.distributed import Client
+    from hats_import.catalog.arguments import ImportArguments
+    from hats_import.pipeline import pipeline_with_client
+
+    table = good_table()
+    inputs = [base.parent.parent / f"input/night{number}.parquet" for number in range(2)]
+    inputs[0].parent.mkdir()
+    for path, half in zip(inputs, (table[: GOOD_ROWS // 3], table[GOOD_ROWS // 3 :]), strict=True):
+        pq.write_table(half, path)
+    arguments = ImportArguments(
+        output_path=base.parent,
+        output_artifact_name=base.name,
+        input_file_list=inputs,
+        file_reader="parquet",
+        ra_column="ra",
+        dec_column="dec",
+        pixel_threshold=300,
+        highest_healpix_order=6,
+        progress_bar=False,
+        tmp_dir=inputs[0].parent,
+        row_group_kwargs={"subtile_order_delta": 1},
+    )
+    scratch = str(inputs[0].parent)
+    with Client(processes=False, n_workers=1, dashboard_address=None, local_directory=scratch) as client:  # type: ignore[no-untyped-call]
+        pipeline_with_client(arguments, client)
 
 
 def write_directory_leaves(base: Path) -> None:
@@ -122,7 +132,7 @@ def write_tracts(base: Path) -> None:
 
 TREES: dict[str, Callable[[Path], None]] = {
     "lsdb": write_lsdb,
-    "hatsimport": write_like_hats_import,
+    "hatsimport": write_hats_import,
     "directories": write_directory_leaves,
     "suffix": write_other_suffix,
     "wrongtiles": write_wrong_tiles,
