@@ -155,7 +155,7 @@ class _DryRun:
             plan, rows, workers=self.config.workers, tiling=forecast.tiling, parent_rows=parent_rows
         )
         forecast.facts += estimate_facts(plan, estimate)
-        forecast.problems += memory_problems(self.config, plan.row_bytes, table.name)
+        forecast.problems += memory_problems(self.config, plan.form, table.name)
 
     def _parent(self, table: TableConfig, opened: Opened, forecast: Forecast) -> tuple[Parent | None, bool]:
         """Return the published parent that places the rows, or else whether their own positions have to do."""

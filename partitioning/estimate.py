@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from .config import BuildConfig
 from .exceptions import ConfigError, DamagedInputError
+from .layout.leaf import LeafFormat
 from .progress import duration, size_text
 from .stages.maps import map_order
 from .stages.plan import TablePlan
-from .stages.run import CHUNK_SHARE, LEAST_BYTES, LEAST_ROWS, PROCESS_BYTES, Share
+from .stages.run import CHUNK_SHARE, GROUP_SHARE, LEAST_BYTES, LEAST_ROWS, Share
 from .stages.tiling import Tiling
 
 __all__ = [
@@ -132,19 +133,22 @@ def input_rows(plan: TablePlan) -> int:
     return known + int(rows * scale)
 
 
-def memory_problems(config: BuildConfig, row_bytes: float, name: str) -> list[str]:
+def memory_problems(config: BuildConfig, form: LeafFormat, name: str) -> list[str]:
     """Return why the memory is too little for the processes, or for the rows of table `name`."""
-    share = Share.of(config.memory, config.workers)
-    processes = config.workers + 1 if config.workers > 1 else 1
+    share, workers = Share.of(config.memory, config.workers), config.workers
     problems = []
-    least = processes * PROCESS_BYTES + config.workers * LEAST_BYTES
+    least = Share.bytes_without_rows(workers) + workers * LEAST_BYTES
     if config.memory < least:
-        fitting = max(1, (config.memory - PROCESS_BYTES) // (PROCESS_BYTES + LEAST_BYTES))
-        remedy = f"at most {fitting} workers, or at least '{-(-least >> 20)} MiB'"
-        problems.append(f"memory = {size_text(config.memory)} is too little for {config.workers} workers: {remedy}")
-    needed = CHUNK_SHARE * LEAST_ROWS * row_bytes
+        fits = [
+            fewer
+            for fewer in range(1, workers)
+            if Share.bytes_without_rows(fewer) + fewer * LEAST_BYTES <= config.memory
+        ]
+        remedy = f"at most {max(fits, default=1)} workers, or at least '{-(-least >> 20)} MiB'"
+        problems.append(f"memory = {size_text(config.memory)} is too little for {workers} workers: {remedy}")
+    needed = form.row_bytes * max(CHUNK_SHARE * LEAST_ROWS, GROUP_SHARE * form.most_group_rows)
     if needed > share.memory:
-        problem = f"a row takes {size_text(row_bytes)}, so that a process needs {size_text(needed)} for rows"
+        problem = f"a row takes {size_text(form.row_bytes)}, so that a process needs {size_text(needed)} for rows"
         problems.append(f"table {name!r}: {problem}, and has {size_text(share.memory)}; raise memory or lower workers")
     return problems
 

@@ -41,6 +41,7 @@ __all__ = [
     "LocalExecutor",
     "announced_stage",
     "await_helpers",
+    "spare_memory",
     "work_on",
 ]
 
@@ -175,6 +176,15 @@ class LocalExecutor:
         keeping = _environment(*_KEPT) if _is_roomy(self.share) else nullcontext()
         with _STARTING, _no_main_module(), keeping:
             return self._pool.submit(task, *arguments)
+
+
+def spare_memory(share: Share) -> None:
+    """Let Arrow give memory that it frees back to the system at once if the budget is small, not a second later.
+
+    That takes time, but what was freed within a second is as much as the rows of a small budget.
+    """
+    if not _is_roomy(share) and pa.default_memory_pool().backend_name == "jemalloc":
+        pa.jemalloc_set_decay_ms(0)
 
 
 def _finish(waiting: dict[Future[int], int], done: Done) -> None:

@@ -15,7 +15,7 @@ from .checks.report import Full, Scope, require_clean
 from .config import BuildConfig, TableConfig
 from .estimate import check_room, estimate_build, input_rows
 from .exceptions import ConfigError, DamagedSpillError, LayoutError
-from .executors import Executor, InlineExecutor, LocalExecutor, announced_stage, await_helpers
+from .executors import Executor, InlineExecutor, LocalExecutor, announced_stage, await_helpers, spare_memory
 from .job import Job, told
 from .layout.checksums import write_checksums
 from .layout.manifest import IndexRecord, Manifest, MarginRecord, read_manifest
@@ -163,6 +163,7 @@ def _executor_of(config: BuildConfig, sources: Iterable[Source]) -> Executor:
     workers = Share.workers_within(config.memory, config.workers)
     share = Share.of(config.memory, workers)
     if workers == 1:
+        spare_memory(share)
         return InlineExecutor(share)
     executor = LocalExecutor(share, workers)
     if any(_is_large(source) for source in sources):

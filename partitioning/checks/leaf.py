@@ -150,6 +150,7 @@ def _check_parquet(task: LeafTask, recorded: pa.Table | None, sums: LeafSums, fo
                 continue
             found.rows += group.num_rows
             reader.check(number, group, footer.slice(number, 1))
+            del group  # before the next one is read
         reader.finish()
 
 
@@ -216,7 +217,7 @@ class _GroupChecks:
             task.watch(group)
         if task.form.is_sorted and group.column(HEALPIX_COLUMN).null_count == 0 and group.num_rows:
             self._add(group)
-        self._last = group.slice(group.num_rows - 1, 1) if group.num_rows else self._last
+        self._last = group.take([group.num_rows - 1]) if group.num_rows else self._last  # a slice keeps all of it
 
     def finish(self) -> None:
         """Check what the whole file adds up to."""

@@ -174,6 +174,7 @@ def draft_leaf(path: Path, groups: Iterable[pa.Table], form: LeafFormat) -> Leaf
             writer = writer or _open_writer(hidden, group, form)
             writer.write_table(group, row_group_size=group.num_rows)
             column_nulls += [column.null_count for column in group.columns]
+            del group  # before the next one is made
         writer = writer or _open_writer(hidden, form.schema.empty_table(), form)
         writer.close()
     except BaseException:

@@ -5,7 +5,6 @@ the blocks that hold them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,21 +14,27 @@ from numpy.typing import NDArray
 from ..layout.schema import without_nan
 from .order import one_chunk, row_numbers, sorted_order, taken
 from .plan import TablePlan
-from .spill import Block, Groups, SpillForm, joined, read_blocks, rows_of_groups
+from .spill import Block, Groups, SpillForm, joined, read_blocks
 
 __all__ = ["RowsOf", "large_groups", "sorted_rows"]
-
-_KEPT: Final = 4
-"""Times the rows gathered that may be in memory with the batches that hold them: a pass gathers half a window."""
 
 RowsOf = Callable[[int, pa.RecordBatch], tuple[int, int]]
 """Tells which rows ``[first, stop)`` of block number ``n``, given its keys, are wanted."""
 
 
-def sorted_rows(batches: Sequence[Groups], form: SpillForm, keys: Sequence[str]) -> pa.Table:
-    """Return the rows of some batches sorted by `keys`, NaN as NULL."""
-    table = joined(batches, form)
-    return _ordered(table, sorted_order(_clean(table.select(keys))))
+def sorted_rows(batches: list[Groups], form: SpillForm, keys: Sequence[str]) -> pa.Table:
+    """Return the rows of some batches, of which none is left, sorted by `keys`, NaN as NULL."""
+    columns = _columns(batches, form)
+    places = [form.schema.get_field_index(key) for key in keys]
+    order = sorted_order(pa.table([without_nan(one_chunk(columns[place])) for place in places], names=list(keys)))
+    return _ordered(columns, order, form.schema)
+
+
+def _columns(batches: list[Groups], form: SpillForm) -> list[pa.ChunkedArray]:
+    """Return the columns of some batches, of which none is left: whoever drops a column frees its memory."""
+    columns = joined(batches, form).columns
+    batches.clear()
+    return columns
 
 
 def large_groups(blocks: Sequence[Block], rows_of: RowsOf, plan: TablePlan, most_rows: int) -> Iterator[pa.Table]:
@@ -56,6 +61,7 @@ def large_groups(blocks: Sequence[Block], rows_of: RowsOf, plan: TablePlan, most
         rows = _gathered(blocks, np.array(spans), order[start : start + step], plan.spill_form)
         for first in range(0, rows.num_rows, size):
             yield rows.slice(first, size)
+        del rows  # before the next ones are gathered
 
 
 def _gathered(
@@ -68,29 +74,21 @@ def _gathered(
     needed = np.flatnonzero(np.diff(cuts)).tolist()
     shifts = spans[:, 0] - np.concatenate([[0], ends[:-1]])
     parts = [
-        _rows_at(groups, in_place[cuts[number] : cuts[number + 1]] + shifts[number])
+        tuple(taken(group, in_place[cuts[number] : cuts[number + 1]] + shifts[number]) for group in groups)
         for number, groups in zip(needed, read_blocks([blocks[n] for n in needed], form), strict=True)
     ]
-    return _ordered(joined(parts, form), np.searchsorted(in_place, wanted))
+    return _ordered(_columns(parts, form), np.searchsorted(in_place, wanted), form.schema)
 
 
-def _rows_at(groups: Groups, rows: NDArray[np.int64]) -> Groups:
-    """Return some rows of a batch, in ascending order; but for ties they are a run of its rows."""
-    first, last = int(rows[0]), int(rows[-1])
-    if last - first < len(rows):
-        return rows_of_groups(groups, first, last + 1, kept=_KEPT)
-    return tuple(taken(group, rows) for group in groups)
-
-
-def _ordered(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-    """Return the rows in some order, NaN as NULL; columns are dropped one by one, to need little more than one copy."""
-    schema, columns, numbers = table.schema, table.columns, row_numbers(order, len(table))
-    del table
-    for number, column in enumerate(columns):
-        columns[number] = None
-        columns[number] = without_nan(pc.take(one_chunk(column), numbers, boundscheck=False))
+def _ordered(columns: list[pa.ChunkedArray], order: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+    """Return the rows in some order, NaN as NULL; columns are taken off one by one, to need little more than a copy."""
+    numbers, found = row_numbers(order, len(columns[0])), []
+    columns.reverse()
+    while columns:
+        column = one_chunk(columns.pop())
+        found.append(without_nan(pc.take(column, numbers, boundscheck=False)))
         del column
-    return pa.table(columns, schema=schema)
+    return pa.table(found, schema=schema)
 
 
 def _clean(rows: pa.Table) -> pa.Table:

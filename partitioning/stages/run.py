@@ -31,9 +31,9 @@ from .workspace import Workspace, column_of
 
 __all__ = [
     "CHUNK_SHARE",
+    "GROUP_SHARE",
     "LEAST_BYTES",
     "LEAST_ROWS",
-    "PROCESS_BYTES",
     "Share",
     "chunk_rows",
     "lookup_of",
@@ -44,6 +44,9 @@ __all__ = [
 
 PROCESS_BYTES: Final = 160 << 20
 """Memory of a process that holds no rows: Python, numpy, pyarrow."""
+
+DIRECTOR_BYTES: Final = 240 << 20
+"""That of the process that directs a build: DuckDB and astropy, too."""
 
 _LEAST_SHARE: Final = 64 << 20
 """Bytes for rows below which another process is not worth its own memory."""
@@ -56,6 +59,10 @@ LEAST_ROWS: Final = 1024
 
 LEAST_BYTES: Final = 16 << 20
 """Memory for rows of a process at least, whatever the budget."""
+
+GROUP_SHARE: Final = 4
+"""Part of a process's memory that a row group may take: it is there as gathered, in order and encoded, or as decoded
+and held against what it should be. Its size is that of the table's files, whatever the budget."""
 
 _WINDOW_SHARE: Final = 5
 """Part of a process's memory that a window being sorted may take: it is there twice, and encoded."""
@@ -71,8 +78,12 @@ class Share:
     @classmethod
     def of(cls, memory: int, workers: int) -> "Share":
         """Return the share of each of `workers` processes, beside the one that directs them."""
-        processes = workers + 1 if workers > 1 else 1
-        return cls(max(LEAST_BYTES, (memory - processes * PROCESS_BYTES) // workers))
+        return cls(max(LEAST_BYTES, (memory - cls.bytes_without_rows(workers)) // workers))
+
+    @staticmethod
+    def bytes_without_rows(workers: int) -> int:
+        """Return what a build with `workers` processes takes before there are rows; one is the director itself."""
+        return DIRECTOR_BYTES + (workers * PROCESS_BYTES if workers > 1 else 0)
 
     @classmethod
     def workers_within(cls, memory: int, workers: int) -> int:
@@ -81,7 +92,7 @@ class Share:
         >>> Share.workers_within(2 << 30, 8), Share.workers_within(400 << 20, 2)
         (8, 1)
         """
-        fitting = (memory - PROCESS_BYTES) // (PROCESS_BYTES + _LEAST_SHARE)
+        fitting = (memory - DIRECTOR_BYTES) // (PROCESS_BYTES + _LEAST_SHARE)
         return max(1, min(workers, fitting))
 
 

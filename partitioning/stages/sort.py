@@ -167,6 +167,7 @@ def _write_leaf(  # noqa: PLR0913  one call for tiles, one for margins
             for watch in (notes.add, *watchers):
                 watch(group)
             yield group
+            del group  # before the next one is made
 
     draft = draft_leaf(catalog / leaf_path(pixel), noted(), tools.plan.form)
     tools.drafts.append((notes, pixel, tools.finisher.submit(draft.publish, flush=False), is_margin))

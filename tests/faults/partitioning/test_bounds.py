@@ -10,8 +10,10 @@ import pytest
 from benchmarks.bench_bounds import config as bounded
 from benchmarks.bench_bounds import measure, watched
 from partitioning.config import BuildConfig
+from partitioning.dryrun import dry_run
 from partitioning.exceptions import PartitioningError
 from partitioning.pipeline import append, build
+from partitioning.progress import Lines
 from partitioning.stages import plan
 from partitioning.stages.tiles import finest_with_margin
 from tests.partitioning.builders import CREATED, config, leaves, sky_rows, sky_table, tree, write_files
@@ -32,8 +34,12 @@ def appended(wanted: BuildConfig) -> None:
     append(wanted, created=CREATED)
 
 
-def test_an_append_to_a_tile_larger_than_the_budget(tmp_path: Path) -> None:
-    """Its rows, old and new, are 170 MB that are there several times while they are sorted."""
+def built(wanted: BuildConfig) -> None:
+    build(wanted, created=CREATED)
+
+
+def test_a_tile_of_long_texts_larger_than_the_budget(tmp_path: Path) -> None:
+    """Its rows are 170 MB, in row groups of 32 MB that are there several times while they are written and verified."""
     count = 60_000
 
     def write(number: int) -> None:
@@ -47,10 +53,18 @@ def test_an_append_to_a_tile_larger_than_the_budget(tmp_path: Path) -> None:
     write(1)
     build(bounded(tmp_path, tmp_path / "catalogs", 1 << 30, 1), created=CREATED)
     write(2)
-    found = watched(bounded(tmp_path, tmp_path / "catalogs", 400 << 20, 2), appended)
-    (leaf,) = leaves(tmp_path / "catalogs/bounds/Object/Object_r2")
-    assert pq.read_table(leaf, columns=["id"], partitioning=None)["id"].to_pylist() == list(range(3 * count))
-    assert 100 < found["peak_mb"] <= 400
+    added = watched(bounded(tmp_path, tmp_path / "catalogs", 300 << 20, 2), appended)
+    whole = watched(bounded(tmp_path, tmp_path / "whole", 400 << 20, 2), built)
+    for root, release in (("catalogs", "Object_r2"), ("whole", "Object_r1")):
+        (leaf,) = leaves(tmp_path / root / "bounds/Object" / release)
+        assert pq.read_table(leaf, columns=["id"], partitioning=None)["id"].to_pylist() == list(range(3 * count))
+    assert 100 < added["peak_mb"] <= 300
+    assert 100 < whole["peak_mb"] <= 400
+    for memory, enough in ((300, False), (400, True)):
+        lines: list[str] = []
+        fine = dry_run(bounded(tmp_path, tmp_path / "other", memory << 20, 1), Lines(lines.append))
+        assert fine == enough
+        assert enough or any("so that a process needs 13" in line for line in lines), lines
 
 
 def test_a_tile_larger_than_the_window(tmp_path: Path) -> None:
