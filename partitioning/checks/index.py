@@ -101,14 +101,14 @@ def _joined(
 ) -> "_Joined":
     """Read the chosen parts, and return what they add up to."""
     catalog = opened.path.parent / record.directory
-    flat, problem = tried(lambda: _flat_arrays(catalog, record))
-    found.expect(flat is not None, "index", FLAT_IDS_FILE, problem)
+    flat = _flat_arrays(catalog, record, found)
     joined = _Joined(opened, record, found)
-    for part, entries in read(PartChecks(opened, catalog, record.column, flat or ()), chosen):
+    for part, entries in read(PartChecks(opened, catalog, record.column, flat), chosen):
         joined.add(part, entries)
-    if joined.differ:
-        wrong = f"the flat arrays differ from the parts in {len(joined.differ)} row groups"
-        found.add("index", FLAT_IDS_FILE, f"{wrong}, first from entry {joined.differ[0]} on")
+    for name in flat:
+        starts = [at for unlike, at in joined.differ if unlike == name]
+        wrong = f"it differs from the parts in {len(starts)} row groups, first from entry {min(starts, default=0)} on"
+        found.expect(not starts, "index", name, wrong)
     return joined
 
 
@@ -125,7 +125,7 @@ class _Joined:
         self._hashes = np.zeros(len(opened.files), dtype=np.uint64)
         self._counts = np.zeros(len(opened.files), dtype=np.int64)
         self._last: pa.Table | None = None
-        self.differ: list[int] = []
+        self.differ: list[tuple[str, int]] = []
         self.distinct = 0
         self.is_readable = self.is_complete = True
 
@@ -165,16 +165,16 @@ class _Joined:
                 self._found.expect(equal, "index", "", wrong, file.pixel)
 
 
-def _flat_arrays(catalog: Path, record: IndexRecord) -> tuple[Path, ...]:
-    """Return the files of ids and of their HEALPix indices, if there are any; their size must be right."""
-    if not record.flat:
-        return ()
-    paths = (catalog / FLAT_IDS_FILE, catalog / FLAT_HEALPIX_FILE)
-    for path in paths:
-        if path.stat().st_size != 8 * record.rows:
-            msg = f"{path.name} has {path.stat().st_size} bytes, not 8 for each of {record.rows} entries"
-            raise LayoutError(msg)
-    return paths
+def _flat_arrays(catalog: Path, record: IndexRecord, found: Collector) -> tuple[str, ...]:
+    """Return the files of ids and of their HEALPix indices that are there, of the size they must be."""
+    names = (FLAT_IDS_FILE, FLAT_HEALPIX_FILE) if record.flat else ()
+    sound = []
+    for name in names:
+        size, problem = tried(lambda name=name: (catalog / name).stat().st_size)  # type: ignore[misc]
+        wrong = problem or f"it has {size} bytes, not 8 for each of {record.rows} entries"
+        if found.expect(size == 8 * record.rows, "index", name, wrong):
+            sound.append(name)
+    return tuple(sound)
 
 
 def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[IndexPart], found: Collector) -> None:

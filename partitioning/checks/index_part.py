@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..layout.leaf import file_checksum
-from ..layout.paths import HEALPIX_COLUMN, index_part_path
+from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, index_part_path
 from ..layout.schema import ascending, schema_fingerprint
 from .catalog import OpenCatalog, tried
 from .hashing import entry_hashes
@@ -54,8 +54,8 @@ class PartEntries:
     """First and last entry; None if there is none."""
     distinct: int
     """Different ids, if all were read."""
-    differ: list[int]
-    """Numbers of the first entries of row groups that differ from the flat arrays."""
+    differ: list[tuple[str, int]]
+    """Flat arrays that differ from a row group, and the number of its first entry."""
     is_readable: bool
     """Whether all row groups were read."""
     is_complete: bool
@@ -74,7 +74,7 @@ class PartChecks:
     opened: OpenCatalog
     catalog: Path
     column: str
-    flat: tuple[Path, ...]
+    flat: tuple[str, ...]
     """Files of ids and of their HEALPix indices, if they are to be compared."""
 
     @cached_property
@@ -87,11 +87,10 @@ class PartChecks:
         """Check a part; one that is damaged is not decoded."""
         found, path = Collector(self.catalog.name), index_part_path(part.number)
         schema = index_schema(self.opened.schema.field(self.column).type, self.column)
-        entries, differ, at = _Entries(self, path, found), list[int](), part.start
+        entries, differ, at = _Entries(self, path, found), list[tuple[str, int]](), part.start
         for group in _part_groups(self.catalog, part, schema, found):
             entries.add(group)
-            if not _equals_flat(group, self.column, self.flat, at):
-                differ.append(at)
+            differ += [(name, at) for name in self._unlike(group, at)]
             at += group.num_rows
         is_readable = at == part.start + part.rows
         tiles = np.flatnonzero(entries.counts)
@@ -108,11 +107,26 @@ class PartChecks:
             is_complete=is_readable and entries.is_complete,
         )
 
+    def _unlike(self, group: pa.Table, at: int) -> list[str]:
+        """Return the flat arrays that have not the entries of a row group from entry `at` on, or cannot be read.
+
+        They are read, not mapped: pages of a map count as memory.
+        """
+        columns = {FLAT_IDS_FILE: self.column, FLAT_HEALPIX_FILE: HEALPIX_COLUMN}
+        read = partial(np.fromfile, dtype="<i8", count=group.num_rows, offset=8 * at)
+        unlike = []
+        for name in self.flat:
+            stored, _ = tried(partial(read, self.catalog / name))
+            if stored is None or not np.array_equal(stored, group.column(columns[name]).to_numpy().astype(np.int64)):
+                unlike.append(name)
+        return unlike
+
     def check_names(self, path: str, group: pa.Table, tile: NDArray[np.int64], found: Collector) -> None:
         """Check that entries name the tile that holds their index."""
         orders, numbers = self._pixels
         order, number = group.column("Norder").to_numpy(), group.column("Npix").to_numpy().astype(np.int64)
-        wrong = (tile < 0) | (orders[tile] != order) | (numbers[tile] != number)
+        wrong, held = tile < 0, np.flatnonzero(tile >= 0)
+        wrong[held] = (orders[tile[held]] != order[held]) | (numbers[tile[held]] != number[held])
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             text = f"{int(wrong.sum())} entries name another tile than holds their {HEALPIX_COLUMN}, first id "
@@ -208,15 +222,3 @@ def is_sorted(group: pa.Table, before: pa.Table | None, column: str) -> bool:
     keys = group if before is None else pa.concat_tables([before, group])
     order = pc.sort_indices(keys, ascending([column, HEALPIX_COLUMN])).to_numpy()  # stable
     return bool((order == np.arange(len(order))).all())
-
-
-def _equals_flat(group: pa.Table, column: str, flat: tuple[Path, ...], at: int) -> bool:
-    """Return whether the flat arrays have the entries of a row group from entry `at` on.
-
-    They are read, not mapped: pages of a map count as memory.
-    """
-    columns = (group.column(name).to_numpy().astype(np.int64) for name in (column, HEALPIX_COLUMN))
-    return all(
-        np.array_equal(np.fromfile(path, "<i8", group.num_rows, offset=8 * at), mine)
-        for path, mine in zip(flat, columns, strict=False)
-    )

@@ -134,13 +134,12 @@ def check_strays(parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[n
         found.not_checked.append(f"whether the parents of {len(keys)} rows without one in their tile lie elsewhere")
         return
     owners = np.repeat(np.arange(len(strays)), [len(hashes) for _, hashes in strays])
-    order = np.argsort(keys, kind="stable")
-    keys, owners = keys[order], owners[order]
-    lost = np.zeros(len(strays), dtype=np.int64)
-    elsewhere = np.zeros(len(keys), dtype=bool)
-    for hashes in _all_keys(parent) if len(keys) else ():
-        elsewhere |= np.isin(keys, hashes)
-    np.add.at(lost, owners[elsewhere], 1)
+    wanted, which = np.unique(keys, return_inverse=True)
+    elsewhere = np.zeros(len(wanted), dtype=np.bool_)
+    for hashes in _all_keys(parent) if len(wanted) else ():
+        at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
+        elsewhere[at[wanted[at] == hashes]] = True
+    lost = np.bincount(owners[elsewhere[which]], minlength=len(strays))
     for number in np.flatnonzero(lost).tolist():
         file = strays[number][0]
         text = f"the parents of {lost[number]} keys are in another tile than these children"

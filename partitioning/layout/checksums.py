@@ -1,5 +1,8 @@
 """Checksums of the small files of a catalog: those that ``manifest/files.parquet`` does not list.
 
+Not of the flat arrays of an id index, which are as large as the index: a verification compares each of their entries
+with the parts of the index, which they are copies of.
+
 The list has the format of ``xxh128sum``, so that ``cd <catalog> && xxh128sum -c manifest/checksums.xxh128`` checks it
 too. It needs no checksum of its own: any changed character names another file or another checksum.
 """
@@ -13,9 +16,11 @@ from typing import Final
 from ..exceptions import LayoutError
 from .files import replace_bytes
 from .leaf import file_checksum
-from .paths import CHECKSUMS_FILE, PLAIN_FILE
+from .paths import CHECKSUMS_FILE, FLAT_HEALPIX_FILE, FLAT_IDS_FILE, PLAIN_FILE
 
 __all__ = ["is_data_file", "read_checksums", "small_files", "update_checksums", "write_checksums"]
+
+_UNLISTED: Final = frozenset({CHECKSUMS_FILE, FLAT_IDS_FILE, FLAT_HEALPIX_FILE})
 
 _LINE: Final = re.compile(r"([0-9a-f]{32})  ([^\x00-\x1f]+)")
 
@@ -26,10 +31,10 @@ def is_data_file(name: str) -> bool:
 
 
 def small_files(catalog: Path) -> list[str]:
-    """Return the sorted relative paths of all files of a catalog but its data files and the list of checksums."""
+    """Return the sorted relative paths of the files of a catalog that its list of checksums names."""
     names = (Path(folder, name) for folder, _, files in os.walk(catalog) for name in files)
     relative = (path.relative_to(catalog).as_posix() for path in names)
-    return sorted(name for name in relative if not is_data_file(name) and name != CHECKSUMS_FILE)
+    return sorted(name for name in relative if not is_data_file(name) and name not in _UNLISTED)
 
 
 def write_checksums(catalog: Path) -> None:

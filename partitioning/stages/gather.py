@@ -32,7 +32,7 @@ def sorted_rows(batches: list[Groups], form: SpillForm, keys: Sequence[str]) -> 
 
 def _columns(batches: list[Groups], form: SpillForm) -> list[pa.ChunkedArray]:
     """Return the columns of some batches, of which none is left: whoever drops a column frees its memory."""
-    columns = joined(batches, form).columns
+    columns: list[pa.ChunkedArray] = joined(batches, form).columns
     batches.clear()
     return columns
 
