@@ -107,11 +107,13 @@ def _remember_lost(home: Path) -> None:
 
 
 def _is_table(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES))
+    """Return whether a directory has a pointer to a release, or releases: the pointer may be lost."""
+    pointers = (directory / name for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES))
+    return any(path.is_file() for path in pointers) or (directory.is_dir() and bool(find_releases(directory)))
 
 
 def _require_table(home: Path) -> None:
-    """Raise `LayoutError` if a directory is that of no table; a table whose current release was removed is one."""
+    """Raise `LayoutError` if a directory is that of no table; one whose current release or pointer was removed is."""
     if not _is_table(home):
         published_release(home)
 

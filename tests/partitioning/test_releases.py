@@ -241,6 +241,16 @@ def test_tables_that_a_build_holds_keep_the_others_as_they_are(schema: Path) -> 
     assert visible(schema) == before
 
 
+def test_a_table_whose_pointer_is_lost_is_not_left_out(schema: Path) -> None:
+    (schema / "Star/collection.properties").unlink()
+    done = commanded("prune", schema)
+    assert (done.returncode, "Star: no table is published here" in done.stderr) == (1, True)
+    assert commanded("verify", schema).returncode == 2
+    done = commanded("switch", schema, "--release", "1")
+    assert "survey.Star: none was current; now Star_r1 is: 300 rows" in done.stdout
+    assert published(schema / "Star").name == "Star_r1"
+
+
 def test_several_tables_are_pruned(schema: Path) -> None:
     done = commanded("prune", schema / "Star", schema / "Object")
     assert done.returncode == 0
