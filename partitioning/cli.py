@@ -260,8 +260,7 @@ def prune(
     """Remove old releases of tables, and what crashes left; never the current one."""
     from .releases import prune_releases, tables_of  # noqa: PLC0415
 
-    for table in tables_of(tables):
-        prune_releases(table, keep=keep, dry_run=dry_run, report=typer.echo)
+    prune_releases(tables_of(tables), keep=keep, dry_run=dry_run, report=typer.echo)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -227,8 +227,8 @@ def _whole_release(home: Path, number: int) -> Manifest:
     return manifest
 
 
-def prune_releases(home: Path, *, keep: int, dry_run: bool, report: Callable[[str], None]) -> None:
-    """Remove releases of a table other than the current one, and what crashes left of releases.
+def prune_releases(homes: Sequence[Path], *, keep: int, dry_run: bool, report: Callable[[str], None]) -> None:
+    """Remove releases of some tables other than the current ones, and what crashes left of releases.
 
     A release gets a hidden name before its files are removed, so that half of one is never seen; what an interrupted
     removal left is removed first.
@@ -236,27 +236,35 @@ def prune_releases(home: Path, *, keep: int, dry_run: bool, report: Callable[[st
     Parameters
     ----------
     keep
-        Complete releases that stay: the current one, and of the others those with the highest numbers.
+        Complete releases of each table that stay: the current one, and of the others those with the highest numbers.
     dry_run
         Whether only to tell what would be removed.
 
     Raises
     ------
     ConfigError
-        If a build of the table is running.
+        If a build of one of the tables is running; then nothing is removed.
     LayoutError
-        If nothing is published.
+        If nothing is published in one of the directories; then nothing is removed.
     """
-    published_release(home)
-    with nullcontext() if dry_run else lease(home):
-        current, found = read_manifest(published_release(home)), find_releases(home)
-        doomed = _doomed(found, current.release, keep, planned_releases(home))
-        hidden = sorted(home.glob(f"{_PRUNED}*"))
-        freed = _freed_bytes([*hidden, *(path for one in doomed for path in one.directories)])
-        if not dry_run:
-            _remember_numbers(home, found, doomed)
-            for directory in [*hidden, *_hide(home, doomed)]:
-                shutil.rmtree(directory)
+    for home in homes:
+        published_release(home)
+    with ExitStack() as held:
+        for home in () if dry_run else homes:
+            held.enter_context(lease(home))
+        for home in homes:
+            _prune(home, keep=keep, dry_run=dry_run, report=report)
+
+
+def _prune(home: Path, *, keep: int, dry_run: bool, report: Callable[[str], None]) -> None:
+    current, found = read_manifest(published_release(home)), find_releases(home)
+    doomed = _doomed(found, current.release, keep, planned_releases(home))
+    hidden = sorted(home.glob(f"{_PRUNED}*"))
+    freed = _freed_bytes([*hidden, *(path for one in doomed for path in one.directories)])
+    if not dry_run:
+        _remember_numbers(home, found, doomed)
+        for directory in [*hidden, *_hide(home, doomed)]:
+            shutil.rmtree(directory)
     done = "would be removed" if dry_run else "removed"
     for line in (*map(_told, doomed), *(["the rest of an earlier prune"] if hidden else [])):
         report(f"{current.schema}.{current.table}: {line} {done}")

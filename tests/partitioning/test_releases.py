@@ -63,7 +63,7 @@ def home(made: Path, tmp_path: Path) -> Path:
 
 def prune(home: Path, keep: int = 1, *, dry_run: bool = False) -> list[str]:
     lines: list[str] = []
-    prune_releases(home, keep=keep, dry_run=dry_run, report=lines.append)
+    prune_releases([home], keep=keep, dry_run=dry_run, report=lines.append)
     return lines
 
 
