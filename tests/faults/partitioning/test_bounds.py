@@ -20,7 +20,8 @@ from tests.partitioning.builders import CREATED, config, leaves, sky_rows, sky_t
 
 
 @pytest.mark.parametrize(
-    ("case", "scale", "memory_mb"), [("long_texts", 0.5, 320), ("many_files", 0.2, 300), ("one_position", 0.5, 300)]
+    ("case", "scale", "memory_mb"),
+    [("long_texts", 0.5, 320), ("many_files", 0.2, 300), ("one_position", 0.5, 300), ("wide", 0.5, 320)],
 )
 def test_awkward_inputs_within_a_small_budget(case: str, scale: float, memory_mb: int, tmp_path: Path) -> None:
     """The result is that of a build with plenty of memory, byte for byte."""
