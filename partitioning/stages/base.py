@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,7 @@ from .plan import BaseRelease, TablePlan
 from .removal import Removed, kept_sketches
 from .sketch import merged
 from .tiling import Tiling
-from .units import base_leaf
+from .units import BASE_READERS, base_leaf
 from .workspace import Workspace
 
 __all__ = [
@@ -42,9 +41,6 @@ __all__ = [
     "touched_tiles",
     "waiting_files",
 ]
-
-_READERS: Final = 4
-"""Leaves that are looked into at a time."""
 
 
 def touched_tiles(
@@ -103,7 +99,7 @@ def _files_of_inputs(catalog: Path, tiles: PartitionMap, numbers: Sequence[int])
         path = catalog / leaf_path(tiles.pixel(number))
         return _has_inputs(path, group_in_question[first:stop].tolist(), numbers)
 
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(BASE_READERS) as pool:
         found = [number for number, has in zip(open_files, pool.map(holds, open_files), strict=True) if has]
     return np.union1d(file[certain], np.array(found, dtype=np.int64)).astype(np.int64)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +12,9 @@ import pyarrow.compute as pc
 from ..layout.paths import INPUT_COLUMN
 from .order import one_chunk
 from .sketch import Hashes, knows_all, occurring, without
-from .units import base_leaf
+from .units import BASE_READERS, base_leaf
 
 __all__ = ["kept_sketches"]
-
-_READERS: Final = 4
-"""Leaves that are read at a time."""
 
 
 def kept_sketches(sketches: Mapping[str, Hashes], made: Mapping[str, Hashes], removed: "Removed") -> dict[str, Hashes]:
@@ -60,7 +56,7 @@ class Removed:
         """Return which hashes of sketches of columns the rows have; one row group a thread is in memory."""
         if not sketches:
             return {}
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(BASE_READERS) as pool:
             found = list(pool.map(partial(self._in_leaf, sketches), self._leaves))
         return {name: np.unique(np.concatenate([part[name] for part in found])) for name in sketches if found}
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,10 @@ from ..layout.paths import INPUT_COLUMN, leaf_path
 from .damage import Damage, sound_runs
 from .plan import PlannedInput, Segment, TablePlan
 
-__all__ = ["UnitBatch", "base_batches", "base_leaf", "forget_input", "input_batches", "unit_batches"]
+__all__ = ["BASE_READERS", "UnitBatch", "base_batches", "base_leaf", "forget_input", "input_batches", "unit_batches"]
+
+BASE_READERS: Final = 4
+"""Leaves of the base release that the director reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
