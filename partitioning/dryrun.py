@@ -15,7 +15,7 @@ import numpy as np
 
 from .append import Changes, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
-from .estimate import estimate_build, existing, memory_problems, room_problems
+from .estimate import estimate_build, existing, fewer_workers, memory_problems, room_problems
 from .exceptions import ConfigError, PartitioningError
 from .executors import InlineExecutor, LocalExecutor
 from .forecast import Forecast, estimate_facts, input_fact, reject_facts, tile_facts, total_lines
@@ -63,8 +63,11 @@ def dry_run(
     with ExitStack() as stack:
         where = config.spill if config.spill is not None and config.spill.is_dir() else None
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="catalog-partition-", dir=where))
-        pool = LocalExecutor(Share.of(config.memory, config.workers), config.workers)
+        workers = Share.workers_within(config.memory, config.workers)
+        pool = LocalExecutor(Share.of(config.memory, workers), workers)
         stack.enter_context(closing(pool))
+        if fewer := fewer_workers(config):
+            teller.line(f"workers: {fewer}")
         run = _DryRun(config, Path(scratch), pool, teller, described, skip_bad=skip_bad, replaced=replaced)
         for table in build_order(config.tables):
             forecast = run.table(table)

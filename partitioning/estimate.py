@@ -19,7 +19,7 @@ from .layout.leaf import LeafFormat
 from .progress import duration, size_text
 from .stages.maps import map_order
 from .stages.plan import TablePlan
-from .stages.run import CHUNK_SHARE, GROUP_SHARE, LEAST_BYTES, LEAST_ROWS, Share
+from .stages.run import CHUNK_SHARE, GROUP_SHARE, LEAST_ROWS, Share
 from .stages.tiling import Tiling
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "check_room",
     "estimate_build",
     "existing",
+    "fewer_workers",
     "input_rows",
     "memory_problems",
     "room_problems",
@@ -133,24 +134,28 @@ def input_rows(plan: TablePlan) -> int:
     return known + int(rows * scale)
 
 
+def fewer_workers(config: BuildConfig) -> str:
+    """Tell how many workers the memory is enough for, if it is not for all."""
+    workers = Share.workers_within(config.memory, config.workers)
+    if workers == config.workers:
+        return ""
+    least = size_text(Share.least_memory(config.workers))
+    return f"{workers} of {config.workers}: memory = {size_text(config.memory)} is too little for more, {least} for all"
+
+
 def memory_problems(config: BuildConfig, form: LeafFormat, name: str) -> list[str]:
-    """Return why the memory is too little for the processes, or for the rows of table `name`."""
-    share, workers = Share.of(config.memory, config.workers), config.workers
-    problems = []
-    least = Share.bytes_without_rows(workers) + workers * LEAST_BYTES
-    if config.memory < least:
-        fits = [
-            fewer
-            for fewer in range(1, workers)
-            if Share.bytes_without_rows(fewer) + fewer * LEAST_BYTES <= config.memory
-        ]
-        remedy = f"at most {max(fits, default=1)} workers, or at least '{-(-least >> 20)} MiB'"
-        problems.append(f"memory = {size_text(config.memory)} is too little for {workers} workers: {remedy}")
-    needed = form.row_bytes * max(CHUNK_SHARE * LEAST_ROWS, GROUP_SHARE * form.most_group_rows)
-    if needed > share.memory:
-        problem = f"a row takes {size_text(form.row_bytes)}, so that a process needs {size_text(needed)} for rows"
-        problems.append(f"table {name!r}: {problem}, and has {size_text(share.memory)}; raise memory or lower workers")
-    return problems
+    """Return why the memory is too little for the rows of table `name`."""
+    workers = Share.workers_within(config.memory, config.workers)
+    needs = [  # all processes hardly ever have a row group of full size at the same time
+        (Share.of(config.memory, workers).memory, CHUNK_SHARE * LEAST_ROWS),
+        (Share.of(config.memory, 1).memory, GROUP_SHARE * form.most_group_rows),
+    ]
+    for has, rows in needs:
+        needed = form.row_bytes * rows
+        if needed > has:
+            problem = f"a row takes {size_text(form.row_bytes)}, so that a process needs {size_text(needed)} for rows"
+            return [f"table {name!r}: {problem}, and has {size_text(has)}; raise memory or lower workers"]
+    return []
 
 
 def room_problems(config: BuildConfig, estimates: Iterable[Estimate], tolerance: float = 1.0) -> list[str]:

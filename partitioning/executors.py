@@ -18,7 +18,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Final, Protocol, cast
 
 import pyarrow as pa
@@ -28,6 +27,7 @@ from .exceptions import ConfigError, PartitioningError
 from .layout.files import replace_bytes
 from .layout.paths import STAGING_DIR
 from .lease import STALE_S, seconds_since
+from .spawning import without_main_module
 from .stages.run import Share
 from .stages.workspace import Workspace
 from .without_pandas import hide_pandas
@@ -57,9 +57,6 @@ _MMAP_THRESHOLD: Final = (-3, 32 << 20)
 _TRIM_THRESHOLD: Final = (-1, 512 << 20)
 """Options of mallopt(3) and bytes. Without the first, whose greatest value this is in older C libraries, the second
 would do harm."""
-
-_STARTING: Final = threading.Lock()
-"""Held while processes are started: what they take over is set for the whole process meanwhile."""
 
 _POLL_S: Final = 0.2
 _STAGE_FILE: Final = "stage.json"
@@ -174,7 +171,7 @@ class LocalExecutor:
             begin = (os.getpid(), self.share)
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=begin)
         keeping = _environment(*_KEPT) if _is_roomy(self.share) else nullcontext()
-        with _STARTING, _no_main_module(), keeping:
+        with without_main_module(), keeping:
             return self._pool.submit(task, *arguments)
 
 
@@ -210,20 +207,6 @@ def _environment(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Start processes meanwhile that do not run the caller's script anew: nothing of it is needed there.
-
-    It would take time, and a script that calls `build` unguarded would start builds without end.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _begin(parent: int, share: Share) -> None:

@@ -21,6 +21,7 @@ from .progress import Teller
 from .readers.felis import FelisTable
 from .stages.plan import TablePlan
 from .stages.remains import forget_spilled
+from .stages.run import Share
 from .stages.workspace import Workspace
 
 __all__ = ["Job", "spill_directory", "told", "workspace_of"]
@@ -113,7 +114,8 @@ class Job:
         On one machine processes would have to be started for it, and take memory.
         """
         each = None if self.executor.is_local else begin_units(self.workspace, self.run)
-        return verify_release(release, scope=scope, workers=self.config.workers, report=self.say, each=each)
+        workers = Share.workers_within(self.config.memory, self.config.workers)
+        return verify_release(release, scope=scope, workers=workers, report=self.say, each=each)
 
     def _check_spill(self) -> None:
         most = self.config.max_spill

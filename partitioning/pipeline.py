@@ -13,7 +13,7 @@ from pathlib import Path
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .checks.report import Full, Scope, require_clean
 from .config import BuildConfig, TableConfig
-from .estimate import check_room, estimate_build, input_rows
+from .estimate import check_room, estimate_build, fewer_workers, input_rows
 from .exceptions import ConfigError, DamagedSpillError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, announced_stage, await_helpers, spare_memory
 from .job import Job, told
@@ -268,6 +268,8 @@ class _Run:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
         with ExitStack() as stack:
+            if self._executor is None and tasks and (fewer := fewer_workers(config)):
+                self._teller.line(f"workers: {fewer}")
             pool = self._executor or _executor_of(config, [task.opened.source for task in tasks.values()])
             stack.callback(pool.close)
             for table in build_order(config.tables):

@@ -14,7 +14,7 @@ from typing import Final
 import xxhash
 
 from .config import BuildConfig, TableConfig
-from .exceptions import ConfigError, DamagedInputError
+from .exceptions import ConfigError, DamagedInputError, LayoutError
 from .job import workspace_of
 from .layout.hats import builder_name
 from .layout.leaf import LeafFormat
@@ -178,7 +178,7 @@ def found_plan(config: BuildConfig, table: str) -> TablePlan | None:
     workspace = workspace_of(config, table, 0)
     try:
         return read_plan(workspace)
-    except (OSError, ValueError):
+    except (OSError, LayoutError):
         return None
 
 

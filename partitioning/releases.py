@@ -16,6 +16,7 @@ from .layout.files import fsync_path, replace_bytes
 from .layout.manifest import Manifest, read_manifest
 from .layout.paths import (
     COLLECTION_PROPERTIES,
+    FLAT_FILES,
     LAST_RELEASE_FILE,
     MANIFEST_DIR,
     PLAIN_FILE,
@@ -89,7 +90,9 @@ def published_release(home: Path) -> Path:
     """
     release = current_release(home)
     if release is None:
-        msg = f"{home}: no table is published here (there is no {COLLECTION_PROPERTIES}); give ROOT/SCHEMA/TABLE"
+        there = find_releases(home) if home.is_dir() else {}
+        remedy = f"there are {_numbers(there)}: switch to one of them" if there else "give ROOT/SCHEMA/TABLE"
+        msg = f"{home}: no table is published here (there is no {COLLECTION_PROPERTIES}); {remedy}"
         raise LayoutError(msg)
     return release
 
@@ -109,7 +112,9 @@ def _remember_lost(home: Path) -> None:
 def _is_table(directory: Path) -> bool:
     """Return whether a directory has a pointer to a release, or releases: the pointer may be lost."""
     pointers = (directory / name for name in (COLLECTION_PROPERTIES, PLAIN_PROPERTIES))
-    return any(path.is_file() for path in pointers) or (directory.is_dir() and bool(find_releases(directory)))
+    if any(path.is_file() for path in pointers):
+        return True
+    return directory.is_dir() and any(one.manifest is not None for one in find_releases(directory).values())
 
 
 def _require_table(home: Path) -> None:
@@ -141,7 +146,7 @@ def planned_releases(home: Path) -> frozenset[int]:
     """Return the releases that an interrupted build or append needs: the one it makes, and the one it starts from."""
     try:
         plan = read_plan(Workspace(home, "", home))
-    except (OSError, ValueError, KeyError):
+    except (OSError, LayoutError):
         return frozenset()
     base = () if plan.base is None else (read_manifest(plan.base.catalog).release,)
     return frozenset({plan.release, *base})
@@ -165,12 +170,13 @@ def missing_file(home: Path, manifest: Manifest) -> str | None:
     """Return what a release lacks: the first file that is not there, or not of its size; None if all are."""
     if manifest.adopted is not None:  # its files lie in somebody else's tree: adopt --check looks at them
         return None
-    main = home / release_name(manifest.table, manifest.release)
-    catalogs = [main, *(home / name for name in _beside(manifest))]
     try:
-        return next((problem for catalog in catalogs for problem in _lacking(catalog)), None)
+        for path, size in _data_files(home, manifest):
+            if not path.is_file() or path.stat().st_size != size:
+                return f"{path} is not there, or not of {size} bytes"
     except (OSError, pa.ArrowException) as error:
         return str(error)
+    return None
 
 
 def tables_of(directories: Iterable[Path]) -> tuple[Path, ...]:
@@ -322,25 +328,27 @@ def _beside(manifest: Manifest) -> list[str]:
     return [*(one.directory for one in manifest.margins), *(one.directory for one in manifest.indexes)]
 
 
-def _lacking(catalog: Path) -> Iterator[str]:
-    """Yield the data files of a catalog, margin or index that are not there, or not of their size."""
-    if (catalog / PLAIN_FILE).exists():
+def _data_files(home: Path, manifest: Manifest) -> Iterator[tuple[Path, int]]:
+    """Yield path and size of all data files of a release, and of the flat arrays of its id indexes."""
+    main = home / release_name(manifest.table, manifest.release)
+    if manifest.placement is None:
+        yield main / PLAIN_FILE, manifest.bytes
         return
+    for catalog in (main, *(home / name for name in _beside(manifest))):
+        yield from _listed(catalog)
+    for index in manifest.indexes:
+        yield from ((home / index.directory / name, 8 * index.rows) for name in FLAT_FILES if index.flat)
+
+
+def _listed(catalog: Path) -> Iterator[tuple[Path, int]]:
+    """Yield path and size of the data files in the list of files of a catalog, a margin or an id index."""
     files = pq.read_table(catalog / MANIFEST_DIR / "files.parquet")
-    for name, size in _listed(files):
-        path = catalog / name
-        if not path.is_file() or path.stat().st_size != size:
-            yield f"{path} is not there, or not of {size} bytes"
-
-
-def _listed(files: pa.Table) -> Iterator[tuple[str, int]]:
-    """Yield path and size of the data files in a catalog's, a margin's or an index's list of files."""
-    sizes = files.column("bytes").to_pylist()
     if "part" in files.column_names:
-        yield from zip(map(index_part_path, files.column("part").to_pylist()), sizes, strict=True)
+        names = [index_part_path(part) for part in files.column("part").to_pylist()]
     else:
         pixels = zip(files.column("norder").to_pylist(), files.column("npix").to_pylist(), strict=True)
-        yield from zip((leaf_path(Pixel(*pixel)) for pixel in pixels), sizes, strict=True)
+        names = [leaf_path(Pixel(*pixel)) for pixel in pixels]
+    yield from zip((catalog / name for name in names), files.column("bytes").to_pylist(), strict=True)
 
 
 def _manifest(catalog: Path) -> Manifest | None:

@@ -96,7 +96,7 @@ def table_status(home: Path, spill: Path | None = None) -> TableStatus:
     spill = spill or home / STAGING_DIR / "spill"
     try:
         plan = read_plan(Workspace(home, "", spill))
-    except (OSError, ValueError, KeyError):
+    except (OSError, LayoutError):
         return TableStatus(name, published, holder, None)
     workspace = Workspace(home, release_name(home.name, plan.release), spill)
     stages = tuple(_stages(workspace, plan, is_held=holder is not None))

@@ -1,15 +1,19 @@
 """Who checks many files: threads of this process, or whoever else gives the same results (`units`)."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from .report import Notify
 from .sound import Apart
 
-__all__ = ["Checked", "Each", "Threads"]
+__all__ = ["AHEAD", "Checked", "Each", "Threads", "ahead"]
+
+AHEAD: Final = 8
+"""Results for each thread that may wait for a slow one before them: they take megabytes."""
 
 _TELL_S: Final = 10.0
 """Seconds between two lines about progress."""
@@ -28,7 +32,23 @@ class Checked(Protocol):
 
 
 _File = TypeVar("_File", bound=Checked)
+_S = TypeVar("_S")
 _T = TypeVar("_T")
+
+
+def ahead(pool: Executor, function: Callable[[_S], _T], items: Iterable[_S], most: int) -> Iterator[_T]:
+    """Yield the result of a function for each item, in order, while a pool works on at most so many later ones."""
+    waiting = deque[Future[_T]]()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 class Each(Protocol):
@@ -63,7 +83,7 @@ class Threads:
         """Yield each file with the result of its check, in order."""
         told = time.perf_counter()
         with ThreadPoolExecutor(self.workers) as pool:
-            results = pool.map(lambda file: check(file, apart), files)
+            results = ahead(pool, lambda file: check(file, apart), files, AHEAD * self.workers)
             for number, pair in enumerate(zip(files, results, strict=True), start=1):
                 yield pair
                 if time.perf_counter() - told > _TELL_S:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import LayoutError
 from ..layout.manifest import INDEX_FILES_SCHEMA, IndexRecord
-from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
+from ..layout.paths import FLAT_FILES, HEALPIX_COLUMN, MANIFEST_DIR, METADATA, index_part_path
 from .catalog import OpenCatalog, tried, tried_file
 from .hats import check_properties, check_schema_file, expected_index_properties
 from .index_part import IndexPart, PartChecks, PartEntries, index_schema, is_sorted
@@ -167,9 +167,10 @@ class _Joined:
 
 def _flat_arrays(catalog: Path, record: IndexRecord, found: Collector) -> tuple[str, ...]:
     """Return the files of ids and of their HEALPix indices that are there, of the size they must be."""
-    names = (FLAT_IDS_FILE, FLAT_HEALPIX_FILE) if record.flat else ()
     sound = []
-    for name in names:
+    for name in () if record.flat else FLAT_FILES:
+        found.expect(not (catalog / name).exists(), "stray", name, "the manifest tells of no flat arrays")
+    for name in FLAT_FILES if record.flat else ():
         size, problem = tried(lambda name=name: (catalog / name).stat().st_size)  # type: ignore[misc]
         wrong = problem or f"it has {size} bytes, not 8 for each of {record.rows} entries"
         if found.expect(size == 8 * record.rows, "index", name, wrong):

@@ -5,7 +5,7 @@ tiles that meet it. Keys that are not found there are either orphans, placed by 
 parent is elsewhere: one pass over the parent's keys tells which.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,10 @@ from .hashing import id_hashes
 from .report import Collector
 from .sound import SoundFiles
 
-__all__ = ["ParentTable", "TileParents", "check_strays", "open_parent_table"]
+__all__ = ["ParentTable", "Strays", "TileParents", "check_strays", "open_parent_table"]
 
-_MOST_STRAYS: Final = 20_000_000
-"""Rows without a parent in their tile that are kept to be looked for elsewhere (16 bytes each)."""
+_MOST_STRAYS: Final = 10_000_000
+"""Keys without a parent in their tile that are kept to be looked for elsewhere (30 bytes each)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,29 +121,45 @@ class TileParents:
             self.found.add("parent", self.file.path, text, self.file.pixel)
 
 
-def check_strays(parent: ParentTable, strays: Sequence[tuple[DataFile, NDArray[np.uint64]]], found: Collector) -> None:
-    """Look for the parents of rows that have none in their own tile, in one pass over the parent's keys.
+@dataclass
+class Strays:
+    """Keys that have no parent in their own tile, until they are too many to be looked for."""
 
-    Parameters
-    ----------
-    strays
-        Hashes of such keys, by tile of the child.
-    """
-    keys = np.concatenate([np.empty(0, np.uint64), *(hashes for _, hashes in strays)])
-    if len(keys) > _MOST_STRAYS:
-        found.not_checked.append(f"whether the parents of {len(keys)} rows without one in their tile lie elsewhere")
+    tiles: list[tuple[DataFile, NDArray[np.uint64]]] = field(default_factory=list)
+    """Their hashes, different ones, by tile."""
+    count: int = 0
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether they are not kept any more."""
+        return self.count > _MOST_STRAYS
+
+    def add(self, file: DataFile, hashes: NDArray[np.uint64]) -> None:
+        """Add those of a tile."""
+        self.count += len(hashes)
+        if self.are_too_many:
+            self.tiles.clear()
+        elif len(hashes):
+            self.tiles.append((file, hashes))
+
+
+def check_strays(parent: ParentTable, strays: Strays, found: Collector) -> None:
+    """Look for the parents of rows that have none in their own tile, in one pass over the parent's keys."""
+    if strays.are_too_many:
+        found.not_checked.append(f"whether the parents of {strays.count} keys without one in their tile lie elsewhere")
         return
-    owners = np.repeat(np.arange(len(strays)), [len(hashes) for _, hashes in strays])
-    wanted, which = np.unique(keys, return_inverse=True)
-    elsewhere = np.zeros(len(wanted), dtype=np.bool_)
-    for hashes in _all_keys(parent) if len(wanted) else ():
+    if not strays.count:
+        return
+    wanted = np.unique(np.concatenate([hashes for _, hashes in strays.tiles]))
+    there = np.zeros(len(wanted), dtype=np.bool_)
+    for hashes in _all_keys(parent):
         at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-        elsewhere[at[wanted[at] == hashes]] = True
-    lost = np.bincount(owners[elsewhere[which]], minlength=len(strays))
-    for number in np.flatnonzero(lost).tolist():
-        file = strays[number][0]
-        text = f"the parents of {lost[number]} keys are in another tile than these children"
-        found.add("parent", file.path, text, file.pixel)
+        there[at[wanted[at] == hashes]] = True
+    elsewhere = wanted[there]
+    for file, hashes in strays.tiles if len(elsewhere) else ():
+        lost = int(np.isin(hashes, elsewhere).sum())
+        text = f"the parents of {lost} keys are in another tile than these children"
+        found.expect(not lost, "parent", file.path, text, file.pixel)
 
 
 def _coverage(tile: DataFile) -> Coverage:

@@ -43,6 +43,7 @@ from ..stages.maps import map_order, write_maps
 from ..stages.sketch import Sketches, SketchesOfParts
 from ..stages.summary import write_summary
 from .catalog import DataFile, OpenCatalog, tried, tried_file
+from .each import AHEAD, ahead
 from .hats import expected_properties, files_table
 from .maps import Map, read_map
 from .statistics import column_list
@@ -91,7 +92,7 @@ def scan(opened: OpenCatalog, order: int, workers: int) -> Scans:
     """Read all leaves, and count their rows in pixels of an order."""
     leaves, sketches = list[LeafScan](), SketchesOfParts()
     with ThreadPoolExecutor(workers) as pool:
-        for leaf, mine in pool.map(partial(_scan_leaf, opened, order), opened.files):
+        for leaf, mine in ahead(pool, partial(_scan_leaf, opened, order), opened.files, AHEAD * workers):
             leaves.append(leaf)
             sketches.add(mine)
     return Scans(leaves, sketches.merged())

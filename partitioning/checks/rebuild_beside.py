@@ -25,7 +25,7 @@ from ..layout.manifest import (
     read_partition_map,
     write_files,
 )
-from ..layout.paths import FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, index_part_path, leaf_path
+from ..layout.paths import FLAT_FILES, FLAT_HEALPIX_FILE, FLAT_IDS_FILE, HEALPIX_COLUMN, index_part_path, leaf_path
 from ..sky.healpix import Pixel
 from ..stages.assemble import write_index_metadata
 from ..stages.id_index import PART_GROUP_ROWS, PART_ROWS, part_options
@@ -87,6 +87,8 @@ def rebuild_index(opened: OpenCatalog, record: IndexRecord, memory: int) -> Inde
         properties = index_properties(opened.path.name, record, opened.manifest.created)
         write_properties(scratch, {**properties, "hats_builder": opened.manifest.builder})
     _remove_others(catalog, (index_part_path(part["part"]) for part in parts))
+    for name in () if flat else FLAT_FILES:
+        (catalog / name).unlink(missing_ok=True)
     write_checksums(catalog)
     return record
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ..exceptions import LayoutError
 from ..layout.leaf import file_checksum
+from ..spawning import without_main_module
 from .catalog import DataFile, tried
 
 __all__ = ["Apart", "SoundFiles"]
@@ -72,7 +73,9 @@ class Apart:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(1, get_context("spawn"))
             try:
-                return self._pool.submit(function, *arguments).result(), ""
+                with without_main_module():  # it is started now
+                    future = self._pool.submit(function, *arguments)
+                return future.result(), ""
             except BrokenProcessPool:
                 self._pool = None
                 return None, "reading it ends the process that does it"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..layout.checksums import read_checksums, small_files
 from ..layout.leaf import file_checksum
-from ..layout.paths import CHECKSUMS_FILE, COMMON_METADATA, METADATA
+from ..layout.paths import CHECKSUMS_FILE, COMMON_METADATA, FLAT_FILES, METADATA
 from .catalog import tried
 from .report import Collector
 
@@ -29,11 +29,12 @@ def check_small_files(catalog: Path, found: Collector) -> frozenset[str]:
     if recorded is None:
         found.add("checksum", CHECKSUMS_FILE, problem)
         return frozenset()
-    present, damaged = set(small_files(catalog)), set[str]()
-    for name in sorted(present - set(recorded)):
+    listed, damaged = set(small_files(catalog)), set[str]()
+    for name in sorted(listed - set(recorded)):
         found.add("checksum", name, f"{CHECKSUMS_FILE} does not list this file")
+    present = listed | {name for name in FLAT_FILES if (catalog / name).is_file()}
     for name, checksum in recorded.items():
-        if not (catalog / name).is_file():
+        if name not in present:
             found.add("files", name, "the file is missing")
         elif tried(partial(file_checksum, catalog / name))[0] != checksum:
             found.add("checksum", name, f"its xxh3-128 is not {checksum}: a bit flipped, or it was rewritten")

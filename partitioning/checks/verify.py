@@ -30,7 +30,7 @@ from .inputs import check_inputs, check_manifest_sums
 from .leaf import LeafSums, LeafTask, check_leaf
 from .maps import Map, check_maps, read_map
 from .margin import check_margin
-from .parents import ParentTable, TileParents, check_strays, open_parent_table
+from .parents import ParentTable, Strays, TileParents, check_strays, open_parent_table
 from .report import Collector, Full, Notify, Report, Sample, Scope
 from .sound import Apart, SoundFiles
 from .statistics import RowGroups, check_columns, check_distinct, check_row_groups
@@ -151,8 +151,9 @@ class _Verification:
         opened, found = self.opened, self.found
         self._check_lists()
         files = chosen_files(opened, self.scope, found)
+        read = {file.number for file in files}
         for file in opened.files:
-            if file not in files:
+            if file.number not in read:
                 check_presence(opened.path, file, found)
         point_map, problem = None, ""
         if opened.placement is not None:
@@ -198,14 +199,14 @@ class _Verification:
         parent = open_parent_table(self.opened, self.found)
         order = None if point_map is None else point_map.order
         check = _LeafChecks(self.opened, order, groups, parent, self.sound, sketches=isinstance(self.scope, Full))
-        sums, strays = dict[int, LeafSums](), list[tuple[DataFile, NDArray[np.uint64]]]()
+        sums, strays = dict[int, LeafSums](), Strays()
         for file, result in self.each("tiles", check, files, self.apart):
             self.found.merge(result.found)
             self.sound.learn(result.known)
             sums[file.number] = result.sums
             self.sketches.add(result.sums.sketches)
             result.sums.sketches = {}  # of all leaves they take gigabytes
-            strays.append((file, result.strays))
+            strays.add(file, result.strays)
             if parent is not None:
                 parent.sound.learn(result.known_parents)
         if parent is not None:

@@ -16,11 +16,9 @@ from typing import Final
 from ..exceptions import LayoutError
 from .files import replace_bytes
 from .leaf import file_checksum
-from .paths import CHECKSUMS_FILE, FLAT_HEALPIX_FILE, FLAT_IDS_FILE, PLAIN_FILE
+from .paths import CHECKSUMS_FILE, FLAT_FILES, INDEX_DIR, PLAIN_FILE
 
 __all__ = ["is_data_file", "read_checksums", "small_files", "update_checksums", "write_checksums"]
-
-_UNLISTED: Final = frozenset({CHECKSUMS_FILE, FLAT_IDS_FILE, FLAT_HEALPIX_FILE})
 
 _LINE: Final = re.compile(r"([0-9a-f]{32})  ([^\x00-\x1f]+)")
 
@@ -34,7 +32,8 @@ def small_files(catalog: Path) -> list[str]:
     """Return the sorted relative paths of the files of a catalog that its list of checksums names."""
     names = (Path(folder, name) for folder, _, files in os.walk(catalog) for name in files)
     relative = (path.relative_to(catalog).as_posix() for path in names)
-    return sorted(name for name in relative if not is_data_file(name) and name not in _UNLISTED)
+    unlisted = {CHECKSUMS_FILE, *(FLAT_FILES if (catalog / INDEX_DIR).is_dir() else ())}
+    return sorted(name for name in relative if not is_data_file(name) and name not in unlisted)
 
 
 def write_checksums(catalog: Path) -> None:

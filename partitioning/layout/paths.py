@@ -35,6 +35,7 @@ __all__ = [
     "COMMON_METADATA",
     "COVERAGE_FILE",
     "DENSITY_PICTURE",
+    "FLAT_FILES",
     "FLAT_HEALPIX_FILE",
     "FLAT_IDS_FILE",
     "HEALPIX_COLUMN",
@@ -133,6 +134,8 @@ FLAT_IDS_FILE: Final = "flat/ids.i64"
 
 FLAT_HEALPIX_FILE: Final = "flat/healpix.i64"
 """``_healpix_29`` of the row of each id in `FLAT_IDS_FILE`."""
+
+FLAT_FILES: Final = (FLAT_IDS_FILE, FLAT_HEALPIX_FILE)
 
 HEALPIX_COLUMN: Final = "_healpix_29"
 """First stored column: order-29 NESTED index of the declared position, int64, never NULL."""

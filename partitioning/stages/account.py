@@ -1,9 +1,12 @@
 """What became of every input file: rows stored, rejected, and damaged parts left out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..layout.manifest import InputRecord
 from .bucket import rejects_path
@@ -13,7 +16,10 @@ from .places import Unplaced
 from .plan import TablePlan
 from .workspace import Workspace
 
-__all__ = ["input_records", "orphan_rows", "placed_rows", "reject_files", "rejected_reasons"]
+__all__ = ["input_records", "orphan_rows", "placed_rows", "reject_files", "rejected_batches", "rejected_reasons"]
+
+_REJECTS: Final = 16_384
+"""Rejected rows that are read at a time."""
 
 
 def input_records(workspace: Workspace, plan: TablePlan, ledger: Ledger) -> tuple[InputRecord, ...]:
@@ -61,6 +67,15 @@ def reject_files(workspace: Workspace, plan: TablePlan) -> list[Path]:
     """Return the files of rejected rows, in the order of the input."""
     paths = (rejects_path(workspace, unit) for unit in range(plan.unit_count))
     return [path for path in paths if path.exists()]
+
+
+def rejected_batches(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of files of rejected rows, some at a time: they may be as many as those of the input."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(
+                _REJECTS, columns=None if columns is None else list(columns), use_threads=False
+            )
 
 
 def _per_file(workspace: Workspace, plan: TablePlan, keys: str, rows: str, *, stage: str = "bucket") -> dict[int, int]:

@@ -44,6 +44,7 @@ from ..layout.paths import (
 )
 from ..layout.schema import schema_fingerprint
 from ..readers.felis import FelisTable
+from .account import rejected_batches
 from .columns import stored_column_list
 from .id_index import distinct_ids, forget_index
 from .id_runs import is_flat
@@ -188,18 +189,16 @@ def _join_rejects(path: Path, parts: Sequence[Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = pa.unify_schemas([pq.read_schema(part) for part in parts], promote_options="permissive")
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(_with_schema(pq.read_table(part), schema))
+        for rows in rejected_batches(parts):
+            writer.write_batch(_with_schema(rows, schema))
 
 
-def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _with_schema(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
+        rows.column(field.name).cast(field.type) if field.name in rows.schema.names else pa.nulls(len(rows), field.type)
         for field in schema
     ]
-    return pa.table(columns, schema=schema)
+    return pa.record_batch(columns, schema=schema)
 
 
 def _write_manifest(facts: Facts, placement: Placement | None) -> Manifest:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, MANIFEST_DIR, POINT_MAP
 from ..layout.properties import parse_properties
 from ..sky.borders import halo_of
 from ..sky.healpix import Pixel, order_shift
+from .account import rejected_batches
 from .counts import summed
 from .ledger import Ledger
 from .places import Places, Unplaced
@@ -264,22 +266,22 @@ def kept_rejects(workspace: Workspace, plan: TablePlan, removed: Sequence[str]) 
     path = plan.base.catalog / REJECTS_FILE
     if not path.exists():
         return []
-    table = pq.read_table(path)
-    table = table.filter(pc.invert(pc.is_in(table.column("_input_file"), pa.array(removed, pa.string()))))
-    if table.num_rows == 0:
-        return []
-    target = workspace.spill / "kept-rejects.parquet"
-    pq.write_table(table, target)
-    return [target]
+    target, names, kept = workspace.spill / "kept-rejects.parquet", pa.array(removed, pa.string()), 0
+    with pq.ParquetWriter(target, pq.read_schema(path)) as writer:
+        for rows in rejected_batches([path]):
+            others = rows.filter(pc.invert(pc.is_in(rows.column("_input_file"), names)))
+            if len(others):
+                writer.write_batch(others)
+            kept += len(others)
+    return [target] if kept else []
 
 
 def waiting_files(catalog: Path, removed: Sequence[str]) -> dict[str, int]:
     """Return the rows of each input file that were rejected because they had no parent; not of files `removed`."""
-    path = catalog / REJECTS_FILE
-    if not path.exists():
-        return {}
-    table = pq.read_table(path, columns=["_input_file", "_reason"])
-    waiting = table.filter(pc.equal(table.column("_reason"), Unplaced.NO_PARENT.reason)).column("_input_file")
-    counts = waiting.value_counts()
-    found = dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+    path, found = catalog / REJECTS_FILE, Counter[str]()
+    for rows in rejected_batches([path] if path.exists() else [], ["_input_file", "_reason"]):
+        waiting = rows.filter(pc.equal(rows.column("_reason"), Unplaced.NO_PARENT.reason)).column("_input_file")
+        counts = waiting.value_counts()
+        names, numbers = (counts.field(name).to_pylist() for name in ("values", "counts"))
+        found.update(dict(zip(names, numbers, strict=True)))
     return {name: rows for name, rows in found.items() if name not in removed}

@@ -26,7 +26,7 @@ def sorted_rows(batches: list[Groups], form: SpillForm, keys: Sequence[str]) -> 
     """Return the rows of some batches, of which none is left, sorted by `keys`, NaN as NULL."""
     columns = _columns(batches, form)
     places = [form.schema.get_field_index(key) for key in keys]
-    order = sorted_order(pa.table([without_nan(one_chunk(columns[place])) for place in places], names=list(keys)))
+    order = sorted_order(_clean(pa.table([columns[place] for place in places], names=list(keys))))
     return _ordered(columns, order, form.schema)
 
 

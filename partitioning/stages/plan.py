@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from ..config import CsvConfig, PositionFrom, TableConfig
+from ..exceptions import LayoutError
 from ..layout.files import replace_bytes
 from ..layout.leaf import LeafFormat
 from ..layout.manifest import Placement, read_partition_map
@@ -270,9 +271,21 @@ def write_plan(workspace: Workspace, plan: TablePlan) -> None:
 
 
 def read_plan(workspace: Workspace) -> TablePlan:
-    """Return the plan of a build."""
+    """Return the plan of a build.
+
+    Raises
+    ------
+    OSError
+        If there is none.
+    LayoutError
+        If it is damaged, or of a version of this program whose plans tell other things.
+    """
     status = workspace.plan.stat()
-    return _read(workspace.plan, status.st_ino, status.st_mtime_ns)
+    try:
+        return _read(workspace.plan, status.st_ino, status.st_mtime_ns)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{workspace.plan}: not a plan of this version ({error!r}); build again without it"
+        raise LayoutError(msg) from error
 
 
 @lru_cache(maxsize=8)

@@ -86,14 +86,18 @@ class Share:
         return DIRECTOR_BYTES + (workers * PROCESS_BYTES if workers > 1 else 0)
 
     @classmethod
+    def least_memory(cls, workers: int) -> int:
+        """Return the least memory for `workers` processes."""
+        return cls.bytes_without_rows(workers) + (workers * _LEAST_SHARE if workers > 1 else LEAST_BYTES)
+
+    @classmethod
     def workers_within(cls, memory: int, workers: int) -> int:
         """Return how many of `workers` processes a budget is enough for; one works in the director's process.
 
         >>> Share.workers_within(2 << 30, 8), Share.workers_within(400 << 20, 2)
         (8, 1)
         """
-        fitting = (memory - DIRECTOR_BYTES) // (PROCESS_BYTES + _LEAST_SHARE)
-        return max(1, min(workers, fitting))
+        return max((some for some in range(2, workers + 1) if cls.least_memory(some) <= memory), default=1)
 
 
 def chunk_rows(plan: TablePlan, share: Share) -> int:

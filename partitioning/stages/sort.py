@@ -51,30 +51,23 @@ class SortInput:
 def sort_unit(workspace: Workspace, plan: TablePlan, buckets: BucketPlan, given: SortInput) -> int:
     """Write every tile of a bucket, its margin, its id runs, and the record of them; return the rows."""
     ledger = UnitLedger(plan.form.schema)
-    tools = _Tools(
-        plan=plan,
-        workspace=workspace,
-        given=given,
-        tiling_pixels=[buckets.tiling.pixel(tile) for tile in range(*buckets.tiles(given.bucket))],
-        first_tile=buckets.tiles(given.bucket)[0],
-        map_order=buckets.map_order,
-        finisher=ThreadPoolExecutor(1),
-        drafts=[],
-        sketches=Sketches(plan.form.schema),
-        runs=IdRuns(workspace, plan.table.index_columns, given.bucket, given.run_bytes),
-    )
-    first, stop = buckets.tiles(given.bucket)
-    starts = np.append(buckets.tiling.starts[first:stop], buckets.tiling.stops[stop - 1])
-    for low, high in _windows(buckets.tiling.rows[first:stop].tolist(), given.window_rows):
-        blocks = _overlapping(given.blocks, int(starts[low]), int(starts[high]))
-        if high - low == 1 and int(buckets.tiling.rows[first + low]) > given.window_rows:
-            _sort_large_tile(tools, blocks, low, (int(starts[low]), int(starts[high])))
-        else:
-            _sort_window(tools, blocks, low, starts[low : high + 1])
-    tools.runs.flush()
-    if plan.table.margin_arcsec and given.margin_blocks:
-        _write_margins(tools)
-    tools.finisher.shutdown()
+    with ThreadPoolExecutor(1) as finisher:
+        tools = _Tools(
+            plan=plan,
+            workspace=workspace,
+            given=given,
+            tiling_pixels=[buckets.tiling.pixel(tile) for tile in range(*buckets.tiles(given.bucket))],
+            first_tile=buckets.tiles(given.bucket)[0],
+            map_order=buckets.map_order,
+            finisher=finisher,
+            drafts=[],
+            sketches=Sketches(plan.form.schema),
+            runs=IdRuns(workspace, plan.table.index_columns, given.bucket, given.run_bytes),
+        )
+        _write_tiles(tools, buckets)
+        tools.runs.flush()
+        if plan.table.margin_arcsec and given.margin_blocks:
+            _write_margins(tools)
     for notes, pixel, summary, is_margin in tools.drafts:
         ledger.add(notes.facts(pixel, summary.result()), margin=is_margin)
     names = tools.runs.names
@@ -99,6 +92,19 @@ class _Tools:
     drafts: list[tuple["_Notes", Pixel, Future[LeafSummary], bool]]
     sketches: Sketches
     runs: IdRuns
+
+
+def _write_tiles(tools: _Tools, buckets: BucketPlan) -> None:
+    """Write the leaves of a bucket's tiles, as many at once as fit in memory."""
+    given = tools.given
+    first, stop = buckets.tiles(given.bucket)
+    starts = np.append(buckets.tiling.starts[first:stop], buckets.tiling.stops[stop - 1])
+    for low, high in _windows(buckets.tiling.rows[first:stop].tolist(), given.window_rows):
+        blocks = _overlapping(given.blocks, int(starts[low]), int(starts[high]))
+        if high - low == 1 and int(buckets.tiling.rows[first + low]) > given.window_rows:
+            _sort_large_tile(tools, blocks, low, (int(starts[low]), int(starts[high])))
+        else:
+            _sort_window(tools, blocks, low, starts[low : high + 1])
 
 
 def _windows(rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:

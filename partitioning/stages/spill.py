@@ -337,15 +337,9 @@ def _groups(file: pa.MemoryMappedFile, block: Block, schemas: Sequence[pa.Schema
         start += size
 
 
-def rows_of_groups(groups: Groups, first: int, stop: int, *, kept: int = 2) -> Groups:
-    """Return rows ``[first, stop)`` of a batch; a small part is a copy that does not keep the batch in memory.
-
-    Parameters
-    ----------
-    kept
-        A part is small if the batch has at least so many times its rows.
-    """
-    if kept * (stop - first) > groups[0].num_rows:
+def rows_of_groups(groups: Groups, first: int, stop: int) -> Groups:
+    """Return rows ``[first, stop)`` of a batch; half of it or less is a copy that does not keep the batch in memory."""
+    if 2 * (stop - first) > groups[0].num_rows:
         return tuple(group.slice(first, stop - first) for group in groups)
     return tuple(taken(group, np.arange(first, stop)) for group in groups)
 

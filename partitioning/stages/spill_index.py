@@ -1,8 +1,9 @@
 """The index of all spill files: which batches a bucket has, in files that a sort unit reads a small part of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,28 +30,42 @@ _BLOCK: Final = np.dtype(
 )
 """One batch of a spill file; `first_tile` is where the tiles of its rows begin, if it holds margin rows."""
 
+_SAVED: Final = 1 << 16
+"""Batches that are written at a time."""
+
 
 def write_spill_index(workspace: Workspace, units: int, buckets: int) -> None:
     """Join what all bucket units tell about their spill files, sorted by bucket, in the order of the input."""
-    blocks, owners, tiles = [np.zeros(0, _BLOCK)], [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-    seen = 0
-    for unit in range(units):
-        with np.load(workspace.record("bucket", unit)) as record:
-            found = np.zeros(len(record["rows"]), _BLOCK)
-            for name in ("rows", "margin", "low", "high", "bytes", "start", "sizes", "sums"):
-                found[name] = record[name]
-            owners.append(record["bucket"])
-            tiles.append(record["margin_tiles"])
-        found["unit"] = unit
-        margin_rows = np.where(found["margin"], found["rows"], 0).astype(np.int64)
-        found["first_tile"] = seen + np.cumsum(margin_rows) - margin_rows
-        seen += int(margin_rows.sum())
-        blocks.append(found)
-    owner = np.concatenate(owners)
-    order = np.argsort(owner, kind="stable")
-    _save(workspace, "tiles", np.concatenate(tiles))
-    _save(workspace, "blocks", np.concatenate(blocks)[order])
-    _save(workspace, "buckets", np.searchsorted(owner[order], np.arange(buckets + 1)))
+    counts = [_counted(workspace, unit) for unit in range(units)]
+    total, margin_rows = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
+    blocks, owners = np.zeros(total, _BLOCK), np.empty(total, np.int32)
+    at = seen = 0
+    with _saved(workspace, "tiles", np.dtype("<i4"), margin_rows) as write:  # of a large table they are many
+        for unit, (count, rows) in enumerate(counts):
+            found = blocks[at : at + count]
+            with np.load(workspace.record("bucket", unit)) as record:
+                for name in ("rows", "margin", "low", "high", "bytes", "start", "sizes", "sums"):
+                    found[name] = record[name]
+                owners[at : at + count] = record["bucket"]
+                write(record["margin_tiles"])
+            found["unit"] = unit
+            of_margin = np.where(found["margin"], found["rows"], 0).astype(np.int64)
+            found["first_tile"] = seen + np.cumsum(of_margin) - of_margin
+            at, seen = at + count, seen + rows
+    order = np.argsort(owners, kind="stable")
+    with _saved(workspace, "blocks", _BLOCK, total) as write:
+        for first in range(0, total, _SAVED):
+            write(blocks[order[first : first + _SAVED]])
+    edges = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=buckets))]).astype(np.int64)
+    with _saved(workspace, "buckets", edges.dtype, len(edges)) as write:
+        write(edges)
+
+
+def _counted(workspace: Workspace, unit: int) -> tuple[int, int]:
+    """Return the batches of a unit's spill file, and the rows of margins among its rows."""
+    with np.load(workspace.record("bucket", unit)) as record:
+        rows = record["rows"]
+        return len(rows), int(rows[record["margin"].astype(np.bool_)].sum())
 
 
 def bucket_blocks(
@@ -85,6 +100,12 @@ def _path(workspace: Workspace, name: str) -> Path:
     return workspace.spill / "index" / f"{name}.npy"
 
 
-def _save(workspace: Workspace, name: str, array: NDArray[np.generic]) -> None:
+@contextmanager
+def _saved(
+    workspace: Workspace, name: str, kind: np.dtype[Any], count: int
+) -> Iterator[Callable[[NDArray[np.generic]], object]]:
+    """Write an array of `count` items piece by piece: yield what writes the next ones."""
     with replaced(_path(workspace, name)) as hidden, hidden.open("wb") as file:
-        np.save(file, array)
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield lambda piece: file.write(piece.astype(kind, copy=False).tobytes())

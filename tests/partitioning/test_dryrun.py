@@ -161,7 +161,7 @@ def test_all_problems_are_named(base: Path) -> None:
         assert f"problem: {problem}" in text or re.search(rf"problem: .*{re.escape(problem)}", text), problem
     assert "9 problems found" in text
     _, text = told(config(base, sky_table(input=("Object/part*",)), memory=300 << 20, workers=8, max_spill=9))
-    assert "problem: memory = 315 MB is too little for 8 workers: at most 1 workers, or at least '1648 MiB'" in text
+    assert "workers: 1 of 8: memory = 315 MB is too little for more, 2.13 GB for all" in text
     assert "problem: spill files will take about" in text
 
 
