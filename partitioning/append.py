@@ -87,9 +87,11 @@ def open_changes(
     if catalog is None:
         msg = f"table {table.name!r}: nothing is published that could be appended to; run build first"
         raise ConfigError(msg)
-    manifest = read_manifest(catalog)
+    manifest, inputs = read_manifest(catalog), find_inputs(table.input, config.input_dir)
+    if manifest.placement is None and _is_unchanged(inputs, manifest, replaced):
+        return None
     _check_same_table(table, manifest)
-    files = _changed_files(find_inputs(table.input, config.input_dir), manifest, replaced)
+    files = _changed_files(inputs, manifest, replaced)
     if not files:
         return None
     published = pq.read_schema(catalog / COMMON_METADATA)
@@ -131,7 +133,31 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
         if record is not None and file.name not in replaced and _has_changed(file, record):
             msg = f"{file.name}: has changed since it was published; say --replace {file.name} if that is meant"
             raise InputError(msg)
-    return [file for file in files if file.name not in known or file.name in replaced]
+    changed = [file for file in files if file.name not in known or file.name in replaced]
+    _refuse_twins(changed, manifest.inputs)
+    return changed
+
+
+def _is_unchanged(files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]) -> bool:
+    """Return whether the input files are those that are published."""
+    known = {record.name: record for record in manifest.inputs}
+    return not set(known) & set(replaced) and all(
+        file.name in known and not _has_changed(file, known[file.name]) for file in files
+    )
+
+
+def _refuse_twins(files: Sequence[InputFile], records: Sequence[InputRecord]) -> None:
+    """Raise `InputError` if a file is published under another name: its rows would be there twice."""
+    of_size: dict[int, list[InputRecord]] = {}
+    for record in records:
+        if record.rows > record.rejected and record.ends:
+            of_size.setdefault(record.bytes, []).append(record)
+    for file in files:
+        for record in of_size.get(file.size_bytes, ()):
+            if record.name != file.name and not _has_changed(file, record):
+                msg = f"{file.name}: has the content of {record.name}, which is published: its rows would be there "
+                msg += "twice; spell the input as it was then, relative to the configuration, or leave the file out"
+                raise InputError(msg)
 
 
 def _has_changed(file: InputFile, record: InputRecord) -> bool:
@@ -149,7 +175,7 @@ def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
         msg = f"table {table.name!r} is adopted, its files are others': adopt them again, or build the table"
         raise ConfigError(msg)
     if placement is None:
-        msg = f"table {table.name!r} has no positions: build it anew, it is one file"
+        msg = f"table {table.name!r} has no positions, it is one file: build it anew, by --table {table.name}"
         raise ConfigError(msg)
     wanted = table.position_from
     facts: Mapping[str, tuple[object, object]] = {

@@ -58,6 +58,9 @@ def reject_facts(workspace: Workspace, plan: TablePlan) -> Iterator[Fact]:
 
 def tile_facts(plan: TablePlan, tiling: Tiling) -> Iterator[Fact]:
     """Tell tiles, and rows, bytes and row groups of each."""
+    if len(tiling) == 0:
+        yield "tiles", "none: no row has a place"
+        return
     yield "tiles", f"{len(tiling)} of orders {tiling.orders.min()} to {tiling.orders.max()}"
     yield "rows", f"per tile: {spread(tiling.rows)}"
     yield "bytes", f"per tile: {spread(tiling.rows * plan.stored_bytes, size_text)} (estimated)"

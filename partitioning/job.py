@@ -1,5 +1,6 @@
 """One table on its way through the stages: what is known about it, and its progress."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import xxhash
 
 from .checks.report import Report, Scope
 from .checks.units import begin_units
@@ -22,21 +24,22 @@ from .readers.felis import FelisTable
 from .stages.plan import TablePlan
 from .stages.remains import forget_spilled
 from .stages.run import Share
-from .stages.workspace import Workspace
+from .stages.workspace import Workspace, spill_in_use
 
 __all__ = ["Job", "spill_directory", "told", "workspace_of"]
 
 
 def spill_directory(spill: Path, home: Path) -> Path:
     """Return where the table in directory `home` has its spill files, if builds are given the directory `spill`."""
-    return spill / f"{home.parent.name}.{home.name}.spill"
+    where = xxhash.xxh32_hexdigest(os.fsencode(home.resolve()))  # builds below several roots may share a directory
+    return spill / f"{home.parent.name}.{home.name}-{where}.spill"
 
 
 def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
     """Return where release number `release` of a table is made."""
     home = config.root / config.schema / table
     own = Workspace(home, release_name(table, release), home)
-    spill = own.staging / "spill" if config.spill is None else spill_directory(config.spill, home)
+    spill = spill_in_use(home) if config.spill is None else spill_directory(config.spill, home)
     return Workspace(home, own.name, spill)
 
 

@@ -25,7 +25,7 @@ from .stages.bucket import read_bucket_plan
 from .stages.id_index import bounds_path
 from .stages.plan import TablePlan, read_plan
 from .stages.publish import current_release
-from .stages.workspace import Workspace, column_stage
+from .stages.workspace import Workspace, column_stage, spill_in_use
 
 __all__ = ["Progress", "TableStatus", "config_status", "directory_status", "status_lines", "table_status"]
 
@@ -93,7 +93,7 @@ def table_status(home: Path, spill: Path | None = None) -> TableStatus:
         Its directory of spill files; None: the one inside its staging directory.
     """
     name, holder, published = f"{home.parent.name}.{home.name}", lease_holder(home), _published(home)
-    spill = spill or home / STAGING_DIR / "spill"
+    spill = spill or spill_in_use(home)
     try:
         plan = read_plan(Workspace(home, "", spill))
     except (OSError, LayoutError):

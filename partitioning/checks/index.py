@@ -30,6 +30,18 @@ __all__ = ["IndexScope", "check_index"]
 ReadParts = Callable[[PartChecks, Sequence[IndexPart]], Iterable[tuple[IndexPart, PartEntries]]]
 """Calls the check of parts for each of some, and yields these with the results, in order."""
 
+_FOOTER: Final = (
+    "path_in_schema",
+    "physical_type",
+    "num_values",
+    "compression",
+    "encodings",
+    "data_page_offset",
+    "dictionary_page_offset",
+    "total_compressed_size",
+    "total_uncompressed_size",
+)
+
 _FILES: Final = f"{MANIFEST_DIR}/files.parquet"
 
 
@@ -201,10 +213,16 @@ def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[Ind
 
 
 def _same_group(collected: pq.RowGroupMetaData, own: pq.RowGroupMetaData, name: str) -> bool:
-    mine, other = collected.to_dict(), own.to_dict()
-    for column in mine["columns"]:
-        if column.pop("file_path") != name.removeprefix("dataset/"):
-            return False
-    for column in other["columns"]:
-        column.pop("file_path")
-    return bool(mine == other)
+    if (collected.num_columns, collected.num_rows) != (own.num_columns, own.num_rows):
+        return False
+    columns = [(collected.column(number), own.column(number)) for number in range(own.num_columns)]
+    file = name.removeprefix("dataset/")
+    return all(mine.file_path == file and _told(mine) == _told(other) for mine, other in columns)
+
+
+def _told(column: pq.ColumnChunkMetaData) -> tuple[object, ...]:
+    """Return what a footer tells of a column chunk; bounds as they are stored: Python has not all dates and times."""
+    bounds = column.statistics
+    known = bounds is not None and bounds.has_min_max
+    statistics = (bounds.min_raw, bounds.max_raw, bounds.null_count) if known else None
+    return (*(getattr(column, name) for name in _FOOTER), statistics)

@@ -153,6 +153,8 @@ def affected_margins(plan: TablePlan, tiling: Tiling, made: Tiling) -> NDArray[n
     changed = np.concatenate([gone, np.stack([made.starts, made.stops], axis=1)])
     changed = changed[np.argsort(changed[:, 0], kind="stable")]
     reach = np.maximum.accumulate(changed[:, 1])
+    if len(changed) == 0:
+        return np.empty(0, dtype=np.int64)
     at = np.searchsorted(changed[:, 0], highs, side="left") - 1
     near = (at >= 0) & (reach[np.maximum(at, 0)] > lows)
     own = np.flatnonzero(np.isin(tiling.starts, made.starts) & np.isin(tiling.stops, made.stops))

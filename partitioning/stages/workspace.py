@@ -11,16 +11,18 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ..layout.files import is_temporary, replace_bytes
 from ..layout.paths import STAGING_DIR, escaped, index_name, margin_name, unescaped
 
-__all__ = ["Workspace", "column_of", "column_stage"]
+__all__ = ["Workspace", "column_of", "column_stage", "spill_in_use"]
 
 _IDENTITY: Final = "identity"
+_SPILL: Final = "spill-directory"
+"""File of the staging directory that names the directory of the spill files."""
 
 _REMOVERS: Final = 4
 """Threads that remove files."""
@@ -107,12 +109,16 @@ class Workspace:
 
         Staging and spill directory get the same random bytes, by which `is_whole` knows that they belong together.
         """
+        left = spill_in_use(self.home)
+        if left != self.spill:
+            shutil.rmtree(left, ignore_errors=True)
         self.sweep()
         self.forget()
         self.sweep_temporary()
         self.catalog.mkdir(parents=True)
         self.spill.mkdir(parents=True)
         identity = secrets.token_bytes(16)
+        replace_bytes(self.staging / _SPILL, os.fsencode(self.spill.absolute()))
         for directory in (self.spill, self.staging):
             replace_bytes(directory / _IDENTITY, identity)
 
@@ -141,6 +147,18 @@ class Workspace:
         for path in [*self.home.glob(".*"), *_hidden(self.staging), *_hidden(self.spill)]:
             if is_temporary(path):
                 path.unlink(missing_ok=True)
+
+
+def spill_in_use(home: Path) -> Path:
+    """Return the directory of the spill files of the build in a table's staging directory, wherever it was told to be.
+
+    It is the one inside the staging directory if there is no build, or if its spill files are gone.
+    """
+    own = Workspace(home, "", home / STAGING_DIR / "spill")
+    with suppress(OSError):
+        other = replace(own, spill=Path(os.fsdecode((own.staging / _SPILL).read_bytes())))
+        return other.spill if other.is_whole() else own.spill
+    return own.spill
 
 
 def column_stage(kind: str, column: str) -> str:

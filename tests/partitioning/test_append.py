@@ -16,10 +16,13 @@ import pytest
 from partitioning import job
 from partitioning.checks.report import Full, Report
 from partitioning.checks.verify import verify_release
+from partitioning.config import TableConfig
+from partitioning.dryrun import dry_run
 from partitioning.exceptions import ConfigError, InputError, LayoutError, SchemaMismatchError
 from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import COLLECTION_PROPERTIES, HEALPIX_COLUMN, INPUT_COLUMN, leaf_path
 from partitioning.pipeline import append, build
+from partitioning.progress import Lines
 from partitioning.releases import switch_releases
 from partitioning.stages import id_index
 from partitioning.stages.base import read_map
@@ -368,9 +371,9 @@ def test_appends_follow_each_other(base: Path, tmp_path: Path) -> None:
 
 
 def test_rejected_rows_are_carried_along(base: Path) -> None:
-    bad = sky_rows(30, seed=5, first_id=99)
-    spoiled = bad.set_column(bad.column_names.index("ra"), "ra", pa.array([float("nan")] * 3 + [10.0] * 27))
     for number in range(2):
+        bad = sky_rows(30, seed=5, first_id=99 + 100 * number)
+        spoiled = bad.set_column(bad.column_names.index("ra"), "ra", pa.array([float("nan")] * 3 + [10.0] * 27))
         add(base, f"bad{number}", spoiled)
         release = grow(base)
     rejects = pq.read_table(release / "manifest/rejects.parquet")
@@ -383,6 +386,53 @@ def test_nothing_new_makes_no_release(base: Path) -> None:
     assert append(config(base, TABLE), report=lines.append) == ()
     assert lines == ["survey.Object: nothing new"]
     assert published(base / "catalogs/survey/Object").name == "Object_r1"
+
+
+def test_an_append_without_a_row_that_has_a_place(base: Path) -> None:
+    """Its rows are counted, margins and all else stay; the next append goes on from there."""
+    before = rows_of(published(base / "catalogs/survey/Object"))
+    lost = sky_rows(5, seed=9, first_id=10)
+    lost = lost.set_column(lost.schema.get_field_index("ra"), "ra", pa.nulls(5, pa.float64()))
+    add(base, "lost", lost)
+    assert dry_run(config(base, TABLE), Lines(lambda _: None), replaced=())
+    second = grow(base)
+    assert rows_of(second) == before
+    assert read_manifest(second).rejected_rows == 5
+    assert_consistent(second)
+    add(base, "empty", lost[:0])
+    add(base, "more", sky_rows(20, seed=8, first_id=100))
+    assert len(rows_of(grow(base))) == len(before) + 20
+
+
+def test_the_content_of_a_published_file_is_not_taken_twice(base: Path, tmp_path: Path) -> None:
+    """Another spelling of its path, or a copy under another name."""
+    for spelled in (base / "Object/*.parquet", base / "catalogs/../Object/*.parquet"):
+        assert append(config(base, replace(TABLE, input=(str(spelled),))), created=CREATED) == ()
+    twin = r"part0.parquet: has the content of Object/part0.parquet, which is published"
+    with pytest.raises(InputError, match=twin):
+        append(config(base, replace(TABLE, input=("*.parquet",)), input_dir=base / "Object"), created=CREATED)
+    add(base, "nothing", sky_rows(9)[:0])
+    add(base, "nothing_again", sky_rows(9)[:0])
+    assert grow(base).name == "Object_r2"
+    add(base, "still_nothing", sky_rows(9)[:0])
+    assert grow(base).name == "Object_r3"
+    shutil.copyfile(base / "Object/part1.parquet", base / "Object/copy.parquet")
+    with pytest.raises(InputError, match=r"Object/copy.parquet: has the content of Object/part1.parquet"):
+        grow(base)
+
+
+def test_a_table_without_positions_that_did_not_change_is_nothing_new(base: Path) -> None:
+    (base / "filters.csv").write_text("name,width\nu,1.5\ng,2.5\n")
+    filters = TableConfig(name="Filters", input=("filters.csv",))
+    build(config(base, filters), created=CREATED)
+    add(base, "more", sky_rows(50, seed=9, first_id=10))
+    lines: list[str] = []
+    (made,) = append(config(base, TABLE, filters), created=CREATED, report=lines.append)
+    assert made.name == "Object"
+    assert "survey.Filters: nothing new" in lines
+    (base / "filters.csv").write_text("name,width\nu,1.5\ng,9.5\n")
+    with pytest.raises(ConfigError, match=r"'Filters' has no positions, .* build it anew, by --table Filters"):
+        append(config(base, TABLE, filters), created=CREATED)
 
 
 def test_what_does_not_fit_is_refused(base: Path, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Builds from end to end: what is published equals the input, in order, and nothing half-done shows."""
 
+import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,23 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from partitioning import pipeline
 from partitioning.checks import verify as verify_stage
+from partitioning.checks.report import Full
+from partitioning.checks.verify import verify_release
 from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
 from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, leaf_path
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import build, build_time
+from partitioning.releases import planned_releases
 from partitioning.sky.healpix import pixel_range, radec_to_index
 from partitioning.stages import bucket as bucket_stage
 from partitioning.stages import gather as gather_stage
 from partitioning.stages import plan as plan_stage
 from partitioning.stages import run as run_stage
 from partitioning.stages import spill as spill_stage
+from partitioning.status import table_status
 from tests.partitioning.builders import (
     BIG,
     CREATED,
@@ -530,3 +536,90 @@ def test_all_of_a_release_is_on_disk_before_it_is_in_place(tmp_path: Path, monke
     made = [path for release in home.glob("Object_r1*") for path in (release, *release.rglob("*"))]
     assert len(made) > 30
     assert [str(path) for path in made if path.stat().st_ino not in flushed] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "bounds"),
+    [
+        ([1, 45_000_123_456_789], pa.time64("ns"), ("00:00:00.000000001", "12:30:00.123456789")),
+        ([0, 10**18], pa.timestamp("ns"), ("1970-01-01 00:00:00", "2001-09-09 01:46:40")),
+        ([5, 10**18 + 1], pa.timestamp("ns", "UTC"), (f"1970-01-01 00:00:00.{5:09d}+00:00", None)),
+        ([-720_000, 4_000_000], pa.date32(), ("-0002-09-16", "12921-08-18")),
+        ([0, 2**60], pa.timestamp("us"), ("1970-01-01 00:00:00", None)),
+    ],
+)
+def test_times_that_python_does_not_have(
+    values: list[int], kind: pa.DataType, bounds: tuple[str, str | None], tmp_path: Path
+) -> None:
+    """Nanoseconds, and years beyond 1 to 9999: as ids and as other columns; without pandas and with it."""
+    (tmp_path / "Object").mkdir()
+    when = pa.array(values, kind)
+    pq.write_table(pa.table({"ra": [1.0, 2.0], "dec": [1.0, 2.0], "when": when}), tmp_path / "Object/a.parquet")
+    (built,) = build(config(tmp_path, sky_table(id=("when",))), created=CREATED)
+    assert verify_release(built.directory, scope=Full()).findings == ()
+    assert set(stored(built.directory)["when"].cast(_raw(kind)).to_pylist()) == set(values)
+    (column,) = (one for one in built.manifest.columns if one.name == "when")
+    assert column.minimum == bounds[0]
+    assert bounds[1] in (None, column.maximum)
+
+
+def test_builds_below_two_roots_share_a_directory_for_spill_files(rows: pa.Table, tmp_path: Path) -> None:
+    """Of the same schema and table: what one has left is no concern of the other."""
+    write_files(tmp_path / "Object", rows)
+    wanted = [config(tmp_path, sky_table(), root=tmp_path / root, spill=tmp_path / "spill") for root in ("a", "b")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_index", _stop)
+        for one in wanted:
+            with pytest.raises(KeyboardInterrupt):
+                build(one, created=CREATED)
+    assert len(list((tmp_path / "spill").iterdir())) == 2
+    lines: list[str] = []
+    for one in wanted:
+        build(one, created=CREATED, report=lines.append)
+    assert sum("an interrupted build of release 1 goes on" in line for line in lines) == 2
+    assert not list((tmp_path / "spill").iterdir())
+
+
+def test_a_build_goes_on_with_the_spill_files_where_they_are(rows: pa.Table, tmp_path: Path) -> None:
+    """`status` finds them, too; if they are wanted in another place, the old ones are removed."""
+    write_files(tmp_path / "Object", rows)
+    home = tmp_path / "catalogs/survey/Object"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_index", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(config(tmp_path, sky_table(), spill=tmp_path / "spill"), created=CREATED)
+        (there,) = (tmp_path / "spill").iterdir()
+        assert table_status(home).spill == there
+        with pytest.raises(KeyboardInterrupt):
+            build(config(tmp_path, sky_table(), spill=tmp_path / "other"), created=CREATED)
+    assert not there.exists()
+    lines: list[str] = []
+    build(config(tmp_path, sky_table()), created=CREATED, report=lines.append)
+    assert any("an interrupted build of release 1 goes on" in line for line in lines)
+    assert not list((tmp_path / "other").iterdir())
+
+
+@pytest.mark.parametrize("change", [lambda plan: {**plan, "new": 1}, lambda _: {"base": None}, lambda _: []])
+def test_a_build_begins_anew_if_its_plan_is_of_another_version(
+    change: Callable[[dict[str, Any]], object], rows: pa.Table, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "Object", rows)
+    home = tmp_path / "catalogs/survey/Object"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_index", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(config(tmp_path, sky_table()), created=CREATED)
+    plan = home / ".staging/plan.json"
+    plan.write_text(json.dumps(change(json.loads(plan.read_text()))))
+    assert planned_releases(home) == frozenset()
+    assert table_status(home).plan is None
+    (built,) = build(config(tmp_path, sky_table()), created=CREATED)
+    assert verify_release(built.directory, scope=Full()).findings == ()
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _raw(kind: pa.DataType) -> pa.DataType:
+    return pa.int32() if kind.bit_width == 32 else pa.int64()
