@@ -12,6 +12,7 @@ import pytest
 from catalog_service.client import CatalogClient
 from partitioning.checks.report import Full
 from partitioning.checks.verify import verify_release
+from partitioning.config import TableConfig
 from partitioning.describe import describe_table
 from partitioning.exceptions import ConfigError, LayoutError
 from partitioning.layout.manifest import read_manifest
@@ -197,6 +198,30 @@ def test_switch_refuses_a_leaf_cut_short_and_an_unknown_release(home: Path) -> N
         switch_releases([home], 2, print)
     with pytest.raises(ConfigError, match="there is no release 9; there are releases 1, 2, 3"):
         switch_releases([home], 9, print)
+
+
+def test_no_switch_to_a_release_that_lacks_flat_arrays(home: Path) -> None:
+    path = home / "Object_r2_id/flat/healpix.i64"
+    path.unlink()
+    with pytest.raises(LayoutError, match=f"{path} is not there, or not of 8008 bytes"):
+        switch_releases([home], 2, print)
+
+
+def test_no_switch_to_a_plain_table_that_was_cut(tmp_path: Path) -> None:
+    write_files(tmp_path / "Plain", sky_rows(50))
+    build_all(tmp_path, TableConfig(name="Plain", input=("Plain/*.parquet",)))
+    home = tmp_path / "catalogs/survey/Plain"
+    switch_releases([home], 1, print)
+    (path,) = home.rglob("table.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(LayoutError, match=r"table.parquet is not there, or not of"):
+        switch_releases([home], 1, print)
+
+
+def test_a_schema_is_no_table_though_one_of_its_tables_is_named_like_a_release(tmp_path: Path) -> None:
+    write_files(tmp_path / "rows", sky_rows(50))
+    build_all(tmp_path, sky_table("Object_r2", input=("rows/*.parquet",)), schema="Object")
+    assert tables_of([tmp_path / "catalogs/Object"]) == (tmp_path / "catalogs/Object/Object_r2",)
 
 
 def test_switch_is_the_way_out_when_the_current_release_is_gone(home: Path) -> None:

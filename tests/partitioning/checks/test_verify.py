@@ -1,6 +1,8 @@
 """A release is broken in every way that is known, and each time the check that is meant for it finds it."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from partitioning.checks import leaf as leaf_checks
+from partitioning.checks.repair import repair_release
 from partitioning.checks.report import FINDINGS_PER_CHECK, Collector, Full, Sample, Tiles, format_finding, require_clean
 from partitioning.checks.verify import verify_release
 from partitioning.exceptions import LayoutError
@@ -913,6 +916,47 @@ def test_flat_arrays(release: Path, name: str) -> None:
     assert found(checked(release), "index", name)
     path.unlink()
     assert found(checked(release), "index", name)
+
+
+@pytest.mark.parametrize("catalog", ["Object_r1_band", "Object_r1", "Object_r1_10arcs"])
+def test_flat_arrays_where_there_should_be_none(release: Path, catalog: str) -> None:
+    """An index of texts has none; `repair` of the index removes them."""
+    path = release.with_name(catalog) / "flat/ids.i64"
+    path.parent.mkdir()
+    path.write_bytes(b"x" * 80)
+    assert found(checked(release), "stray" if catalog.endswith("band") else "checksum", "flat/ids.i64")
+    if catalog.endswith("band"):
+        repair_release(release, ["index"])
+        assert not path.exists()
+
+
+def test_a_name_that_no_file_can_have(release: Path) -> None:
+    """A list of checksums with a line too many ends no verification."""
+    listed = release / "manifest/checksums.xxh128"
+    listed.write_text(f"{listed.read_text()}{'0' * 32}  {'x' * 300}\n")
+    report = checked(release)
+    assert [finding.check for finding in report.findings] == ["files"]
+    assert report.rows > ROWS
+
+
+def test_a_damaged_leaf_does_not_run_the_script_again(release: Path, tmp_path: Path) -> None:
+    """It is looked at by a process of its own, which has nothing to do with the caller's script, guarded or not."""
+    flip(leaves(release)[2], 100)
+    script = tmp_path / "scrub.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from partitioning.checks.report import Full\n"
+        "from partitioning.checks.verify import verify_release\n"
+        "print('runs')\n"
+        f"report = verify_release(Path({str(release)!r}), scope=Full())\n"
+        "print(sorted({finding.check for finding in report.findings}))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    first, *rest = done.stdout.splitlines()
+    assert first == "runs"
+    assert len(rest) == 1
+    assert "checksum" in rest[0]
+    assert "RuntimeError" not in done.stdout
 
 
 def test_index_files(release: Path) -> None:
