@@ -79,16 +79,16 @@ class CsvReader:
         """
         assert parts is None, "a CSV file has no parts"
         try:
-            final, last = self._names(file)[-1], None
+            final, last = self._names(file)[-1], pa.scalar(None)
             types = self.types if final in columns else {**self.types, final: pa.binary()}
             with self._open(file, list(dict.fromkeys([*columns, final])), types, _BLOCK_BYTES) as reader:
                 for block in reader:
                     for start in range(0, block.num_rows, batch_rows):
                         yield block.slice(start, batch_rows).select(list(columns))
-                    last = block.column(final)[-1].as_py() if block.num_rows else last
+                    last = block.column(final)[-1] if block.num_rows else last
         except _ERRORS as error:
             raise _unreadable(file, error) from error
-        _check_last_quote(file, last)
+        _check_last_quote(file, _text(last))
 
     def _names(self, file: InputFile) -> list[str]:
         """Return the names in the header of `file`."""
@@ -126,15 +126,22 @@ class CsvReader:
                 raise SchemaMismatchError(msg)
 
 
-def _check_last_quote(file: InputFile, last: object) -> None:
+def _text(value: pa.Scalar) -> bytes | None:
+    """Return the bytes of a text, None for NULL and for other values: not all of them are Python objects."""
+    kind = value.type
+    is_text = pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind)
+    return value.cast(pa.binary()).as_py() if is_text else None
+
+
+def _check_last_quote(file: InputFile, last: bytes | None) -> None:
     """Check that `last`, the last value of the last row, is closed if it is quoted: Arrow takes the file's end for it.
 
     A file that was cut short inside a quoted value, or lacks a quote somewhere, would otherwise end in a value that
     holds the rows up to the end. In any other column than the last one such a row is too short.
     """
-    if not isinstance(last, str | bytes) or file.path.suffix in _COMPRESSED:
+    if last is None or file.path.suffix in _COMPRESSED:
         return
-    value = (last.encode() if isinstance(last, str) else last).replace(b'"', b'""')
+    value = last.replace(b'"', b'""')
     size = len(value) + 4
     with file.path.open("rb") as content:
         content.seek(max(0, file.size_bytes - size))
