@@ -20,6 +20,7 @@ from partitioning.exceptions import ConfigError, InputError, LayoutError, Partit
 from partitioning.layout.adopted import read_file_map
 from partitioning.layout.manifest import read_manifest
 from partitioning.pipeline import append, build
+from partitioning.readers.base import find_inputs
 from partitioning.sky.coverage import cover
 from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.regions import Cone
@@ -309,6 +310,29 @@ def test_paths_that_do_not_fit(tmp_path: Path) -> None:
             adopt(wanted(tmp_path, *paths))
     with pytest.raises(ConfigError, match="lies inside"):
         adopt(wanted(tmp_path / "foreign", tmp_path / "foreign"))
+
+
+def test_directories_are_searched_as_a_build_does(tmp_path: Path) -> None:
+    names = ["A.PARQUET", "b.parquet", "c/D.Parq", "c/e.pq"]
+    for name in [*names, "_x.parquet", ".hidden/y.parquet"]:
+        write_one(tmp_path / "foreign" / name)
+    (tmp_path / "foreign/c/circle").symlink_to(tmp_path / "foreign")
+    adopt(wanted(tmp_path, tmp_path / "foreign"))
+    adopted = pq.read_table(release(tmp_path) / "manifest/files.parquet")["path"].to_pylist()
+    built = [file.name for file in find_inputs(["."], tmp_path / "foreign")]
+    assert adopted == built == names
+
+
+def test_columns_in_names_of_directories_are_not_lost(tmp_path: Path) -> None:
+    one = write_one(tmp_path / "foreign/visit=1/a.parquet")
+    message = r"visit=1/a\.parquet: column 'visit' seems to be in the names of directories \(visit=1\) only"
+    for open_files in (
+        lambda: adopt(wanted(tmp_path, tmp_path / "foreign")),
+        lambda: find_inputs(["."], one.parents[1]),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_files()
+    assert adopt(wanted(tmp_path, one)).manifest.rows == 1
 
 
 def test_other_hats_products_and_incomplete_catalogs(tmp_path: Path) -> None:
