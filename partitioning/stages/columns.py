@@ -52,5 +52,4 @@ def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | st
     """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
     wanted = f"{name}.{part}"
     values = statistics.read([wanted]).column(wanted)  # the reader takes a name for that of a group, too
-    bound: object = (pc.min if part == "min" else pc.max)(values).as_py()
-    return stored_bound(bound)
+    return stored_bound((pc.min if part == "min" else pc.max)(values))

@@ -379,6 +379,33 @@ def test_files_of_other_columns(tmp_path: Path, other: dict[str, object], messag
         adopt(wanted(tmp_path, tmp_path / "foreign"))
 
 
+def test_bounds_that_are_no_python_objects(tmp_path: Path) -> None:
+    """Years outside 1 to 9999, and nanoseconds; in two files, so that bounds are widened."""
+    kinds = {
+        "day": pa.date32(),
+        "time": pa.timestamp("us", "UTC"),
+        "fine": pa.timestamp("ns"),
+        "clock": pa.time64("ns"),
+    }
+    values = {"day": (-720_000, 4_000_000), "time": (-(2**56), 2**58), "fine": (1, 10**9), "clock": (1, 10**9 + 1)}
+    for number, name in enumerate("ba"):
+        stored = {key: pa.array([ends[number]], pa.int64()) for key, ends in values.items()}
+        stored["day"] = stored["day"].cast(pa.int32())
+        write_one(tmp_path / f"foreign/{name}.parquet", **{key: one.view(kinds[key]) for key, one in stored.items()})
+    table = adopt(wanted(tmp_path, tmp_path / "foreign", id=tuple(kinds))).manifest
+    files = pq.read_table(release(tmp_path) / "manifest/files.parquet")
+    for name, (low, high) in values.items():
+        whole = pa.int32() if name == "day" else pa.int64()
+        for part in ("min", "max"):
+            assert files[f"{name}.{part}"].combine_chunks().view(whole).to_pylist() == [high, low], name
+    assert {one.name: (one.minimum, one.maximum) for one in table.columns if one.name in kinds} == {
+        "day": ("-0002-09-16", "12921-08-18"),
+        "time": ("-0314-08-02 01:39:22.072064+00:00", "11103-08-29 17:22:31.711744+00:00"),
+        "fine": ("1970-01-01 00:00:00.000000001", "1970-01-01 00:00:01"),
+        "clock": ("00:00:00.000000001", "00:00:01.000000001"),
+    }
+
+
 def test_names_that_differ_by_case_are_not_served(tmp_path: Path) -> None:
     write_one(tmp_path / "foreign/a.parquet", mag=[1.0], MAG=[2.0])
     said: list[str] = []
