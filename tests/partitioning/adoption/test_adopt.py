@@ -406,6 +406,18 @@ def test_bounds_that_are_no_python_objects(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_have_no_bounds_and_are_no_ids(tmp_path: Path, unit: str) -> None:
+    for name, length in (("a", 1), ("b", None)):
+        write_one(tmp_path / f"foreign/{name}.parquet", length=pa.array([length], pa.duration(unit)))
+    table = adopt(wanted(tmp_path, tmp_path / "foreign", scan=True)).manifest
+    assert [(one.minimum, one.maximum) for one in table.columns if one.name == "length"] == [(None, None)]
+    (stored,) = Registry(tmp_path / "catalogs", {}).snapshot.stored.values()
+    assert ([column.name for column in stored.table.columns], stored.rows) == (["id", "ra", "dec"], 2)
+    with pytest.raises(ConfigError, match=r"id column 'length' is duration.*; ids are numbers or text"):
+        adopt(wanted(tmp_path, tmp_path / "foreign", id=("length",)))
+
+
 def test_names_that_differ_by_case_are_not_served(tmp_path: Path) -> None:
     write_one(tmp_path / "foreign/a.parquet", mag=[1.0], MAG=[2.0])
     said: list[str] = []
