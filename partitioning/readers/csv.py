@@ -1,9 +1,11 @@
 """CSV and TSV input with a header line, streamed block by block; also compressed (``.csv.gz``).
 
-UTF-8 with or without byte order mark; line breaks of any kind, inside quoted values too. A file has no parts: where a
-row begins is known only from reading all that precede it.
+UTF-8 with or without byte order mark; line breaks of any kind, inside quoted values too. Empty lines are left out, but
+for those of a file of one column, which are values: NULL, as a rule. A file has no parts: where a row begins is known
+only from reading all that precede it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -79,9 +81,11 @@ class CsvReader:
         """
         assert parts is None, "a CSV file has no parts"
         try:
-            final, last = self._names(file)[-1], pa.scalar(None)
+            names, last = self._names(file), pa.scalar(None)
+            final, above = names[-1], self._lines_above(file, names) if len(names) == 1 else None
             types = self.types if final in columns else {**self.types, final: pa.binary()}
-            with self._open(file, list(dict.fromkeys([*columns, final])), types, _BLOCK_BYTES) as reader:
+            wanted = list(dict.fromkeys([*columns, final]))
+            with self._open(file, wanted, types, _BLOCK_BYTES, above) as reader:
                 for block in reader:
                     for start in range(0, block.num_rows, batch_rows):
                         yield block.slice(start, batch_rows).select(list(columns))
@@ -95,14 +99,36 @@ class CsvReader:
         with self._open(file, None, self.types, _SCHEMA_BYTES) as reader:
             return list(reader.schema.names)
 
+    def _lines_above(self, file: InputFile, names: Sequence[str]) -> int:
+        """Return the empty lines above the header, which names the columns `names`."""
+        for above in itertools.count():
+            with self._open(file, None, self.types, _SCHEMA_BYTES, above) as reader:
+                if reader.schema.names == names:
+                    return above
+        raise AssertionError
+
     def _open(
-        self, file: InputFile, columns: Sequence[str] | None, types: Mapping[str, pa.DataType], block_bytes: int
+        self,
+        file: InputFile,
+        columns: Sequence[str] | None,
+        types: Mapping[str, pa.DataType],
+        block_bytes: int,
+        above: int | None = None,
     ) -> csv.CSVStreamingReader:
+        """Open a file; with `above`, the lines above its header, empty lines below it are rows."""
         tab = self.delimiter is None and ".tsv" in file.path.name.lower()
         return csv.open_csv(
             file.path,
-            read_options=csv.ReadOptions(block_size=block_bytes, use_threads=False),  # serial: errors name the row
-            parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ","), newlines_in_values=True),
+            read_options=csv.ReadOptions(
+                block_size=block_bytes,
+                use_threads=False,  # errors name the row
+                skip_rows=above or 0,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter="\t" if tab else (self.delimiter or ","),
+                newlines_in_values=True,
+                ignore_empty_lines=above is None,
+            ),
             convert_options=csv.ConvertOptions(
                 column_types=dict(types),
                 include_columns=None if columns is None else list(columns),
@@ -155,7 +181,7 @@ def _check_last_quote(file: InputFile, last: bytes | None) -> None:
 def _unreadable(file: InputFile, error: Exception) -> InputError:
     remedy = ""
     if "Row #" in str(error):
-        remedy = " (the header is row 1; line breaks inside quotes and empty lines do not count)"
+        remedy = " (the header is row 1; line breaks inside quotes and empty lines of several columns do not count)"
     if "conversion error" in str(error):
         remedy += " (a column's type can be declared in the schema file, or by types = { column = 'string' })"
     return unreadable(file, "not a readable CSV file", error, remedy=remedy)
