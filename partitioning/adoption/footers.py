@@ -85,11 +85,11 @@ def _statistics(chunks: Sequence[Any], kind: pa.DataType) -> tuple[pa.Array, pa.
 
 
 def _bounds(found: Sequence[Any], part: str, kind: pa.DataType) -> pa.Array:
-    values = [None if each is None else _bound(each, part) for each in found]
-    if pa.types.is_temporal(kind):  # as Python objects they would lose nanoseconds
+    if pa.types.is_temporal(kind):  # not all values are Python objects
         values = [None if each is None or not each.has_min_max else getattr(each, f"{part}_raw") for each in found]
         raw = pa.int32() if kind.bit_width == 32 else pa.int64()
         return pa.array([value if isinstance(value, int) else None for value in values], raw).view(kind)
+    values = [None if each is None else _bound(each, part) for each in found]
     try:
         return pa.array(values, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):  # written as another type

@@ -2,19 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from ..exceptions import InputError
+from ..readers.directories import PARQUET_SUFFIXES, parquet_files
 from ..sky.healpix import Pixel
 from .hats import catalog_of, find_leaves, is_hats
 
 __all__ = ["ForeignFile", "ForeignTree", "open_tree"]
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-_SUFFIXES: Final = (".parquet", ".parq", ".pq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def open_tree(paths: Sequence[str]) -> ForeignTree:
     Raises
     ------
     InputError
-        If a path is a URL, is missing, holds no Parquet file, or mixes HATS catalogs with other files.
+        If a path is a URL, is missing, holds no Parquet file, mixes HATS catalogs with other files, or has a column in
+        names of directories.
     LayoutError
         If a HATS catalog is incomplete.
     """
@@ -81,24 +82,22 @@ def _plain_tree(paths: Sequence[str]) -> ForeignTree:
     for path in paths:
         files = [_foreign_file(one) for one in _parquet_files(Path(path))]
         if not files:
-            msg = f"{path}: holds no Parquet file ({', '.join(_SUFFIXES)})"
+            msg = f"{path}: holds no Parquet file ({', '.join(PARQUET_SUFFIXES)})"
             raise InputError(msg)
         directories.append(_directory_of(path, files))
         found |= {file.path: file for file in files}
     return ForeignTree("parquet", tuple(found.values()), tuple(dict.fromkeys(directories)))
 
 
-def _parquet_files(path: Path) -> Iterator[Path]:
-    """Yield a file, or the Parquet files below a directory in order; hidden names and those with ``_`` are left out."""
-    if path.is_file():
-        yield path
-        return
-    for folder, folders, names in os.walk(path, followlinks=True):
-        if Path(folder) != path and is_hats(Path(folder)):
-            msg = f"{folder} is a HATS catalog inside {path}; adopt one catalog or collection at a time, by its path"
-            raise InputError(msg)
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES) and name[0] not in "._")
+def _parquet_files(path: Path) -> list[Path]:
+    """Return a file, or the Parquet files below a directory in order, as a build finds them."""
+    return [path] if path.is_file() else parquet_files(path, enter=lambda folder: _refuse_catalog(folder, path))
+
+
+def _refuse_catalog(folder: Path, given: Path) -> None:
+    if folder != given and is_hats(folder):
+        msg = f"{folder} is a HATS catalog inside {given}; adopt one catalog or collection at a time, by its path"
+        raise InputError(msg)
 
 
 def _foreign_file(path: Path, tile: Pixel | None = None) -> ForeignFile:

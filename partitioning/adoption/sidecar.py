@@ -53,7 +53,7 @@ class Sums:
     files: list[dict[str, Any]] = field(default_factory=list)
     column_bytes: dict[str, int] = field(default_factory=dict)
     nulls: dict[str, int] = field(default_factory=dict)
-    bounds: dict[str, tuple[Any, Any] | None] = field(default_factory=dict)
+    bounds: dict[str, tuple[pa.Scalar, pa.Scalar] | None] = field(default_factory=dict)
     """Minimum and maximum so far; None once a row group did not tell."""
     with_nan: set[str] = field(default_factory=set)
     positions_finite: bool = True
@@ -110,8 +110,8 @@ class Sums:
         kinds = {column.name: column.type for column in self.columns}
         for name in self.id_columns:
             bounds = one.footer.bounds(name, kinds[name])
-            row[f"{name}.min"] = None if bounds is None else pc.min(bounds[0]).as_py()
-            row[f"{name}.max"] = None if bounds is None else pc.max(bounds[1]).as_py()
+            row[f"{name}.min"] = None if bounds is None else pc.min(bounds[0])
+            row[f"{name}.max"] = None if bounds is None else pc.max(bounds[1])
         self.files.append(row)
 
     def _add_columns(self, one: SurveyedFile) -> None:
@@ -123,13 +123,15 @@ class Sums:
                 self.nulls[column.name] = self.nulls.get(column.name, 0) + (counted or 0)
                 self.bounds[column.name] = self._widened(column, one)
 
-    def _widened(self, column: ForeignColumn, one: SurveyedFile) -> tuple[Any, Any] | None:
+    def _widened(self, column: ForeignColumn, one: SurveyedFile) -> tuple[pa.Scalar, pa.Scalar] | None:
         found = one.footer.bounds(column.name, column.type)
         old = self.bounds.get(column.name, ())
         if found is None or old is None:
             return None
-        low, high = pc.min(found[0]).as_py(), pc.max(found[1]).as_py()
-        return (min(low, old[0]), max(high, old[1])) if old else (low, high)
+        low, high = found
+        if old:
+            low, high = (pa.concat_arrays([new, pa.repeat(bound, 1)]) for new, bound in zip(found, old, strict=True))
+        return pc.min(low), pc.max(high)
 
 
 def is_hidden(name: str, kind: str, index: str | None) -> bool:
@@ -150,15 +152,15 @@ def make_manifest(identity: Identity, sums: Sums, positions: PositionColumns, sc
     if sums.positions_read and sums.positions_finite:
         nan_free |= {positions.ra, positions.dec}
     kind, index = identity.adopted.kind, positions.index
-    twins = case_twins(sums.columns)
+    twins, nothing = case_twins(sums.columns), (pa.scalar(None), pa.scalar(None))
     columns = tuple(
         StoredColumn(
             name=column.name,
             arrow_type=str(column.type),
             nulls=sums.nulls.get(column.name, 0),
             bytes=sums.column_bytes.get(column.name, 0),
-            minimum=stored_bound((sums.bounds.get(column.name) or (None, None))[0]),
-            maximum=stored_bound((sums.bounds.get(column.name) or (None, None))[1]),
+            minimum=stored_bound((sums.bounds.get(column.name) or nothing)[0]),
+            maximum=stored_bound((sums.bounds.get(column.name) or nothing)[1]),
             hidden=is_hidden(column.name, kind, index) or column.name in twins,
             nan_free=column.name in nan_free or not column.is_float,
             mixed=column.mixed,
@@ -185,17 +187,17 @@ def make_manifest(identity: Identity, sums: Sums, positions: PositionColumns, sc
 
 
 def _placement(sums: Sums, positions: PositionColumns) -> Placement:
-    bounds: tuple[Any, Any] | None = (sums.ra_min, sums.ra_max)
+    bounds: Sequence[float] = (sums.ra_min, sums.ra_max)
     if not sums.positions_read:
-        bounds = sums.bounds.get(positions.ra)
-    known = bounds is not None and all(math.isfinite(bound) for bound in bounds)
+        bounds = [bound.as_py() for bound in sums.bounds.get(positions.ra) or ()]
+    known = len(bounds) == 2 and all(math.isfinite(bound) for bound in bounds)
     return Placement(
         ra_column=positions.ra,
         dec_column=positions.dec,
         own_ra_column=positions.ra,
         own_dec_column=positions.dec,
-        ra_min=float(bounds[0]) if known and bounds else None,
-        ra_max=float(bounds[1]) if known and bounds else None,
+        ra_min=float(bounds[0]) if known else None,
+        ra_max=float(bounds[1]) if known else None,
         healpix_column=positions.index if sums.index_is_right else None,
     )
 

@@ -160,17 +160,30 @@ class Placement:
     """Stored int64 column of the order-29 index, by which each file is sorted; None if none can be relied on."""
 
 
-def stored_bound(value: object) -> float | int | str | bool | None:
+def stored_bound(bound: pa.Scalar) -> float | int | str | bool | None:
     """Return a minimum or maximum as a `StoredColumn` holds it; None if JSON cannot, or if it is a long text."""
-    match value:
-        case None | bool() | int():
+    if pa.types.is_temporal(bound.type):
+        return _moment(bound) if bound.is_valid else None
+    match bound.as_py():
+        case None | bool() | int() as value:
             return value
-        case float():
+        case float() as value:
             return value if math.isfinite(value) else None
-        case str():
+        case str() as value:
             return value if len(value) <= _LONGEST_TEXT else None
         case other:
             return str(other)
+
+
+def _moment(bound: pa.Scalar) -> str | None:
+    """Return the text of a date or time; Arrow spells those that no Python object holds, None beyond its own years."""
+    kind, zone = bound.type, getattr(bound.type, "tz", None)
+    fine = pa.time64("us") if pa.types.is_time64(kind) else kind
+    try:
+        return str(bound.cast(pa.timestamp("us", zone) if pa.types.is_timestamp(kind) else fine).as_py())
+    except (OverflowError, ValueError):  # years outside 1 to 9999, nanoseconds
+        text: str = (bound if zone is None else bound.cast(pa.timestamp(kind.unit))).cast(pa.string()).as_py()
+        return None if text.startswith("<") else text if zone is None else f"{text}+00:00"
 
 
 @dataclass(frozen=True, kw_only=True)

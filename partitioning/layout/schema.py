@@ -97,8 +97,8 @@ def _element(kind: pa.DataType) -> pa.Field:
 
 
 def is_ordered(kind: pa.DataType) -> bool:
-    """Return whether minimum and maximum of a column of this type are recorded."""
-    return bool(
+    """Return whether minimum and maximum of a column of this type are recorded; Arrow finds none of durations."""
+    return not pa.types.is_duration(kind) and bool(
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)

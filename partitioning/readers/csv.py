@@ -1,9 +1,11 @@
 """CSV and TSV input with a header line, streamed block by block; also compressed (``.csv.gz``).
 
-UTF-8 with or without byte order mark; line breaks of any kind, inside quoted values too. A file has no parts: where a
-row begins is known only from reading all that precede it.
+UTF-8 with or without byte order mark; line breaks of any kind, inside quoted values too. Empty lines are left out, but
+for those of a file of one column, which are values: NULL, as a rule. A file has no parts: where a row begins is known
+only from reading all that precede it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -79,30 +81,54 @@ class CsvReader:
         """
         assert parts is None, "a CSV file has no parts"
         try:
-            final, last = self._names(file)[-1], None
+            names, last = self._names(file), pa.scalar(None)
+            final, above = names[-1], self._lines_above(file, names) if len(names) == 1 else None
             types = self.types if final in columns else {**self.types, final: pa.binary()}
-            with self._open(file, list(dict.fromkeys([*columns, final])), types, _BLOCK_BYTES) as reader:
+            wanted = list(dict.fromkeys([*columns, final]))
+            with self._open(file, wanted, types, _BLOCK_BYTES, above) as reader:
                 for block in reader:
                     for start in range(0, block.num_rows, batch_rows):
                         yield block.slice(start, batch_rows).select(list(columns))
-                    last = block.column(final)[-1].as_py() if block.num_rows else last
+                    last = block.column(final)[-1] if block.num_rows else last
         except _ERRORS as error:
             raise _unreadable(file, error) from error
-        _check_last_quote(file, last)
+        _check_last_quote(file, _text(last))
 
     def _names(self, file: InputFile) -> list[str]:
         """Return the names in the header of `file`."""
         with self._open(file, None, self.types, _SCHEMA_BYTES) as reader:
             return list(reader.schema.names)
 
+    def _lines_above(self, file: InputFile, names: Sequence[str]) -> int:
+        """Return the empty lines above the header, which names the columns `names`."""
+        for above in itertools.count():
+            with self._open(file, None, self.types, _SCHEMA_BYTES, above) as reader:
+                if reader.schema.names == names:
+                    return above
+        raise AssertionError
+
     def _open(
-        self, file: InputFile, columns: Sequence[str] | None, types: Mapping[str, pa.DataType], block_bytes: int
+        self,
+        file: InputFile,
+        columns: Sequence[str] | None,
+        types: Mapping[str, pa.DataType],
+        block_bytes: int,
+        above: int | None = None,
     ) -> csv.CSVStreamingReader:
+        """Open a file; with `above`, the lines above its header, empty lines below it are rows."""
         tab = self.delimiter is None and ".tsv" in file.path.name.lower()
         return csv.open_csv(
             file.path,
-            read_options=csv.ReadOptions(block_size=block_bytes, use_threads=False),  # serial: errors name the row
-            parse_options=csv.ParseOptions(delimiter="\t" if tab else (self.delimiter or ","), newlines_in_values=True),
+            read_options=csv.ReadOptions(
+                block_size=block_bytes,
+                use_threads=False,  # errors name the row
+                skip_rows=above or 0,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter="\t" if tab else (self.delimiter or ","),
+                newlines_in_values=True,
+                ignore_empty_lines=above is None,
+            ),
             convert_options=csv.ConvertOptions(
                 column_types=dict(types),
                 include_columns=None if columns is None else list(columns),
@@ -126,15 +152,22 @@ class CsvReader:
                 raise SchemaMismatchError(msg)
 
 
-def _check_last_quote(file: InputFile, last: object) -> None:
+def _text(value: pa.Scalar) -> bytes | None:
+    """Return the bytes of a text, None for NULL and for other values: not all of them are Python objects."""
+    kind = value.type
+    is_text = pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind)
+    return value.cast(pa.binary()).as_py() if is_text else None
+
+
+def _check_last_quote(file: InputFile, last: bytes | None) -> None:
     """Check that `last`, the last value of the last row, is closed if it is quoted: Arrow takes the file's end for it.
 
     A file that was cut short inside a quoted value, or lacks a quote somewhere, would otherwise end in a value that
     holds the rows up to the end. In any other column than the last one such a row is too short.
     """
-    if not isinstance(last, str | bytes) or file.path.suffix in _COMPRESSED:
+    if last is None or file.path.suffix in _COMPRESSED:
         return
-    value = (last.encode() if isinstance(last, str) else last).replace(b'"', b'""')
+    value = last.replace(b'"', b'""')
     size = len(value) + 4
     with file.path.open("rb") as content:
         content.seek(max(0, file.size_bytes - size))
@@ -148,7 +181,7 @@ def _check_last_quote(file: InputFile, last: object) -> None:
 def _unreadable(file: InputFile, error: Exception) -> InputError:
     remedy = ""
     if "Row #" in str(error):
-        remedy = " (the header is row 1; line breaks inside quotes and empty lines do not count)"
+        remedy = " (the header is row 1; line breaks inside quotes and empty lines of several columns do not count)"
     if "conversion error" in str(error):
         remedy += " (a column's type can be declared in the schema file, or by types = { column = 'string' })"
     return unreadable(file, "not a readable CSV file", error, remedy=remedy)

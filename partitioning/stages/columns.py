@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -53,26 +52,4 @@ def _bound(statistics: pq.ParquetFile, name: str, part: str) -> float | int | st
     """Return the smallest ``.min`` or largest ``.max`` of a column, None if there is none that JSON can hold."""
     wanted = f"{name}.{part}"
     values = statistics.read([wanted]).column(wanted)  # the reader takes a name for that of a group, too
-    return stored_bound(_plain((pc.min if part == "min" else pc.max)(values)))
-
-
-def _plain(value: pa.Scalar) -> object:
-    """Return a value as Python has it, or as text if it has nanoseconds or lies outside the years 1 to 9999."""
-    kind = value.type
-    if pa.types.is_temporal(kind) and getattr(kind, "unit", "") == "ns" and value.is_valid:
-        if value.value % 1000:
-            return _text(value)
-        value = pa.scalar(
-            value.value // 1000, pa.time64("us") if pa.types.is_time(kind) else pa.timestamp("us", kind.tz)
-        )
-    try:
-        return value.as_py()
-    except OverflowError:
-        return _text(value)
-
-
-def _text(value: pa.Scalar) -> str:
-    """Return a date or time as text, in UTC if it has a time zone."""
-    zone = getattr(value.type, "tz", None)
-    plain = value if zone is None else pa.scalar(value.value, pa.timestamp(value.type.unit))
-    return f"{plain.cast(pa.string()).as_py()}{'' if zone is None else '+00:00'}"
+    return stored_bound((pc.min if part == "min" else pc.max)(values))

@@ -296,6 +296,22 @@ def test_edge_positions_are_kept_as_given(store: Path) -> None:
     assert kept.count(("10.0", "20.0")) == 3
 
 
+def test_dates_and_times_that_are_no_python_objects(tmp_path: Path) -> None:
+    table = sky_rows(100)
+    ticks = pa.array(range(1, 101), pa.int64())
+    table = table.append_column("fine", ticks.view(pa.timestamp("ns"))).append_column(
+        "clock", ticks.view(pa.time64("ns"))
+    )
+    days = pa.array(range(-720_000, -720_000 + 100), pa.int32()).view(pa.date32())
+    table = table.append_column("day", days)
+    write_files(tmp_path / "Object", table)
+    built = build_all(tmp_path, sky_table())["Object"]
+    ends = {column.name: (column.minimum, column.maximum) for column in built.manifest.columns}
+    assert ends["fine"] == ("1970-01-01 00:00:00.000000001", "1970-01-01 00:00:00.000000100")
+    assert ends["clock"] == ("00:00:00.000000001", "00:00:00.000000100")
+    assert ends["day"] == ("-0002-09-16", "-0002-12-24")
+
+
 def test_unusable_positions_are_rejected_and_counted(tmp_path: Path) -> None:
     nan, inf = math.nan, math.inf
     table = pa.table(

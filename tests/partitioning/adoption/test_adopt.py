@@ -20,6 +20,7 @@ from partitioning.exceptions import ConfigError, InputError, LayoutError, Partit
 from partitioning.layout.adopted import read_file_map
 from partitioning.layout.manifest import read_manifest
 from partitioning.pipeline import append, build
+from partitioning.readers.base import find_inputs
 from partitioning.sky.coverage import cover
 from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.regions import Cone
@@ -311,6 +312,29 @@ def test_paths_that_do_not_fit(tmp_path: Path) -> None:
         adopt(wanted(tmp_path / "foreign", tmp_path / "foreign"))
 
 
+def test_directories_are_searched_as_a_build_does(tmp_path: Path) -> None:
+    names = ["A.PARQUET", "b.parquet", "c/D.Parq", "c/e.pq"]
+    for name in [*names, "_x.parquet", ".hidden/y.parquet"]:
+        write_one(tmp_path / "foreign" / name)
+    (tmp_path / "foreign/c/circle").symlink_to(tmp_path / "foreign")
+    adopt(wanted(tmp_path, tmp_path / "foreign"))
+    adopted = pq.read_table(release(tmp_path) / "manifest/files.parquet")["path"].to_pylist()
+    built = [file.name for file in find_inputs(["."], tmp_path / "foreign")]
+    assert adopted == built == names
+
+
+def test_columns_in_names_of_directories_are_not_lost(tmp_path: Path) -> None:
+    one = write_one(tmp_path / "foreign/visit=1/a.parquet")
+    message = r"visit=1/a\.parquet: column 'visit' seems to be in the names of directories \(visit=1\) only"
+    for open_files in (
+        lambda: adopt(wanted(tmp_path, tmp_path / "foreign")),
+        lambda: find_inputs(["."], one.parents[1]),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_files()
+    assert adopt(wanted(tmp_path, one)).manifest.rows == 1
+
+
 def test_other_hats_products_and_incomplete_catalogs(tmp_path: Path) -> None:
     leaves = sorted_leaves()[:3]
     write_hats(tmp_path / "margin", leaves, extra="dataproduct_type=margin\n")
@@ -353,6 +377,45 @@ def test_files_of_other_columns(tmp_path: Path, other: dict[str, object], messag
     write_one(tmp_path / "foreign/b.parquet", **other)
     with pytest.raises(SchemaMismatchError, match=message):
         adopt(wanted(tmp_path, tmp_path / "foreign"))
+
+
+def test_bounds_that_are_no_python_objects(tmp_path: Path) -> None:
+    """Years outside 1 to 9999, and nanoseconds; in two files, so that bounds are widened."""
+    kinds = {
+        "day": pa.date32(),
+        "time": pa.timestamp("us", "UTC"),
+        "fine": pa.timestamp("ns"),
+        "clock": pa.time64("ns"),
+    }
+    values = {"day": (-720_000, 4_000_000), "time": (-(2**56), 2**58), "fine": (1, 10**9), "clock": (1, 10**9 + 1)}
+    for number, name in enumerate("ba"):
+        stored = {key: pa.array([ends[number]], pa.int64()) for key, ends in values.items()}
+        stored["day"] = stored["day"].cast(pa.int32())
+        write_one(tmp_path / f"foreign/{name}.parquet", **{key: one.view(kinds[key]) for key, one in stored.items()})
+    table = adopt(wanted(tmp_path, tmp_path / "foreign", id=tuple(kinds))).manifest
+    files = pq.read_table(release(tmp_path) / "manifest/files.parquet")
+    for name, (low, high) in values.items():
+        whole = pa.int32() if name == "day" else pa.int64()
+        for part in ("min", "max"):
+            assert files[f"{name}.{part}"].combine_chunks().view(whole).to_pylist() == [high, low], name
+    assert {one.name: (one.minimum, one.maximum) for one in table.columns if one.name in kinds} == {
+        "day": ("-0002-09-16", "12921-08-18"),
+        "time": ("-0314-08-02 01:39:22.072064+00:00", "11103-08-29 17:22:31.711744+00:00"),
+        "fine": ("1970-01-01 00:00:00.000000001", "1970-01-01 00:00:01"),
+        "clock": ("00:00:00.000000001", "00:00:01.000000001"),
+    }
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_have_no_bounds_and_are_no_ids(tmp_path: Path, unit: str) -> None:
+    for name, length in (("a", 1), ("b", None)):
+        write_one(tmp_path / f"foreign/{name}.parquet", length=pa.array([length], pa.duration(unit)))
+    table = adopt(wanted(tmp_path, tmp_path / "foreign", scan=True)).manifest
+    assert [(one.minimum, one.maximum) for one in table.columns if one.name == "length"] == [(None, None)]
+    (stored,) = Registry(tmp_path / "catalogs", {}).snapshot.stored.values()
+    assert ([column.name for column in stored.table.columns], stored.rows) == (["id", "ra", "dec"], 2)
+    with pytest.raises(ConfigError, match=r"id column 'length' is duration.*; ids are numbers or text"):
+        adopt(wanted(tmp_path, tmp_path / "foreign", id=("length",)))
 
 
 def test_names_that_differ_by_case_are_not_served(tmp_path: Path) -> None:

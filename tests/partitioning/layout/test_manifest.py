@@ -19,6 +19,7 @@ from partitioning.layout.manifest import (
     StoredColumn,
     read_manifest,
     read_partition_map,
+    stored_bound,
     write_manifest,
     write_row_groups,
 )
@@ -49,6 +50,28 @@ def manifest(placement: Placement | None) -> Manifest:
         margins=(MarginRecord(directory="T_r1_10arcs", threshold_arcsec=10.0, rows=3, bytes=4),),
         indexes=(IndexRecord(column="id", directory="T_r1_id", rows=30, bytes=9, flat=True),),
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "told"),
+    [
+        (1, pa.timestamp("ns"), "1970-01-01 00:00:00.000000001"),
+        (1_000, pa.timestamp("ns"), "1970-01-01 00:00:00.000001"),
+        (10**9 + 1, pa.timestamp("ns", "Europe/Berlin"), "1970-01-01 00:00:01.000000001+00:00"),
+        (10**6, pa.timestamp("us", "Europe/Berlin"), "1970-01-01 01:00:01+01:00"),
+        (2**58, pa.timestamp("us"), "11103-08-29 17:22:31.711744"),
+        (2**60, pa.timestamp("us", "UTC"), None),
+        (None, pa.timestamp("us"), None),
+        (2**31 - 1, pa.date32(), None),
+        (-719_528, pa.date32(), "0000-01-01"),
+        (1, pa.date32(), "1970-01-02"),
+        (1, pa.time64("ns"), "00:00:00.000000001"),
+        (1, pa.time64("us"), "00:00:00.000001"),
+    ],
+)
+def test_bounds_of_dates_and_times(value: int | None, kind: pa.DataType, told: str | None) -> None:
+    stored = pa.array([value], pa.int32() if kind == pa.date32() else pa.int64()).view(kind)
+    assert stored_bound(stored[0]) == told
 
 
 def file_row(order: int, number: int, low: int, high: int) -> dict[str, object]:

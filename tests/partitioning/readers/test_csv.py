@@ -123,6 +123,40 @@ def test_rows_are_counted_through_blocks_and_types_hold(tmp_path: Path, monkeypa
     assert found["b"].to_pylist() == [f"x\n{n}" for n in range(100)] + ["x"]
 
 
+def test_values_that_are_no_python_objects_may_be_last(tmp_path: Path) -> None:
+    """Nanoseconds and years outside 1 to 9999 have no Python object."""
+    cases = {
+        "2020-01-01T00:00:00.123456789": (pa.timestamp("ns"), 1_577_836_800_123_456_789),
+        "0000-01-01": (pa.date32(), -719_528),
+        "0000-01-01 00:00:00": (pa.timestamp("s"), -62_167_219_200),
+    }
+    for number, (text, (kind, value)) in enumerate(cases.items()):
+        (tmp_path / f"{number}.csv").write_text(f"ra,x\n1,{text}\n")
+        opened = source(tmp_path, f"{number}.csv", x=kind)
+        stored = pa.array([value], pa.int32() if kind == pa.date32() else pa.int64()).view(kind)
+        assert rows(opened)["x"].combine_chunks().equals(stored.cast(opened.schema.field("x").type)), text
+        assert rows(opened, "ra").num_rows == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("above", [0, 2])
+def test_empty_lines_of_a_single_column_are_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, above: int
+) -> None:
+    monkeypatch.setattr(reader_module, "_BLOCK_BYTES", 12)
+    lines = [*[""] * above, "a", "1", "", "3", "", "", '"x"', ""]
+    (tmp_path / "1.csv").write_bytes("".join(line + end for line in lines).encode("utf-8-sig"))
+    values = ["1", None, "3", None, None, "x", None]
+    assert rows(source(tmp_path, "1.csv", a=pa.string())).to_pydict() == {"a": values}
+    (tmp_path / "2.csv.gz").write_bytes(gzip.compress(f"a{end}{end}7".encode()))
+    assert rows(source(tmp_path, "2.csv.gz")).to_pydict() == {"a": [None, 7]}
+    (tmp_path / "3.csv").write_bytes("".join(line + end for line in ["", "a,b", "", "1,2", "", ",", ""]).encode())
+    assert rows(source(tmp_path, "3.csv")).to_pydict() == {"a": [1, None], "b": [2, None]}
+    (tmp_path / "4.csv").write_text("a\n1\n\n2,3\n")
+    with pytest.raises(DamagedInputError, match=r"Row #[34]: Expected 1 columns, got 2"):
+        rows(source(tmp_path, "4.csv"))
+
+
 def test_null_spellings(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text('a,b\n1,\nNULL,""\n\\N,"NULL"\n-,-\n')
     table = TableConfig(name="T", input=("1.csv",), csv=CsvConfig(null_values=("", "NULL", "\\N", "-")))
