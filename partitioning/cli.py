@@ -318,7 +318,9 @@ def verify(  # noqa: PLR0913  options of a command
     release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
     sample: Annotated[str | None, typer.Option(metavar="1%", help="Read this share of the tiles.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read every tile, as without --sample.")] = False,
-    seed: Annotated[int, typer.Option(help="Chooses the tiles of a sample.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Chooses the tiles of a sample; by default others each time.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
 ) -> None:

@@ -2,23 +2,29 @@
 
 import json
 import math
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 from ..exceptions import ConfigError, LayoutError
 from ..layout.manifest import read_manifest
-from ..layout.paths import COLLECTION_PROPERTIES, release_name
+from ..layout.paths import COLLECTION_PROPERTIES, MANIFEST_DIR, release_name
 from ..lease import lease
 from ..stages.publish import current_release
+from .catalog import read_files, tried
 from .repair import PARTS, repair_release
-from .report import Full, Report, Sample, Scope, format_finding
+from .report import Coverage, Full, Report, Sample, format_coverage, format_finding
 from .verify import verify_release
 
 __all__ = ["CLEAN", "FINDINGS", "UNUSABLE", "VerifyOptions", "chosen_release", "run_repair", "run_verify"]
 
 CLEAN, FINDINGS, UNUSABLE = 0, 1, 2
 """Exit codes."""
+
+_SEEDS: Final = 1 << 32
 
 Echo = Callable[[str], None]
 
@@ -30,7 +36,8 @@ class VerifyOptions:
     tables: Sequence[Path]
     release: int | None
     sample: str | None
-    seed: int
+    seed: int | None
+    """Chooses the tiles of a sample; None: a new one each time, so that a routine scrub comes to see all tiles."""
     workers: int
     json: Path | None
     is_full: bool
@@ -38,33 +45,34 @@ class VerifyOptions:
 
 def run_verify(options: VerifyOptions, echo: Echo) -> int:
     """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all."""
-    codes, reports = [CLEAN], list[Report]()
+    codes, reports = [CLEAN], list[dict[str, Any]]()
+    seed = secrets.randbelow(_SEEDS) if options.seed is None else options.seed
     for table in options.tables:
         try:
-            scope, release = _scope(options), _own_release(table, options.release)
+            scope, release = _scope(options, seed), _own_release(table, options.release)
             report = verify_release(release, scope=scope, workers=options.workers, report=echo)
         except (LayoutError, ValueError) as error:
             echo(f"error: {error}")
             codes.append(UNUSABLE)
             continue
-        _tell(report, echo)
-        reports.append(report)
+        coverage = _coverage(release, scope, report)
+        _tell(report, coverage, echo)
+        reports.append(_as_json(report, coverage))
         codes.append(CLEAN if report.is_clean else FINDINGS)
     several = len(options.tables) > 1
     if options.json is not None and (reports or several):
-        found = [asdict(report) for report in reports]
-        options.json.write_text(json.dumps(found if several else found[0], indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(reports if several else reports[0], indent=1) + "\n", encoding="utf-8")
     return max(codes)
 
 
-def _tell(report: Report, echo: Echo) -> None:
+def _tell(report: Report, coverage: Coverage, echo: Echo) -> None:
     for finding in report.findings:
         echo(format_finding(finding))
     for check, number in report.omitted:
         echo(f"{check}: {number} more findings")
     for what in report.not_checked:
         echo(f"not checked: {what}")
-    echo(_summary(report))
+    echo(_summary(report, coverage))
 
 
 def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: int, echo: Echo) -> int:
@@ -127,13 +135,13 @@ def _own_release(table: Path, number: int | None) -> Path:
     return release
 
 
-def _scope(options: VerifyOptions) -> Scope:
+def _scope(options: VerifyOptions, seed: int) -> Full | Sample:
     if options.sample is None:
         return Full()
     if options.is_full:
         msg = "--sample and --full exclude each other"
         raise ValueError(msg)
-    return Sample(_fraction(options.sample), options.seed)
+    return Sample(_fraction(options.sample), seed)
 
 
 def _fraction(text: str) -> float:
@@ -152,6 +160,38 @@ def _fraction(text: str) -> float:
     return fraction
 
 
-def _summary(report: Report) -> str:
+def _coverage(release: Path, scope: Full | Sample, report: Report) -> Coverage:
+    """Return how much of a release was read."""
+    tiles = _tiles(release, report)
+    wanted = 0 if tiles is None else scope.count(tiles) if isinstance(scope, Sample) else tiles
+    return Coverage(scope, tiles, wanted if report.files else 0)
+
+
+def _tiles(release: Path, report: Report) -> int | None:
+    """Return the tiles that a release lists; None if the list, or the manifest, is damaged: nothing was read then."""
+    listed = f"{report.release}/{MANIFEST_DIR}/files.parquet"
+    if any((finding.check, finding.path) == ("checksum", listed) for finding in report.findings):
+        return None
+    manifest, _ = tried(partial(read_manifest, release))
+    files, _ = tried(partial(read_files, release, is_plain=manifest is not None and manifest.placement is None))
+    return None if manifest is None or files is None else len(files)
+
+
+def _as_json(report: Report, coverage: Coverage) -> dict[str, Any]:
+    """Return what the report of a table holds as JSON."""
+    return {**asdict(report), "scope": _scope_as_json(coverage)}
+
+
+def _scope_as_json(coverage: Coverage) -> dict[str, Any]:
+    tiles = {"tiles_read": coverage.tiles_read, "tiles": coverage.tiles}
+    match coverage.scope:
+        case Full():
+            return {"kind": "full", "share": 1.0, "seed": None, **tiles}
+        case Sample(fraction, seed):
+            return {"kind": "sample", "share": fraction, "seed": seed, **tiles}
+
+
+def _summary(report: Report, coverage: Coverage) -> str:
     read = f"{report.files} files, {report.rows} rows, {report.bytes / 1e6:.1f} MB read in {report.seconds:.1f} s"
-    return f"{report.release}: {'clean' if report.is_clean else f'{report.total} findings'}; {read}"
+    verdict = "clean" if report.is_clean else f"{report.total} findings"
+    return f"{report.release}: {verdict}; {format_coverage(coverage)}; {read}"

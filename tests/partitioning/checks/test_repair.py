@@ -1,6 +1,7 @@
 """Repair makes again what follows from the leaves, and leaves the rest alone."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import pytest
 from partitioning.checks import rebuild_beside
 from partitioning.checks.command import run_repair
 from partitioning.checks.repair import PARTS, Part, repair_release
+from partitioning.checks.report import Collector, Sample
+from partitioning.checks.tiles import chosen_files
+from partitioning.checks.verify import open_catalog
 from partitioning.exceptions import LayoutError
 from partitioning.layout.checksums import write_checksums
 from partitioning.layout.manifest import read_manifest
@@ -198,6 +202,46 @@ def test_commands(release: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "rebuilt Object_r1/point_map.fits" in done.stdout
     assert commanded("verify", table, "--release", "1").returncode == 0
+
+
+def sampled(table: Path, *options: str | Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return share, tiles read, tiles and seed that a verification of a sample tells, and its report."""
+    report = table.with_name("report.json")
+    done = commanded("verify", table, "--sample", "10%", "--json", report, *options)
+    pattern = r"Object_r1: clean; sample of (10) % of the tiles \((\d+) of (\d+)\), seed (\d+); .*\n"
+    told = re.fullmatch(pattern, done.stdout)
+    assert told is not None, done.stdout
+    return told.groups(), json.loads(report.read_text())
+
+
+def test_samples_without_a_seed_read_other_tiles_each_time(release: Path) -> None:
+    tiles = len(leaves(release))
+    seeds = set()
+    for _ in range(3):
+        told, report = sampled(release.parent)
+        assert told[:3] == ("10", str(round(tiles / 10)), str(tiles))
+        scope = {"kind": "sample", "share": 0.1, "seed": int(told[3]), "tiles_read": int(told[1]), "tiles": tiles}
+        assert report["scope"] == scope
+        seeds.add(told[3])
+    assert len(seeds) > 1
+    again = [sampled(release.parent, "--seed", told[3]) for _ in range(2)]
+    assert [one[0][3] for one in again] == [told[3]] * 2
+    assert {one[1]["rows"] for one in again} == {report["rows"]}
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.26, 1.0])
+def test_the_tiles_of_a_sample_are_told_as_they_are_read(release: Path, fraction: float) -> None:
+    opened = open_catalog(release, Collector(release.name))
+    assert opened is not None
+    scope = Sample(fraction)
+    assert scope.count(len(opened.files)) == len(chosen_files(opened, scope, Collector(release.name)))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "files.parquet"])
+def test_a_report_tells_that_nothing_could_be_read(release: Path, name: str) -> None:
+    (release / "manifest" / name).write_bytes(b"nothing")
+    told = commanded("verify", release.parent).stdout.splitlines()[-1]
+    assert "findings; all tiles (0 of unknown); 0 files, " in told
 
 
 @pytest.mark.parametrize(
