@@ -29,6 +29,10 @@ _SEEDS: Final = 1 << 32
 Echo = Callable[[str], None]
 
 
+class _AdoptedError(LayoutError):
+    """The files of a release are somebody else's."""
+
+
 @dataclass(frozen=True)
 class VerifyOptions:
     """What the command line asks for."""
@@ -44,13 +48,20 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions, echo: Echo) -> int:
-    """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all."""
-    codes, reports = [CLEAN], list[dict[str, Any]]()
+    """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all.
+
+    An adopted table among others is told and passed over; it is an error only if no table can be checked.
+    """
+    codes, reports = list[int](), list[dict[str, Any]]()
+    several = len(options.tables) > 1
     seed = secrets.randbelow(_SEEDS) if options.seed is None else options.seed
     for table in options.tables:
         try:
             scope, release = _scope(options, seed), _own_release(table, options.release)
             report = verify_release(release, scope=scope, workers=options.workers, report=echo)
+        except _AdoptedError as error:
+            echo(f"{'not checked' if several else 'error'}: {error}")
+            continue
         except (LayoutError, ValueError) as error:
             echo(f"error: {error}")
             codes.append(UNUSABLE)
@@ -59,10 +70,9 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
         _tell(report, coverage, echo)
         reports.append(_as_json(report, coverage))
         codes.append(CLEAN if report.is_clean else FINDINGS)
-    several = len(options.tables) > 1
     if options.json is not None and (reports or several):
         options.json.write_text(json.dumps(reports if several else reports[0], indent=1) + "\n", encoding="utf-8")
-    return max(codes)
+    return max(codes, default=UNUSABLE)
 
 
 def _tell(report: Report, coverage: Coverage, echo: Echo) -> None:
@@ -122,7 +132,9 @@ def _own_release(table: Path, number: int | None) -> Path:
     Raises
     ------
     LayoutError
-        If there is none, or its files are somebody else's.
+        If there is none.
+    _AdoptedError
+        If its files are somebody else's.
     """
     release = chosen_release(table, number)
     try:
@@ -131,7 +143,7 @@ def _own_release(table: Path, number: int | None) -> Path:
         return release
     if adopted is not None:
         msg = f"{table}: {release.name} is adopted, its files are others'; look for changes with adopt --check"
-        raise LayoutError(msg)
+        raise _AdoptedError(msg)
     return release
 
 
