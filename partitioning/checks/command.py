@@ -5,6 +5,7 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +59,7 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
     for table in options.tables:
         try:
             scope, release = _scope(options, seed), _own_release(table, options.release)
+            begin = datetime.now(UTC)
             report = verify_release(release, scope=scope, workers=options.workers, report=echo)
         except _AdoptedError as error:
             echo(f"{'not checked' if several else 'error'}: {error}")
@@ -68,7 +70,7 @@ def run_verify(options: VerifyOptions, echo: Echo) -> int:
             continue
         coverage = _coverage(release, scope, report)
         _tell(report, coverage, echo)
-        reports.append(_as_json(report, coverage))
+        reports.append(_as_json(release, begin, report, coverage))
         codes.append(CLEAN if report.is_clean else FINDINGS)
     if options.json is not None and (reports or several):
         options.json.write_text(json.dumps(reports if several else reports[0], indent=1) + "\n", encoding="utf-8")
@@ -189,9 +191,18 @@ def _tiles(release: Path, report: Report) -> int | None:
     return None if manifest is None or files is None else len(files)
 
 
-def _as_json(report: Report, coverage: Coverage) -> dict[str, Any]:
-    """Return what the report of a table holds as JSON."""
-    return {**asdict(report), "scope": _scope_as_json(coverage)}
+def _as_json(release: Path, begin: datetime, report: Report, coverage: Coverage) -> dict[str, Any]:
+    """Return what the report of a table holds as JSON; schema and table are those of its directories."""
+    home = release.absolute().parent
+    about = {
+        "schema": home.parent.name,
+        "table": home.name,
+        "path": str(release.absolute()),
+        "time": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "verdict": "clean" if report.is_clean else "findings",
+        "scope": _scope_as_json(coverage),
+    }
+    return about | asdict(report)
 
 
 def _scope_as_json(coverage: Coverage) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +199,17 @@ def test_commands(release: Path, tmp_path: Path) -> None:
     assert "findings; " in done.stdout.splitlines()[-1]
     told: dict[str, Any] = json.loads(report.read_text())
     assert told["findings"][0]["check"] == "checksum"
+    names = ("schema", "table", "release", "path", "verdict")
+    expected = [table.parent.name, "Object", "Object_r1", str(table / "Object_r1"), "findings"]
+    assert [told[name] for name in names] == expected
+    assert abs(datetime.now(UTC) - datetime.strptime(told["time"], "%Y-%m-%dT%H:%M:%S%z")) < timedelta(minutes=5)
+    tiles = len(leaves(release))
+    assert told["scope"] == {"kind": "full", "share": 1.0, "seed": None, "tiles_read": tiles, "tiles": tiles}
     done = commanded("repair", table, "--part", "maps")
     assert done.returncode == 0
     assert "rebuilt Object_r1/point_map.fits" in done.stdout
-    assert commanded("verify", table, "--release", "1").returncode == 0
+    assert commanded("verify", table, "--release", "1", "--json", report).returncode == 0
+    assert json.loads(report.read_text())["verdict"] == "clean"
 
 
 def sampled(table: Path, *options: str | Path) -> tuple[tuple[str, ...], dict[str, Any]]:
