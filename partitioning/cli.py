@@ -79,6 +79,9 @@ _Memory = Annotated[
     int | None, typer.Option(parser=_memory, metavar="SIZE", help="Memory of all processes together, e.g. 2GB.")
 ]
 _Workers = Annotated[int | None, typer.Option(min=1, max=256, help="Processes that work at the same time.")]
+_Readers = Annotated[
+    int | None, typer.Option(help="Tiles read at the same time; by default as many as there are processors.")
+]
 _Spill = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory for spill files.")]
 _MaxSpill = Annotated[int | None, typer.Option(parser=_size, metavar="SIZE", help="Most bytes of spill files.")]
 _SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged parts of the input out, and report them.")]
@@ -321,14 +324,14 @@ def verify(  # noqa: PLR0913  options of a command
     seed: Annotated[
         int | None, typer.Option(min=0, help="Chooses the tiles of a sample; by default others each time.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+    workers: _Readers = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
 ) -> None:
     """Check releases against themselves. Exit code: 0 clean, 1 with findings, 2 if one cannot be checked."""
     from .checks.command import VerifyOptions, run_verify  # noqa: PLC0415
     from .releases import tables_of  # noqa: PLC0415
 
-    options = VerifyOptions(tables_of(tables), release, sample, seed, workers, json, is_full=full)
+    options = VerifyOptions(tables_of(tables), release, sample, seed, _readers(workers), json, is_full=full)
     raise typer.Exit(run_verify(options, typer.echo))
 
 
@@ -340,12 +343,17 @@ def repair(
     part: Annotated[
         list[str] | None, typer.Option(help="statistics, margin, index, maps or properties; by default all.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+    workers: _Readers = None,
 ) -> None:
     """Make what follows from the leaves of a release again: statistics, margin, index, maps, properties."""
     from .checks.command import run_repair  # noqa: PLC0415
 
-    raise typer.Exit(run_repair(table, release, part or [], workers, typer.echo))
+    raise typer.Exit(run_repair(table, release, part or [], _readers(workers), typer.echo))
+
+
+def _readers(workers: int | None) -> int:
+    """Return how many tiles are read at the same time."""
+    return (os.cpu_count() or 1) if workers is None else workers
 
 
 def _dry_run(config: "BuildConfig", *, skip_bad: bool, replaced: Sequence[str] | None = None) -> None:

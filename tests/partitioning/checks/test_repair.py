@@ -237,6 +237,23 @@ def test_samples_without_a_seed_read_other_tiles_each_time(release: Path) -> Non
     assert {one[1]["rows"] for one in again} == {report["rows"]}
 
 
+@pytest.mark.parametrize(("command", "function"), [("verify", "verify_release"), ("repair", "repair_release")])
+def test_all_processors_are_used_unless_it_is_said_otherwise(
+    release: Path, command: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def stopped(*_: object, workers: int, **__: object) -> None:
+        used.append(workers)
+        raise LayoutError
+
+    monkeypatch.setattr(f"partitioning.checks.command.{function}", stopped)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    commanded(command, release.parent)
+    commanded(command, release.parent, "--workers", "3")
+    assert used == [7, 3]
+
+
 @pytest.mark.parametrize("fraction", [0.001, 0.1, 0.26, 1.0])
 def test_the_tiles_of_a_sample_are_told_as_they_are_read(release: Path, fraction: float) -> None:
     opened = open_catalog(release, Collector(release.name))
