@@ -3,7 +3,7 @@
 import json
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +14,7 @@ from ..exceptions import ConfigError, LayoutError
 from ..layout.manifest import read_manifest
 from ..layout.paths import COLLECTION_PROPERTIES, MANIFEST_DIR, release_name
 from ..lease import lease
+from ..releases import find_releases
 from ..stages.publish import current_release
 from .catalog import read_files, tried
 from .repair import PARTS, repair_release
@@ -90,9 +91,10 @@ def _tell(report: Report, coverage: Coverage, echo: Echo) -> None:
 def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: int, echo: Echo) -> int:
     """Repair a release, tell what was rebuilt, and return the exit code."""
     wanted = [part for part in PARTS if part in parts or not parts]
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown or workers < 1:
-        echo(f"error: parts are {', '.join(PARTS)}, and there is at least one worker")
+    problems = list(_repair_problems(parts, workers))
+    for problem in problems:
+        echo(f"error: {problem}")
+    if problems:
         return UNUSABLE
     try:
         _own_release(table, number)  # a lease makes its directory
@@ -112,6 +114,16 @@ def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: i
     return CLEAN
 
 
+def _repair_problems(parts: Sequence[str], workers: int) -> Iterator[str]:
+    """Yield what is wrong with the arguments of a repair."""
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        named = ", ".join(map(repr, unknown))
+        yield f"--part: {named} {'is' if len(unknown) == 1 else 'are'} no part; there are {', '.join(PARTS)}"
+    if workers < 1:
+        yield f"--workers: {workers} is too few; at least one is needed"
+
+
 def chosen_release(table: Path, number: int | None) -> Path:
     """Return the directory of a release of a table: the published one, or the one of a number.
 
@@ -123,9 +135,17 @@ def chosen_release(table: Path, number: int | None) -> Path:
     release = current_release(table) if number is None else table / release_name(table.resolve().name, number)
     if release is None or not release.is_dir():
         what = f"has no {COLLECTION_PROPERTIES}" if number is None else f"has no release {number}"
-        msg = f"{table}: {what}; give ROOT/SCHEMA/TABLE"
+        msg = f"{table}: {what}; {_releases_there(table, number)}"
         raise LayoutError(msg)
     return release
+
+
+def _releases_there(table: Path, number: int | None) -> str:
+    """Return which releases could be asked for instead, or that the directory is that of no table."""
+    numbers = ", ".join(map(str, find_releases(table))) if table.is_dir() else ""
+    if not numbers:
+        return "give ROOT/SCHEMA/TABLE"
+    return f"there are releases {numbers}" + (": switch to one of them, or give --release" if number is None else "")
 
 
 def _own_release(table: Path, number: int | None) -> Path:

@@ -187,6 +187,40 @@ def test_a_table_that_is_not_there_is_not_made(release: Path) -> None:
 # Command line
 
 
+def test_an_unknown_release_is_answered_with_those_that_are_there(release: Path) -> None:
+    home = release.parent
+    for command in ("verify", "repair"):
+        told = commanded(command, home, "--release", "7").stdout
+        assert told == f"error: {home}: has no release 7; there are releases 1\n"
+    assert commanded("verify", release, "--release", "7").stdout.endswith("has no release 7; give ROOT/SCHEMA/TABLE\n")
+    (home / "collection.properties").unlink()
+    told = commanded("verify", home).stdout
+    remedy = "there are releases 1: switch to one of them, or give --release"
+    assert told == f"error: {home}: has no collection.properties; {remedy}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--part", "margins", "--part", "maps"),
+            ["--part: 'margins' is no part; there are statistics, margin, index, maps, properties"],
+        ),
+        (("--workers", "0"), ["--workers: 0 is too few; at least one is needed"]),
+        (
+            ("--part", "a", "--part", "b", "--workers", "-1"),
+            [
+                "--part: 'a', 'b' are no part; there are statistics, margin, index, maps, properties",
+                "--workers: -1 is too few; at least one is needed",
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_repair_is_named(release: Path, options: tuple[str, ...], told: list[str]) -> None:
+    done = commanded("repair", release.parent, *options)
+    assert (done.returncode, done.stdout.splitlines()) == (2, [f"error: {line}" for line in told])
+
+
 def test_commands(release: Path, tmp_path: Path) -> None:
     table, report = release.parent, tmp_path / "report.json"
     done = commanded("verify", table, "--sample", "10%", "--workers", "2")
