@@ -78,6 +78,12 @@ _InputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Start relat
 _Memory = Annotated[
     int | None, typer.Option(parser=_memory, metavar="SIZE", help="Memory of all processes together, e.g. 2GB.")
 ]
+_OwnMemory = Annotated[
+    int | None,
+    typer.Option(
+        parser=_memory, metavar="SIZE", help="Memory of this process, e.g. 2GB: in array mode each has its own."
+    ),
+]
 _Workers = Annotated[int | None, typer.Option(min=1, max=256, help="Processes that work at the same time.")]
 _Readers = Annotated[
     int | None, typer.Option(help="Tiles read at the same time; by default as many as there are processors.")
@@ -203,7 +209,7 @@ def append(  # noqa: PLR0913, PLR0917  options of a command line
 def work(
     config: _Config,
     root: _Root = None,
-    memory: _Memory = None,
+    memory: _OwnMemory = None,
     table: _Only = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="End after so long without a build.")] = 600.0,
 ) -> None:
