@@ -228,7 +228,7 @@ def status(
     place: Annotated[
         Path,
         typer.Argument(
-            metavar="CONFIG.toml|ROOT/SCHEMA[/TABLE]", help="Configuration, or directory of a table or a schema."
+            metavar="CONFIG.toml|ROOT[/SCHEMA[/TABLE]]", help="Configuration, or directory of a table, a schema or all."
         ),
     ],
     root: _Root = None,
