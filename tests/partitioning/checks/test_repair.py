@@ -140,6 +140,26 @@ def test_a_damaged_manifest_is_told(release: Path) -> None:
     assert checked(release).findings == ()
 
 
+@pytest.mark.parametrize(
+    "damage", [spoiled("Object_r1/manifest/manifest.json"), lost("Object_r1/manifest/manifest.json")]
+)
+@pytest.mark.parametrize("is_repaired_since", [False, True])
+def test_a_manifest_is_restored_from_a_copy(
+    release: Path, tmp_path: Path, damage: Callable[[Path], None], is_repaired_since: bool
+) -> None:
+    """As the documentation of repair says: with the list of checksums, and another repair if there was one since."""
+    copy = shutil.copytree(release.parent, tmp_path / "copy/Object") / release.name
+    if is_repaired_since:
+        repair_release(release)
+    damage(release)
+    assert run_repair(release.parent, None, [], 1, lambda _: None) == 1
+    for name in ("manifest.json", "checksums.xxh128"):
+        shutil.copy(copy / "manifest" / name, release / "manifest" / name)
+    if is_repaired_since:
+        repair_release(release)
+    assert checked(release).findings == ()
+
+
 def test_parts_that_were_not_repaired_stay_findings(release: Path) -> None:
     spoil(release / "skymap.fits")
     done = repair_release(release, ["properties"])
