@@ -78,7 +78,16 @@ _InputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Start relat
 _Memory = Annotated[
     int | None, typer.Option(parser=_memory, metavar="SIZE", help="Memory of all processes together, e.g. 2GB.")
 ]
+_OwnMemory = Annotated[
+    int | None,
+    typer.Option(
+        parser=_memory, metavar="SIZE", help="Memory of this process, e.g. 2GB: in array mode each has its own."
+    ),
+]
 _Workers = Annotated[int | None, typer.Option(min=1, max=256, help="Processes that work at the same time.")]
+_Readers = Annotated[
+    int | None, typer.Option(help="Tiles read at the same time; by default as many as there are processors.")
+]
 _Spill = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory for spill files.")]
 _MaxSpill = Annotated[int | None, typer.Option(parser=_size, metavar="SIZE", help="Most bytes of spill files.")]
 _SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged parts of the input out, and report them.")]
@@ -200,7 +209,7 @@ def append(  # noqa: PLR0913, PLR0917  options of a command line
 def work(
     config: _Config,
     root: _Root = None,
-    memory: _Memory = None,
+    memory: _OwnMemory = None,
     table: _Only = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="End after so long without a build.")] = 600.0,
 ) -> None:
@@ -219,7 +228,7 @@ def status(
     place: Annotated[
         Path,
         typer.Argument(
-            metavar="CONFIG.toml|ROOT/SCHEMA[/TABLE]", help="Configuration, or directory of a table or a schema."
+            metavar="CONFIG.toml|ROOT[/SCHEMA[/TABLE]]", help="Configuration, or directory of a table, a schema or all."
         ),
     ],
     root: _Root = None,
@@ -318,15 +327,17 @@ def verify(  # noqa: PLR0913  options of a command
     release: Annotated[int | None, typer.Option(help="Number of the release; by default the published one.")] = None,
     sample: Annotated[str | None, typer.Option(metavar="1%", help="Read this share of the tiles.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read every tile, as without --sample.")] = False,
-    seed: Annotated[int, typer.Option(help="Chooses the tiles of a sample.")] = 0,
-    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Chooses the tiles of a sample; by default others each time.")
+    ] = None,
+    workers: _Readers = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
 ) -> None:
     """Check releases against themselves. Exit code: 0 clean, 1 with findings, 2 if one cannot be checked."""
     from .checks.command import VerifyOptions, run_verify  # noqa: PLC0415
     from .releases import tables_of  # noqa: PLC0415
 
-    options = VerifyOptions(tables_of(tables), release, sample, seed, workers, json, is_full=full)
+    options = VerifyOptions(tables_of(tables), release, sample, seed, _readers(workers), json, is_full=full)
     raise typer.Exit(run_verify(options, typer.echo))
 
 
@@ -338,12 +349,17 @@ def repair(
     part: Annotated[
         list[str] | None, typer.Option(help="statistics, margin, index, maps or properties; by default all.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Tiles read at the same time.")] = 1,
+    workers: _Readers = None,
 ) -> None:
     """Make what follows from the leaves of a release again: statistics, margin, index, maps, properties."""
     from .checks.command import run_repair  # noqa: PLC0415
 
-    raise typer.Exit(run_repair(table, release, part or [], workers, typer.echo))
+    raise typer.Exit(run_repair(table, release, part or [], _readers(workers), typer.echo))
+
+
+def _readers(workers: int | None) -> int:
+    """Return how many tiles are read at the same time."""
+    return (os.cpu_count() or 1) if workers is None else workers
 
 
 def _dry_run(config: "BuildConfig", *, skip_bad: bool, replaced: Sequence[str] | None = None) -> None:

@@ -21,10 +21,11 @@ from .layout.paths import (
 )
 from .lease import lease_holder
 from .progress import size_text
+from .releases import find_releases
 from .stages.bucket import read_bucket_plan
 from .stages.id_index import bounds_path
 from .stages.plan import TablePlan, read_plan
-from .stages.publish import current_release
+from .stages.publish import current_release, next_release
 from .stages.workspace import Workspace, column_stage, spill_in_use
 
 __all__ = ["Progress", "TableStatus", "config_status", "directory_status", "status_lines", "table_status"]
@@ -58,6 +59,10 @@ class TableStatus:
     stages: tuple[Progress, ...] = ()
     spill: Path | None = None
     spilled_bytes: int = 0
+    stranded: tuple[int, ...] = ()
+    """Releases that are there though none is published: the pointer to the current one is lost, or names none."""
+    next_release: int = 1
+    """Number that the next build takes, or a higher one."""
 
     @property
     def stage(self) -> Progress | None:
@@ -73,15 +78,44 @@ def config_status(config: BuildConfig) -> Iterator[TableStatus]:
 
 
 def directory_status(directory: Path, spill: Path | None = None) -> Iterator[TableStatus]:
-    """Yield where the table in a directory stands, or each table of the schema in it."""
-    tables = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_table(path)]
-    for home in [directory] if _is_table(directory) or not tables else tables:
+    """Yield where the table in a directory stands, or each table of the schema, or of all schemas, in it.
+
+    Raises
+    ------
+    LayoutError
+        If there is no table.
+    """
+    homes = [directory] if _is_table(directory) else _tables_below(directory)
+    if not homes:
+        msg = f"{directory}: there is no table here; give ROOT, ROOT/SCHEMA, ROOT/SCHEMA/TABLE or a configuration"
+        raise LayoutError(msg)
+    for home in homes:
         yield table_status(home, None if spill is None else spill_directory(spill, home))
+
+
+def _tables_below(directory: Path) -> list[Path]:
+    """Return the tables of a schema; if there are none, those of all schemas."""
+    of_schema = _tables_in(directory)
+    return of_schema or [home for schema in _directories(directory) for home in _tables_in(schema)]
+
+
+def _tables_in(schema: Path) -> list[Path]:
+    return [path for path in _directories(schema) if _is_table(path)]
+
+
+def _directories(parent: Path) -> list[Path]:
+    return [path for path in sorted(parent.glob("[!.]*")) if path.is_dir()]
 
 
 def _is_table(home: Path) -> bool:
     signs = (COLLECTION_PROPERTIES, PLAIN_PROPERTIES, STAGING_DIR, LEASE_FILE)
-    return any((home / name).exists() for name in signs)
+    return any((home / name).exists() for name in signs) or bool(_readable_releases(home))
+
+
+def _readable_releases(home: Path) -> tuple[int, ...]:
+    """Return the releases that lie in a directory with manifests that can be read."""
+    found = find_releases(home) if home.is_dir() else {}
+    return tuple(number for number, release in found.items() if release.manifest is not None)
 
 
 def table_status(home: Path, spill: Path | None = None) -> TableStatus:
@@ -93,20 +127,23 @@ def table_status(home: Path, spill: Path | None = None) -> TableStatus:
         Its directory of spill files; None: the one inside its staging directory.
     """
     name, holder, published = f"{home.parent.name}.{home.name}", lease_holder(home), _published(home)
+    stranded = _readable_releases(home) if published is None else ()
+    following = next_release(home) if home.is_dir() else 1
     spill = spill or spill_in_use(home)
     try:
         plan = read_plan(Workspace(home, "", spill))
     except (OSError, LayoutError):
-        return TableStatus(name, published, holder, None)
+        return TableStatus(name, published, holder, None, stranded=stranded, next_release=following)
     workspace = Workspace(home, release_name(home.name, plan.release), spill)
     stages = tuple(_stages(workspace, plan, is_held=holder is not None))
-    return TableStatus(name, published, holder, plan, stages, spill, _spilled(spill))
+    stranded = tuple(number for number in stranded if number != plan.release)  # that one is about to be published
+    return TableStatus(name, published, holder, plan, stages, spill, _spilled(spill), stranded, following)
 
 
 def status_lines(status: TableStatus) -> Iterator[str]:
     """Yield lines that tell where a table stands."""
     published = status.published
-    what = "nothing published"
+    what = f"nothing published{_stranded(status)}"
     if published is not None:
         what = f"release {published.release} published ({published.created}, {published.rows} rows)"
     yield f"{status.name}: {what}; {_activity(status)}"
@@ -119,6 +156,16 @@ def status_lines(status: TableStatus) -> Iterator[str]:
         )
         yield f"  spill files: {size_text(status.spilled_bytes)} in {status.spill}{where}"
     yield f"  next: {_next(status)}"
+
+
+def _stranded(status: TableStatus) -> str:
+    """Return what to do about releases that no pointer names."""
+    if not status.stranded:
+        return ""
+    numbers = ", ".join(map(str, status.stranded))
+    return (
+        f", but releases {numbers} lie there without a pointer: switch --release {status.stranded[-1]} brings one back"
+    )
 
 
 def _activity(status: TableStatus) -> str:
@@ -135,7 +182,7 @@ def _next(status: TableStatus) -> str:
     if status.holder is not None:
         return "a build is running; another one ends at once with an error"
     if status.plan is None:
-        release = "release 1" if status.published is None else f"release {status.published.release + 1} or higher"
+        release = "release 1" if status.next_release == 1 else f"release {status.next_release} or higher"
         return f"build begins {release} from all input" + ("; append adds new files" if status.published else "")
     command = "build" if status.plan.base is None else "append"
     where = "publishes what is complete" if status.stage is None else f"goes on with stage {status.stage.stage}"

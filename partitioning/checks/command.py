@@ -2,17 +2,23 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 from ..exceptions import ConfigError, LayoutError
 from ..layout.manifest import read_manifest
-from ..layout.paths import COLLECTION_PROPERTIES, release_name
+from ..layout.paths import COLLECTION_PROPERTIES, MANIFEST_DIR, release_name
 from ..lease import lease
+from ..releases import find_releases
 from ..stages.publish import current_release
+from .catalog import read_files, tried
 from .repair import PARTS, repair_release
-from .report import Full, Report, Sample, Scope, format_finding
+from .report import Coverage, Full, Report, Sample, format_coverage, format_finding
 from .verify import verify_release
 
 __all__ = ["CLEAN", "FINDINGS", "UNUSABLE", "VerifyOptions", "chosen_release", "run_repair", "run_verify"]
@@ -20,7 +26,13 @@ __all__ = ["CLEAN", "FINDINGS", "UNUSABLE", "VerifyOptions", "chosen_release", "
 CLEAN, FINDINGS, UNUSABLE = 0, 1, 2
 """Exit codes."""
 
+_SEEDS: Final = 1 << 32
+
 Echo = Callable[[str], None]
+
+
+class _AdoptedError(LayoutError):
+    """The files of a release are somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -30,49 +42,59 @@ class VerifyOptions:
     tables: Sequence[Path]
     release: int | None
     sample: str | None
-    seed: int
+    seed: int | None
+    """Chooses the tiles of a sample; None: a new one each time, so that a routine scrub comes to see all tiles."""
     workers: int
     json: Path | None
     is_full: bool
 
 
 def run_verify(options: VerifyOptions, echo: Echo) -> int:
-    """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all."""
-    codes, reports = [CLEAN], list[Report]()
+    """Verify a release of each table, tell findings and a summary, and return the exit code: the worst of all.
+
+    An adopted table among others is told and passed over; it is an error only if no table can be checked.
+    """
+    codes, reports = list[int](), list[dict[str, Any]]()
+    several = len(options.tables) > 1
+    seed = secrets.randbelow(_SEEDS) if options.seed is None else options.seed
     for table in options.tables:
         try:
-            scope, release = _scope(options), _own_release(table, options.release)
+            scope, release = _scope(options, seed), _own_release(table, options.release)
+            begin = datetime.now(UTC)
             report = verify_release(release, scope=scope, workers=options.workers, report=echo)
+        except _AdoptedError as error:
+            echo(f"{'not checked' if several else 'error'}: {error}")
+            continue
         except (LayoutError, ValueError) as error:
             echo(f"error: {error}")
             codes.append(UNUSABLE)
             continue
-        _tell(report, echo)
-        reports.append(report)
+        coverage = _coverage(release, scope, report)
+        _tell(report, coverage, echo)
+        reports.append(_as_json(release, begin, report, coverage))
         codes.append(CLEAN if report.is_clean else FINDINGS)
-    several = len(options.tables) > 1
     if options.json is not None and (reports or several):
-        found = [asdict(report) for report in reports]
-        options.json.write_text(json.dumps(found if several else found[0], indent=1) + "\n", encoding="utf-8")
-    return max(codes)
+        options.json.write_text(json.dumps(reports if several else reports[0], indent=1) + "\n", encoding="utf-8")
+    return max(codes, default=UNUSABLE)
 
 
-def _tell(report: Report, echo: Echo) -> None:
+def _tell(report: Report, coverage: Coverage, echo: Echo) -> None:
     for finding in report.findings:
         echo(format_finding(finding))
     for check, number in report.omitted:
         echo(f"{check}: {number} more findings")
     for what in report.not_checked:
         echo(f"not checked: {what}")
-    echo(_summary(report))
+    echo(_summary(report, coverage))
 
 
 def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: int, echo: Echo) -> int:
     """Repair a release, tell what was rebuilt, and return the exit code."""
     wanted = [part for part in PARTS if part in parts or not parts]
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown or workers < 1:
-        echo(f"error: parts are {', '.join(PARTS)}, and there is at least one worker")
+    problems = list(_repair_problems(parts, workers))
+    for problem in problems:
+        echo(f"error: {problem}")
+    if problems:
         return UNUSABLE
     try:
         _own_release(table, number)  # a lease makes its directory
@@ -92,6 +114,16 @@ def run_repair(table: Path, number: int | None, parts: Sequence[str], workers: i
     return CLEAN
 
 
+def _repair_problems(parts: Sequence[str], workers: int) -> Iterator[str]:
+    """Yield what is wrong with the arguments of a repair."""
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        named = ", ".join(map(repr, unknown))
+        yield f"--part: {named} {'is' if len(unknown) == 1 else 'are'} no part; there are {', '.join(PARTS)}"
+    if workers < 1:
+        yield f"--workers: {workers} is too few; at least one is needed"
+
+
 def chosen_release(table: Path, number: int | None) -> Path:
     """Return the directory of a release of a table: the published one, or the one of a number.
 
@@ -103,9 +135,17 @@ def chosen_release(table: Path, number: int | None) -> Path:
     release = current_release(table) if number is None else table / release_name(table.resolve().name, number)
     if release is None or not release.is_dir():
         what = f"has no {COLLECTION_PROPERTIES}" if number is None else f"has no release {number}"
-        msg = f"{table}: {what}; give ROOT/SCHEMA/TABLE"
+        msg = f"{table}: {what}; {_releases_there(table, number)}"
         raise LayoutError(msg)
     return release
+
+
+def _releases_there(table: Path, number: int | None) -> str:
+    """Return which releases could be asked for instead, or that the directory is that of no table."""
+    numbers = ", ".join(map(str, find_releases(table))) if table.is_dir() else ""
+    if not numbers:
+        return "give ROOT/SCHEMA/TABLE"
+    return f"there are releases {numbers}" + (": switch to one of them, or give --release" if number is None else "")
 
 
 def _own_release(table: Path, number: int | None) -> Path:
@@ -114,7 +154,9 @@ def _own_release(table: Path, number: int | None) -> Path:
     Raises
     ------
     LayoutError
-        If there is none, or its files are somebody else's.
+        If there is none.
+    _AdoptedError
+        If its files are somebody else's.
     """
     release = chosen_release(table, number)
     try:
@@ -123,17 +165,17 @@ def _own_release(table: Path, number: int | None) -> Path:
         return release
     if adopted is not None:
         msg = f"{table}: {release.name} is adopted, its files are others'; look for changes with adopt --check"
-        raise LayoutError(msg)
+        raise _AdoptedError(msg)
     return release
 
 
-def _scope(options: VerifyOptions) -> Scope:
+def _scope(options: VerifyOptions, seed: int) -> Full | Sample:
     if options.sample is None:
         return Full()
     if options.is_full:
         msg = "--sample and --full exclude each other"
         raise ValueError(msg)
-    return Sample(_fraction(options.sample), options.seed)
+    return Sample(_fraction(options.sample), seed)
 
 
 def _fraction(text: str) -> float:
@@ -152,6 +194,47 @@ def _fraction(text: str) -> float:
     return fraction
 
 
-def _summary(report: Report) -> str:
+def _coverage(release: Path, scope: Full | Sample, report: Report) -> Coverage:
+    """Return how much of a release was read."""
+    tiles = _tiles(release, report)
+    wanted = 0 if tiles is None else scope.count(tiles) if isinstance(scope, Sample) else tiles
+    return Coverage(scope, tiles, wanted if report.files else 0)
+
+
+def _tiles(release: Path, report: Report) -> int | None:
+    """Return the tiles that a release lists; None if the list, or the manifest, is damaged: nothing was read then."""
+    listed = f"{report.release}/{MANIFEST_DIR}/files.parquet"
+    if any((finding.check, finding.path) == ("checksum", listed) for finding in report.findings):
+        return None
+    manifest, _ = tried(partial(read_manifest, release))
+    files, _ = tried(partial(read_files, release, is_plain=manifest is not None and manifest.placement is None))
+    return None if manifest is None or files is None else len(files)
+
+
+def _as_json(release: Path, begin: datetime, report: Report, coverage: Coverage) -> dict[str, Any]:
+    """Return what the report of a table holds as JSON; schema and table are those of its directories."""
+    home = release.absolute().parent
+    about = {
+        "schema": home.parent.name,
+        "table": home.name,
+        "path": str(release.absolute()),
+        "time": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "verdict": "clean" if report.is_clean else "findings",
+        "scope": _scope_as_json(coverage),
+    }
+    return about | asdict(report)
+
+
+def _scope_as_json(coverage: Coverage) -> dict[str, Any]:
+    tiles = {"tiles_read": coverage.tiles_read, "tiles": coverage.tiles}
+    match coverage.scope:
+        case Full():
+            return {"kind": "full", "share": 1.0, "seed": None, **tiles}
+        case Sample(fraction, seed):
+            return {"kind": "sample", "share": fraction, "seed": seed, **tiles}
+
+
+def _summary(report: Report, coverage: Coverage) -> str:
     read = f"{report.files} files, {report.rows} rows, {report.bytes / 1e6:.1f} MB read in {report.seconds:.1f} s"
-    return f"{report.release}: {'clean' if report.is_clean else f'{report.total} findings'}; {read}"
+    verdict = "clean" if report.is_clean else f"{report.total} findings"
+    return f"{report.release}: {verdict}; {format_coverage(coverage)}; {read}"

@@ -11,6 +11,7 @@ from ..sky.healpix import Pixel
 __all__ = [
     "FINDINGS_PER_CHECK",
     "Collector",
+    "Coverage",
     "Finding",
     "Full",
     "Notify",
@@ -18,6 +19,7 @@ __all__ = [
     "Sample",
     "Scope",
     "Tiles",
+    "format_coverage",
     "format_finding",
     "listing",
     "require_clean",
@@ -47,6 +49,10 @@ class Sample:
     fraction: float
     """Above 0, up to 1; at least one tile is read."""
     seed: int = 0
+
+    def count(self, tiles: int) -> int:
+        """Return how many of some tiles are read."""
+        return min(tiles, max(1, round(tiles * self.fraction)))
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,16 @@ class Report:
         return len(self.findings) + sum(number for _, number in self.omitted)
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a release a verification read."""
+
+    scope: Full | Sample
+    tiles: int | None
+    """Tiles of the release; None: it cannot be told, since manifest or list of files cannot be read."""
+    tiles_read: int
+
+
 @dataclass
 class Collector:
     """Gathers findings and what was read; not shared between threads."""
@@ -149,6 +165,20 @@ def format_finding(finding: Finding) -> str:
     """Return a finding as one line."""
     tile = "" if finding.tile is None else f" (tile Norder={finding.tile.order} Npix={finding.tile.number})"
     return f"{finding.check}: {finding.path}{tile}: {finding.detail}"
+
+
+def format_coverage(coverage: Coverage) -> str:
+    """Return what a verification read in words.
+
+    >>> format_coverage(Coverage(Sample(0.1, 12345), 48, 5))
+    'sample of 10 % of the tiles (5 of 48), seed 12345'
+    """
+    read = f"({coverage.tiles_read} of {'unknown' if coverage.tiles is None else coverage.tiles})"
+    match coverage.scope:
+        case Full():
+            return f"all tiles {read}"
+        case Sample(fraction, seed):
+            return f"sample of {100 * fraction:g} % of the tiles {read}, seed {seed}"
 
 
 def require_clean(report: Report, remedy: str = _BUILD_AGAIN) -> None:

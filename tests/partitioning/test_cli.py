@@ -1,5 +1,6 @@
 """The command line: builds, overrides, descriptions, errors in one line, and helpers in other processes."""
 
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from partitioning.executors import ArrayExecutor, announced_stage, await_helpers, work_on
+from partitioning.executors import Announced, ArrayExecutor, announced_stage, await_helpers, work_on
 from partitioning.helper import help_builds
 from partitioning.layout.manifest import read_manifest
 from partitioning.lease import lease
@@ -279,7 +280,8 @@ def test_helpers_make_the_same_bytes_though_one_is_killed(
     director = start_script(DIRECTOR, "build", base / "build.toml", *root, *options)
     try:
         assert victim.stdout is not None
-        assert victim.stdout.readline().startswith("claimed ('place', ")
+        heard = list(itertools.takewhile(lambda line: not line.startswith("claimed ('place', "), victim.stdout))
+        assert heard[-1] == "working for survey.Object (Object_r1), stage place\n"
         victim.kill()
         output = director.communicate(timeout=90)[0]
         assert director.returncode == 0, output
@@ -317,9 +319,46 @@ def test_a_claim_of_a_dead_helper_goes_stale(shared: tuple[Path, dict[str, bytes
 def test_helpers_end_without_a_build(tmp_path: Path) -> None:
     lines: list[str] = []
     assert help_builds([tmp_path / "a", tmp_path / "b"], Share(1 << 26), wait_s=0.1, report=lines.append) == 0
-    assert lines == ["no build for 0.1 s; 0 units were done here"]
+    waiting = f"waiting up to 0.1 s for a build of {tmp_path.name}.a, {tmp_path.name}.b"
+    assert lines == [waiting, "no build for 0.1 s; 0 units were done here"]
     assert not work_on(tmp_path / "a", Share(1 << 26))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_helper_tells_when_its_director_is_gone_and_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these is one line, however many stages and units there are."""
+    home = tmp_path / "survey/Object"
+    (home / ".staging/claims").mkdir(parents=True)
+    lines: list[str] = []
+    steps = iter([None, "sort", "index-id", "gone", "gone", "sort", None])
+    now: list[str | None] = []
+
+    def holder(_: Path) -> str | None:
+        now[:] = [next(steps)]
+        return now[0] if now[0] not in (None, "gone") else None
+
+    def announced(_: Path) -> Announced | None:
+        return None if now[0] is None else Announced("Object_r1", "/spill", now[0], 1, 60.0)
+
+    monkeypatch.setattr("partitioning.helper._POLL_S", 0.0)
+    monkeypatch.setattr("partitioning.helper.lease_holder", holder)
+    monkeypatch.setattr("partitioning.helper.announced_stage", announced)
+    monkeypatch.setattr("partitioning.helper.work_on", lambda *_: False)
+    help_builds([home], Share(1 << 26), wait_s=60, report=lines.append)
+    assert lines == [
+        "waiting up to 60 s for a build of survey.Object",
+        "working for survey.Object (Object_r1), stage sort",
+        "the director is gone; waiting up to 60 s for a build of survey.Object",
+        "working for survey.Object (Object_r1), stage sort",
+        "the build has ended; 0 units were done here",
+    ]
+
+
+def test_memory_of_a_helper_is_its_own() -> None:
+    told = re.sub("[│╭╮╰╯─]", " ", commanded("work", "--help").stdout)
+    assert "Memory of this process" in " ".join(told.split())
 
 
 def test_a_build_that_begins_waits_for_helpers_of_the_last_one(tmp_path: Path) -> None:

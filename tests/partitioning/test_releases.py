@@ -15,7 +15,7 @@ from partitioning.checks.verify import verify_release
 from partitioning.config import TableConfig
 from partitioning.describe import describe_table
 from partitioning.exceptions import ConfigError, LayoutError
-from partitioning.layout.manifest import read_manifest
+from partitioning.layout.manifest import Manifest, read_manifest
 from partitioning.lease import lease
 from partitioning.pipeline import append
 from partitioning.progress import size_text
@@ -305,6 +305,52 @@ def test_status_of_a_schema_is_that_of_its_tables(home: Path) -> None:
     found = list(directory_status(home.parent))
     assert [status.name for status in found] == ["survey.Object"]
     assert found == list(directory_status(home))
+
+
+def test_status_of_a_table_that_has_lost_its_pointer(schema: Path) -> None:
+    (schema / "Object/collection.properties").unlink()
+    (lost, star) = directory_status(schema)
+    assert (lost.name, star.name, star.stranded) == ("survey.Object", "survey.Star", ())
+    there = "releases 1, 2, 3 lie there without a pointer: switch --release 3 brings one back"
+    told = [
+        f"survey.Object: nothing published, but {there}; idle",
+        "  next: build begins release 4 or higher from all input",
+    ]
+    assert list(status_lines(lost)) == told
+    (configured,) = config_status(config(schema.parent.parent, TABLE))
+    assert list(status_lines(configured)) == told
+    assert list(directory_status(schema / "Object")) == [lost]
+    switch_releases([schema / "Object"], 3, print)
+    assert next(status_lines(table_status(schema / "Object"))).startswith("survey.Object: release 3 published (")
+
+
+def test_a_release_that_a_build_is_about_to_publish_is_not_stranded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "Object", sky_rows(50))
+
+    def killed(_: Path, __: Manifest) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("partitioning.stages.publish.point_to", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build_all(tmp_path, TABLE)
+    (status,) = config_status(config(tmp_path, TABLE))
+    assert (tmp_path / "catalogs/survey/Object/Object_r1").is_dir()
+    assert next(status_lines(status)).startswith("survey.Object: nothing published; release 1 is being built")
+
+
+def test_status_of_the_root_is_that_of_all_schemas(schema: Path) -> None:
+    root = schema.parent
+    shutil.copytree(schema / "Star", root / "more/Star")
+    found = list(directory_status(root))
+    assert [status.name for status in found] == ["more.Star", "survey.Object", "survey.Star"]
+    assert [status.name for status in directory_status(schema)] == ["survey.Object", "survey.Star"]
+    empty = root / "empty"
+    empty.mkdir()
+    done = commanded("status", empty)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no table here; give ROOT, ROOT/SCHEMA, ROOT/SCHEMA/TABLE or a configuration" in done.stderr
 
 
 def test_children_placed_by_what_is_removed_are_named(tmp_path: Path) -> None:

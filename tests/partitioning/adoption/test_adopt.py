@@ -13,7 +13,7 @@ import pytest
 
 from catalog_service.storage.catalogs import Registry
 from partitioning.adopt import Adoption, adopt, changed_files
-from partitioning.checks.command import FINDINGS, UNUSABLE, VerifyOptions, run_repair, run_verify
+from partitioning.checks.command import CLEAN, FINDINGS, UNUSABLE, VerifyOptions, run_repair, run_verify
 from partitioning.config import BuildConfig, TableConfig, load_config
 from partitioning.describe import describe_table
 from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
@@ -26,7 +26,7 @@ from partitioning.sky.healpix import radec_to_index
 from partitioning.sky.regions import Cone
 from partitioning.stages.publish import current_release
 from tests.foreign import GOOD_ROWS, ROWS, good_table, pixels, rows, tile_groups, tracts, tree_state, write_hats
-from tests.partitioning.builders import commanded
+from tests.partitioning.builders import build_all, commanded, sky_rows, sky_table, write_files
 
 CREATED = "2026-01-02T03:04:05Z"
 
@@ -463,11 +463,28 @@ def test_command_line(tmp_path: Path) -> None:
     assert run(*place).returncode == 2
 
 
+def test_an_adopted_table_among_others_is_told_as_not_checked(plain: Path, tmp_path: Path) -> None:
+    adopted, lines = release(plain).parent, list[str]()
+    write_files(tmp_path / "Object", sky_rows(50))
+    own = build_all(tmp_path, sky_table())["Object"].directory.parent
+
+    def verified(*tables: Path) -> int:
+        lines.clear()
+        return run_verify(VerifyOptions(tables, None, None, None, 1, None, is_full=True), lines.append)
+
+    assert verified(adopted, own) == CLEAN
+    assert lines[0].startswith(f"not checked: {adopted}: ")
+    assert lines[0].endswith("is adopted, its files are others'; look for changes with adopt --check")
+    assert verified(adopted, adopted) == UNUSABLE
+    (own / "Object_r1/point_map.fits").unlink()
+    assert verified(own, adopted) == FINDINGS
+
+
 def test_an_adopted_table_is_neither_verified_repaired_nor_appended_to(plain: Path) -> None:
     home, lines = release(plain).parent, list[str]()
     assert run_verify(VerifyOptions([home], None, None, 0, 1, None, is_full=True), lines.append) == UNUSABLE
     assert run_repair(home, None, [], 1, lines.append) == FINDINGS
-    assert all("is adopted" in line for line in lines)
+    assert all(line.startswith("error: ") and "is adopted" in line for line in lines)
     manifest = read_manifest(release(plain))
     table = TableConfig(name=manifest.table, input=("*.parquet",), ra="ra", dec="dec")
     with pytest.raises(ConfigError, match="is adopted"):

@@ -1,10 +1,12 @@
 """Repair makes again what follows from the leaves, and leaves the rest alone."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import pytest
 from partitioning.checks import rebuild_beside
 from partitioning.checks.command import run_repair
 from partitioning.checks.repair import PARTS, Part, repair_release
+from partitioning.checks.report import Collector, Sample
+from partitioning.checks.tiles import chosen_files
+from partitioning.checks.verify import open_catalog
 from partitioning.exceptions import LayoutError
 from partitioning.layout.checksums import write_checksums
 from partitioning.layout.manifest import read_manifest
@@ -135,6 +140,26 @@ def test_a_damaged_manifest_is_told(release: Path) -> None:
     assert checked(release).findings == ()
 
 
+@pytest.mark.parametrize(
+    "damage", [spoiled("Object_r1/manifest/manifest.json"), lost("Object_r1/manifest/manifest.json")]
+)
+@pytest.mark.parametrize("is_repaired_since", [False, True])
+def test_a_manifest_is_restored_from_a_copy(
+    release: Path, tmp_path: Path, damage: Callable[[Path], None], is_repaired_since: bool
+) -> None:
+    """As the documentation of repair says: with the list of checksums, and another repair if there was one since."""
+    copy = shutil.copytree(release.parent, tmp_path / "copy/Object") / release.name
+    if is_repaired_since:
+        repair_release(release)
+    damage(release)
+    assert run_repair(release.parent, None, [], 1, lambda _: None) == 1
+    for name in ("manifest.json", "checksums.xxh128"):
+        shutil.copy(copy / "manifest" / name, release / "manifest" / name)
+    if is_repaired_since:
+        repair_release(release)
+    assert checked(release).findings == ()
+
+
 def test_parts_that_were_not_repaired_stay_findings(release: Path) -> None:
     spoil(release / "skymap.fits")
     done = repair_release(release, ["properties"])
@@ -182,6 +207,40 @@ def test_a_table_that_is_not_there_is_not_made(release: Path) -> None:
 # Command line
 
 
+def test_an_unknown_release_is_answered_with_those_that_are_there(release: Path) -> None:
+    home = release.parent
+    for command in ("verify", "repair"):
+        told = commanded(command, home, "--release", "7").stdout
+        assert told == f"error: {home}: has no release 7; there are releases 1\n"
+    assert commanded("verify", release, "--release", "7").stdout.endswith("has no release 7; give ROOT/SCHEMA/TABLE\n")
+    (home / "collection.properties").unlink()
+    told = commanded("verify", home).stdout
+    remedy = "there are releases 1: switch to one of them, or give --release"
+    assert told == f"error: {home}: has no collection.properties; {remedy}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--part", "margins", "--part", "maps"),
+            ["--part: 'margins' is no part; there are statistics, margin, index, maps, properties"],
+        ),
+        (("--workers", "0"), ["--workers: 0 is too few; at least one is needed"]),
+        (
+            ("--part", "a", "--part", "b", "--workers", "-1"),
+            [
+                "--part: 'a', 'b' are no part; there are statistics, margin, index, maps, properties",
+                "--workers: -1 is too few; at least one is needed",
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_repair_is_named(release: Path, options: tuple[str, ...], told: list[str]) -> None:
+    done = commanded("repair", release.parent, *options)
+    assert (done.returncode, done.stdout.splitlines()) == (2, [f"error: {line}" for line in told])
+
+
 def test_commands(release: Path, tmp_path: Path) -> None:
     table, report = release.parent, tmp_path / "report.json"
     done = commanded("verify", table, "--sample", "10%", "--workers", "2")
@@ -194,10 +253,74 @@ def test_commands(release: Path, tmp_path: Path) -> None:
     assert "findings; " in done.stdout.splitlines()[-1]
     told: dict[str, Any] = json.loads(report.read_text())
     assert told["findings"][0]["check"] == "checksum"
+    names = ("schema", "table", "release", "path", "verdict")
+    expected = [table.parent.name, "Object", "Object_r1", str(table / "Object_r1"), "findings"]
+    assert [told[name] for name in names] == expected
+    assert abs(datetime.now(UTC) - datetime.strptime(told["time"], "%Y-%m-%dT%H:%M:%S%z")) < timedelta(minutes=5)
+    tiles = len(leaves(release))
+    assert told["scope"] == {"kind": "full", "share": 1.0, "seed": None, "tiles_read": tiles, "tiles": tiles}
     done = commanded("repair", table, "--part", "maps")
     assert done.returncode == 0
     assert "rebuilt Object_r1/point_map.fits" in done.stdout
-    assert commanded("verify", table, "--release", "1").returncode == 0
+    assert commanded("verify", table, "--release", "1", "--json", report).returncode == 0
+    assert json.loads(report.read_text())["verdict"] == "clean"
+
+
+def sampled(table: Path, *options: str | Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return share, tiles read, tiles and seed that a verification of a sample tells, and its report."""
+    report = table.with_name("report.json")
+    done = commanded("verify", table, "--sample", "10%", "--json", report, *options)
+    pattern = r"Object_r1: clean; sample of (10) % of the tiles \((\d+) of (\d+)\), seed (\d+); .*\n"
+    told = re.fullmatch(pattern, done.stdout)
+    assert told is not None, done.stdout
+    return told.groups(), json.loads(report.read_text())
+
+
+def test_samples_without_a_seed_read_other_tiles_each_time(release: Path) -> None:
+    tiles = len(leaves(release))
+    seeds = set()
+    for _ in range(3):
+        told, report = sampled(release.parent)
+        assert told[:3] == ("10", str(round(tiles / 10)), str(tiles))
+        scope = {"kind": "sample", "share": 0.1, "seed": int(told[3]), "tiles_read": int(told[1]), "tiles": tiles}
+        assert report["scope"] == scope
+        seeds.add(told[3])
+    assert len(seeds) > 1
+    again = [sampled(release.parent, "--seed", told[3]) for _ in range(2)]
+    assert [one[0][3] for one in again] == [told[3]] * 2
+    assert {one[1]["rows"] for one in again} == {report["rows"]}
+
+
+@pytest.mark.parametrize(("command", "function"), [("verify", "verify_release"), ("repair", "repair_release")])
+def test_all_processors_are_used_unless_it_is_said_otherwise(
+    release: Path, command: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def stopped(*_: object, workers: int, **__: object) -> None:
+        used.append(workers)
+        raise LayoutError
+
+    monkeypatch.setattr(f"partitioning.checks.command.{function}", stopped)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    commanded(command, release.parent)
+    commanded(command, release.parent, "--workers", "3")
+    assert used == [7, 3]
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.26, 1.0])
+def test_the_tiles_of_a_sample_are_told_as_they_are_read(release: Path, fraction: float) -> None:
+    opened = open_catalog(release, Collector(release.name))
+    assert opened is not None
+    scope = Sample(fraction)
+    assert scope.count(len(opened.files)) == len(chosen_files(opened, scope, Collector(release.name)))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "files.parquet"])
+def test_a_report_tells_that_nothing_could_be_read(release: Path, name: str) -> None:
+    (release / "manifest" / name).write_bytes(b"nothing")
+    told = commanded("verify", release.parent).stdout.splitlines()[-1]
+    assert "findings; all tiles (0 of unknown); 0 files, " in told
 
 
 @pytest.mark.parametrize(
