@@ -96,7 +96,7 @@ def estimate_build(
     Parameters
     ----------
     rows
-        Rows of the input, known or estimated (`input_rows`).
+        Rows of the input, known or estimated (`input_rows`); an append whose tiles are known makes all rows of these.
     workers
         Processes.
     tiling
@@ -105,6 +105,8 @@ def estimate_build(
         Rows of the parent whose positions are looked up.
     """
     table, form = plan.table, plan.form
+    if plan.base is not None and tiling is not None:
+        rows = int(tiling.rows.sum())
     groups = rows / form.most_group_rows + (0 if tiling is None else len(tiling))
     footers = groups * len(form.paths) * _FOOTER_BYTES
     maps = _MAP_BYTES * _map_pixels(rows, tiling) if plan.is_tiled else 0

@@ -40,6 +40,7 @@ from .stages.publish import current_release, move_release, publish_release, publ
 from .stages.run import Share, lookup_of
 from .stages.spill_index import write_spill_index
 from .stages.tiles import count_in_units, make_tiles
+from .stages.tiling import Tiling
 from .stages.workspace import Workspace, column_stage
 
 __all__ = ["SMALL_BYTES", "BuiltTable", "append", "build", "build_order", "build_time"]
@@ -305,21 +306,28 @@ class _Run:
         if job.is_complete:
             workspace.sweep_temporary()  # a kill at the moment of publication leaves half a pointer
             return job
-        self._estimate(job, parent)
+        if changes is None:
+            _estimate(job, parent)
         if plan.is_tiled:
             _build_catalog(job, parent, changes)
         else:
             _build_plain(job)
         return job
 
-    def _estimate(self, job: Job, parent: Parent | None) -> None:
-        """Tell what the build takes, and refuse one that does not fit, unless it has begun already."""
-        plan, rows = job.plan, input_rows(job.plan)
-        parent_rows = 0 if parent is None else parent.manifest.rows
-        estimate = estimate_build(plan, rows, workers=self._config.workers, parent_rows=parent_rows)
-        job.say(str(estimate))
-        if len(job.workspace.pending("place", len(plan.units))) == len(plan.units):
-            check_room(self._config, estimate, job.name)
+
+def _estimate(job: Job, parent: Parent | None, tiling: Tiling | None = None) -> None:
+    """Tell what the build takes, and refuse one that does not fit, unless it has begun already.
+
+    An append makes the tiles anew that get new rows: it is known what it takes once they are.
+    """
+    plan, stage = job.plan, "place" if tiling is None else "bucket"
+    parent_rows = 0 if parent is None else parent.manifest.rows
+    workers = job.config.workers
+    estimate = estimate_build(plan, input_rows(plan), workers=workers, tiling=tiling, parent_rows=parent_rows)
+    job.say(str(estimate))
+    units = len(plan.units) if tiling is None else plan.unit_count
+    if len(job.workspace.pending(stage, units)) == units:
+        check_room(job.config, estimate, job.name)
 
 
 def _build_catalog(job: Job, parent: Parent | None, changes: Changes | None) -> None:
@@ -362,6 +370,8 @@ def _leaves_once(job: Job, parent: Parent | None, changes: Changes | None, spill
         _tell_orphans(job)
     with job.stage("tiling"):
         buckets = _tiles(job, parent)
+    if changes is not None:
+        _estimate(job, parent, buckets.tiling)
     with job.stage("bucket"):
         job.run("bucket", job.plan.unit_count)
         write_spill_index(job.workspace, job.plan.unit_count, buckets.count)

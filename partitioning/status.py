@@ -124,7 +124,7 @@ def table_status(home: Path, spill: Path | None = None) -> TableStatus:
     Parameters
     ----------
     spill
-        Its directory of spill files; None: the one inside its staging directory.
+        Its directory of spill files; None: the one that its build uses.
     """
     name, holder, published = f"{home.parent.name}.{home.name}", lease_holder(home), _published(home)
     stranded = _readable_releases(home) if published is None else ()

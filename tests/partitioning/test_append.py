@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,8 +53,8 @@ def add(base: Path, name: str, table: pa.Table) -> None:
 TELL_THE_TIME = {"manifest.json", "hats.properties", "properties", "README.md", "index.html", "checksums.xxh128"}
 
 
-def grow(base: Path, *replaced: str, **options: Any) -> Path:
-    (table,) = append(config(base, TABLE, **options), created=CREATED, replaced=replaced)
+def grow(base: Path, *replaced: str, report: Callable[[str], None] = lambda _: None, **options: Any) -> Path:
+    (table,) = append(config(base, TABLE, **options), created=CREATED, replaced=replaced, report=report)
     return table.directory
 
 
@@ -402,6 +403,19 @@ def test_an_append_without_a_row_that_has_a_place(base: Path) -> None:
     add(base, "empty", lost[:0])
     add(base, "more", sky_rows(20, seed=8, first_id=100))
     assert len(rows_of(grow(base))) == len(before) + 20
+
+
+def test_an_append_is_told_to_take_what_its_tiles_take(base: Path) -> None:
+    """A few rows everywhere: all published rows are spilled and written again."""
+    add(base, "more", sky_rows(100, seed=9, first_id=10))
+    lines: list[str] = []
+    assert dry_run(config(base, TABLE), Lines(lines.append), replaced=())
+    made = int(re.search(r"spill +([0-9.]+) kB", "\n".join(lines))[1].partition(".")[0])  # type: ignore[index]
+    with pytest.raises(ConfigError, match=r"Object: spill files will take about [0-9.]+ kB, more than max_spill"):
+        grow(base, max_spill=made * 500)
+    grow(base, report=lines.append)
+    (told,) = (line for line in lines if "of spill files" in line and "survey.Object: about" in line)
+    assert int(re.search(r"about ([0-9]+) rows", told)[1]) > 2000  # type: ignore[index]
 
 
 def test_the_content_of_a_published_file_is_not_taken_twice(base: Path, tmp_path: Path) -> None:
