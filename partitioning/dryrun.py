@@ -29,6 +29,7 @@ from .readers.felis import FelisTable, read_felis
 from .stages.account import placed_rows
 from .stages.base import touched_tiles
 from .stages.damage import read_damage
+from .stages.moved_parents import check_published_places
 from .stages.parents import Parent, check_keys, make_lookup, open_parent
 from .stages.plan import TablePlan, write_plan
 from .stages.publish import current_release
@@ -180,6 +181,8 @@ class _DryRun:
             raise ConfigError(msg)
         if table.ra is not None:
             forecast.facts.append(("placed by", f"own position, for {wanted.parent} is not built yet"))
+        if self.replaced is not None:
+            forecast.facts.append(("not known", f"whether published rows must be placed again: {wanted.parent} grows"))
         return None, True
 
     def _plan(self, table: TableConfig, opened: Opened, parent: Parent | None, changes: Changes | None) -> TablePlan:
@@ -218,6 +221,8 @@ class _DryRun:
         lookup = lookup_of(workspace, plan, self.pool.share)
         if lookup is not None and parent is not None:
             make_lookup(lookup, parent)
+            if plan.base is not None:
+                check_published_places(plan, lookup)
         self._run_place(workspace, plan)
         if plan.base is not None:
             touched = touched_tiles(workspace, plan, plan.base, None if parent is None else parent.partitions)

@@ -51,8 +51,8 @@ def check_published_places(plan: TablePlan, lookup: Lookup) -> None:
         more = f" and {len(names) - _MOST_NAMED} more files" if len(names) > _MOST_NAMED else ""
         msg = (
             f"table {plan.table.name!r}: {sum(moved.values())} published rows are not where their parents lie in "
-            f"{parent}: parents came, moved or went since; say {remedy}{more} to place their rows again, "
-            f"or build the table anew"
+            f"{parent}: parents came, moved or went since; say {remedy}{more} (and any --replace of this run "
+            f"again) to place their rows again, or build the table anew"
         )
         raise InputError(msg)
 

@@ -530,6 +530,10 @@ def test_children_whose_parent_comes_later_are_to_be_placed_again(tmp_path: Path
     pq.write_table(rows.slice(0, 9), tmp_path / "Dia/new.parquet")
     with pytest.raises(InputError, match=r"published rows are not where .* --replace 'Dia/part0\.parquet'"):
         append(config(tmp_path, *tables), created=CREATED)
+    lines: list[str] = []
+    assert not dry_run(config(tmp_path, *tables), Lines(lines.append), replaced=())
+    assert any("--replace 'Dia/part0.parquet'" in line for line in lines)
+    assert dry_run(config(tmp_path, *tables), Lines(lines.append), replaced=["Dia/part0.parquet"])
     (grown,) = append(config(tmp_path, *tables), created=CREATED, replaced=["Dia/part0.parquet"])
     (_, full) = build(config(tmp_path, *tables, root=tmp_path / "full"), created=CREATED)
     found, wanted = (stored(one.directory).drop_columns([INPUT_COLUMN]).to_pylist() for one in (grown, full))
