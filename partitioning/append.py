@@ -26,7 +26,7 @@ from .layout.paths import COMMON_METADATA, OWN_COLUMNS
 from .prepare import Opened
 from .readers.base import InputFile, ends_checksum, find_inputs
 from .readers.felis import FelisTable
-from .readers.source import open_source
+from .readers.source import Source, open_source
 from .sky.healpix import Pixel
 from .stages.account import input_records, reject_files
 from .stages.assemble import Facts, assemble_catalog, assemble_margin
@@ -98,12 +98,9 @@ def open_changes(
     own = pa.schema([column for column in published if column.name not in OWN_COLUMNS])
     typed = replace(table, types={column.name: column.type for column in own})
     damaged: list[InputError] = []
-    source = open_source(typed, files, felis, on_damaged=damaged.append if skip_bad else None)
-    if set(source.schema.names) != set(own.names):
-        odd = min(set(source.schema.names) ^ set(own.names))
-        where = "in the new files only" if odd in source.schema.names else "in the published table only"
-        msg = f"table {table.name!r}: column {odd!r} is {where}; build the table anew to change its columns"
-        raise SchemaMismatchError(msg)
+    any_columns = replace(typed, optional=tuple(dict.fromkeys([*table.optional, *own.names])))
+    source = open_source(any_columns, files, felis, on_damaged=damaged.append if skip_bad else None)
+    _check_columns(table, source, own)
     removed = tuple(record.number for record in manifest.inputs if record.name in replaced)
     return Changes(
         table=typed,
@@ -112,6 +109,22 @@ def open_changes(
         manifest=manifest,
         first_number=1 + max((record.number for record in manifest.inputs), default=-1),
     )
+
+
+def _check_columns(table: TableConfig, source: Source, published: pa.Schema) -> None:
+    """Check that new files have the published columns and no others."""
+    added = set(source.schema.names) - set(published.names)
+    if added:
+        msg = f"table {table.name!r}: column {min(added)!r} is in the new files only; build the table anew to change "
+        msg += "its columns"
+        raise SchemaMismatchError(msg)
+    for file, form in zip(source.files, source.formats, strict=True):
+        lacking = next((name for name in form.absent if name not in table.optional), None)
+        if lacking is not None:
+            name = source.original_names.get(lacking, lacking)
+            msg = f"{file.name}: lacks column {name!r}, which the published table {table.name!r} has; "
+            msg += f"if it may be absent (NULL), declare optional = [{lacking!r}]"
+            raise SchemaMismatchError(msg)
 
 
 def published_inputs(config: BuildConfig, table: TableConfig) -> frozenset[str]:

@@ -461,6 +461,21 @@ def test_what_does_not_fit_is_refused(base: Path, tmp_path: Path) -> None:
         append(config(base, TABLE, root=tmp_path / "empty"))
 
 
+def test_a_file_that_lacks_a_published_column_is_named(base: Path) -> None:
+    add(base, "new", sky_rows(10, seed=3, first_id=1))
+    add(base, "odd", sky_rows(10, seed=4, first_id=100).drop_columns(["flux"]))
+    message = (
+        r"Object/odd\.parquet: lacks column 'flux', which the published table 'Object' has; .*optional = \['flux'\]"
+    )
+    with pytest.raises(SchemaMismatchError, match=message):
+        grow(base)
+    (base / "Object/new.parquet").unlink()
+    with pytest.raises(SchemaMismatchError, match=message):
+        grow(base)
+    (table,) = append(config(base, replace(TABLE, optional=("flux",))))
+    assert stored(table.directory)["flux"].null_count == 10
+
+
 def test_an_interrupted_append_goes_on_to_the_same_bytes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(base, "more", sky_rows(1500, seed=9, first_id=10))
     pointer = base / "catalogs/survey/Object" / COLLECTION_PROPERTIES
