@@ -130,6 +130,8 @@ class Table:
     """RA and Dec by which rows were placed in tiles, also where queries cannot name them; None if it is not sharded."""
     is_looked_up: bool = False
     """Whether rows of other tables refer to its rows, while none are placed by them: such as those of visits."""
+    unserved: tuple[tuple[str, str], ...] = ()
+    """Names and Arrow types of the stored columns that queries cannot name, since there is no type for them."""
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
 

@@ -18,6 +18,7 @@ from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, 
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
+from partitioning.layout.schema import served_type
 from partitioning.layout.text_index import TextIndex
 
 from ..exceptions import ConfigurationError
@@ -47,7 +48,9 @@ _TYPES: Mapping[str, DataType] = {
     "large_string": DataType.TEXT,
     "binary": DataType.BINARY,
     "large_binary": DataType.BINARY,
+    "timestamp": DataType.TIMESTAMP,
 }
+"""What each type that is served is called (`partitioning.layout.schema` tells which these are)."""
 
 _FLOATS: Final = (DataType.FLOAT, DataType.DOUBLE)
 
@@ -151,13 +154,9 @@ class Registry:
 
 
 def column_type(arrow_type: str) -> tuple[DataType, bool] | None:
-    """Return (type, whether a list) of a stored column, None for types that TAP cannot name (structs)."""
-    if arrow_type.startswith("timestamp["):
-        return DataType.TIMESTAMP, False
-    if arrow_type.startswith(("list<", "large_list<", "fixed_size_list<")):
-        inner = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null")
-        return (_TYPES[inner], True) if inner in _TYPES else None
-    return (_TYPES[arrow_type], False) if arrow_type in _TYPES else None
+    """Return (type, whether a list) of a stored column, None for types that are not served."""
+    served = served_type(arrow_type)
+    return None if served is None else (_TYPES[served.element], served.is_list)
 
 
 def _identities(root: Path) -> dict[Path, Identity]:
@@ -287,6 +286,11 @@ def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
         utype=felis.utype,
         index=felis.index,
         rows=manifest.rows,
+        unserved=tuple(
+            (one.name, one.arrow_type)
+            for one in manifest.columns
+            if not one.hidden and served_type(one.arrow_type) is None
+        ),
         position=_position(manifest, columns),
         partition_position=_partition_position(manifest, columns),
         primary_key=felis.primary_key,
