@@ -23,7 +23,7 @@ COLUMNS = {
     "clock": pa.array([time(1, 2, 3)] * 300, pa.time64("us")),
     "price": pa.array([Decimal("1.25")] * 300, pa.decimal128(9, 2)),
     "pair": pa.array([{"a": 1}] * 300),
-    "matrix": pa.array([[[1.0, 2.0]] * 2] * 300, pa.list_(pa.list_(pa.float64(), 2))),
+    "matrix": pa.array([[[1.0, 2.0]] * 2] * 300, pa.list_(pa.list_(pa.float64(), 2), 2)),
 }
 TABLE = sky_table(id=("huge",), hidden=("clock",))
 NOTE = "huge (uint64, an id column), price (decimal128(9, 2)), pair (struct<a: int64>), matrix ("
