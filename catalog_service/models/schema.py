@@ -70,6 +70,8 @@ class Column:
     """Whether stored values, or elements of stored lists, may be NaN, which means NULL; in adopted tables only."""
     is_mixed: bool = False
     """Whether some files store it in a narrower type; in adopted tables only."""
+    is_converted: bool = False
+    """Whether files store it in another type, such as dates, of which every value becomes one of `datatype`."""
     most: float | None = None
     """Largest stored value, None if that is not known; in uploaded tables only."""
 

@@ -18,7 +18,7 @@ from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, 
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
-from partitioning.layout.schema import served_type
+from partitioning.layout.schema import DATE, served_type
 from partitioning.layout.text_index import TextIndex
 
 from ..exceptions import ConfigurationError
@@ -49,8 +49,12 @@ _TYPES: Mapping[str, DataType] = {
     "binary": DataType.BINARY,
     "large_binary": DataType.BINARY,
     "timestamp": DataType.TIMESTAMP,
+    DATE: DataType.TIMESTAMP,
 }
 """What each type that is served is called (`partitioning.layout.schema` tells which these are)."""
+
+_CONVERTED: Final = frozenset({DATE})
+"""Stored types of which each value is converted when it is read."""
 
 _FLOATS: Final = (DataType.FLOAT, DataType.DOUBLE)
 
@@ -319,7 +323,8 @@ def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
         if kind is not None:
             column = _column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed)
             may_be_nan = manifest.nan_policy == "guard" and not stored.nan_free and kind[0] in _FLOATS
-            columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed))
+            is_converted = stored.arrow_type in _CONVERTED
+            columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed, is_converted=is_converted))
     last = len(order)
     return sorted(columns, key=lambda c: (c.index is None, c.index or 0, order.get(c.name, last)))
 

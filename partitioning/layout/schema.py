@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..exceptions import SchemaMismatchError
 
 __all__ = [
+    "DATE",
     "SERVED_TYPES",
     "ServedType",
     "ascending",
@@ -65,9 +66,12 @@ SERVED_TYPES: Final = frozenset(
 )
 """Types, in Arrow's spelling, of the columns that the service shows, of single values or of lists.
 
-It shows timestamps as well, but no lists of them. VOTable has no type for 64-bit integers without sign, exact decimals,
-times of day and structs, and to answer them as another one would change values silently.
+It shows timestamps and dates as well, but no lists of them. VOTable has no type for 64-bit integers without sign, exact
+decimals, times of day and structs, and to answer them as another one would change values silently.
 """
+
+DATE: Final = "date32[day]"
+"""Arrow's spelling of the type of dates; the service shows them as the timestamps at which they begin."""
 
 _LISTS: Final = ("list<", "large_list<", "fixed_size_list<")
 
@@ -76,7 +80,7 @@ class ServedType(NamedTuple):
     """How the service understands a stored type."""
 
     element: str
-    """One of `SERVED_TYPES`, or ``timestamp``."""
+    """One of `SERVED_TYPES`, ``timestamp`` or `DATE`."""
     is_list: bool
 
 
@@ -88,6 +92,8 @@ def served_type(arrow_type: str) -> ServedType | None:
     """
     if arrow_type.startswith("timestamp["):
         return ServedType("timestamp", is_list=False)
+    if arrow_type == DATE:
+        return ServedType(DATE, is_list=False)
     is_list = arrow_type.startswith(_LISTS)
     element = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null") if is_list else arrow_type
     return ServedType(element, is_list) if element in SERVED_TYPES else None

@@ -90,10 +90,16 @@ def test_adopt_names_them_and_refuses_them_as_ids(base: Path) -> None:
         adopt(wanted)
 
 
-@pytest.mark.parametrize("kind", [*sorted(SERVED_TYPES), "timestamp[us]", "timestamp[ns, tz=UTC]"])
+@pytest.mark.parametrize("kind", [*sorted(SERVED_TYPES), "date32[day]", "timestamp[us]", "timestamp[ns, tz=UTC]"])
 def test_the_service_has_a_type_for_each_that_is_served(kind: str) -> None:
     assert served_type(kind) is not None
     assert column_type(kind) is not None
+
+
+@pytest.mark.parametrize("kind", ["list<element: date32[day]>", "list<element: timestamp[us]>", "date64[ms]", "null"])
+def test_types_that_are_not_served(kind: str) -> None:
+    assert served_type(kind) is None
+    assert column_type(kind) is None
 
 
 def test_one_column_alone() -> None:
