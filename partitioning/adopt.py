@@ -26,7 +26,7 @@ from .exceptions import ConfigError, InputError, LayoutError, PartitioningError
 from .layout.adopted import read_file_map
 from .layout.manifest import AdoptedData, Manifest, read_manifest, write_manifest, write_row_groups
 from .layout.paths import STAGING_DIR, release_name
-from .layout.schema import is_ordered
+from .layout.schema import is_ordered, served_type, unserved_note
 from .lease import lease
 from .pipeline import build_time
 from .stages.publish import current_release, next_release, publish_release
@@ -211,6 +211,8 @@ def _summary(manifest: Manifest, sums: Sums) -> Iterator[str]:
     twins = case_twins(sums.columns)
     if twins:
         yield f"not served, since their names differ by case only: {', '.join(sorted(twins))}"
+    if note := unserved_note((one.name, one.arrow_type) for one in manifest.columns if not one.hidden):
+        yield f"not served: {note}"
     guarded = sum(1 for column in manifest.columns if not column.nan_free)
     if guarded:
         yield f"{guarded} columns may hold NaN, which is answered as NULL; --scan finds out which really do"
@@ -273,6 +275,10 @@ def _check_ids(wanted: Adoption, columns: dict[str, ForeignColumn]) -> None:
         _check_column(name, columns)
         if not is_ordered(columns[name].type):
             msg = f"id column {name!r} is {columns[name].type}; ids are numbers or text"
+            raise ConfigError(msg)
+        if served_type(str(columns[name].type)) is None:
+            msg = f"id column {name!r} is {columns[name].type}, which is not served, so that no id can be looked up; "
+            msg += "leave --id out, or name another column"
             raise ConfigError(msg)
 
 

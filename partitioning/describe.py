@@ -19,6 +19,7 @@ from .layout.manifest import (
     read_partition_map,
 )
 from .layout.properties import parse_properties
+from .layout.schema import served_type, unserved_note
 from .progress import size_text
 from .releases import find_releases, published_release, total_bytes
 from .stages.publish import releases
@@ -121,8 +122,11 @@ def _columns(manifest: Manifest) -> Iterator[str]:
         share = f"{column.nulls / max(manifest.rows, 1):.1%} NULL"
         bounds = ", ".join(["", *_bounds(column)])
         distinct = "" if column.distinct is None else f", about {column.distinct} distinct"
-        hidden = ", hidden" if column.hidden else ""
+        hidden = ", hidden" if column.hidden else "" if served_type(column.arrow_type) else ", not served"
         yield f"  {column.name}  {column.arrow_type}, {size_text(column.bytes)}, {share}{bounds}{distinct}{hidden}"
+    shown = [(column.name, column.arrow_type) for column in manifest.columns if not column.hidden]
+    if note := unserved_note(shown, manifest.id_columns):
+        yield f"not served: {note}"
 
 
 def _bounds(column: StoredColumn) -> Iterator[str]:

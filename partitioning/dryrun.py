@@ -143,6 +143,8 @@ class _DryRun:
         """Place the rows, choose tiles, and note what follows from them."""
         parent, by_own = self._parent(table, opened, forecast)
         plan = forecast.plan = self._plan(table, opened, parent, changes)
+        if note := plan.unserved_note():
+            forecast.facts.append(("not served", note))
         if plan.is_tiled and (parent is not None or table.ra is not None):
             rows = self._place(
                 replace(plan, table=replace(plan.table, position_from=None)) if by_own else plan, parent, forecast

@@ -301,6 +301,8 @@ class _Run:
         held = self._held[table.name]
         job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller, held)
         job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
+        if note := plan.unserved_note():
+            job.say(f"not served: {note}")
         for error in task.opened.damaged:
             job.say(f"left out: {error}")
         if job.is_complete:

@@ -120,7 +120,7 @@ def _item(column: Column, scan: TableScan) -> str:
     if column is TRANSACTION:
         return "CAST(0 AS BIGINT)"
     sql = quoted(column.stored_name or column.name)
-    if column.is_mixed:
+    if column.is_mixed or column.is_converted:
         sql = f"CAST({sql} AS {SQL_TYPES[column.datatype]}{'[]' if column.is_array else ''})"
     if not column.may_be_nan:
         return sql

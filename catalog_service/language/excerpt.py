@@ -77,7 +77,8 @@ def _stored_name(expr: Expr) -> str | None:
 
 
 def _is_plain(column: Column) -> bool:
-    return column.datatype in _PLAIN and not (column.is_array or column.may_be_nan or column.is_mixed)
+    is_changed = column.is_array or column.may_be_nan or column.is_mixed or column.is_converted
+    return column.datatype in _PLAIN and not is_changed
 
 
 def _test(condition: Expr) -> ConeTest | IdTest | None:

@@ -54,6 +54,13 @@ class Source:
             raise error_at(QueryNameError, message, identifier.span, remedy="Give them aliases in the subquery.")
         return ColumnRef(self.number, column, span=identifier.span)
 
+    def unserved(self, identifier: Identifier) -> str | None:
+        """Return what to say if `identifier` means a stored column that is not served; None if it does not."""
+        for name, kind in () if self.table is None else self.table.unserved:
+            if same_name(identifier, name):
+                return f"column '{name}' of {self.alias} has type {kind}, which is not served."
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class Scope:
@@ -135,14 +142,17 @@ class Scope:
             chosen = [source for scope in self._chain() for source in scope.sources if source.answers_to(qualifier)]
             if not chosen:
                 return self._unknown_table(qualifier)
-            place, known = f"in {chosen[0].alias}", [column.name for column in chosen[0].columns]
+            sources, place, known = chosen, f"in {chosen[0].alias}", [column.name for column in chosen[0].columns]
         else:
             here = [source.alias for source in self.sources]
+            sources = [source for scope in self._chain() for source in scope.sources]
             place, known = f"in {' or '.join(here)}" if here else "here, without FROM", self.names()
         exact = [candidate for candidate in known if candidate.lower() == last.text.lower()]
         if exact and last.delimited:
             message = f'there is no column "{last.text}" {place}; names in double quotes are case-sensitive.'
             return error_at(QueryNameError, message, last.span, remedy=f'Write "{exact[0]}".')
+        if unserved := next(filter(None, (source.unserved(last) for source in sources)), None):
+            return error_at(QueryNameError, unserved, last.span)
         hint = did_you_mean(last.text, known)
         if hint is None and last.delimited:
             hint = "Texts are written in single quotes."

@@ -70,6 +70,8 @@ class Column:
     """Whether stored values, or elements of stored lists, may be NaN, which means NULL; in adopted tables only."""
     is_mixed: bool = False
     """Whether some files store it in a narrower type; in adopted tables only."""
+    is_converted: bool = False
+    """Whether files store it in another type, such as dates, of which every value becomes one of `datatype`."""
     most: float | None = None
     """Largest stored value, None if that is not known; in uploaded tables only."""
 
@@ -130,6 +132,8 @@ class Table:
     """RA and Dec by which rows were placed in tiles, also where queries cannot name them; None if it is not sharded."""
     is_looked_up: bool = False
     """Whether rows of other tables refer to its rows, while none are placed by them: such as those of visits."""
+    unserved: tuple[tuple[str, str], ...] = ()
+    """Names and Arrow types of the stored columns that queries cannot name, since there is no type for them."""
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
 

@@ -102,8 +102,12 @@ def chosen_columns(table: Table, position: SkyPosition, names: Sequence[str] | N
 
 
 def _column(table: Table, name: str) -> Column:
-    column = table.columns_by_folded_name.get(name.strip().strip('"').lower())
+    folded = name.strip().strip('"').lower()
+    column = table.columns_by_folded_name.get(folded)
     if column is None:
+        for unserved, kind in table.unserved:
+            if unserved.lower() == folded:
+                raise ParameterError(f"column {unserved!r} of {table.full_name} has type {kind}, which is not served.")
         close = get_close_matches(name, [c.name for c in table.columns], n=1)
         hint = f"Did you mean {close[0]}?" if close else None
         raise ParameterError(f"table {table.full_name} has no column {name!r}.", remedy=hint)

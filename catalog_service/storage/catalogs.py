@@ -18,6 +18,7 @@ from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, 
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
+from partitioning.layout.schema import DATE, served_type
 from partitioning.layout.text_index import TextIndex
 
 from ..exceptions import ConfigurationError
@@ -47,7 +48,13 @@ _TYPES: Mapping[str, DataType] = {
     "large_string": DataType.TEXT,
     "binary": DataType.BINARY,
     "large_binary": DataType.BINARY,
+    "timestamp": DataType.TIMESTAMP,
+    DATE: DataType.TIMESTAMP,
 }
+"""What each type that is served is called (`partitioning.layout.schema` tells which these are)."""
+
+_CONVERTED: Final = frozenset({DATE})
+"""Stored types of which each value is converted when it is read."""
 
 _FLOATS: Final = (DataType.FLOAT, DataType.DOUBLE)
 
@@ -151,13 +158,9 @@ class Registry:
 
 
 def column_type(arrow_type: str) -> tuple[DataType, bool] | None:
-    """Return (type, whether a list) of a stored column, None for types that TAP cannot name (structs)."""
-    if arrow_type.startswith("timestamp["):
-        return DataType.TIMESTAMP, False
-    if arrow_type.startswith(("list<", "large_list<", "fixed_size_list<")):
-        inner = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null")
-        return (_TYPES[inner], True) if inner in _TYPES else None
-    return (_TYPES[arrow_type], False) if arrow_type in _TYPES else None
+    """Return (type, whether a list) of a stored column, None for types that are not served."""
+    served = served_type(arrow_type)
+    return None if served is None else (_TYPES[served.element], served.is_list)
 
 
 def _identities(root: Path) -> dict[Path, Identity]:
@@ -287,6 +290,11 @@ def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
         utype=felis.utype,
         index=felis.index,
         rows=manifest.rows,
+        unserved=tuple(
+            (one.name, one.arrow_type)
+            for one in manifest.columns
+            if not one.hidden and served_type(one.arrow_type) is None
+        ),
         position=_position(manifest, columns),
         partition_position=_partition_position(manifest, columns),
         primary_key=felis.primary_key,
@@ -315,7 +323,8 @@ def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
         if kind is not None:
             column = _column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed)
             may_be_nan = manifest.nan_policy == "guard" and not stored.nan_free and kind[0] in _FLOATS
-            columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed))
+            is_converted = stored.arrow_type in _CONVERTED
+            columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed, is_converted=is_converted))
     last = len(order)
     return sorted(columns, key=lambda c: (c.index is None, c.index or 0, order.get(c.name, last)))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..layout.paths import HEALPIX_COLUMN
+from ..stages.order import unsliced
 from .catalog import tried
 
 __all__ = ["RowsDifference", "rows_difference"]
@@ -90,6 +91,7 @@ def rows_difference(expected: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.
     """Return the rows that only `expected` has, and those that only `stored` has; order does not matter."""
     if expected.equals(stored):
         return expected.slice(0, 0), stored.slice(0, 0)
+    expected, stored = unsliced(expected), unsliced(stored)
     index = [table.column(HEALPIX_COLUMN).to_numpy(zero_copy_only=False) for table in (expected, stored)]
     shared = [np.isin(mine, other) for mine, other in (index, index[::-1])]
     common = [table.filter(pa.array(kept)) for table, kept in zip((expected, stored), shared, strict=True)]

@@ -1,11 +1,11 @@
-"""The stored form of columns: which Arrow types are kept, and NaN turned into NULL.
+"""The stored form of columns: which Arrow types are kept and served, and NaN turned into NULL.
 
 A float column of the store never holds NaN: Parquet statistics leave NaN out and SQL engines trust them, so that
 ``mag > 25`` would be answered wrongly and differently per tile. "Not measured" is NULL; infinities and -0.0 are data.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from ..exceptions import SchemaMismatchError
 
 __all__ = [
+    "DATE",
+    "SERVED_TYPES",
+    "ServedType",
     "ascending",
     "has_nan",
     "is_ordered",
     "nan_to_null",
     "schema_fingerprint",
+    "served_type",
     "stored_schema",
     "stored_type",
+    "unserved_note",
     "without_nan",
 ]
 
@@ -39,6 +44,83 @@ _REPLACED: Final = {
 
 _MAX_DIGITS: Final = 38
 """Digits of the largest decimals that DuckDB keeps: it reads longer ones as DOUBLE, and durations as plain BIGINT."""
+
+
+SERVED_TYPES: Final = frozenset(
+    {
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "float",
+        "double",
+        "string",
+        "large_string",
+        "binary",
+        "large_binary",
+    }
+)
+"""Types, in Arrow's spelling, of the columns that the service shows, of single values or of lists.
+
+It shows timestamps and dates as well, but no lists of them. VOTable has no type for 64-bit integers without sign, exact
+decimals, times of day and structs, and to answer them as another one would change values silently.
+"""
+
+DATE: Final = "date32[day]"
+"""Arrow's spelling of the type of dates; the service shows them as the timestamps at which they begin."""
+
+_LISTS: Final = ("list<", "large_list<", "fixed_size_list<")
+
+
+class ServedType(NamedTuple):
+    """How the service understands a stored type."""
+
+    element: str
+    """One of `SERVED_TYPES`, ``timestamp`` or `DATE`."""
+    is_list: bool
+
+
+def served_type(arrow_type: str) -> ServedType | None:
+    """Return what the service takes a stored type for, None if it does not show columns of it.
+
+    >>> served_type("list<element: float>"), served_type("uint64")
+    (ServedType(element='float', is_list=True), None)
+    """
+    if arrow_type.startswith("timestamp["):
+        return ServedType("timestamp", is_list=False)
+    if arrow_type == DATE:
+        return ServedType(DATE, is_list=False)
+    is_list = arrow_type.startswith(_LISTS)
+    element = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null") if is_list else arrow_type
+    return ServedType(element, is_list) if element in SERVED_TYPES else None
+
+
+def unserved_note(columns: Iterable[tuple[str, str]], ids: Collection[str] = ()) -> str | None:
+    """Return one line that names the columns, of some (name, Arrow type), that the service does not show.
+
+    Parameters
+    ----------
+    ids
+        Columns that rows are looked up by; those among the others are told as such.
+
+    Returns
+    -------
+    str
+        None if all are shown.
+    """
+    found = [
+        f"{name} ({kind}{', an id column' if name in ids else ''})"
+        for name, kind in columns
+        if served_type(kind) is None
+    ]
+    if not found:
+        return None
+    these = "this column, it has no type for it" if len(found) == 1 else "these columns, it has no type for them"
+    return f"{', '.join(found)}: the service does not show {these}; LSDB and other readers do"
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:

@@ -25,6 +25,7 @@ from ..sky.healpix import Pixel, order_shift
 from .account import rejected_batches
 from .counts import summed
 from .ledger import Ledger
+from .order import unsliced
 from .places import Places, Unplaced
 from .plan import BaseRelease, TablePlan
 from .removal import Removed, kept_sketches
@@ -271,7 +272,7 @@ def kept_rejects(workspace: Workspace, plan: TablePlan, removed: Sequence[str]) 
     target, names, kept = workspace.spill / "kept-rejects.parquet", pa.array(removed, pa.string()), 0
     with pq.ParquetWriter(target, pq.read_schema(path)) as writer:
         for rows in rejected_batches([path]):
-            others = rows.filter(pc.invert(pc.is_in(rows.column("_input_file"), names)))
+            others = unsliced(rows).filter(pc.invert(pc.is_in(rows.column("_input_file"), names)))
             if len(others):
                 writer.write_batch(others)
             kept += len(others)

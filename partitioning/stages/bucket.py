@@ -21,7 +21,7 @@ from ..exceptions import InputError
 from ..layout.files import replaced
 from ..sky.borders import Tiles, margin_rows
 from .damage import Damage, damage_from
-from .order import stable_order, taken
+from .order import stable_order, taken, unsliced
 from .places import PlacedRows, Places, Unplaced, degrees
 from .plan import TablePlan
 from .spill import SpillWriter, write_record
@@ -322,7 +322,7 @@ class _Rejects:
             "_input_row": pa.array(rows + read.row, pa.int64()),
             "_reason": reasons,
         }
-        kept = read.batch.take(pa.array(rows))
+        kept = unsliced(read.batch).take(pa.array(rows))
         table = pa.table({**leading, **dict(zip(kept.schema.names, kept.columns, strict=True))})
         if self._writer is None:
             hidden = self._open.enter_context(replaced(self._path))

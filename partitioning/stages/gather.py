@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..layout.schema import without_nan
-from .order import one_chunk, row_numbers, sorted_order, taken
+from .order import one_chunk, row_numbers, sorted_order, taken, unsliced
 from .plan import TablePlan
 from .spill import Block, Groups, SpillForm, joined, read_blocks
 
@@ -85,7 +85,7 @@ def _ordered(columns: list[pa.ChunkedArray], order: NDArray[np.int64], schema: p
     numbers, found = row_numbers(order, len(columns[0])), []
     columns.reverse()
     while columns:
-        column = one_chunk(columns.pop())
+        column = unsliced(one_chunk(columns.pop()))
         found.append(without_nan(pc.take(column, numbers, boundscheck=False)))
         del column
     return pa.table(found, schema=schema)

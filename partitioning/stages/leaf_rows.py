@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..layout.paths import HEALPIX_COLUMN
 from ..sky.coverage import Coverage
+from .order import unsliced
 
 __all__ = ["in_coverage", "rows_within"]
 
@@ -31,7 +32,7 @@ def rows_within(path: Path, coverage: Coverage, columns: Sequence[str] | None = 
             group = leaf.read_row_group(number, columns=columns)
             inside = in_coverage(group.column(HEALPIX_COLUMN).to_numpy(), coverage)
             if inside.any():
-                yield group if inside.all() else group.filter(pa.array(inside))
+                yield group if inside.all() else unsliced(group).filter(pa.array(inside))
 
 
 def in_coverage(index: NDArray[np.int64], coverage: Coverage) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from ..sky.coverage import Coverage, union
 from ..sky.healpix import Pixel, order_shift
 from .leaf_rows import rows_within
 from .ledger import LeafFacts
-from .order import regrouped
+from .order import regrouped, unsliced
 from .places import degrees
 
 __all__ = ["MarginSource", "Surroundings", "margin_parts", "surroundings", "write_margin_leaf"]
@@ -85,7 +85,7 @@ def margin_parts(
         ra, dec = degrees(rows.column(source.placement.ra_column)), degrees(rows.column(source.placement.dec_column))
         near, _ = margin_rows(index, ra, dec, tiles, source.threshold_deg)
         if len(near):
-            yield rows.take(pa.array(near))
+            yield unsliced(rows).take(pa.array(near))
 
 
 def write_margin_leaf(source: MarginSource, tile: Pixel, path: Path, form: LeafFormat) -> LeafFacts | None:

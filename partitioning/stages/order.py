@@ -1,7 +1,7 @@
 """The order of stored rows: by ``_healpix_29``, then the id columns, then the order of the input."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ..layout.schema import ascending
 
-__all__ = ["one_chunk", "regrouped", "row_numbers", "sorted_order", "stable_order", "taken"]
+__all__ = ["one_chunk", "regrouped", "row_numbers", "sorted_order", "stable_order", "taken", "unsliced"]
+
+_Rows = TypeVar("_Rows", pa.RecordBatch, pa.Table, pa.Array)
 
 _DIGIT_BITS: Final = 16
 _HIGHEST_BITS: Final = 32
@@ -38,7 +40,8 @@ def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
             yield joined.slice(start, rows).combine_chunks()
         rest = joined.slice(stop)
         held = len(rest)
-        waiting = [rest.take(pa.array(np.arange(held)))] if held else []  # a slice would keep all of it in memory
+        # a slice would keep all of it in memory
+        waiting = [unsliced(rest).take(pa.array(np.arange(held)))] if held else []
     if held:
         yield pa.concat_tables(waiting).combine_chunks()
 
@@ -48,7 +51,36 @@ def taken(rows: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
 
     Row numbers of 32 bits, and no check, save a tenth of the time.
     """
-    return pc.take(rows, row_numbers(order, len(rows)), boundscheck=False)
+    return pc.take(unsliced(rows), row_numbers(order, len(rows)), boundscheck=False)
+
+
+def unsliced(rows: _Rows) -> _Rows:
+    """Return rows, or values of an array, of which `take` and `filter` choose the right ones.
+
+    Of a slice of fixed-size lists of fixed-size lists, matrices of FITS for instance, pyarrow (26.0.1) takes other
+    values, even from beyond its end, and without an error; so these are copied before.
+    """
+    if isinstance(rows, pa.Array):
+        return _copied(rows) if _has_matrix(rows.type) else rows
+    if not any(kind.num_fields and _has_matrix(kind) for kind in rows.schema.types):
+        return rows
+    columns = [_copied(column) if _has_matrix(column.type) else column for column in rows.columns]
+    return type(rows).from_arrays(columns, schema=rows.schema)
+
+
+def _has_matrix(kind: pa.DataType) -> bool:
+    """Return whether fixed-size lists lie in fixed-size lists anywhere in a type."""
+    inner = [kind.field(number).type for number in range(kind.num_fields)]
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_fixed_size_list(inner[0]):
+        return True
+    return any(map(_has_matrix, inner))
+
+
+def _copied(array: pa.Array) -> pa.Array:
+    """Return a copy that is a slice of nothing; joining one array alone would not copy it."""
+    if isinstance(array, pa.ChunkedArray):
+        return pa.chunked_array([_copied(chunk) for chunk in array.chunks], array.type)
+    return pa.concat_arrays([array, array.slice(0, 0)])
 
 
 def row_numbers(order: NDArray[np.int64], rows: int) -> pa.Array:

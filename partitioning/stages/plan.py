@@ -18,6 +18,7 @@ from ..layout.leaf import LeafFormat
 from ..layout.manifest import Placement, read_partition_map
 from ..layout.partition_map import PartitionMap
 from ..layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PARENT_DEC_COLUMN, PARENT_RA_COLUMN
+from ..layout.schema import unserved_note
 from ..readers.base import FileFormat, InputFile
 from ..readers.columns import file_names
 from ..readers.source import Source, source_from
@@ -133,6 +134,11 @@ class TablePlan:
     def schema(self) -> pa.Schema:
         """Columns of the input as they are stored."""
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.input_schema)))
+
+    def unserved_note(self) -> str | None:
+        """Return one line that names the columns that will be stored but not served, None if there are none."""
+        shown = [(one.name, str(one.type)) for one in self.schema if one.name not in self.table.hidden]
+        return unserved_note(shown, {*self.table.id, *self.table.index_columns})
 
     @cached_property
     def source(self) -> Source:

@@ -93,3 +93,9 @@ def test_an_unknown_column_is_named_with_one_that_is_like_it() -> None:
     with pytest.raises(ParameterError, match="no column 'mog'") as caught:
         items(RA, DEC, column("mag"), names=("mog",))
     assert caught.value.remedy == "Did you mean mag?"
+
+
+def test_a_column_that_is_not_served_is_said_to_be_one() -> None:
+    table = Table("s", "T", (RA, DEC), unserved=(("u", "uint64"),))
+    with pytest.raises(ParameterError, match=r"column 'u' of s\.T has type uint64, which is not served"):
+        cone_items(table, SkyPosition("ra", "dec"), ("U",), labels=Labels.UCD1PLUS, distance=None)
