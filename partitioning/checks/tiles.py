@@ -42,9 +42,8 @@ def chosen_files(opened: OpenCatalog, scope: Scope, found: Collector) -> list[Da
         case Full():
             return list(opened.files)
         case Sample():
-            count = max(1, round(len(opened.files) * scope.fraction))
             order = np.random.default_rng(scope.seed).permutation(len(opened.files))
-            return [opened.files[number] for number in sorted(order[:count].tolist())]
+            return [opened.files[number] for number in sorted(order[: scope.count(len(opened.files))].tolist())]
         case Tiles():
             for pixel in sorted(scope.pixels - {file.pixel for file in opened.files}):
                 found.add("files", _PATH, "this tile is not listed", pixel)
