@@ -127,7 +127,7 @@ def test_conditions_on_dates(client: CatalogClient, name: str, condition: str) -
 @pytest.mark.parametrize("name", ["T", "A"])
 def test_totals_groups_and_joins_of_dates(client: CatalogClient, name: str) -> None:
     def rows(query: str) -> list[dict[str, Any]]:
-        return client.query(query).to_arrow().to_pylist()  # type: ignore[no-any-return]
+        return client.query(query).to_arrow().to_pylist()
 
     known = [day for day in days() if day is not None]
     totals = f"SELECT MIN(seen) AS a, MAX(seen) AS b, COUNT(seen) AS n, COUNT(DISTINCT seen) AS m FROM test.{name}"
