@@ -211,7 +211,8 @@ def _summary(manifest: Manifest, sums: Sums) -> Iterator[str]:
     twins = case_twins(sums.columns)
     if twins:
         yield f"not served, since their names differ by case only: {', '.join(sorted(twins))}"
-    if note := unserved_note((one.name, one.arrow_type) for one in manifest.columns if not one.hidden):
+    shown = [(one.name, one.arrow_type, one.maximum) for one in manifest.columns if not one.hidden]
+    if note := unserved_note(shown, manifest.id_columns):
         yield f"not served: {note}"
     guarded = sum(1 for column in manifest.columns if not column.nan_free)
     if guarded:
@@ -276,7 +277,7 @@ def _check_ids(wanted: Adoption, columns: dict[str, ForeignColumn]) -> None:
         if not is_ordered(columns[name].type):
             msg = f"id column {name!r} is {columns[name].type}; ids are numbers or text"
             raise ConfigError(msg)
-        if served_type(str(columns[name].type)) is None:
+        if served_type(str(columns[name].type), 0) is None:  # what the largest id is shows later
             msg = f"id column {name!r} is {columns[name].type}, which is not served, so that no id can be looked up; "
             msg += "leave --id out, or name another column"
             raise ConfigError(msg)

@@ -122,9 +122,10 @@ def _columns(manifest: Manifest) -> Iterator[str]:
         share = f"{column.nulls / max(manifest.rows, 1):.1%} NULL"
         bounds = ", ".join(["", *_bounds(column)])
         distinct = "" if column.distinct is None else f", about {column.distinct} distinct"
-        hidden = ", hidden" if column.hidden else "" if served_type(column.arrow_type) else ", not served"
+        is_served = served_type(column.arrow_type, column.maximum) is not None
+        hidden = ", hidden" if column.hidden else "" if is_served else ", not served"
         yield f"  {column.name}  {column.arrow_type}, {size_text(column.bytes)}, {share}{bounds}{distinct}{hidden}"
-    shown = [(column.name, column.arrow_type) for column in manifest.columns if not column.hidden]
+    shown = [(one.name, one.arrow_type, one.maximum) for one in manifest.columns if not one.hidden]
     if note := unserved_note(shown, manifest.id_columns):
         yield f"not served: {note}"
 

@@ -18,7 +18,7 @@ from partitioning.layout.manifest import Manifest, StoredColumn, read_manifest, 
 from partitioning.layout.partition_map import PartitionMap
 from partitioning.layout.paths import COLLECTION_PROPERTIES, PLAIN_PROPERTIES, SCHEMA_FILE
 from partitioning.layout.properties import parse_properties
-from partitioning.layout.schema import DATE, served_type
+from partitioning.layout.schema import DATE, UINT64, served_type
 from partitioning.layout.text_index import TextIndex
 
 from ..exceptions import ConfigurationError
@@ -50,10 +50,11 @@ _TYPES: Mapping[str, DataType] = {
     "large_binary": DataType.BINARY,
     "timestamp": DataType.TIMESTAMP,
     DATE: DataType.TIMESTAMP,
+    UINT64: DataType.LONG,
 }
 """What each type that is served is called (`partitioning.layout.schema` tells which these are)."""
 
-_CONVERTED: Final = frozenset({DATE})
+_CONVERTED: Final = frozenset({DATE, UINT64})
 """Stored types of which each value is converted when it is read."""
 
 _FLOATS: Final = (DataType.FLOAT, DataType.DOUBLE)
@@ -157,9 +158,9 @@ class Registry:
         return schema, stored
 
 
-def column_type(arrow_type: str) -> tuple[DataType, bool] | None:
-    """Return (type, whether a list) of a stored column, None for types that are not served."""
-    served = served_type(arrow_type)
+def column_type(arrow_type: str, maximum: object = None) -> tuple[DataType, bool] | None:
+    """Return (type, whether a list) of a stored column, None for those that are not served."""
+    served = served_type(arrow_type, maximum)
     return None if served is None else (_TYPES[served.element], served.is_list)
 
 
@@ -293,7 +294,7 @@ def _table(schema_name: str, felis: FelisTable, manifest: Manifest) -> Table:
         unserved=tuple(
             (one.name, one.arrow_type)
             for one in manifest.columns
-            if not one.hidden and served_type(one.arrow_type) is None
+            if not one.hidden and served_type(one.arrow_type, one.maximum) is None
         ),
         position=_position(manifest, columns),
         partition_position=_partition_position(manifest, columns),
@@ -319,7 +320,7 @@ def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
     order = {name: number for number, name in enumerate(felis.columns)}
     columns = []
     for stored in manifest.columns:
-        kind = None if stored.hidden else column_type(stored.arrow_type)
+        kind = None if stored.hidden else column_type(stored.arrow_type, stored.maximum)
         if kind is not None:
             column = _column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed)
             may_be_nan = manifest.nan_policy == "guard" and not stored.nan_free and kind[0] in _FLOATS

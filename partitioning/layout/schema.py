@@ -18,6 +18,7 @@ from ..exceptions import SchemaMismatchError
 __all__ = [
     "DATE",
     "SERVED_TYPES",
+    "UINT64",
     "ServedType",
     "ascending",
     "has_nan",
@@ -66,12 +67,15 @@ SERVED_TYPES: Final = frozenset(
 )
 """Types, in Arrow's spelling, of the columns that the service shows, of single values or of lists.
 
-It shows timestamps and dates as well, but no lists of them. VOTable has no type for 64-bit integers without sign, exact
-decimals, times of day and structs, and to answer them as another one would change values silently.
+It shows timestamps and dates as well, and `UINT64` where it fits, but no lists of them. VOTable has no type for larger
+integers, exact decimals, times of day and structs, and to answer them as another one would change values silently.
 """
 
 DATE: Final = "date32[day]"
 """Arrow's spelling of the type of dates; the service shows them as the timestamps at which they begin."""
+
+UINT64: Final = "uint64"
+"""The service shows columns of it as those of int64 if the manifest knows their maximum and it is below 2^63."""
 
 _LISTS: Final = ("list<", "large_list<", "fixed_size_list<")
 
@@ -80,42 +84,52 @@ class ServedType(NamedTuple):
     """How the service understands a stored type."""
 
     element: str
-    """One of `SERVED_TYPES`, ``timestamp`` or `DATE`."""
+    """One of `SERVED_TYPES`, ``timestamp``, `DATE` or `UINT64`."""
     is_list: bool
 
 
-def served_type(arrow_type: str) -> ServedType | None:
-    """Return what the service takes a stored type for, None if it does not show columns of it.
+def served_type(arrow_type: str, maximum: object = None) -> ServedType | None:
+    """Return what the service takes a column of a stored type for, None if it does not show it.
+
+    Parameters
+    ----------
+    maximum
+        Largest value of the column, None if it is not known.
 
     >>> served_type("list<element: float>"), served_type("uint64")
     (ServedType(element='float', is_list=True), None)
     """
     if arrow_type.startswith("timestamp["):
         return ServedType("timestamp", is_list=False)
-    if arrow_type == DATE:
-        return ServedType(DATE, is_list=False)
+    if arrow_type == DATE or (arrow_type == UINT64 and isinstance(maximum, int) and maximum < 1 << 63):
+        return ServedType(arrow_type, is_list=False)
     is_list = arrow_type.startswith(_LISTS)
     element = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null") if is_list else arrow_type
     return ServedType(element, is_list) if element in SERVED_TYPES else None
 
 
-def unserved_note(columns: Iterable[tuple[str, str]], ids: Collection[str] = ()) -> str | None:
-    """Return one line that names the columns, of some (name, Arrow type), that the service does not show.
+def unserved_note(
+    columns: Iterable[tuple[str, str, object]], ids: Collection[str] = (), *, are_read: bool = True
+) -> str | None:
+    """Return one line that names the columns, of some (name, Arrow type, maximum), that the service does not show.
 
     Parameters
     ----------
     ids
         Columns that rows are looked up by; those among the others are told as such.
+    are_read
+        Whether maxima are those of all rows; no row was read otherwise.
 
     Returns
     -------
     str
         None if all are shown.
     """
+    unless = {} if are_read else {UINT64: ", if any value is 2^63 or more"}
     found = [
-        f"{name} ({kind}{', an id column' if name in ids else ''})"
-        for name, kind in columns
-        if served_type(kind) is None
+        f"{name} ({kind}{unless.get(kind, '')}{', an id column' if name in ids else ''})"
+        for name, kind, maximum in columns
+        if served_type(kind, maximum) is None
     ]
     if not found:
         return None

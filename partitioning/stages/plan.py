@@ -136,9 +136,9 @@ class TablePlan:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.input_schema)))
 
     def unserved_note(self) -> str | None:
-        """Return one line that names the columns that will be stored but not served, None if there are none."""
-        shown = [(one.name, str(one.type)) for one in self.schema if one.name not in self.table.hidden]
-        return unserved_note(shown, {*self.table.id, *self.table.index_columns})
+        """Return one line that names the columns that will be stored but not served; None without any."""
+        shown = [(one.name, str(one.type), None) for one in self.schema if one.name not in self.table.hidden]
+        return unserved_note(shown, {*self.table.id, *self.table.index_columns}, are_read=False)
 
     @cached_property
     def source(self) -> Source:

@@ -28,6 +28,13 @@ def days() -> list[date | None]:
     return found
 
 
+def numbers() -> pa.Array:
+    """Return integers without sign up to the largest that has one, falling with the declination; some are NULL."""
+    found = np.uint64((1 << 63) - 1) - np.arange(ROWS, dtype=np.uint64) * np.uint64(1 << 54)
+    found[-1] = 0
+    return pa.array(found, mask=np.arange(ROWS) % 40 == 7)
+
+
 def table() -> pa.Table:
     rng = np.random.default_rng(3)
     return pa.table(
@@ -36,6 +43,7 @@ def table() -> pa.Table:
             "ra": rng.uniform(0, 360, ROWS),
             "dec": np.linspace(-80, 80, ROWS),
             "seen": pa.array(days(), pa.date32()),
+            "number": numbers(),
             "huge": pa.array(np.arange(ROWS, dtype=np.uint64) + np.uint64(1 << 63)),
             "clock": pa.array([time(1, 2, 3)] * ROWS, pa.time64("us")),
         }
@@ -45,14 +53,18 @@ def table() -> pa.Table:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     base = tmp_path_factory.mktemp("types")
-    options = 'ra = "ra"\ndec = "dec"\nid = ["huge", "seen"]\ntarget_rows = 40'
+    options = 'ra = "ra"\ndec = "dec"\nid = ["huge", "seen", "number"]\ntarget_rows = 40'
     build_table(base / "catalogs", "T", [table()], options=options)
     (base / "foreign").mkdir()
     for number in range(4):
         part = table().slice(number * 100, 100)
         pq.write_table(part, base / f"foreign/{number}.parquet", row_group_size=30)
     paths = (str(base / "foreign"),)
-    adopt(Adoption(paths=paths, root=base / "catalogs", schema="test", table="A", ra="ra", dec="dec", id=("seen",)))
+    adopt(
+        Adoption(
+            paths=paths, root=base / "catalogs", schema="test", table="A", ra="ra", dec="dec", id=("seen", "number")
+        )
+    )
     running = start_server(base / "catalogs", base)
     yield running
     stop_server(running)
@@ -129,6 +141,66 @@ def test_totals_groups_and_joins_of_dates(client: CatalogClient, name: str) -> N
     assert rows(derived) == [{"seen": midnight(days()[10])}]
 
 
+# --- integers without sign ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["T", "A"])
+def test_integers_without_sign_in_every_format(server: RunningServer, client: CatalogClient, name: str) -> None:
+    query = f"SELECT id, number FROM test.{name} ORDER BY id"
+    arrow = client.query(query).to_arrow()
+    assert arrow["number"].type == pa.int64()
+    assert arrow["number"].to_pylist() == numbers().to_pylist()
+    service = pyvo.dal.TAPService(f"{server.url}/tap")
+    for form in ("votable", "votable/td"):
+        found = service.run_sync(query, format=form)
+        assert found.getdesc("number").datatype == "long"
+        values = [None if value is np.ma.masked else int(value) for value in found.to_table()["number"]]
+        assert values == numbers().to_pylist()
+    answer = service._session.get(f"{server.url}/tap/sync", params=form_of(query, "csv"))
+    texts = ["" if number is None else str(number) for number in numbers().to_pylist()]
+    assert [row["number"] for row in csv.DictReader(io.StringIO(answer.text))] == texts
+
+
+MIDDLE = (1 << 63) - 1 - (200 << 54)
+
+NUMBERS: dict[str, Callable[[int], bool]] = {
+    f"number = {MIDDLE}": lambda number: number == MIDDLE,
+    f"number <> {MIDDLE}": lambda number: number != MIDDLE,
+    f"number > {MIDDLE}": lambda number: number > MIDDLE,
+    "number >= 9223372036854775807": lambda number: number == (1 << 63) - 1,
+    "number < 9223372036854775807": lambda number: number < (1 << 63) - 1,
+    "number < 0": lambda _: False,
+    "number > -1": lambda _: True,
+    f"number IN (0, -1, {MIDDLE})": lambda number: number in {0, MIDDLE},
+    f"number BETWEEN 1 AND {MIDDLE}": lambda number: 1 <= number <= MIDDLE,
+    f"-number < -{MIDDLE}": lambda number: -number < -MIDDLE,
+    "number / 2 > 4611686018427387902": lambda number: number // 2 > 4611686018427387902,
+}
+
+
+@pytest.mark.parametrize("name", ["T", "A"])
+@pytest.mark.parametrize("condition", NUMBERS)
+def test_conditions_on_integers_without_sign(client: CatalogClient, name: str, condition: str) -> None:
+    holds = NUMBERS[condition]
+    known = enumerate(numbers().to_pylist())
+    expected = [place for place, number in known if number is not None and holds(number)]
+    found = client.query(f"SELECT id FROM test.{name} WHERE {condition}").to_arrow()
+    assert sorted(found["id"].to_pylist()) == expected
+
+
+@pytest.mark.parametrize("name", ["T", "A"])
+def test_totals_and_joins_of_integers_without_sign(client: CatalogClient, name: str) -> None:
+    known = [number for number in numbers().to_pylist() if number is not None]
+    totals = f"SELECT MIN(number) AS a, MAX(number) AS b, COUNT(number) AS n FROM test.{name}"
+    assert client.query(totals).to_arrow().to_pylist() == [{"a": 0, "b": (1 << 63) - 1, "n": len(known)}]
+    part = f"SELECT MAX(number) AS b FROM test.{name} WHERE id > 200"
+    assert client.query(part).to_arrow().to_pylist() == [{"b": numbers()[201].as_py()}]
+    joined = f"SELECT COUNT(*) AS n FROM test.{name} AS a JOIN test.T AS b ON a.number = b.number"
+    assert client.query(joined).to_arrow().to_pylist() == [{"n": len(known)}]
+    one = f"SELECT id, number FROM test.{name} WHERE number = {MIDDLE}"  # as an id is looked up
+    assert client.query(one).to_arrow().to_pylist() == [{"id": 200, "number": MIDDLE}]
+
+
 # --- what is not served ---------------------------------------------------------------------------
 
 
@@ -153,7 +225,7 @@ def test_cones_that_name_what_is_not_served(client: CatalogClient) -> None:
 
 
 def test_the_other_columns_are_served(client: CatalogClient) -> None:
-    assert client.query("SELECT * FROM test.T").to_arrow().column_names == ["id", "ra", "dec", "seen"]
+    assert client.query("SELECT * FROM test.T").to_arrow().column_names == ["id", "ra", "dec", "seen", "number"]
     cone = client.cone(10, 10, 30.0, table="test.A", columns=["id", "seen"]).to_arrow()
     assert len(cone)
     assert all(midnight(days()[row["id"]]) == row["seen"] for row in cone.to_pylist())

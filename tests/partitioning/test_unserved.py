@@ -26,6 +26,9 @@ COLUMNS = {
     "matrix": pa.array([[[1.0, 2.0]] * 2] * 300, pa.list_(pa.list_(pa.float64(), 2), 2)),
 }
 TABLE = sky_table(id=("huge",), hidden=("clock",))
+UNREAD = (
+    "huge (uint64, if any value is 2^63 or more, an id column), price (decimal128(9, 2)), pair (struct<a: int64>), "
+)
 NOTE = "huge (uint64, an id column), price (decimal128(9, 2)), pair (struct<a: int64>), matrix ("
 END = ": the service does not show these columns, it has no type for them; LSDB and other readers do"
 
@@ -51,11 +54,11 @@ def the_line(lines: list[str], beginning: str) -> str:
 def test_build_append_dry_run_and_describe_name_them(base: Path) -> None:
     lines: list[str] = []
     assert dry_run(config(base, TABLE), Lines(lines.append))
-    assert the_line(lines, "  not served ").startswith(f"  not served {NOTE}")
+    assert the_line(lines, "  not served ").startswith(f"  not served {UNREAD}")
     lines.clear()
     build(config(base, TABLE), report=lines.append)
     line = the_line(lines, "survey.Object: not served: ")
-    assert line.startswith(f"survey.Object: not served: {NOTE}")
+    assert line.startswith(f"survey.Object: not served: {UNREAD}")
     assert line.endswith(END)
     described = list(describe_table(base / "catalogs/survey/Object"))
     assert the_line(described, "not served: ").startswith(f"not served: {NOTE}")
@@ -103,7 +106,9 @@ def test_types_that_are_not_served(kind: str) -> None:
 
 
 def test_one_column_alone() -> None:
-    note = unserved_note([("ok", "int64"), ("t", "time64[us]")])
+    note = unserved_note([("ok", "int64", 3), ("t", "time64[us]", None), ("u", "uint64", 2**63 - 1)])
     beginning = "t (time64[us]): the service does not show this column, it has no type for it"
     assert note == f"{beginning}; LSDB and other readers do"
-    assert unserved_note([("ok", "int64"), ("list", "list<element: float>")]) is None
+    assert unserved_note([("ok", "int64", None), ("list", "list<element: float>", None)]) is None
+    assert unserved_note([("u", "uint64", 1)], are_read=False) is None
+    assert unserved_note([("u", "uint64", 1 << 63)]) is not None

@@ -237,6 +237,7 @@ def test_a_hidden_twin_is_harmless(tmp_path: Path) -> None:
         ("binary", (DataType.BINARY, False)),
         ("timestamp[us]", (DataType.TIMESTAMP, False)),
         ("date32[day]", (DataType.TIMESTAMP, False)),
+        ("uint64", None),
         ("timestamp[ns, tz=UTC]", (DataType.TIMESTAMP, False)),
         ("struct<a: double>", None),
         ("list<element: struct<a: double>>", None),
