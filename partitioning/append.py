@@ -1,6 +1,8 @@
 """Append and replace: new input files become the next release, most of whose leaves are those of the last one."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +89,8 @@ def open_changes(
     if catalog is None:
         msg = f"table {table.name!r}: nothing is published that could be appended to; run build first"
         raise ConfigError(msg)
-    manifest, inputs = read_manifest(catalog), find_inputs(table.input, config.input_dir)
+    manifest = read_manifest(catalog)
+    inputs = _as_published(find_inputs(table.input, config.input_dir), manifest, config.input_dir)
     if manifest.placement is None and _is_unchanged(inputs, manifest, replaced):
         return None
     _check_same_table(table, manifest)
@@ -147,7 +150,7 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
             msg = f"{file.name}: has changed since it was published; say --replace {file.name} if that is meant"
             raise InputError(msg)
     changed = [file for file in files if file.name not in known or file.name in replaced]
-    _refuse_twins(changed, manifest.inputs)
+    _refuse_twins(changed, (record for record in manifest.inputs if record.name not in replaced))
     return changed
 
 
@@ -159,18 +162,30 @@ def _is_unchanged(files: Sequence[InputFile], manifest: Manifest, replaced: Sequ
     )
 
 
-def _refuse_twins(files: Sequence[InputFile], records: Sequence[InputRecord]) -> None:
+def _as_published(files: Sequence[InputFile], manifest: Manifest, base: Path) -> tuple[InputFile, ...]:
+    """Return input files under the names by which they are published, if their paths were spelled otherwise then."""
+    names = {record.name for record in manifest.inputs}
+    if all(file.name in names for file in files):
+        return tuple(files)
+    published = {os.path.realpath(base / name): name for name in sorted(names - {file.name for file in files})}
+    return tuple(
+        file if file.name in names else replace(file, name=published.get(os.path.realpath(file.path), file.name))
+        for file in files
+    )
+
+
+def _refuse_twins(files: Sequence[InputFile], records: Iterable[InputRecord]) -> None:
     """Raise `InputError` if a file is published under another name: its rows would be there twice."""
-    of_size: dict[int, list[InputRecord]] = {}
-    for record in records:
-        if record.rows > record.rejected and record.ends:
-            of_size.setdefault(record.bytes, []).append(record)
+    stored = {(one.bytes, one.ends): one.name for one in records if one.rows > one.rejected and one.ends}
+    sizes = {size for size, _ in stored}
     for file in files:
-        for record in of_size.get(file.size_bytes, ()):
-            if record.name != file.name and not _has_changed(file, record):
-                msg = f"{file.name}: has the content of {record.name}, which is published: its rows would be there "
-                msg += "twice; spell the input as it was then, relative to the configuration, or leave the file out"
-                raise InputError(msg)
+        twin = None
+        with suppress(OSError):  # whoever reads it says what is wrong with it
+            twin = stored.get((file.size_bytes, ends_checksum(file.path))) if file.size_bytes in sizes else None
+        if twin not in (None, file.name):
+            msg = f"{file.name}: has the content of {twin}, which is published: its rows would be there twice; "
+            msg += "leave it out, or spell the input as it was then, relative to the same directory"
+            raise InputError(msg)
 
 
 def _has_changed(file: InputFile, record: InputRecord) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "existing",
     "fewer_workers",
     "input_rows",
+    "memory_note",
     "memory_problems",
     "room_problems",
 ]
@@ -145,10 +146,20 @@ def fewer_workers(config: BuildConfig) -> str:
     return f"{workers} of {config.workers}: memory = {size_text(config.memory)} is too little for more, {least} for all"
 
 
+def memory_note(config: BuildConfig, form: LeafFormat) -> str:
+    """Tell what a build may take beyond its memory: a dense table has a row group of full size in each process."""
+    workers = Share.workers_within(config.memory, config.workers)
+    needed = Share.bytes_without_rows(workers) + workers * form.row_bytes * GROUP_SHARE * form.most_group_rows
+    if workers == 1 or needed <= config.memory:
+        return ""
+    group = size_text(form.row_bytes * form.most_group_rows)
+    return f"up to {size_text(needed)} where tiles have many rows, for row groups take {group}; fewer workers take less"
+
+
 def memory_problems(config: BuildConfig, form: LeafFormat, name: str) -> list[str]:
     """Return why the memory is too little for the rows of table `name`."""
     workers = Share.workers_within(config.memory, config.workers)
-    needs = [  # all processes hardly ever have a row group of full size at the same time
+    needs = [
         (Share.of(config.memory, workers).memory, CHUNK_SHARE * LEAST_ROWS),
         (Share.of(config.memory, 1).memory, GROUP_SHARE * form.most_group_rows),
     ]

@@ -24,7 +24,7 @@ from .readers.felis import FelisTable
 from .stages.plan import TablePlan
 from .stages.remains import forget_spilled
 from .stages.run import Share
-from .stages.workspace import Workspace, spill_in_use
+from .stages.workspace import Workspace
 
 __all__ = ["Job", "spill_directory", "told", "workspace_of"]
 
@@ -39,7 +39,7 @@ def workspace_of(config: BuildConfig, table: str, release: int) -> Workspace:
     """Return where release number `release` of a table is made."""
     home = config.root / config.schema / table
     own = Workspace(home, release_name(table, release), home)
-    spill = spill_in_use(home) if config.spill is None else spill_directory(config.spill, home)
+    spill = own.staging / "spill" if config.spill is None else spill_directory(config.spill, home)
     return Workspace(home, own.name, spill)
 
 

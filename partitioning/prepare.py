@@ -40,7 +40,7 @@ from .stages.publish import current_release, next_release
 from .stages.remains import forget_lost_units
 from .stages.sizes import measure_rows, target_rows
 from .stages.spill import SPILL_FORMAT
-from .stages.workspace import Workspace
+from .stages.workspace import Workspace, spill_in_use
 
 __all__ = [
     "Opened",
@@ -146,6 +146,8 @@ def resume_or_begin(wanted: Wanted, say: Callable[[str], None]) -> tuple[Workspa
     found, inputs = found_plan(config, table), _planned_inputs(wanted)
     if found is not None:
         workspace = workspace_of(config, table, found.release)
+        if config.spill is None:
+            workspace = replace(workspace, spill=spill_in_use(workspace.home))
         in_place = (workspace.home / workspace.name).is_dir()
         if _fingerprint(wanted, inputs) != found.fingerprint:
             say(f"input or configuration changed since release {found.release} was begun; it is begun anew")

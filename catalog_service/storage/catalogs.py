@@ -322,7 +322,8 @@ def _columns(felis: FelisTable, manifest: Manifest) -> list[Column]:
     for stored in manifest.columns:
         kind = None if stored.hidden else column_type(stored.arrow_type, stored.maximum)
         if kind is not None:
-            column = _column(stored, kind, felis.columns.get(stored.name), indexed=stored.name in indexed)
+            is_indexed = stored.name in indexed and stored.arrow_type not in _CONVERTED
+            column = _column(stored, kind, felis.columns.get(stored.name), indexed=is_indexed)
             may_be_nan = manifest.nan_policy == "guard" and not stored.nan_free and kind[0] in _FLOATS
             is_converted = stored.arrow_type in _CONVERTED
             columns.append(replace(column, may_be_nan=may_be_nan, is_mixed=stored.mixed, is_converted=is_converted))

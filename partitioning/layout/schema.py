@@ -77,6 +77,9 @@ DATE: Final = "date32[day]"
 UINT64: Final = "uint64"
 """The service shows columns of it as those of int64 if the manifest knows their maximum and it is below 2^63."""
 
+_LONGEST_DATE: Final = len("99999-12-31")
+"""Timestamps end in the year 294246; a column with later dates is not served."""
+
 _LISTS: Final = ("list<", "large_list<", "fixed_size_list<")
 
 
@@ -101,7 +104,9 @@ def served_type(arrow_type: str, maximum: object = None) -> ServedType | None:
     """
     if arrow_type.startswith("timestamp["):
         return ServedType("timestamp", is_list=False)
-    if arrow_type == DATE or (arrow_type == UINT64 and isinstance(maximum, int) and maximum < 1 << 63):
+    if arrow_type == UINT64 and isinstance(maximum, int) and maximum < 1 << 63:
+        return ServedType(arrow_type, is_list=False)
+    if arrow_type == DATE and len(str(maximum)) <= _LONGEST_DATE:
         return ServedType(arrow_type, is_list=False)
     is_list = arrow_type.startswith(_LISTS)
     element = arrow_type.split(": ", 1)[-1].split(">", 1)[0].removesuffix(" not null") if is_list else arrow_type

@@ -1,7 +1,6 @@
 """What every reader offers, and which files it is offered."""
 
 import errno
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -158,6 +157,4 @@ def _files(match: Path, base: Path) -> list[InputFile]:
 
 
 def _display_name(path: Path, base: Path) -> str:
-    """Return the name by which a file is known in a release, however `base` and the pattern are spelled."""
-    where, above = Path(os.path.normpath(path.absolute())), Path(os.path.normpath(base.absolute()))
-    return str(where.relative_to(above)) if where.is_relative_to(above) else str(where)
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

@@ -5,6 +5,7 @@ depends on the plan and the unit's number alone, and appears by one rename. So a
 with the units that are not done, and units can be spread over the nodes of a farm that share a directory.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -21,8 +22,8 @@ from ..layout.paths import STAGING_DIR, escaped, index_name, margin_name, unesca
 __all__ = ["Workspace", "column_of", "column_stage", "spill_in_use"]
 
 _IDENTITY: Final = "identity"
-_SPILL: Final = "spill-directory"
-"""File of the staging directory that names the directory of the spill files."""
+_SPILL: Final = "spill-directory.json"
+"""File of the staging directory that names the directory of the spill files, if it is elsewhere."""
 
 _REMOVERS: Final = 4
 """Threads that remove files."""
@@ -109,16 +110,15 @@ class Workspace:
 
         Staging and spill directory get the same random bytes, by which `is_whole` knows that they belong together.
         """
-        left = spill_in_use(self.home)
-        if left != self.spill:
-            shutil.rmtree(left, ignore_errors=True)
         self.sweep()
         self.forget()
         self.sweep_temporary()
         self.catalog.mkdir(parents=True)
         self.spill.mkdir(parents=True)
         identity = secrets.token_bytes(16)
-        replace_bytes(self.staging / _SPILL, os.fsencode(self.spill.absolute()))
+        if not self.spill.is_relative_to(self.staging):
+            told = {"home": str(self.home.resolve()), "spill": str(self.spill.absolute())}
+            replace_bytes(self.staging / _SPILL, json.dumps(told).encode())
         for directory in (self.spill, self.staging):
             replace_bytes(directory / _IDENTITY, identity)
 
@@ -130,8 +130,9 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove everything that is not published, but the plan: what a build killed here leaves still has a name."""
-        _remove_files(self.spill)  # seconds for many gigabytes
-        shutil.rmtree(self.spill, ignore_errors=True)
+        for directory in dict.fromkeys((self.spill, spill_in_use(self.home))):
+            _remove_files(directory)  # seconds for many gigabytes
+            shutil.rmtree(directory, ignore_errors=True)
         for path in self.staging.glob("*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -152,12 +153,15 @@ class Workspace:
 def spill_in_use(home: Path) -> Path:
     """Return the directory of the spill files of the build in a table's staging directory, wherever it was told to be.
 
-    It is the one inside the staging directory if there is no build, or if its spill files are gone.
+    It is the one inside the staging directory if there is no build, or if its spill files are gone; and in a copy of
+    the directory of a table: they are those of the other one.
     """
     own = Workspace(home, "", home / STAGING_DIR / "spill")
-    with suppress(OSError):
-        other = replace(own, spill=Path(os.fsdecode((own.staging / _SPILL).read_bytes())))
-        return other.spill if other.is_whole() else own.spill
+    with suppress(OSError, ValueError, KeyError):
+        told = json.loads((own.staging / _SPILL).read_bytes())
+        other = replace(own, spill=Path(told["spill"]))
+        if told["home"] == str(home.resolve()) and other.is_whole():
+            return other.spill
     return own.spill
 
 

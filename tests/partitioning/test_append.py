@@ -435,6 +435,31 @@ def test_the_content_of_a_published_file_is_not_taken_twice(base: Path, tmp_path
         grow(base)
 
 
+def test_names_of_inputs_outside_the_directory_of_the_configuration(base: Path, tmp_path: Path) -> None:
+    """Whatever leads there, published files are known, and what has changed is told."""
+    (base / "conf").mkdir()
+    table = replace(TABLE, input=("../Object/*.parquet",))
+    (first,) = build(config(base, table, input_dir=base / "conf", root=tmp_path / "out"), created=CREATED)
+    assert first.manifest.inputs[0].name == "../Object/part0.parquet"
+    for pattern in ("../Object/*.parquet", str(base / "Object/*.parquet"), "../conf/../Object/*.parquet"):
+        wanted = config(base, replace(table, input=(pattern,)), input_dir=base / "conf", root=tmp_path / "out")
+        assert append(wanted, created=CREATED) == ()
+    add(base, "part0", sky_rows(1001, seed=77, first_id=10**6))
+    for pattern in ("../Object/*.parquet", str(base / "Object/*.parquet")):
+        wanted = config(base, replace(table, input=(pattern,)), input_dir=base / "conf", root=tmp_path / "out")
+        with pytest.raises(InputError, match=r"^\.\./Object/part0.parquet: has changed since it was published"):
+            append(wanted, created=CREATED)
+
+
+def test_files_that_changed_places_are_replaced(base: Path) -> None:
+    before = rows_of(published(base / "catalogs/survey/Object"))
+    paths = [base / f"Object/part{number}.parquet" for number in range(2)]
+    contents_of = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents_of), strict=True):
+        path.write_bytes(content)
+    assert rows_of(grow(base, "Object/part0.parquet", "Object/part1.parquet")) == before
+
+
 def test_a_table_without_positions_that_did_not_change_is_nothing_new(base: Path) -> None:
     (base / "filters.csv").write_text("name,width\nu,1.5\ng,2.5\n")
     filters = TableConfig(name="Filters", input=("filters.csv",))

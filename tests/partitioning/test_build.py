@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -631,6 +632,37 @@ def test_a_build_begins_anew_if_its_plan_is_of_another_version(
     assert table_status(home).plan is None
     (built,) = build(config(tmp_path, sky_table()), created=CREATED)
     assert verify_release(built.directory, scope=Full()).findings == ()
+
+
+def test_a_copy_of_an_interrupted_build_leaves_the_spill_files_of_the_other_alone(
+    rows: pa.Table, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "Object", rows)
+    for spill in (None, tmp_path / "spill"):
+        root, copied = tmp_path / f"root-{spill is None}", tmp_path / f"copy-{spill is None}"
+        first = config(tmp_path, sky_table(), root=root, spill=spill)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "_index", _stop)
+            with pytest.raises(KeyboardInterrupt):
+                build(first, created=CREATED)
+        shutil.copytree(root, copied)
+        build(config(tmp_path, sky_table(), root=copied), created=CREATED)
+        lines: list[str] = []
+        build(first, created=CREATED, report=lines.append)
+        assert any("an interrupted build of release 1 goes on" in line for line in lines)
+        assert not any("done again" in line for line in lines)
+
+
+def test_a_build_that_begins_spills_where_it_is_told_to_now(rows: pa.Table, tmp_path: Path) -> None:
+    write_files(tmp_path / "Object", rows)
+    home = tmp_path / "catalogs/survey/Object"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_index", _stop)
+        for table, spill in ((sky_table(), tmp_path / "spill"), (sky_table(target_rows=77), None)):
+            with pytest.raises(KeyboardInterrupt):
+                build(config(tmp_path, table, spill=spill), created=CREATED)
+    assert not list((tmp_path / "spill").iterdir())
+    assert table_status(home).spill == home / ".staging/spill"
 
 
 def _stop(*_: object) -> None:
