@@ -20,6 +20,7 @@ from .layout.manifest import (
     InputRecord,
     Manifest,
     MarginRecord,
+    Placement,
     read_manifest,
     read_partition_map,
     write_files,
@@ -90,10 +91,15 @@ def open_changes(
         msg = f"table {table.name!r}: nothing is published that could be appended to; run build first"
         raise ConfigError(msg)
     manifest = read_manifest(catalog)
+    if manifest.adopted is not None:
+        msg = f"table {table.name!r} is adopted, its files are others': adopt them again, or build the table"
+        raise ConfigError(msg)
+    if manifest.placement is not None:
+        _check_same_table(table, manifest, manifest.placement)
     inputs = _as_published(find_inputs(table.input, config.input_dir), manifest, config.input_dir)
-    if manifest.placement is None and _is_unchanged(inputs, manifest, replaced):
+    if manifest.placement is None:
+        _require_unchanged(table, inputs, manifest, replaced)
         return None
-    _check_same_table(table, manifest)
     files = _changed_files(inputs, manifest, replaced)
     if not files:
         return None
@@ -154,12 +160,15 @@ def _changed_files(files: Sequence[InputFile], manifest: Manifest, replaced: Seq
     return changed
 
 
-def _is_unchanged(files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]) -> bool:
-    """Return whether the input files are those that are published."""
+def _require_unchanged(
+    table: TableConfig, files: Sequence[InputFile], manifest: Manifest, replaced: Sequence[str]
+) -> None:
+    """Raise `ConfigError` unless the input files of a table without positions are those that are published."""
     known = {record.name: record for record in manifest.inputs}
-    return not set(known) & set(replaced) and all(
-        file.name in known and not _has_changed(file, known[file.name]) for file in files
-    )
+    is_unchanged = all(file.name in known and not _has_changed(file, known[file.name]) for file in files)
+    if not is_unchanged or set(known) & set(replaced):
+        msg = f"table {table.name!r} has no positions, it is one file: build it anew, by --table {table.name}"
+        raise ConfigError(msg)
 
 
 def _as_published(files: Sequence[InputFile], manifest: Manifest, base: Path) -> tuple[InputFile, ...]:
@@ -196,15 +205,8 @@ def _has_changed(file: InputFile, record: InputRecord) -> bool:
         raise InputError(msg) from error
 
 
-def _check_same_table(table: TableConfig, manifest: Manifest) -> None:
+def _check_same_table(table: TableConfig, manifest: Manifest, placement: Placement) -> None:
     """Raise `ConfigError` if the configuration would make another table than the published one."""
-    placement = manifest.placement
-    if manifest.adopted is not None:
-        msg = f"table {table.name!r} is adopted, its files are others': adopt them again, or build the table"
-        raise ConfigError(msg)
-    if placement is None:
-        msg = f"table {table.name!r} has no positions, it is one file: build it anew, by --table {table.name}"
-        raise ConfigError(msg)
     wanted = table.position_from
     facts: Mapping[str, tuple[object, object]] = {
         "ra": (table.ra, placement.own_ra_column),
