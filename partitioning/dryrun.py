@@ -15,7 +15,7 @@ import numpy as np
 
 from .append import Changes, open_changes, published_inputs
 from .config import BuildConfig, TableConfig
-from .estimate import estimate_build, existing, fewer_workers, memory_note, memory_problems, room_problems
+from .estimate import estimate_build, existing, fewer_for_groups, fewer_workers, memory_problems, room_problems
 from .exceptions import ConfigError, PartitioningError
 from .executors import InlineExecutor, LocalExecutor
 from .forecast import Forecast, estimate_facts, input_fact, reject_facts, tile_facts, total_lines
@@ -161,8 +161,8 @@ class _DryRun:
             plan, rows, workers=self.config.workers, tiling=forecast.tiling, parent_rows=parent_rows
         )
         forecast.facts += estimate_facts(plan, estimate)
-        if note := memory_note(self.config, plan.form):
-            forecast.facts.append(("memory", note))
+        if fewer := fewer_for_groups(self.config, plan.form):
+            forecast.facts.append(("workers", fewer))
         forecast.problems += memory_problems(self.config, plan.form, table.name)
 
     def _parent(self, table: TableConfig, opened: Opened, forecast: Forecast) -> tuple[Parent | None, bool]:

@@ -28,11 +28,12 @@ __all__ = [
     "check_room",
     "estimate_build",
     "existing",
+    "fewer_for_groups",
     "fewer_workers",
     "input_rows",
-    "memory_note",
     "memory_problems",
     "room_problems",
+    "workers_of_table",
 ]
 
 PASSES: Final = 7.0
@@ -146,14 +147,18 @@ def fewer_workers(config: BuildConfig) -> str:
     return f"{workers} of {config.workers}: memory = {size_text(config.memory)} is too little for more, {least} for all"
 
 
-def memory_note(config: BuildConfig, form: LeafFormat) -> str:
-    """Tell what a build may take beyond its memory: a dense table has a row group of full size in each process."""
-    workers = Share.workers_within(config.memory, config.workers)
-    needed = Share.bytes_without_rows(workers) + workers * form.row_bytes * GROUP_SHARE * form.most_group_rows
-    if workers == 1 or needed <= config.memory:
+def workers_of_table(config: BuildConfig, form: LeafFormat) -> int:
+    """Return how many processes have room for the row groups of a table."""
+    return Share.workers_within(config.memory, config.workers, form.row_bytes * form.most_group_rows)
+
+
+def fewer_for_groups(config: BuildConfig, form: LeafFormat) -> str:
+    """Tell how many workers there are for a table, if its row groups are too large for as many as for others."""
+    workers, others = workers_of_table(config, form), Share.workers_within(config.memory, config.workers)
+    if workers == others:
         return ""
     group = size_text(form.row_bytes * form.most_group_rows)
-    return f"up to {size_text(needed)} where tiles have many rows, for row groups take {group}; fewer workers take less"
+    return f"{workers} of {others}: row groups take {group}, and each process has room for {GROUP_SHARE}"
 
 
 def memory_problems(config: BuildConfig, form: LeafFormat, name: str) -> list[str]:

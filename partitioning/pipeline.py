@@ -13,7 +13,7 @@ from pathlib import Path
 from .append import Changes, decide_touched, finish_append, open_changes, published_inputs
 from .checks.report import Full, Scope, require_clean
 from .config import BuildConfig, TableConfig
-from .estimate import check_room, estimate_build, fewer_workers, input_rows
+from .estimate import check_room, estimate_build, fewer_for_groups, fewer_workers, input_rows, workers_of_table
 from .exceptions import ConfigError, DamagedSpillError, LayoutError
 from .executors import Executor, InlineExecutor, LocalExecutor, announced_stage, await_helpers, spare_memory
 from .job import Job, told
@@ -36,6 +36,7 @@ from .stages.id_runs import is_flat
 from .stages.ledger import Ledger
 from .stages.maps import load_fits
 from .stages.parents import Parent, make_lookup, open_parent
+from .stages.plan import TablePlan
 from .stages.publish import current_release, move_release, publish_release, publish_schema
 from .stages.run import Share, lookup_of
 from .stages.spill_index import write_spill_index
@@ -246,6 +247,7 @@ class _Run:
         self._config, self._teller, self._created, self._skip_bad = config, teller, created, skip_bad
         self._executor = executor
         self._held: dict[str, Held] = {}
+        self._open = ExitStack()
         self._described = {} if config.schema_file is None else read_felis(config.schema_file)
 
     def felis(self, table: TableConfig) -> FelisTable | None:
@@ -268,7 +270,7 @@ class _Run:
     def all_tables(self, tasks: Mapping[str, _Task]) -> tuple[BuiltTable, ...]:
         """Build the tables that there are tasks for, and publish them together."""
         config, built = self._config, dict[str, Job]()
-        with ExitStack() as stack:
+        with self._open as stack:
             if self._executor is None and tasks and (fewer := fewer_workers(config)):
                 self._teller.line(f"workers: {fewer}")
             pool = self._executor or _executor_of(config, [task.opened.source for task in tasks.values()])
@@ -297,12 +299,14 @@ class _Run:
         with told(f"{self._config.schema}.{table.name}: beginning"):
             workspace, plan = resume_or_begin(wanted, partial(self.say, table))
         small = sum(file.bytes for file in plan.inputs) < SMALL_BYTES and self._executor is None
-        executor = InlineExecutor(pool.share) if small else pool
+        executor = InlineExecutor(pool.share) if small else self._with_room(pool, plan)
         held = self._held[table.name]
         job = Job(self._config, table, plan, workspace, self.felis(table), executor, self._teller, held)
         job.say(f"{len(plan.inputs)} input files, {len(plan.schema)} columns")
         if note := plan.unserved_note():
             job.say(f"not served: {note}")
+        if executor is not pool and (fewer := fewer_for_groups(self._config, plan.form)):
+            job.say(f"workers: {fewer}")
         for error in task.opened.damaged:
             job.say(f"left out: {error}")
         if job.is_complete:
@@ -315,6 +319,17 @@ class _Run:
         else:
             _build_plain(job)
         return job
+
+    def _with_room(self, pool: Executor, plan: TablePlan) -> Executor:
+        """Return an executor whose processes have room for the row groups of a table: there may be fewer of them."""
+        memory, workers = self._config.memory, workers_of_table(self._config, plan.form)
+        if self._executor is not None or workers == Share.workers_within(memory, self._config.workers):
+            return pool
+        pool.close()  # its processes take memory meanwhile; they start again when they are needed
+        share = Share.of(memory, workers)
+        executor: Executor = InlineExecutor(share) if workers == 1 else LocalExecutor(share, workers)
+        self._open.callback(executor.close)
+        return executor
 
 
 def _estimate(job: Job, parent: Parent | None, tiling: Tiling | None = None) -> None:

@@ -91,13 +91,20 @@ class Share:
         return cls.bytes_without_rows(workers) + (workers * _LEAST_SHARE if workers > 1 else LEAST_BYTES)
 
     @classmethod
-    def workers_within(cls, memory: int, workers: int) -> int:
+    def workers_within(cls, memory: int, workers: int, group_bytes: float = 0.0) -> int:
         """Return how many of `workers` processes a budget is enough for; one works in the director's process.
+
+        Parameters
+        ----------
+        group_bytes
+            Size of a row group in memory: each process has room for it (`GROUP_SHARE`).
 
         >>> Share.workers_within(2 << 30, 8), Share.workers_within(400 << 20, 2)
         (8, 1)
         """
-        return max((some for some in range(2, workers + 1) if cls.least_memory(some) <= memory), default=1)
+        more = max(0, int(GROUP_SHARE * group_bytes) - _LEAST_SHARE)
+        needs = {some: cls.least_memory(some) + some * more for some in range(2, workers + 1)}
+        return max((some for some, needed in needs.items() if needed <= memory), default=1)
 
 
 def chunk_rows(plan: TablePlan, share: Share) -> int:

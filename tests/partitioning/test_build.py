@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,11 +21,13 @@ from partitioning import pipeline
 from partitioning.checks import verify as verify_stage
 from partitioning.checks.report import Full
 from partitioning.checks.verify import verify_release
+from partitioning.dryrun import dry_run
 from partitioning.exceptions import ConfigError, InputError, LayoutError, PartitioningError, SchemaMismatchError
 from partitioning.layout.manifest import read_manifest, read_partition_map
 from partitioning.layout.paths import HEALPIX_COLUMN, INPUT_COLUMN, PLAIN_FILE, leaf_path
 from partitioning.layout.properties import parse_properties
 from partitioning.pipeline import build, build_time
+from partitioning.progress import Lines
 from partitioning.releases import planned_releases
 from partitioning.sky.healpix import pixel_range, radec_to_index
 from partitioning.stages import bucket as bucket_stage
@@ -663,6 +666,24 @@ def test_a_build_that_begins_spills_where_it_is_told_to_now(rows: pa.Table, tmp_
                 build(config(tmp_path, table, spill=spill), created=CREATED)
     assert not list((tmp_path / "spill").iterdir())
     assert table_status(home).spill == home / ".staging/spill"
+
+
+def test_fewer_processes_do_a_table_of_large_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has room for four; tables of others are done by all."""
+    monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+    long = sky_rows(3000).append_column("text", pa.array(["lorem ipsum " * 90] * 3000))
+    for name, table in (("Long", long), ("Short", sky_rows(3000))):
+        write_files(tmp_path / name, table)
+    tables = [sky_table("Short", target_rows=900), sky_table("Long", target_rows=900)]
+    lines: list[str] = []
+    wanted = config(tmp_path, *tables, memory=800 << 20, workers=3)
+    built = build(wanted, created=CREATED, report=lines.append)
+    told = [line for line in lines if "workers: " in line]
+    assert [line.partition("workers: ")[2].partition(":")[0] for line in told] == ["2 of 3", "1 of 2"]
+    assert told[1].startswith("survey.Long: workers: 1 of 2: row groups take 3")
+    assert [one.manifest.rows for one in built] == [3000, 3000]
+    assert dry_run(wanted, Lines(lines.append))
+    assert any(re.search(r"workers +1 of 2: row groups take", line) for line in lines)
 
 
 def _stop(*_: object) -> None:
