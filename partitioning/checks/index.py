@@ -30,7 +30,9 @@ __all__ = ["IndexScope", "check_index"]
 ReadParts = Callable[[PartChecks, Sequence[IndexPart]], Iterable[tuple[IndexPart, PartEntries]]]
 """Calls the check of parts for each of some, and yields these with the results, in order."""
 
-_FOOTER: Final = (
+_GROUP_FOOTER: Final = ("num_columns", "num_rows", "total_byte_size", "sorting_columns")
+_CHUNK_FOOTER: Final = (
+    "file_offset",
     "path_in_schema",
     "physical_type",
     "num_values",
@@ -40,6 +42,8 @@ _FOOTER: Final = (
     "dictionary_page_offset",
     "total_compressed_size",
     "total_uncompressed_size",
+    "has_dictionary_page",
+    "is_stats_set",
 )
 
 _FILES: Final = f"{MANIFEST_DIR}/files.parquet"
@@ -213,7 +217,7 @@ def _check_metadata(catalog: Path, damaged: Collection[str], parts: Sequence[Ind
 
 
 def _same_group(collected: pq.RowGroupMetaData, own: pq.RowGroupMetaData, name: str) -> bool:
-    if (collected.num_columns, collected.num_rows) != (own.num_columns, own.num_rows):
+    if any(getattr(collected, name) != getattr(own, name) for name in _GROUP_FOOTER):
         return False
     columns = [(collected.column(number), own.column(number)) for number in range(own.num_columns)]
     file = name.removeprefix("dataset/")
@@ -222,7 +226,8 @@ def _same_group(collected: pq.RowGroupMetaData, own: pq.RowGroupMetaData, name: 
 
 def _told(column: pq.ColumnChunkMetaData) -> tuple[object, ...]:
     """Return what a footer tells of a column chunk; bounds as they are stored: Python has not all dates and times."""
-    bounds = column.statistics
-    known = bounds is not None and bounds.has_min_max
-    statistics = (bounds.min_raw, bounds.max_raw, bounds.null_count) if known else None
-    return (*(getattr(column, name) for name in _FOOTER), statistics)
+    told, found = [getattr(column, name) for name in _CHUNK_FOOTER], column.statistics
+    if found is not None:
+        told += [found.has_min_max, found.null_count, found.distinct_count, found.num_values]
+        told += [found.min_raw, found.max_raw] if found.has_min_max else []
+    return tuple(told)
